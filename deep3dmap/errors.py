@@ -1,0 +1,29 @@
+"""The errors that a user can cause. Each message names what is wrong, what was expected and what to do."""
+
+
+class Deep3DError(Exception):
+    """Base of every error that is the input's fault and not the program's; the command line prints only its text."""
+
+
+class DataError(Deep3DError):
+    """A file or folder of data is missing, damaged or contradicts itself."""
+
+
+class ConfigError(Deep3DError):
+    """A config names an unknown part or key, or its values don't fit together."""
+
+
+class CheckpointError(Deep3DError):
+    """A checkpoint is missing, damaged, hostile or belongs to another model."""
+
+
+class PluginError(Deep3DError):
+    """A plug-in could not be imported; the message holds its traceback."""
+
+
+class MissingDependencyError(Deep3DError):
+    """An optional package is not installed; the message holds the ``pip install`` line that mends it."""
+
+
+class TrainingError(Deep3DError):
+    """Training can't go on (for example a loss that is no longer a number)."""

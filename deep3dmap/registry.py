@@ -1,0 +1,126 @@
+"""Every registry of the toolbox. A config names a part by ``type='Name'``; ``deep3dmap list`` prints them all.
+
+Parts from outside the package reach the registries through ``custom_imports`` in a config, or through the entry-point group
+``deep3dmap.plugins`` of an installed distribution (see :func:`load_plugins`).
+"""
+
+import difflib
+import inspect
+import traceback
+from importlib.metadata import entry_points
+
+import mmengine.registry as root
+from mmengine.registry import Registry, build_from_cfg
+
+from deep3dmap.errors import ConfigError, PluginError
+
+PLUGIN_GROUP = "deep3dmap.plugins"
+
+
+def nearest(name: str, known, count: int = 3) -> str:
+    """A sentence that names the known names nearest to a misspelt one."""
+    known = sorted(known)
+    lower = {k.lower(): k for k in known}
+    close = [lower[k] for k in difflib.get_close_matches(name.lower(), lower, count, 0.5)]
+    if close:
+        return "did you mean " + " or ".join(f"'{k}'" for k in close) + "?"
+    return "known are: " + (", ".join(known) or "none")
+
+
+def known_parts(registry: Registry) -> dict:
+    """All parts that a registry can build, by name, those of its parent registry included."""
+    registry.import_from_location()
+    inherited = dict(registry.parent.module_dict) if registry.parent is not None else {}
+    return inherited | dict(registry.module_dict)
+
+
+def resolve(registry: Registry, name):
+    """The class or function that ``type=name`` means in a registry.
+
+    Raises:
+        ConfigError: if the registry has no such part; names the registry and the nearest known names.
+    """
+    if not isinstance(name, str):
+        return name
+    part = registry.get(name)
+    if part is None:
+        raise ConfigError(f"type='{name}' is not in the registry '{registry.name}': {nearest(name, known_parts(registry))}")
+    return part
+
+
+def accepted_keys(part) -> set[str] | None:
+    """The keyword arguments that a part's constructor takes, or None where it takes any.
+
+    A constructor with ``**kwargs`` hands them on to its base class, so that one's arguments count as well.
+    """
+    owners = [c for c in part.__mro__ if "__init__" in vars(c)] if inspect.isclass(part) else [part]
+    keys: set[str] = set()
+    for owner in owners:
+        function = owner.__init__ if inspect.isclass(owner) else owner
+        try:
+            parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):  # some C functions have no signature
+            return None
+        keys |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return keys
+    return None
+
+
+def check_keys(part, keys, where: str) -> None:
+    """Compare a config's keys with what a part's constructor takes.
+
+    Raises:
+        ConfigError: naming the first unknown key, the part and the nearest known key.
+    """
+    accepted = accepted_keys(part)
+    for key in keys:
+        if accepted is not None and key not in accepted:
+            raise ConfigError(f"{where}: unknown key '{key}' for {part.__name__}: {nearest(key, accepted)}")
+
+
+def build_part(cfg: dict, registry: Registry, **kwargs):
+    """mmengine's ``build_from_cfg`` with errors that explain themselves (unknown type, unknown key)."""
+    if isinstance(cfg, dict) and "type" in cfg:
+        part = resolve(registry, cfg["type"])
+        check_keys(part, [k for k in cfg if k not in ("type", "_scope_")], f"type='{getattr(part, '__name__', part)}'")
+    return build_from_cfg(cfg, registry, **kwargs)
+
+
+def _registry(name: str, parent: Registry | None, *locations: str) -> Registry:
+    return Registry(name, build_func=build_part, parent=parent, scope="deep3dmap", locations=list(locations))
+
+
+FRAMEWORKS = _registry("framework", root.MODELS, "deep3dmap.frameworks")
+BACKBONES = _registry("backbone", None, "deep3dmap.backbones")
+RENDERERS = _registry("renderer", None, "deep3dmap.renderers")
+LOSSES = _registry("loss", None, "deep3dmap.losses")
+DATASETS = _registry("dataset", root.DATASETS, "deep3dmap.datasets")
+TRANSFORMS = _registry("transform", root.TRANSFORMS, "deep3dmap.datasets")
+METRICS = _registry("metric", root.METRICS, "deep3dmap.evaluation")
+RUNNERS = _registry("runner", root.RUNNERS, "deep3dmap.engine")
+LOOPS = _registry("loop", root.LOOPS, "deep3dmap.engine")
+HOOKS = _registry("hook", root.HOOKS, "deep3dmap.engine")
+
+ALL = (FRAMEWORKS, BACKBONES, RENDERERS, LOSSES, DATASETS, TRANSFORMS, METRICS, RUNNERS, LOOPS, HOOKS)
+
+
+def load_plugins() -> list[str]:
+    """Import every installed plug-in of the entry-point group ``deep3dmap.plugins``, so that its parts are registered.
+
+    Returns:
+        The plug-ins' names.
+
+    Raises:
+        PluginError: if one can't be imported; names it and its distribution, with the whole traceback.
+    """
+    names = []
+    for entry in entry_points(group=PLUGIN_GROUP):
+        try:
+            entry.load()
+        except Exception:
+            owner = entry.dist.name if entry.dist is not None else "an unknown distribution"
+            raise PluginError(f"the plug-in '{entry.name}' ({entry.value}, from {owner}) can't be imported; "
+                              f"mend or uninstall it.\n{traceback.format_exc()}") from None
+        names.append(entry.name)
+    return names

@@ -1,0 +1,33 @@
+"""Shared by all tests: run-time shape checks, where the real data lie, and where the parity fixtures lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("deep3dmap", "beartype.beartype")
+
+DATA = Path(__file__).parent / "data"
+
+
+def shared_data() -> Path | None:
+    """The folder of real data: ``DEEP3DMAP_DATA``, or ``../shared/data`` beside the checkout; None where neither exists."""
+    candidates = [os.environ.get("DEEP3DMAP_DATA"), Path(__file__).parents[2] / "shared" / "data"]
+    return next((Path(c) for c in candidates if c and Path(c).is_dir()), None)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Folder with real photographs; tests that need it are skipped with a reason where it is absent."""
+    folder = shared_data()
+    if folder is None:
+        pytest.skip("needs the real data: set DEEP3DMAP_DATA to the folder that holds temple_sparse_ring")
+    return folder
+
+
+@pytest.fixture
+def goldens():
+    """Loader of the parity fixtures measured on the papers' own code: ``goldens('idr/embedder')``."""
+    import numpy as np
+    return lambda name: np.load(DATA / "goldens" / f"{name}.npz")
