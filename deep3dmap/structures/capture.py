@@ -64,14 +64,13 @@ class Capture:
         def pick(values):
             return None if values is None else values[views]
 
-        return replace(
-            self,
-            images=self.images[views],
-            cameras=self.cameras[views],
-            names=tuple(self.names[v] for v in views),
-            masks=pick(self.masks),
-            depth=pick(self.depth),
-            normals=pick(self.normals))
+        return replace(self,
+                       images=self.images[views],
+                       cameras=self.cameras[views],
+                       names=tuple(self.names[v] for v in views),
+                       masks=pick(self.masks),
+                       depth=pick(self.depth),
+                       normals=pick(self.normals))
 
     def colors(self, view: Tensor, row: Tensor, column: Tensor) -> Float[Tensor, "... 3"]:
         """Colours in [0, 1] of single pixels, as float32, without converting whole images."""
