@@ -11,7 +11,8 @@ from deep3dmap.schedules import Progress, Schedule
 class Loss(nn.Module):
     """Base of the loss terms.
 
-    A subclass computes its *unweighted* scalar in :meth:`forward` from a framework's outputs and inputs, both flat dictionaries.
+    A subclass computes its *unweighted* scalar in :meth:`forward` from a framework's outputs and inputs, both flat
+    dictionaries.
 
     Args:
         weight: a number, or a schedule (see :class:`deep3dmap.schedules.Schedule`).
