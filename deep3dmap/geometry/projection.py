@@ -1,0 +1,49 @@
+"""Projection matrices and their parts (Hartley & Zisserman, Multiple View Geometry, 6.2), and depth.
+
+OpenCV axes: x right, y down, z forward; ``depth`` is z in the camera's frame.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def _rq(matrix: Float[Tensor, "3 3"]) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3 3"]]:
+    """Upper triangular R with a positive diagonal and orthogonal Q with ``matrix = R Q``: a QR of the rows in reverse."""
+    q, r = torch.linalg.qr(matrix.flip(0).T)
+    signs = torch.where(r.diagonal() < 0, -1.0, 1.0).to(matrix)
+    upper = (r.T * signs).flip(0).flip(1)
+    return upper, (q * signs).T.flip(0)
+
+
+def decompose_projection(P: Float[Tensor, "3 4"],
+                         reference_sign: bool = False) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3 4"]]:
+    """Pinhole matrix and rigid transform of a projection matrix of any scale: ``P ~ K [R | t]``.
+
+    A projection matrix means the same camera after division by any number, negative ones included. By default a negative
+    scale is removed, so focal lengths are positive and the rotation is the camera's. The IDR code keeps the sign: it then
+    reports negative focal lengths and a camera turned by 180 degrees about its own axis. Pixels, depths and rays agree
+    in both readings; rotations (camera accuracy, saved quaternions) don't, hence the option for parity.
+
+    Args:
+        P: projection matrix; computed in float64 inside, returned in its own type.
+        reference_sign: answer as IDR's ``load_K_Rt_from_P`` does where P has a negative scale.
+
+    Returns:
+        K, upper triangular with ``K[2, 2] = 1``; and ``world_to_cam`` = [R | t] with a proper rotation.
+
+    Raises:
+        ValueError: if the left 3x3 block is singular (a camera at infinity has no pinhole matrix) or not finite.
+    """
+    matrix = P.double()
+    left = matrix[:, :3]
+    if not (torch.isfinite(matrix).all() and torch.linalg.matrix_rank(left) == 3):
+        raise ValueError(f"not the projection matrix of a pinhole camera: its left 3x3 block must be invertible\n{P}")
+    negative = torch.linalg.det(left) < 0
+    upper, rotation = _rq(-left if negative else left)
+    K = upper / upper[2, 2]
+    if negative and reference_sign:
+        turn = torch.tensor([-1.0, -1.0, 1.0]).to(matrix)
+        K, rotation = K * turn, turn[:, None] * rotation
+    translation = rotation @ torch.linalg.solve(left, matrix[:, 3])
+    return K.to(P), torch.cat([rotation, translation[:, None]], -1).to(P)
