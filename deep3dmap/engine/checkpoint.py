@@ -1,0 +1,119 @@
+"""Checkpoints: plain dictionaries of tensors and simple values, so that ``weights_only=True`` is all that loading ever needs.
+
+Layout of a file: ``format``, ``meta`` (version, framework, config as JSON text, seed), ``info`` (what the framework was told about
+its data), ``state_dict``, ``loop`` (stage, step, seconds), ``optimizers`` and ``schedulers`` of the stage.
+"""
+
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import torch
+
+from deep3dmap.errors import CheckpointError
+
+FORMAT = "deep3dmap-1"
+PATTERN = re.compile(r"step_(\d+)\.pth$")
+
+
+def save_checkpoint(checkpoint: dict, path: Path) -> None:
+    """Write a checkpoint beside its place and rename it, so that no reader ever sees half a file.
+
+    Raises:
+        CheckpointError: if it can't be written (a full disk, for example); an older file of that name stays as it was.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        raise CheckpointError(f"{path}: the checkpoint can't be written ({error}); free some space or choose another "
+                              "--work-dir. Checkpoints written before are untouched.") from None
+
+
+def read_pickle(path: Path) -> dict:
+    """Read any torch file without letting it run code.
+
+    Raises:
+        CheckpointError: if it is missing, damaged, or holds anything but tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if zipfile.is_zipfile(path) or "Unsupported" in str(error) or "GLOBAL" in str(error):
+            reason = str(error).split("\n")[0][:300]
+            raise CheckpointError(f"{path}: refused, because it holds more than tensors and plain values and loading it could "
+                                  f"run foreign code ({reason})") from None
+        raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({str(error)[:200]})") from None
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({str(error)[:200]})") from None
+
+
+def load_checkpoint(path: Path) -> dict:
+    """Read one of our own checkpoints.
+
+    Raises:
+        CheckpointError: as :func:`read_pickle`, and if the file has another layout (says how to convert published ones).
+    """
+    checkpoint = read_pickle(path)
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a deep3dmap checkpoint; published ones are converted by "
+                              "`deep3dmap convert-checkpoint`")
+    return checkpoint
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a work folder (or of its ``checkpoints`` folder), newest last."""
+    folder = Path(folder)
+    places = [folder, folder / "checkpoints"]
+    found = {int(m[1]): p for place in places if place.is_dir() for p in place.iterdir() if (m := PATTERN.search(p.name))}
+    return [found[step] for step in sorted(found)]
+
+
+def find_checkpoint(path: Path, warn=print) -> Path:
+    """The checkpoint that a path means: a file, or the newest readable one of a work folder.
+
+    Args:
+        path: file or folder.
+        warn: called with a message for each damaged file that is passed over.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    for candidate in reversed(list_checkpoints(path)):
+        try:
+            load_checkpoint(candidate)
+            return candidate
+        except CheckpointError as error:
+            warn(f"{error}; trying the one before")
+    raise CheckpointError(f"{path}: no checkpoint there (looked for step_*.pth, also in checkpoints/)")
+
+
+def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:
+    """Put weights into a model, all of them.
+
+    Raises:
+        CheckpointError: if names or shapes differ; names the first ones.
+    """
+    own = model.state_dict()
+    missing, unknown = sorted(set(own) - set(state_dict)), sorted(set(state_dict) - set(own))
+    shapes = [f"{k}: {tuple(state_dict[k].shape)} in the file, {tuple(own[k].shape)} in the model" for k in own
+              if k in state_dict and state_dict[k].shape != own[k].shape]  # yapf: disable
+    problems = [f"missing {missing[:3]}"] * bool(missing) + [f"unknown {unknown[:3]}"] * bool(unknown) + shapes[:3]
+    if problems:
+        raise CheckpointError(f"{source}: its weights don't fit this config's {type(model).__name__}: " + "; ".join(problems))
+    model.load_state_dict(state_dict)

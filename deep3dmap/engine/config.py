@@ -1,0 +1,140 @@
+"""Reading a config and checking all of it before anything heavy starts."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import mmengine.registry as root
+from mmengine.config import Config, ConfigDict
+
+import deep3dmap.registry as registry
+from deep3dmap.engine.runner import ReconstructionRunner
+from deep3dmap.engine.stages import StageConfig
+from deep3dmap.errors import ConfigError
+from deep3dmap.registry import check_keys, known_parts, load_plugins, nearest
+
+#: Keys of a config's top level besides the runner's own arguments.
+EXTRA_KEYS = {"custom_imports", "runner_type", "compile", "experiment"}
+
+#: Which registries may hold a part that is found under a key; other typed dictionaries are searched for in all of them.
+BY_KEY = {
+    "model": (registry.FRAMEWORKS, root.MODELS),
+    "optim_wrapper": (root.OPTIM_WRAPPERS, ),
+    "optimizer": (root.OPTIMIZERS, ),
+    "param_scheduler": (root.PARAM_SCHEDULERS, ),
+    "train_cfg": (registry.LOOPS, ),
+    "test_cfg": (registry.LOOPS, ),
+    "train_dataset": (registry.DATASETS, ),
+    "test_dataset": (registry.DATASETS, ),
+    "dataset": (registry.DATASETS, ),
+    "renderer": (registry.RENDERERS, ),
+    "backbone": (registry.BACKBONES, ),
+    "losses": (registry.LOSSES, ),
+    "test_evaluator": (registry.METRICS, ),
+    "default_hooks": (registry.HOOKS, root.HOOKS),
+    "custom_hooks": (registry.HOOKS, root.HOOKS),
+}
+OTHERS = (root.DATA_SAMPLERS, root.FUNCTIONS, root.OPTIM_WRAPPERS, root.OPTIMIZERS, root.PARAM_SCHEDULERS, root.VISBACKENDS)
+
+#: Arguments that the toolbox itself passes to parts.
+GIVEN = {"runner", "dataloader", "optimizer", "progress"}
+
+
+def top_level_keys() -> set[str]:
+    """All keys that a config may have at its top."""
+    arguments = inspect.signature(ReconstructionRunner.__init__).parameters
+    return set(arguments) - {"self", "cfg", "progress"} | EXTRA_KEYS
+
+
+def load_config(path: str | Path, options: Mapping | None = None) -> Config:
+    """Read a config file with its bases, apply ``key=value`` options, import plug-ins and check everything.
+
+    Names that begin with an underscore are the config's private variables.
+
+    Raises:
+        ConfigError: if the file is missing or broken, or something in it is unknown.
+        PluginError: if an installed plug-in can't be imported.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such config; {nearest(str(path), near) if near else 'see configs/'}")
+    load_plugins()
+    try:
+        cfg = Config.fromfile(str(path))
+    except Exception as error:  # a config is Python: anything can go wrong in it
+        raise ConfigError(f"{path}: can't be read: {type(error).__name__}: {error}") from error
+    if options:
+        cfg.merge_from_dict(dict(options))
+    for key in [k for k in cfg if k.startswith("_")]:
+        cfg.pop(key)
+    check_config(cfg, str(path))
+    return cfg
+
+
+def check_config(cfg: Mapping, source: str = "config") -> None:
+    """Look at every key and every named part of a config.
+
+    Raises:
+        ConfigError: for the first unknown key or part; names where it stands and the nearest known names.
+    """
+    if "model" not in cfg:
+        raise ConfigError(f"{source}: has no 'model'; {nearest('model', cfg)}")
+    for key in cfg:
+        if key not in top_level_keys():
+            raise ConfigError(f"{source}: unknown key '{key}' at the top: {nearest(key, top_level_keys())}. "
+                              "Private variables of a config begin with an underscore.")
+    for key, stage in _stages(cfg):
+        StageConfig.read(stage)
+    for where, key, part in _parts(cfg):
+        _check_part(where, key, part, source)
+
+
+def _stages(cfg: Mapping) -> Iterator[tuple[str, Mapping]]:
+    for k, stage in enumerate((cfg.get("train_cfg") or {}).get("stages") or ()):
+        yield f"train_cfg.stages[{k}]", stage
+
+
+def _parts(node, where: str = "", key: str = "") -> Iterator[tuple[str, str, Mapping]]:
+    """Every dictionary with a ``type``, where it stands, and the nearest key above that says what it is."""
+    if isinstance(node, Mapping):
+        if "type" in node:
+            yield where, key, node
+        for name, value in node.items():
+            if name not in ("_scope_", "custom_imports"):
+                yield from _parts(value, f"{where}.{name}".lstrip("."), name if name in BY_KEY or "type" in node else key)
+    elif isinstance(node, (list, tuple)):
+        for k, value in enumerate(node):
+            yield from _parts(value, f"{where}[{k}]", key)
+
+
+def _check_part(where: str, key: str, part: Mapping, source: str) -> None:
+    if not isinstance(part["type"], str):
+        cls = part["type"]
+    else:
+        cls = _find(part["type"], BY_KEY.get(key, (*registry.ALL, *OTHERS)), f"{source}: {where}", key in BY_KEY)
+    check_keys(cls, [k for k in part if k not in ("type", "_scope_", "constructor", "paramwise_cfg")], f"{source}: {where}")
+
+
+def _find(name: str, registries, where: str, specific: bool):
+    for each in registries:
+        cls = each.get(name)
+        if cls is not None:
+            return cls
+    known = {k for each in registries for k in known_parts(each)}
+    label = f"the registry '{registries[0].name}'" if specific else "any registry"
+    raise ConfigError(f"{where}: type='{name}' is not in {label}: {nearest(name, known)}")
+
+
+def runner_arguments(cfg: Config) -> dict:
+    """The part of a checked config that goes to the runner."""
+    return {k: v for k, v in cfg.items() if k not in EXTRA_KEYS}
+
+
+def build_runner(cfg: Config, **arguments) -> ReconstructionRunner:
+    """The runner that a config describes; ``arguments`` win over the config's."""
+    arguments = runner_arguments(cfg) | arguments
+    runner = registry.RUNNERS.get(cfg.get("runner_type", "ReconstructionRunner"))
+    if runner is None:
+        raise ConfigError(f"runner_type='{cfg.runner_type}': {nearest(cfg.runner_type, known_parts(registry.RUNNERS))}")
+    return runner(**arguments, cfg=cfg if isinstance(cfg, Config) else Config(ConfigDict(cfg)))

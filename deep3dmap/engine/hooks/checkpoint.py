@@ -1,0 +1,61 @@
+"""When checkpoints are written, and which are kept."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.hooks import Hook
+
+from deep3dmap.engine.checkpoint import list_checkpoints
+from deep3dmap.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CheckpointHook(Hook):
+    """Writes ``checkpoints/step_N.pth`` now and then, at given minutes, and at the end or when training is interrupted.
+
+    Args:
+        minutes: training minutes between two checkpoints.
+        steps: steps between two checkpoints, instead of or besides the minutes.
+        keep: how many of the newest stay; older ones are removed. 0 keeps all.
+        at_minutes: training minutes at which one is written that is always kept (``minute_M.pth``).
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, minutes: float | None = 5.0, steps: int | None = None, keep: int = 3, at_minutes: Sequence[float] = ()):
+        self.seconds = None if minutes is None else 60 * minutes
+        self.steps, self.keep, self.at_minutes = steps, keep, sorted(at_minutes)
+        self._last, self._saved = 0.0, -1
+
+    def before_train(self, runner) -> None:
+        """Minutes that a resumed run has behind it are not repeated."""
+        self._last = runner.train_loop.seconds
+        self.at_minutes = [m for m in self.at_minutes if 60 * m > runner.train_loop.seconds]
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Write when it is time."""
+        loop = runner.train_loop
+        while self.at_minutes and loop.seconds >= 60 * self.at_minutes[0]:
+            self._write(runner, f"minute_{self.at_minutes.pop(0):g}.pth")
+        by_time = self.seconds is not None and loop.seconds - self._last >= self.seconds
+        if by_time or (self.steps is not None and loop.step % self.steps == 0):
+            self.save(runner)
+
+    def after_train(self, runner) -> None:
+        """Write the last state, whether training came to its end or was interrupted."""
+        self.save(runner)
+
+    def save(self, runner) -> None:
+        """Write a checkpoint of the present step and forget the oldest."""
+        loop = runner.train_loop
+        if self._saved == loop.step and not loop.index >= len(loop.stages):
+            return
+        self._write(runner, f"step_{loop.step:08d}.pth")
+        self._last, self._saved = loop.seconds, loop.step
+        if runner.rank == 0 and self.keep:
+            for old in list_checkpoints(Path(runner.work_dir))[:-self.keep]:
+                old.unlink(missing_ok=True)
+
+    def _write(self, runner, name: str) -> None:
+        if runner.rank == 0:
+            runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / name)

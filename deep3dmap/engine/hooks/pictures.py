@@ -1,0 +1,50 @@
+"""Pictures of a view while training runs."""
+
+from pathlib import Path
+
+import torch
+from mmengine.hooks import Hook
+
+from deep3dmap.registry import HOOKS
+from deep3dmap.visualization.pictures import save_image
+
+
+@HOOKS.register_module()
+class PictureHook(Hook):
+    """Renders one test view now and then and writes it beside the photograph into ``pictures/``.
+
+    Rendering costs time that is not counted as training time.
+
+    Args:
+        minutes: training minutes between two pictures.
+        view: index among the test views.
+        scale: of the picture's size, relative to the photograph's.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, minutes: float = 2.0, view: int = 0, scale: float = 0.5):
+        self.seconds, self.view, self.scale = 60 * minutes, view, scale
+        self._last = 0.0
+
+    def before_train(self, runner) -> None:
+        """Start the clock."""
+        self._last = runner.train_loop.seconds
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Draw when it is time."""
+        if runner.train_loop.seconds - self._last >= self.seconds and runner.rank == 0:
+            self._last = runner.train_loop.seconds
+            self.draw(runner)
+
+    def draw(self, runner) -> None:
+        """Render the view and write photograph and rendering side by side."""
+        dataset, framework = runner.build_test_dataset(), runner.framework
+        item = dataset.item(self.view, scale=self.scale)
+        framework.eval()
+        prediction = framework.test_step(item)
+        framework.train()
+        height, width = item["size"]
+        pair = [item["rgb"], prediction["rgb"].cpu()]
+        picture = torch.cat([p.reshape(height, width, 3) for p in pair], 1).clamp(0, 1)
+        save_image(Path(runner.work_dir) / "pictures" / f"step_{runner.iter:08d}.png", (picture * 255).byte().numpy())

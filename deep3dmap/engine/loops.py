@@ -1,0 +1,238 @@
+"""The training loop of all methods: stages one after another, each with its own budget, optimisers and data."""
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmengine.runner import BaseLoop
+
+from deep3dmap.engine.batches import BatchSource, build_source, step_seed
+from deep3dmap.engine.launching import unwrap, wrap
+from deep3dmap.engine.optim import build_optimizers, load_optimizers_state, optimizers_state
+from deep3dmap.engine.stages import Budget, StageConfig
+from deep3dmap.errors import ConfigError, TrainingError
+from deep3dmap.registry import LOOPS
+from deep3dmap.schedules import Progress
+
+UNLIMITED = 10**9
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+@LOOPS.register_module()
+class StagedTrainLoop(BaseLoop):
+    """Trains through a list of stages.
+
+    Args:
+        runner: the runner.
+        dataloader: the config's ``train_dataloader``, or None.
+        stages: see :class:`deep3dmap.engine.stages.StageConfig`; a single stage by default.
+        max_steps, max_epochs: budget of the single stage, where ``stages`` is left out.
+        max_minutes: training time of the whole run; the last stage gets what the others leave.
+    """
+
+    def __init__(self,
+                 runner,
+                 dataloader=None,
+                 stages: Sequence[Mapping] | None = None,
+                 max_steps: int | None = None,
+                 max_epochs: int | None = None,
+                 max_minutes: float | None = None):
+        self._runner = runner
+        self.stages = [StageConfig.read(s) for s in stages or [dict(max_steps=max_steps, max_epochs=max_epochs)]]
+        if stages and (max_steps is not None or max_epochs is not None):
+            raise ConfigError("train_cfg: max_steps and max_epochs belong into the stages where there are stages")
+        self.max_seconds = None if max_minutes is None else 60.0 * max_minutes
+        self.default_loader = dataloader
+        self.step, self.seconds, self.index = 0, 0.0, 0
+        self.budget = Budget()
+        self.interrupted = False
+        self.log: dict = {}
+        self._sources: dict[int, BatchSource] = {}
+        self._pending: Mapping | None = None
+        self._check_budgets()
+
+    def _check_budgets(self) -> None:
+        for k, stage in enumerate(self.stages):
+            limited = [stage.max_steps, stage.max_epochs, stage.max_minutes]
+            last = k == len(self.stages) - 1
+            if all(x is None for x in limited) and (self.max_seconds is None or not last):
+                raise ConfigError(f"train_cfg: stage '{stage.name}' has no end; give it max_steps, max_epochs or max_minutes" +
+                                  (", or the run max_minutes" if last else ""))
+
+    # --- what mmengine's runner and hooks ask for -------------------------------------------------------------------
+
+    @property
+    def iter(self) -> int:
+        """Steps done in the whole run."""
+        return self.step
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done in the present stage."""
+        return self.budget.step // len(self.source)
+
+    @property
+    def max_iters(self) -> int:
+        """Budget of the present stage in steps (a very large number where only minutes limit it)."""
+        return self.budget.max_steps or UNLIMITED
+
+    @property
+    def max_epochs(self) -> int:
+        """Budget of the present stage in epochs."""
+        return max(self.max_iters // len(self.source), 1)
+
+    @property
+    def dataloader(self) -> BatchSource:
+        """The present stage's batches; its length is an epoch's."""
+        return self.source
+
+    # --- data ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def stage(self) -> StageConfig:
+        """The present stage."""
+        return self.stages[min(self.index, len(self.stages) - 1)]
+
+    @property
+    def source(self) -> BatchSource:
+        """The present stage's batches."""
+        return self.source_of(min(self.index, len(self.stages) - 1))
+
+    def source_of(self, index: int) -> BatchSource:
+        """Batches of a stage; stages without data of their own share the config's."""
+        stage = self.stages[index]
+        own = stage.train_dataset is not None or stage.train_dataloader is not None
+        key = index if own else -1
+        if key not in self._sources:
+            runner = self.runner
+            dataset, loader = (stage.train_dataset, stage.train_dataloader) if own else (runner.train_dataset,
+                                                                                         self.default_loader)
+            self._sources[key] = build_source(dataset, loader, runner.seed, runner.rank, runner.world_size)
+        return self._sources[key]
+
+    @property
+    def progress(self) -> Progress:
+        """How far the present stage has come."""
+        return self.budget.progress(len(self.source))
+
+    # --- state ----------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict:
+        """Where the run is, with the optimisers' and schedulers' states; plain values and tensors."""
+        state = dict(index=self.index, stage=self.stage.name, step=self.step, seconds=self.seconds)
+        state |= dict(stage_step=self.budget.step,
+                      stage_seconds=self.budget.seconds,
+                      stage_max_seconds=self.budget.max_seconds)
+        if self.index < len(self.stages):
+            state["optimizers"] = optimizers_state(self.runner.optim_wrapper)
+            state["schedulers"] = [s.state_dict() for s in self.runner.param_schedulers or []]
+        return state
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Go on where a checkpoint was written."""
+        self.index, self.step, self.seconds = state["index"], state["step"], state["seconds"]
+        self._pending = state
+
+    # --- running --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> torch.nn.Module:
+        """Train through all stages that are left; returns the framework."""
+        runner = self.runner
+        runner.call_hook("before_train")
+        with self._listen_for_interrupts():
+            while self.index < len(self.stages) and not self.interrupted:
+                self._run_stage()
+        runner.call_hook("after_train")
+        return unwrap(runner.model)
+
+    def _enter_stage(self) -> None:
+        runner, stage, epoch_length = self.runner, self.stage, len(self.source)
+        framework = unwrap(runner.model)
+        seed_everything(step_seed(runner.seed, 3, self.index))
+        framework.enter_stage(stage.stage())
+        left = None if self.max_seconds is None else max(self.max_seconds - self.seconds, 0.0)
+        limits = [s for s in (left, None if stage.max_minutes is None else 60 * stage.max_minutes) if s is not None]
+        self.budget = Budget(stage.steps(epoch_length), min(limits, default=None))
+        runner.optim_wrapper = build_optimizers(framework, stage.optim_wrapper or runner.optim_wrapper_cfg, runner.amp)
+        runner.param_schedulers = runner.build_schedulers(stage.param_scheduler or runner.param_scheduler_cfg)
+        if self._pending is not None:
+            self._restore(self._pending)
+            self._pending = None
+        runner.model = wrap(framework)
+        framework.check_inputs(next(self.source(self.budget.step)), f"the data of stage '{stage.name}' "
+                               f"({type(self.source.dataset).__name__})")  # yapf: disable
+
+    def _restore(self, state: Mapping) -> None:
+        self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
+        if self.max_seconds is not None:
+            self.budget.max_seconds = min(self.budget.seconds + max(self.max_seconds - self.seconds, 0.0),
+                                          60 * (self.stage.max_minutes or UNLIMITED))
+        load_optimizers_state(self.runner.optim_wrapper, state["optimizers"])
+        for scheduler, saved in zip(self.runner.param_schedulers or [], state["schedulers"]):
+            scheduler.load_state_dict(saved)
+
+    def _run_stage(self) -> None:
+        runner = self.runner
+        self._enter_stage()
+        unwrap(runner.model).train()
+        batches, epoch_length = self.source(self.budget.step), len(self.source)
+        while not self.budget.spent and not self.interrupted:
+            if self.budget.step % epoch_length == 0:
+                runner.call_hook("before_train_epoch")
+            self._run_step(batches)
+            if self.budget.step % epoch_length == 0:
+                runner.call_hook("after_train_epoch")
+        if self.budget.spent:
+            self.index += 1
+
+    def _run_step(self, batches) -> None:
+        runner, start = self.runner, time.perf_counter()
+        seed_everything(step_seed(runner.seed, 4, self.index, self.budget.step, runner.rank))
+        unwrap(runner.model).set_progress(self.progress)
+        batch = next(batches)
+        runner.call_hook("before_train_iter", batch_idx=self.budget.step, data_batch=batch)
+        self.log = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
+        self._check_finite()
+        self.step += 1
+        self.budget.step += 1
+        spent = time.perf_counter() - start
+        self.budget.seconds += spent
+        self.seconds += spent
+        runner.call_hook("after_train_iter", batch_idx=self.budget.step - 1, data_batch=batch, outputs=self.log)
+
+    def _check_finite(self) -> None:
+        if bool(torch.isfinite(torch.as_tensor(self.log["loss"])).all()):
+            return
+        terms = [name for name, value in self.log.items() if not bool(torch.isfinite(torch.as_tensor(value)).all())]
+        raise TrainingError(f"step {self.step + 1}, stage '{self.stage.name}': {', '.join(terms)} is not a finite number any "
+                            "more; the last checkpoint is kept. A smaller learning rate usually helps.")
+
+    @contextmanager
+    def _listen_for_interrupts(self):
+        """Ctrl-C and SIGTERM end training after the present step; a second Ctrl-C ends the program."""
+
+        def stop(number, frame):
+            if self.interrupted and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.interrupted = True
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,111 @@
+"""Optimisers and learning-rate schedules of a stage."""
+
+from contextlib import contextmanager
+
+import torch
+from mmengine.optim import OptimWrapper, OptimWrapperDict, build_optim_wrapper
+from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmengine.registry import OPTIM_WRAPPERS, PARAM_SCHEDULERS
+from torch import nn
+
+from deep3dmap.errors import ConfigError
+from deep3dmap.registry import nearest
+from deep3dmap.schedules import Progress, Schedule
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Mixed precision in bfloat16, on CPUs as on GPUs.
+
+    bfloat16 has float32's range, so no loss scaling is needed. Frameworks keep what needs float32 (distances, gradients of
+    the geometry) out of it themselves.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module):
+        """The forward pass's context."""
+        device = next(model.parameters()).device.type
+        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
+            yield
+
+
+@PARAM_SCHEDULERS.register_module()
+class ProgressLR(_ParamScheduler):
+    """Learning rate as a function of the spent part of the stage's budget, in steps or in minutes.
+
+    Args:
+        schedule: factor of the initial learning rate: a list (shares the stage in equal parts) or a schedule dictionary
+            (see :class:`deep3dmap.schedules.Schedule`).
+        decay: instead of ``schedule``: the factor reached at the end by exponential decay.
+        warmup: steps over which the factor rises linearly from 0.
+        progress: holder of the present progress (given by the loop).
+    """
+
+    def __init__(self, optimizer, schedule=1.0, decay: float = 1.0, warmup: int = 0, progress=None, **kwargs):
+        self.schedule = Schedule(schedule, "ProgressLR.schedule")
+        self.decay, self.warmup, self.source = decay, warmup, progress
+        kwargs = {k: v for k, v in kwargs.items() if k != "epoch_length"}
+        super().__init__(optimizer, "lr", by_epoch=False, **kwargs)
+
+    def _get_value(self):
+        progress = self.source.progress if self.source is not None else Progress()
+        factor = self.schedule(progress) * self.decay**progress.fraction
+        factor *= min(1.0, (progress.step + 1) / self.warmup) if self.warmup else 1.0
+        return [base * factor for base in self.base_values]
+
+    def state_dict(self) -> dict:
+        """Plain values only."""
+        return {"last_step": self.last_step, "base_values": list(self.base_values), "_global_step": self._global_step}
+
+
+def _is_single(cfg: dict) -> bool:
+    return "optimizer" in cfg or "constructor" in cfg
+
+
+def build_optimizers(framework: nn.Module, cfg: dict, amp: bool) -> OptimWrapper | OptimWrapperDict:
+    """The optimiser of a stage; or several, where ``cfg`` names parts of the framework: ``dict(part=dict(optimizer=...))``.
+
+    Parameters that rest in this stage are left out.
+
+    Raises:
+        ConfigError: if a part's name is not one of the framework.
+    """
+    if _is_single(cfg):
+        return _build(framework, cfg, amp)
+    parts = dict(framework.named_children())
+    for name in cfg:
+        if name not in parts:
+            raise ConfigError(f"optim_wrapper: '{name}' is no part of {type(framework).__name__}: {nearest(name, parts)}")
+    return OptimWrapperDict(**{name: _build(parts[name], part, amp) for name, part in cfg.items()})
+
+
+class _Trainable(nn.Module):
+    """A view of a module that lists only the parameters that move."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        moving = [p for p in module.parameters() if p.requires_grad]
+        self.parameters_ = nn.ParameterList(moving)
+
+
+def _build(module: nn.Module, cfg: dict, amp: bool) -> OptimWrapper:
+    cfg = dict(cfg)
+    if amp:
+        cfg["type"] = "AutocastOptimWrapper"
+    if "paramwise_cfg" in cfg or "constructor" in cfg:
+        return build_optim_wrapper(module, cfg)
+    return build_optim_wrapper(_Trainable(module), cfg)
+
+
+def optimizers_state(wrapper: OptimWrapper | OptimWrapperDict) -> dict:
+    """The optimisers' state by part (``''`` for a single one), plain values and tensors."""
+    if isinstance(wrapper, OptimWrapperDict):
+        return {name: w.state_dict() for name, w in wrapper.items()}
+    return {"": wrapper.state_dict()}
+
+
+def load_optimizers_state(wrapper: OptimWrapper | OptimWrapperDict, state: dict) -> None:
+    """Put saved states back."""
+    wrappers = dict(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else {"": wrapper}
+    for name, each in wrappers.items():
+        each.load_state_dict(state[name])

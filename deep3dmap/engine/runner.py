@@ -1,0 +1,257 @@
+"""The runner: mmengine's, with whole-batch datasets, stages, plain checkpoints and a tidy work folder.
+
+A work folder holds ``config.py`` (resolved), ``log.txt``, ``scalars.jsonl``, ``vis_data`` (TensorBoard), ``checkpoints/`` and
+``pictures/``.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.runner import Runner
+
+from deep3dmap.engine import checkpoint as files
+from deep3dmap.engine.batches import build_source, step_seed
+from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings, unwrap
+from deep3dmap.engine.loops import seed_everything
+from deep3dmap.errors import CheckpointError, ConfigError
+from deep3dmap.registry import DATASETS, FRAMEWORKS, RUNNERS
+from deep3dmap.version import __version__
+
+HOOKS = dict(sampler_seed=dict(type="DistSamplerSeedHook"),
+             param_scheduler=dict(type="ParamSchedulerHook"),
+             log=dict(type="LogHook"),
+             checkpoint=dict(type="CheckpointHook"))
+
+
+@RUNNERS.register_module()
+class ReconstructionRunner(Runner):
+    """Trains, tests and exports every framework.
+
+    Args:
+        model: config of a framework.
+        work_dir: where everything is written.
+        train_dataset: config of a dataset that hands out whole batches; or else ``train_dataloader``.
+        train_dataloader: as in mmengine.
+        test_dataset: config of a dataset of views (or of any items that the framework predicts one by one).
+        train_cfg, test_cfg: loops.
+        optim_wrapper, param_scheduler: of the stages that have none of their own.
+        test_evaluator: list of metrics.
+        default_hooks, custom_hooks: as in mmengine.
+        seed: of every random choice.
+        amp: mixed precision (bfloat16).
+        device: ``auto``, ``cpu``, ``cuda``...
+        launcher: ``none``, ``pytorch`` or ``slurm``.
+        resume: go on with the newest checkpoint of ``work_dir``, or with the given one.
+        load_from: start from the weights of this checkpoint.
+        progress: live progress line on the terminal.
+        cfg: the whole config, kept in checkpoints.
+    """
+
+    def __init__(self,
+                 model: dict,
+                 work_dir: str,
+                 train_dataset: dict | None = None,
+                 train_dataloader: dict | None = None,
+                 test_dataset: dict | None = None,
+                 train_cfg: dict | None = None,
+                 test_cfg: dict | None = None,
+                 optim_wrapper: dict | None = None,
+                 param_scheduler: dict | list | None = None,
+                 test_evaluator: list | None = None,
+                 default_hooks: dict | None = None,
+                 custom_hooks: list | None = None,
+                 seed: int = 0,
+                 amp: bool = False,
+                 device: str = "auto",
+                 launcher: str = "none",
+                 resume: bool | str = False,
+                 load_from: str | None = None,
+                 progress: bool = True,
+                 cfg: Config | None = None):
+        silence_known_warnings()
+        self.target = choose_device(device)
+        launch(launcher, self.target)
+        self.train_dataset, self.test_dataset_cfg = train_dataset, test_dataset
+        self.optim_wrapper_cfg, self.param_scheduler_cfg = optim_wrapper, param_scheduler
+        self.train_cfg, self.test_cfg, self.train_loader_cfg = train_cfg, test_cfg, train_dataloader
+        self.test_evaluator_cfg, self.amp, self.resume_from, self.show_progress = test_evaluator, amp, resume, progress
+        self.info: Mapping = {}
+        self._make_work_dir(work_dir)
+        super().__init__(model=model,
+                         work_dir=str(work_dir),
+                         default_hooks=HOOKS | dict(default_hooks or {}),
+                         custom_hooks=custom_hooks,
+                         load_from=load_from,
+                         launcher=launcher,
+                         default_scope="deep3dmap",
+                         randomness=dict(seed=seed),
+                         visualizer=dict(type="Visualizer", vis_backends=[dict(type="TensorboardVisBackend")]),
+                         cfg=cfg)
+
+    # --- the work folder ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _make_work_dir(work_dir: str) -> None:
+        try:
+            Path(work_dir).mkdir(parents=True, exist_ok=True)
+            probe = Path(work_dir) / ".write_test"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ConfigError(
+                f"the work folder {work_dir} can't be written ({error.strerror}); choose another --work-dir") from None
+
+    @property
+    def _log_dir(self) -> str:
+        return self._work_dir
+
+    @_log_dir.setter
+    def _log_dir(self, value: str) -> None:  # mmengine would make a folder per start; one work folder is one run
+        pass
+
+    def build_logger(self, log_level="INFO", log_file=None, **kwargs):
+        """A log file in the work folder; the terminal gets warnings only (progress is ``LogHook``'s)."""
+        logger = super().build_logger(log_level, str(Path(self.work_dir) / "log.txt"), file_mode="a", **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setLevel(logging.WARNING)
+        return logger
+
+    def dump_config(self) -> None:
+        """Write the resolved config as ``config.py``."""
+        if self.rank == 0:
+            (Path(self.work_dir) / "config.py").write_text(self.cfg.pretty_text)
+
+    def register_default_hooks(self, hooks=None) -> None:
+        """Only the hooks that our configs name; mmengine's own set is for its own loops."""
+        for hook in (hooks or {}).values():
+            if hook is not None:
+                self.register_hook(hook)
+
+    # --- building ---------------------------------------------------------------------------------------------------------
+
+    def set_randomness(self, seed, **kwargs) -> None:
+        """One seed for everything."""
+        self._seed, self._deterministic = seed, False
+        seed_everything(step_seed(seed, 0))
+
+    def build_model(self, model):
+        """The framework, from its config."""
+        return FRAMEWORKS.build(dict(model)) if isinstance(model, Mapping) else model
+
+    def wrap_model(self, model_wrapper_cfg, model):
+        """Only moves the framework to its device: data parallelism is set up per stage."""
+        return model.to(self.target)
+
+    def build_schedulers(self, cfg) -> list:
+        """The learning-rate schedules of the stage that the loop is entering."""
+        wrappers = list(self.optim_wrapper.values()) if hasattr(self.optim_wrapper, "values") else [self.optim_wrapper]
+        loop, schedulers = self._train_loop, []
+        for one in [cfg] if isinstance(cfg, Mapping) else cfg or []:
+            one = dict(one)
+            one.setdefault("end",
+                           loop.max_epochs if one.get("by_epoch", True) and one["type"] != "ProgressLR" else loop.max_iters)
+            extra = dict(progress=loop) if one["type"] == "ProgressLR" else dict(epoch_length=len(loop.source))
+            schedulers += [PARAM_SCHEDULERS.build(dict(one), default_args=dict(optimizer=w, **extra)) for w in wrappers]
+        return schedulers
+
+    # --- the three things a runner does -----------------------------------------------------------------------------------
+
+    @property
+    def framework(self):
+        """The framework, outside any data-parallel wrapper."""
+        return unwrap(self.model)
+
+    def setup(self, info: Mapping) -> None:
+        """Tell the framework about its data."""
+        self.info = dict(info)
+        self.framework.setup(self.info)
+        self.framework.to(self.target)
+
+    def train(self):
+        """Train; returns the framework."""
+        if self.train_cfg is None or self.optim_wrapper_cfg is None and not all(
+                s.get("optim_wrapper") for s in self.train_cfg.get("stages", [{}])):
+            raise ConfigError("training needs train_cfg, optim_wrapper and train_dataset or train_dataloader in the config")
+        self._train_loop = self.build_train_loop(dict(dict(type="StagedTrainLoop") | dict(self.train_cfg)))
+        last = len(self._train_loop.stages) - 1
+        seed_everything(step_seed(self.seed, 5))
+        self.setup(self._train_loop.source_of(last).info())
+        self.call_hook("before_run")
+        self.load_or_resume()
+        self._maybe_compile("train_step")
+        framework = self.train_loop.run()
+        self.call_hook("after_run")
+        return framework
+
+    def build_train_loop(self, loop):
+        """The training loop, from its config."""
+        self._train_dataloader = self.train_loader_cfg
+        return super().build_train_loop(loop)
+
+    def build_test_dataset(self):
+        """The test views, from the config."""
+        if self.test_dataset_cfg is None:
+            raise ConfigError("testing needs test_dataset in the config")
+        return DATASETS.build(dict(self.test_dataset_cfg))
+
+    # --- checkpoints ------------------------------------------------------------------------------------------------------
+
+    def load_or_resume(self) -> None:
+        """Resume from a checkpoint, or start from one's weights, as asked."""
+        if self.resume_from:
+            start = self.work_dir if self.resume_from is True else self.resume_from
+            if self.resume_from is True and not files.list_checkpoints(Path(start)):
+                self.logger.warning(f"nothing to resume in {start}: starting afresh")
+                return
+            self.resume(str(files.find_checkpoint(Path(start), self.logger.warning)))
+        elif self._load_from is not None:
+            self.load_checkpoint(self._load_from)
+
+    def save_checkpoint(self, path: Path) -> None:  # noqa: D102 - mmengine's has more arguments, for its own hooks
+        framework = self.framework
+        meta = dict(version=__version__,
+                    framework=type(framework).__name__,
+                    config=json.dumps(self.cfg.to_dict(), default=str),
+                    seed=self.seed)
+        files.save_checkpoint(
+            dict(format=files.FORMAT,
+                 meta=meta,
+                 info=self.info,
+                 state_dict=framework.state_dict(),
+                 loop=self._train_loop.state_dict()), path)
+
+    def resume(self, filename: str, **kwargs) -> None:
+        """Go on exactly where a checkpoint was written."""
+        checkpoint = self._load(filename)
+        if "loop" not in checkpoint:
+            raise CheckpointError(f"{filename}: holds weights only; use it with load_from instead of --resume")
+        self._train_loop.load_state_dict(checkpoint["loop"])
+        self.logger.info(f"resumed from {filename} at step {self._train_loop.step}")
+
+    def load_checkpoint(self, filename: str, **kwargs) -> dict:
+        """Take the weights of a checkpoint."""
+        return self._load(filename)
+
+    def _load(self, filename: str) -> dict:
+        checkpoint = files.load_checkpoint(Path(filename))
+        if not self.info:
+            self.setup(checkpoint["info"])
+        files.load_weights(self.framework, checkpoint["state_dict"], filename)
+        return checkpoint
+
+
+def build_train_source(runner: ReconstructionRunner):
+    """Batches of the config's top-level training data, outside a loop (profiling, benchmarks)."""
+    return build_source(runner.train_dataset, runner.train_loader_cfg, runner.seed, runner.rank, runner.world_size)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for a GPU's pending work; nothing on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,105 @@
+"""What a config says of the stages of a training run, and the budget of each."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from deep3dmap.errors import ConfigError
+from deep3dmap.frameworks.base import Stage
+from deep3dmap.registry import nearest
+from deep3dmap.schedules import Progress
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One entry of ``train_cfg.stages``.
+
+    Attributes:
+        name: of the framework's stage.
+        max_steps, max_epochs, max_minutes: its budget; whichever ends first. At least one, unless the run has minutes.
+        params: glob patterns of the parameters that move (all by default).
+        losses: names of the loss terms that count (all by default).
+        optim_wrapper, param_scheduler: of this stage; the config's top-level ones where they are left out.
+        train_dataset, train_dataloader: data of this stage; the config's top-level ones where both are left out.
+    """
+
+    name: str = "train"
+    max_steps: int | None = None
+    max_epochs: int | None = None
+    max_minutes: float | None = None
+    params: Sequence[str] | str = ("*", )
+    losses: Sequence[str] | None = None
+    optim_wrapper: Mapping | None = None
+    param_scheduler: Mapping | Sequence | None = None
+    train_dataset: Mapping | None = None
+    train_dataloader: Mapping | None = None
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """Names of the entries."""
+        return [f.name for f in fields(cls)]
+
+    @classmethod
+    def read(cls, values: Mapping) -> "StageConfig":
+        """Check and read one entry.
+
+        Raises:
+            ConfigError: for an unknown key.
+        """
+        for key in values:
+            if key not in cls.keys():
+                raise ConfigError(f"train_cfg.stages: unknown key '{key}': {nearest(key, cls.keys())}")
+        return cls(**values)
+
+    def stage(self) -> Stage:
+        """The part that the framework sees."""
+        params = (self.params, ) if isinstance(self.params, str) else tuple(self.params)
+        return Stage(self.name, params, None if self.losses is None else tuple(self.losses))
+
+    def steps(self, epoch_length: int) -> int | None:
+        """Budget in steps, or None where only minutes limit it."""
+        limits = [self.max_steps, None if self.max_epochs is None else self.max_epochs * epoch_length]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+
+@dataclass
+class Budget:
+    """How much of a stage's steps and seconds is spent.
+
+    Attributes:
+        max_steps, max_seconds: limits, or None.
+        step: steps done.
+        seconds: training time spent in the stage.
+    """
+
+    max_steps: int | None = None
+    max_seconds: float | None = None
+    step: int = 0
+    seconds: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        """The spent part, in [0, 1]: of the steps or of the seconds, whichever is further."""
+        steps = self.step / self.max_steps if self.max_steps else 0.0
+        seconds = self.seconds / self.max_seconds if self.max_seconds else float(self.max_seconds == 0)
+        return min(max(steps, seconds), 1.0)
+
+    @property
+    def spent(self) -> bool:
+        """Whether the stage is over."""
+        by_steps = self.max_steps is not None and self.step >= self.max_steps
+        return by_steps or (self.max_seconds is not None and self.seconds >= self.max_seconds)
+
+    @property
+    def seconds_left(self) -> float:
+        """An estimate, infinite before the first step."""
+        estimates = []
+        if self.max_steps is not None and self.step:
+            estimates.append(self.seconds / self.step * (self.max_steps - self.step))
+        if self.max_seconds is not None:
+            estimates.append(self.max_seconds - self.seconds)
+        return max(min(estimates, default=math.inf), 0.0)
+
+    def progress(self, epoch_length: int) -> Progress:
+        """For schedules."""
+        return Progress(self.step, self.step // epoch_length, self.fraction)

@@ -1,0 +1,238 @@
+"""The two bases of every method: :class:`BaseFramework` (the common way) and :class:`CustomFramework` (its own dance).
+
+Runners, metrics, export and the command line only use what is declared here, so they never ask which method it is.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+import trimesh
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from torch import Tensor, nn
+
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.losses.base import Loss
+from deep3dmap.registry import BACKBONES, LOSSES, RENDERERS, nearest
+from deep3dmap.schedules import Progress
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training run: what moves and what counts in it.
+
+    Attributes:
+        name: one of the framework's ``stages``.
+        params: glob patterns of the parameters that are trained (all by default).
+        losses: names of the loss terms that count, or None for all.
+    """
+
+    name: str = "train"
+    params: tuple[str, ...] = ("*", )
+    losses: tuple[str, ...] | None = None
+
+
+def update_params(loss: Tensor, optim_wrapper: OptimWrapper | OptimWrapperDict) -> None:
+    """One backward pass and one step of the optimiser, or of each optimiser where there are several."""
+    if isinstance(optim_wrapper, OptimWrapper):
+        optim_wrapper.update_params(loss)
+        return
+    wrappers = list(optim_wrapper.values())
+    for wrapper in wrappers:
+        wrapper.zero_grad()
+    loss.backward()
+    for wrapper in wrappers:
+        wrapper.step()
+
+
+class Framework(BaseModel):
+    """What both bases share: the input dictionary, stages, progress and the call contract.
+
+    Args:
+        input_keys: which keys of a batch reach ``forward``: a list of names, or a dictionary ``{name in forward: key in
+            the batch}`` that renames. None lets all through.
+    """
+
+    #: Names of the stages that a config may train; subclasses override it.
+    stages: tuple[str, ...] = ("train", )
+
+    def __init__(self, input_keys: Sequence[str] | Mapping[str, str] | None = None, data_preprocessor: dict | None = None):
+        super().__init__(data_preprocessor=data_preprocessor)
+        if input_keys is not None and not isinstance(input_keys, Mapping):
+            input_keys = {key: key for key in input_keys}
+        self.input_keys = None if input_keys is None else dict(input_keys)
+        self.stage = Stage()
+        self.progress = Progress()
+
+    # --- the dictionary of inputs -----------------------------------------------------------------------------------
+
+    def check_inputs(self, batch: Mapping, source: str) -> None:
+        """Make sure, before the first step, that a batch holds every key of ``input_keys``.
+
+        Raises:
+            DataError: naming the missing key, the framework and the dataset ``source``.
+        """
+        for name, key in (self.input_keys or {}).items():
+            if key not in batch:
+                raise DataError(f"{type(self).__name__} wants '{key}' (as '{name}', from its input_keys), but {source} gives "
+                                f"{sorted(batch)}; {nearest(key, batch)}")
+
+    def select_inputs(self, batch: Mapping) -> dict:
+        """The part of a batch that ``input_keys`` let through, under the names that ``forward`` knows."""
+        if self.input_keys is None:
+            return dict(batch)
+        return {name: batch[key] for name, key in self.input_keys.items() if key in batch}
+
+    def prepare_inputs(self, batch: Mapping, training: bool) -> dict:
+        """A batch on the framework's device, reduced to its inputs."""
+        return self.select_inputs(self.data_preprocessor(dict(batch), training))
+
+    # --- contract -------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def forward(self, inputs: dict, mode: str = "tensor") -> dict:
+        """Compute ``loss`` terms, a ``predict``-ion by key, or raw ``tensor`` outputs, as ``mode`` says."""
+
+    def setup(self, info: Mapping) -> None:
+        """Learn what the data are like before training (``dataset.info()``): cameras, the scene's frame, bounds...
+
+        Called once on a fresh run, before the optimisers are built. What must survive belongs into buffers.
+        """
+
+    def extract_mesh(self, resolution: int = 256, **options) -> trimesh.Trimesh:
+        """The reconstructed surface in the data's own frame and units, for every method that has one to give.
+
+        Raises:
+            ConfigError: if the method gives no mesh.
+        """
+        raise ConfigError(f"{type(self).__name__} has no mesh to give")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    # --- stages -----------------------------------------------------------------------------------------------------------
+
+    def enter_stage(self, stage: Stage) -> None:
+        """Begin a stage: its parameters move, the others rest.
+
+        Raises:
+            ConfigError: for an unknown stage, or a pattern that matches no parameter.
+        """
+        if stage.name not in self.stages:
+            raise ConfigError(f"{type(self).__name__} has no stage '{stage.name}': {nearest(stage.name, self.stages)}")
+        names = [name for name, _ in self.named_parameters()]
+        for pattern in stage.params:
+            if names and not any(fnmatchcase(name, pattern) for name in names):
+                raise ConfigError(f"stage '{stage.name}': no parameter of {type(self).__name__} matches '{pattern}'")
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in stage.params))
+        self.stage = stage
+
+    def set_progress(self, progress: Progress) -> None:
+        """Tell the framework and its loss terms how far the stage has come; called before every step."""
+        self.progress = progress
+        for module in self.modules():
+            if isinstance(module, Loss):
+                module.set_progress(progress)
+
+    # --- steps ------------------------------------------------------------------------------------------------------------
+
+    def test_step(self, data: Mapping) -> dict:
+        """Predictions for a batch."""
+        return self(self.prepare_inputs(data, False), mode="predict")
+
+    val_step = test_step
+
+    def parse_losses(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of the terms named ``loss*``, and all terms for the log.
+
+        Raises:
+            ConfigError: if there is no such term.
+        """
+        terms = [value for name, value in losses.items() if name.startswith("loss")]
+        if not terms:
+            raise ConfigError(f"{type(self).__name__} gave no loss in stage '{self.stage.name}', only {sorted(losses)}")
+        total = torch.stack([t.mean() for t in terms]).sum()
+        return total, {"loss": total, **losses}
+
+
+class BaseFramework(Framework):
+    """A method that is built wholly from a config and trains in the common way.
+
+    Args:
+        backbone: config of a part of the registry ``BACKBONES``, or None.
+        renderer: config of a part of ``RENDERERS``, or None.
+        losses: loss terms by name: configs of parts of ``LOSSES``.
+        input_keys: see :class:`Framework`.
+    """
+
+    def __init__(self,
+                 backbone: dict | None = None,
+                 renderer: dict | None = None,
+                 losses: Mapping[str, dict] | None = None,
+                 input_keys: Sequence[str] | Mapping[str, str] | None = None,
+                 data_preprocessor: dict | None = None):
+        super().__init__(input_keys, data_preprocessor)
+        if backbone is not None:
+            self.backbone = BACKBONES.build(backbone)
+        if renderer is not None:
+            self.renderer = RENDERERS.build(renderer)
+        self.losses = nn.ModuleDict({name: LOSSES.build(loss) for name, loss in (losses or {}).items()})
+
+    def enter_stage(self, stage: Stage) -> None:
+        """Begin a stage; its loss terms must be among those of the config."""
+        for name in stage.losses or ():
+            if name not in self.losses:
+                raise ConfigError(f"stage '{stage.name}' wants the loss '{name}': {nearest(name, self.losses)}")
+        super().enter_stage(stage)
+
+    def compute_losses(self, outputs: dict, inputs: dict) -> dict[str, Tensor]:
+        """The weighted terms ``loss_NAME`` of those losses that count in the present stage."""
+        active = self.losses if self.stage.losses is None else self.stage.losses
+        return {f"loss_{name}": self.losses[name].weight * self.losses[name](outputs, inputs) for name in active}
+
+    def train_step(self,
+                   data: Mapping,
+                   optim_wrapper: OptimWrapper | OptimWrapperDict,
+                   call: Callable | None = None) -> dict[str, Tensor]:
+        """One step of training.
+
+        Args:
+            data: a batch.
+            optim_wrapper: one optimiser, or several that all step on the same loss.
+            call: what to call for the losses: the framework itself, or its data-parallel wrapper.
+        """
+        contexts = [optim_wrapper] if isinstance(optim_wrapper, OptimWrapper) else list(optim_wrapper.values())[:1]
+        with ExitStack() as stack:
+            for wrapper in contexts:
+                stack.enter_context(wrapper.optim_context(call or self))
+            losses = (call or self)(self.prepare_inputs(data, True), mode="loss")
+        total, log = self.parse_losses(losses)
+        update_params(total, optim_wrapper)
+        return {name: value.detach() for name, value in log.items()}
+
+
+class CustomFramework(Framework):
+    """A method with its own dance: several optimisers, alternating players, inner loops.
+
+    A subclass names its ``stages`` and owns ``train_step(data, optim_wrapper)``. With several optimisers the config gives
+    ``optim_wrapper=dict(generator=dict(optimizer=...), discriminator=dict(optimizer=...))``: one for each named part of the
+    framework; they arrive as an ``OptimWrapperDict`` with those names. For data parallelism, every part that has an optimiser is
+    wrapped on its own (:meth:`wrap_parts`).
+    """
+
+    @abstractmethod
+    def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
+        """One step of training: backward passes and optimiser steps included. Returns what to log, ``loss`` among it."""
+
+    def wrap_parts(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
+        """Wrap every child with trainable parameters for data parallelism."""
+        for name, child in list(self.named_children()):
+            if any(p.requires_grad for p in child.parameters()):
+                setattr(self, name, wrap(child))
