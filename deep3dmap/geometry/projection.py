@@ -47,3 +47,32 @@ def decompose_projection(P: Float[Tensor, "3 4"],
         K, rotation = K * turn, turn[:, None] * rotation
     translation = rotation @ torch.linalg.solve(left, matrix[:, 3])
     return K.to(P), torch.cat([rotation, translation[:, None]], -1).to(P)
+
+
+def lift(uv: Float[Tensor, "*batch p 2"], depth: Float[Tensor, "*batch p"],
+         K: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch p 3"]:
+    """Points in the camera's frame at given pixels and depths (z): the inverse of a pinhole projection, skew included.
+
+    Args:
+        uv: pixel coordinates in the convention of K's principal point.
+        depth: z of each point.
+        K: pinhole matrices with ``K[2, 2] = 1``.
+    """
+    K = K[..., None, :, :]
+    y = (uv[..., 1] - K[..., 1, 2]) / K[..., 1, 1]
+    x = (uv[..., 0] - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0]
+    return torch.stack([x * depth, y * depth, depth], -1)
+
+
+def back_project(uv: Float[Tensor, "*batch p 2"], depth: Float[Tensor, "*batch p"], K: Float[Tensor, "*batch 3 3"],
+                 world_to_cam: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch p 3"]:
+    """Points in the world at given pixels and depths (z) of each camera; arguments as in ``lift``."""
+    in_camera = lift(uv, depth, K)
+    rotation, translation = world_to_cam[..., :3], world_to_cam[..., None, :, 3]
+    return (in_camera - translation) @ rotation
+
+
+def camera_depth(points: Float[Tensor, "*batch p 3"], world_to_cam: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch p"]:
+    """Depth (z in the camera's frame, negative behind it) of world points seen by each camera."""
+    axis = world_to_cam[..., 2, :]
+    return (points @ axis[..., :3, None])[..., 0] + axis[..., 3:]

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.geometry.projection import decompose_projection
+from deep3dmap.geometry.projection import back_project, camera_depth, decompose_projection, lift
+from deep3dmap.geometry.rotations import quaternion_to_rotation
+from deep3dmap.structures import Cameras
 
 NEGATIVE = (4, 5, 9)  # cases whose P has a negative scale
 
@@ -59,3 +61,66 @@ def test_a_camera_at_infinity_is_refused():
     affine[2] = torch.tensor([0.0, 0.0, 0.0, 1.0])
     with pytest.raises(ValueError, match="invertible"):
         decompose_projection(affine)
+
+
+@pytest.fixture
+def rend(goldens):
+    z = goldens("idr/rend_util")
+    return {name: torch.from_numpy(z[name]) for name in z.files}
+
+
+def world_to_cam_of(cam_to_world):
+    rotation = cam_to_world[:, :3, :3].transpose(1, 2)
+    return torch.cat([rotation, -rotation @ cam_to_world[:, :3, 3:]], -1)
+
+
+def pose_matrix(pose7):
+    return torch.cat([quaternion_to_rotation(pose7[:, :4]), pose7[:, 4:, None]], -1)
+
+
+def rays(rend, cam_to_world):
+    """Rays of both cameras through the reference's pixels, whose first centre is (0, 0) and not (0.5, 0.5)."""
+    K = rend["intrinsics"][:, :3, :3].clone()
+    K[:, :2, 2] += 0.5
+    cameras = Cameras(K, world_to_cam_of(cam_to_world), (200, 200))
+    index = torch.arange(2).repeat_interleave(rend["uv"].shape[1])
+    return cameras, cameras.rays(index, rend["uv"].reshape(-1, 2) + 0.5)
+
+
+@pytest.mark.parametrize("pose", ["pose4", "pose7"])
+def test_rays_agree_with_the_reference(rend, pose):
+    cam_to_world = rend["pose4"] if pose == "pose4" else pose_matrix(rend["pose7"])
+    cameras, bundle = rays(rend, cam_to_world)
+    torch.testing.assert_close(bundle.directions.reshape(2, -1, 3), rend[f"dirs_{pose}"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(cameras.centers, rend[f"loc_{pose}"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(cameras.axes, rend[f"plot_dir_{pose}"], atol=1e-5, rtol=0)
+
+
+def test_gradient_of_rays_to_the_pose_vector_agrees_with_the_reference(rend):
+    pose7 = rend["pose7"].clone().requires_grad_()
+    _, bundle = rays(rend, pose_matrix(pose7))
+    (bundle.directions.reshape(2, -1, 3) * rend["pose7_cotangent_dirs"]).sum().backward()
+    scale = rend["pose7_grad"].abs().max()
+    torch.testing.assert_close(pose7.grad / scale, rend["pose7_grad"] / scale, atol=1e-4, rtol=0)
+
+
+def test_lifted_points_agree_with_the_reference(rend):
+    points = lift(rend["uv"], rend["lift_z"], rend["intrinsics"][:, :3, :3])
+    torch.testing.assert_close(points, rend["lift_out"][..., :3], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pose", ["pose4", "pose7"])
+def test_depths_agree_with_the_reference(rend, pose):
+    cam_to_world = rend["pose4"] if pose == "pose4" else pose_matrix(rend["pose7"])
+    depth = camera_depth(rend["depth_points"], world_to_cam_of(cam_to_world))
+    torch.testing.assert_close(depth, rend[f"depth_{pose}"][..., 0], atol=1e-5, rtol=1e-5)
+
+
+def test_back_projected_pixels_project_to_themselves(rend):
+    K, world_to_cam = rend["intrinsics"][:, :3, :3].double(), world_to_cam_of(rend["pose4"].double())
+    uv, depth = rend["uv"].double(), rend["lift_z"].double().abs() + 0.1
+    points = back_project(uv, depth, K, world_to_cam)
+    for view in range(2):
+        seen, z = Cameras(K, world_to_cam, (200, 200))[view].project(points[view])
+        torch.testing.assert_close(seen[0], uv[view], atol=1e-4, rtol=0)  # float32 poses are rotations to 1e-7 only
+        torch.testing.assert_close(z[0], depth[view], atol=1e-5, rtol=0)

@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from deep3dmap.geometry.intersections import sphere_intersection
+
+
+@pytest.mark.parametrize("name, radius", [("si_r10", 1.0), ("si_r07", 0.7)])
+def test_distances_to_a_sphere_agree_with_the_reference(goldens, name, radius):
+    z = goldens("idr/rend_util")
+    directions = torch.from_numpy(z["si_ray_dirs"])
+    origins = torch.from_numpy(z["si_cam_loc"])[:, None].expand_as(directions)
+    distances, hit = sphere_intersection(origins.reshape(-1, 3), directions.reshape(-1, 3), radius)
+    assert torch.equal(hit, torch.from_numpy(z[f"{name}_mask"]).reshape(-1))
+    torch.testing.assert_close(distances, torch.from_numpy(z[f"{name}_t"]).reshape(-1, 2), atol=1e-5, rtol=0)
+
+
+def test_crossing_points_lie_on_the_sphere():
+    generator = torch.Generator().manual_seed(0)
+    origins = 3 * torch.nn.functional.normalize(torch.randn(50, 3, generator=generator), dim=-1)
+    directions = torch.nn.functional.normalize(0.3 * torch.randn(50, 3, generator=generator) - origins, dim=-1)
+    distances, hit = sphere_intersection(origins, directions, 0.8)
+    points = origins[hit, None] + distances[hit][..., None] * directions[hit, None]
+    assert hit.any()
+    torch.testing.assert_close(points.norm(dim=-1), torch.full((int(hit.sum()), 2), 0.8), atol=1e-4, rtol=0)
+
+
+def test_rays_that_miss_the_sphere_report_no_hit():
+    distances, hit = sphere_intersection(torch.tensor([[0.0, 2.0, -5.0]]), torch.tensor([[0.0, 0.0, 1.0]]))
+    assert not hit.any() and (distances == 0).all()
+
+
+def test_a_ray_from_inside_starts_at_its_origin():
+    distances, hit = sphere_intersection(torch.tensor([[0.0, 0.0, 0.5]]), torch.tensor([[0.0, 0.0, 1.0]]))
+    assert hit.all()
+    torch.testing.assert_close(distances, torch.tensor([[0.0, 0.5]]))
+
+
+def test_a_sphere_behind_the_ray_has_both_distances_zero():
+    distances, _ = sphere_intersection(torch.tensor([[0.0, 0.0, 5.0]]), torch.tensor([[0.0, 0.0, 1.0]]))
+    assert (distances == 0).all()
+
+
+def test_a_radius_of_zero_is_refused():
+    with pytest.raises(ValueError, match="positive"):
+        sphere_intersection(torch.zeros(1, 3), torch.ones(1, 3), 0.0)
