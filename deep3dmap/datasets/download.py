@@ -1,0 +1,226 @@
+"""``deep3dmap download``: public data sets, fetched, checked and unpacked below the data folder.
+
+The hosts of these sets publish no checksum. So the first download's SHA-256 is written to ``NAME.lock.json`` beside the data,
+and every later download must match it; who knows the checksum from elsewhere passes it. That guards against damage and against
+a file that changes later, not against a first file that was already wrong.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from deep3dmap.datasets.archives import file_sizes, unpack
+from deep3dmap.datasets.fetching import Report, fetch, sha256_of
+from deep3dmap.datasets.paths import data_root
+from deep3dmap.errors import DataError
+from deep3dmap.files import write_atomically
+from deep3dmap.registry import nearest
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a public data set comes from."""
+
+    url: str
+    about: str
+    """One line: what it is and whose terms apply."""
+    limit: int
+    """The most bytes that its archive may unpack to."""
+    sha256: str | None = None
+    """Of the archive, where its host publishes it."""
+
+
+_MIDDLEBURY = "https://vision.middlebury.edu/mview/data/data"
+SOURCES: dict[str, Source] = {
+    "temple_sparse_ring":
+    Source(f"{_MIDDLEBURY}/templeSparseRing.zip",
+           "16 photographs of a plaster temple, calibrated (Middlebury; research use, cite "
+           "Seitz et al., CVPR 2006)", 200_000_000),
+    "dino_sparse_ring":
+    Source(f"{_MIDDLEBURY}/dinoSparseRing.zip",
+           "16 photographs of a plaster dinosaur, calibrated (Middlebury; research use, cite "
+           "Seitz et al., CVPR 2006)", 200_000_000),
+    "dtu_idr":
+    Source("https://www.dropbox.com/s/ujmakiaiekdl6sh/DTU.zip?dl=1",
+           "15 DTU scans with masks and cameras as IDR uses them, several GB "
+           "(Yariv et al., NeurIPS 2020; DTU's terms)", 40_000_000_000),
+}
+
+
+def download(name: str,
+             root: Path | None = None,
+             *,
+             url: str | None = None,
+             sha256: str | None = None,
+             force: bool = False) -> Path:
+    """Download a public data set, check it and unpack it to ``root/name``.
+
+    What is there and whole already is kept. A broken transfer is taken up where it stopped.
+
+    Args:
+        name: one of :data:`SOURCES`.
+        root: the folder of data; default :func:`~deep3dmap.datasets.paths.data_root`.
+        url: another address of the same archive.
+        sha256: what the archive's checksum must be, if known.
+        force: download again and replace the folder, also when it is there.
+
+    Returns:
+        The data set's folder.
+
+    Raises:
+        DataError: unknown name, server not reached or without the file, transfer cut short, wrong checksum, damaged or hostile
+            archive, disk full, or a folder that is there but not whole.
+    """
+    if name not in SOURCES:
+        raise DataError(f"no data set is called '{name}': {nearest(name, SOURCES)}")
+    source = SOURCES[name]
+    expected = _checksum(sha256) or source.sha256
+    folder = (root if root is not None else data_root()) / name
+    lock = Lock.beside(folder)
+    if folder.exists() and not force:
+        lock.check_files(folder)
+        return folder
+    _require_writable(folder.parent)
+    address = url or source.url
+    archive = folder.with_name(f"{name}{_suffix(address)}")
+    if force or not archive.is_file():
+        with _progress(archive.name) as report:
+            fetch(address, archive, report)
+    digest = _verified(archive, expected, lock, address)
+    _replace(folder, archive, source.limit, lock, digest, address)
+    archive.unlink()
+    return folder
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What is remembered of a data set's first download, in ``NAME.lock.json`` beside its folder."""
+
+    path: Path
+
+    @classmethod
+    def beside(cls, folder: Path) -> "Lock":
+        """The lock of a data set's folder."""
+        return cls(folder.with_name(f"{folder.name}.lock.json"))
+
+    def read(self) -> dict:
+        """Its content; empty where there is none."""
+        if not self.path.is_file():
+            return {}
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+            if isinstance(content, dict) and isinstance(content.get("files", {}), dict):
+                return content
+        except ValueError:
+            pass
+        raise DataError(f"{self.path}: is not a readable lock file; delete it to have a new one made")
+
+    def write(self, url: str, digest: str, files: dict[str, int]) -> None:
+        """Remember an archive's address and checksum, and the sizes of the files in it."""
+        content = {"url": url, "sha256": digest, "downloaded": time.strftime("%Y-%m-%d"), "files": files}
+        write_atomically(self.path, json.dumps(content, indent=1).encode())
+
+    def check_files(self, folder: Path) -> None:
+        """Raise a DataError unless every file that was unpacked is still there in its size; further files are welcome."""
+        present = file_sizes(folder) if folder.is_dir() else {}
+        wrong = [path for path, size in self.read().get("files", {}).items() if present.get(path) != size]
+        if wrong:
+            raise DataError(f"{folder}: {len(wrong)} of its files are missing or of another size than when it was downloaded "
+                            f"(first: {wrong[0]}); download it again with --force")
+
+
+def _verified(archive: Path, expected: str | None, lock: Lock, url: str) -> str:
+    """An archive's checksum, compared with the one that is expected or remembered; a file that fails is removed."""
+    digest = sha256_of(archive)
+    remembered = lock.read().get("sha256")
+    if digest == (expected or remembered or digest):
+        if not expected and not remembered:
+            _say(f"{archive.name}: no published checksum is known; this one is remembered in {lock.path}: {digest}")
+        return digest
+    archive.unlink()
+    if expected:
+        raise DataError(
+            f"{url}: wrong checksum: expected sha256 {expected}, got {digest}; the file was damaged or is another one. "
+            f"It was removed; try again")
+    raise DataError(
+        f"{url}: wrong checksum: an earlier download had sha256 {remembered}, this one has {digest}. It was removed; "
+        f"if the publisher changed the file, delete {lock.path} and try again")
+
+
+def _replace(folder: Path, archive: Path, limit: int, lock: Lock, digest: str, url: str) -> None:
+    """Unpack an archive and only then put it in the place of an earlier folder, if there is one."""
+    fresh = folder.with_name(f".{folder.name}.fresh")
+    shutil.rmtree(fresh, ignore_errors=True)
+    files = unpack(archive, fresh, limit=limit)
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+    fresh.replace(folder)
+    lock.write(url, digest, files)
+
+
+def _require_writable(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{root}: can't be made ({error.strerror}); pass another folder with --root or set DEEP3DMAP_DATA") from None
+    if not os.access(root, os.W_OK):
+        raise DataError(f"{root}: can't be written to; pass another folder with --root or set DEEP3DMAP_DATA")
+
+
+def _checksum(text: str | None) -> str | None:
+    """A checksum that a person typed, in lower case."""
+    if text is None:
+        return None
+    if not re.fullmatch("[0-9a-fA-F]{64}", text.strip()):
+        raise DataError(f"'{text}' is no SHA-256 checksum: 64 hexadecimal digits are expected")
+    return text.strip().lower()
+
+
+def _suffix(url: str) -> str:
+    """The archive's ending, taken from its address."""
+    found = re.search(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))(?=$|[?#])", url.lower())
+    return found.group(0) if found else ".archive"
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Report]:
+    """A live line on a terminal, else a plain line at each tenth; on standard error."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _PlainProgress(what)
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+class _PlainProgress:
+    """Prints a line whenever another tenth, or another 100 MB where the whole is not known, has come."""
+
+    def __init__(self, what: str):
+        self.what = what
+        self.printed = -1
+
+    def __call__(self, done: int, total: int | None) -> None:
+        step = done // max((total or 1_000_000_000) // 10, 1)
+        if step > self.printed:
+            self.printed = step
+            _say(f"{self.what}: {done / 1e6:.1f} MB" + (f" of {total / 1e6:.1f} MB" if total else ""))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

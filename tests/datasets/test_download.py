@@ -1,0 +1,135 @@
+import hashlib
+import io
+import json
+import zipfile
+
+import pytest
+
+from deep3dmap.datasets.download import SOURCES, download
+from deep3dmap.errors import DataError
+from tests.datasets.local_server import serve
+
+FILES = {"templeSparseRing/templeSR0001.png": b"photograph", "templeSparseRing/templeSR_par.txt": b"1\n"}
+
+
+def archive_of(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in files.items():
+            file.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
+
+
+ARCHIVE = archive_of(FILES)
+SHA256 = hashlib.sha256(ARCHIVE).hexdigest()
+
+
+@pytest.fixture
+def server():
+    with serve(ARCHIVE) as running:
+        yield running
+
+
+def get(server, root, **options):
+    return download("temple_sparse_ring", root, url=server.url, **options)
+
+
+def test_a_data_set_lies_under_its_own_name_without_its_archive_and_its_archives_folder(server, tmp_path):
+    folder = get(server, tmp_path)
+    assert folder == tmp_path / "temple_sparse_ring"
+    assert {
+        p.name: p.read_bytes()
+        for p in folder.iterdir()
+    } == {
+        "templeSR0001.png": b"photograph",
+        "templeSR_par.txt": b"1\n"
+    }
+    assert {p.name for p in tmp_path.iterdir()} == {"temple_sparse_ring", "temple_sparse_ring.lock.json"}
+
+
+def test_without_a_folder_given_it_lies_where_the_environment_says(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEP3DMAP_DATA", str(tmp_path / "elsewhere"))
+    assert download("temple_sparse_ring", url=server.url) == tmp_path / "elsewhere" / "temple_sparse_ring"
+
+
+def test_what_is_there_is_not_downloaded_again(server, tmp_path):
+    get(server, tmp_path)
+    get(server, tmp_path)
+    assert len(server.sent) == 1
+
+
+def test_by_force_it_is_downloaded_again_and_replaced(server, tmp_path):
+    photograph = get(server, tmp_path) / "templeSR0001.png"
+    photograph.write_bytes(b"painted over")
+    get(server, tmp_path, force=True)
+    assert photograph.read_bytes() == b"photograph"
+
+
+def test_the_first_downloads_checksum_is_remembered_and_said(server, tmp_path, capsys):
+    get(server, tmp_path)
+    lock = json.loads((tmp_path / "temple_sparse_ring.lock.json").read_text())
+    assert lock["sha256"] == SHA256 and lock["url"] == server.url
+    assert "no published checksum is known" in capsys.readouterr().err
+
+
+def test_a_later_download_that_differs_is_refused_and_the_folder_kept(server, tmp_path):
+    folder = get(server, tmp_path)
+    server.content = archive_of({"templeSR_par.txt": b"2\n"})
+    with pytest.raises(DataError, match=f"earlier download had sha256 {SHA256}, this one has .* delete .*lock.json"):
+        get(server, tmp_path, force=True)
+    assert (folder / "templeSR_par.txt").read_bytes() == b"1\n"
+
+
+def test_a_wrong_checksum_is_refused_and_nothing_is_unpacked(server, tmp_path):
+    with pytest.raises(DataError, match=f"wrong checksum: expected sha256 {'0' * 64}, got {SHA256}"):
+        get(server, tmp_path, sha256="0" * 64)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_right_checksum_is_accepted_in_capitals_too(server, tmp_path):
+    assert get(server, tmp_path, sha256=SHA256.upper()).is_dir()
+
+
+def test_what_is_no_checksum_is_refused_before_the_download(server, tmp_path):
+    with pytest.raises(DataError, match="'abc' is no SHA-256"):
+        get(server, tmp_path, sha256="abc")
+    assert not server.sent
+
+
+def test_a_folder_that_lost_a_file_is_noticed(server, tmp_path):
+    (get(server, tmp_path) / "templeSR_par.txt").unlink()
+    with pytest.raises(DataError, match="1 of its files are missing .*templeSR_par.txt.*--force"):
+        get(server, tmp_path)
+
+
+def test_files_that_were_added_to_a_folder_are_welcome(server, tmp_path):
+    (get(server, tmp_path) / "masks").mkdir()
+    assert get(server, tmp_path).is_dir()
+
+
+def test_an_archive_fetched_by_other_means_is_used(server, tmp_path):
+    (tmp_path / "temple_sparse_ring.zip").write_bytes(ARCHIVE)
+    assert (get(server, tmp_path) / "templeSR_par.txt").is_file() and not server.sent
+
+
+def test_a_hostile_archive_leaves_no_data_set(server, tmp_path):
+    server.content = archive_of({"../evil": b"1"})
+    with pytest.raises(DataError, match="'../evil' would leave the folder"):
+        get(server, tmp_path / "data")
+    assert [p.name for p in tmp_path.rglob("*")] == ["data", "temple_sparse_ring.zip"]
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(tmp_path):
+    with pytest.raises(DataError, match="did you mean 'dino_sparse_ring'"):
+        download("dino_sparse_rings", tmp_path)
+
+
+def test_a_place_that_is_no_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file: can't be made .*--root"):
+        download("temple_sparse_ring", tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["temple_sparse_ring", "dino_sparse_ring", "dtu_idr"])
+def test_the_public_sources_are_named_with_an_encrypted_address(name):
+    assert SOURCES[name].url.startswith("https://") and SOURCES[name].about

@@ -1,0 +1,56 @@
+# Sourced by the other scripts: makes the virtual environment .venv at the top of the checkout, or reuses it.
+#
+#   use_environment [EXTRA]   installs the package in place, with an extra if given, and activates .venv
+#
+# Needs Python 3.11 or newer with pip, nothing else. A stamp in .venv remembers which requirements it was made from; while they stay
+# the same nothing is installed again. A CPU build of PyTorch spares gigabytes on a Linux machine without an NVIDIA GPU:
+#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu bash tools/demo.sh
+
+TORCH="${DEEP3DMAP_TORCH:-torch==2.13.0}"
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+cd "$ROOT"
+
+say() { printf '== %s\n' "$*" >&2; }
+
+new_enough() { "$1" -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-} python3.11 python3 python3.12 python3.13 python; do
+        if new_enough "$candidate"; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    say "no Python 3.11 or newer was found; install one, or name it: PYTHON=/path/to/python3.11 bash $0"
+    return 1
+}
+
+# What the environment was made from; it changes when a requirement, the interpreter or the checkout's place does.
+fingerprint() {
+    .venv/bin/python - "$ROOT" "$TORCH" "$1" <<'PYTHON'
+import hashlib, pathlib, sys
+files = sorted(pathlib.Path("requirements").glob("*.txt")) + [pathlib.Path("setup.py"), pathlib.Path("pyproject.toml")]
+text = repr([sys.version, *sys.argv[1:], *(f.read_bytes() for f in files)])
+print(hashlib.sha256(text.encode()).hexdigest())
+PYTHON
+}
+
+use_environment() {
+    local extra="${1:-}" python
+    if ! new_enough .venv/bin/python; then
+        python="$(find_python)"
+        say "making .venv with $python"
+        "$python" -m venv --clear .venv
+    fi
+    local stamp=".venv/stamp-${extra:-plain}" made_from
+    made_from="$(fingerprint "$extra")"
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
+        say "installing $TORCH, then deep3dmap${extra:+[$extra]} (the first time this takes a few minutes)"
+        # torch first and pinned: otherwise another package's wish for it could bring a second, larger build
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check "$TORCH"
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".${extra:+[$extra]}"
+        printf '%s\n' "$made_from" >"$stamp"
+    fi
+    export PATH="$ROOT/.venv/bin:$PATH" VIRTUAL_ENV="$ROOT/.venv"
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Makes the environment, then runs ruff, yapf, the import contract and the tests; what follows goes to pytest:
+#   bash tools/test.sh [tests/geometry -k sphere ...]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/_environment.sh"
+use_environment tests
+
+# one thread a worker: two workers that each start a thread a core only get in each other's way
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
+
+say "ruff"
+ruff check .
+say "yapf"
+yapf --diff --recursive setup.py deep3dmap configs tools tests
+say "import contract"
+lint-imports
+say "pytest"
+exec python -m pytest -n 2 "$@"

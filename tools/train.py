@@ -1,0 +1,11 @@
+"""``deep3dmap train`` from a clone: the same arguments, the same work."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from deep3dmap.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main(["train", *sys.argv[1:]]))
