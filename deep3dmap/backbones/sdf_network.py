@@ -1,0 +1,226 @@
+"""The implicit surface of IDR: a multi-layer perceptron that maps a point to a signed distance and features.
+
+Yariv et al., "Multiview Neural Surface Reconstruction by Disentangling Geometry and Appearance", NeurIPS 2020, section 3 and
+supplementary B.1. The sphere-like start is the geometric initialisation of Atzmon and Lipman, "SAL", CVPR 2020.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deep3dmap.backbones.encoding import encoded_size, encoding_pullback, fourier_encoding
+from deep3dmap.backbones.linear import WeightNormLinear, frozen, make_linear
+from deep3dmap.errors import ConfigError
+from deep3dmap.registry import BACKBONES
+
+BETA = 100.0
+
+
+class _SoftplusAndSlope(torch.autograd.Function):
+    """``softplus(z)`` with ``BETA`` and its derivative ``sigmoid(BETA z)``, sharing what their gradients need."""
+
+    @staticmethod
+    def forward(ctx, z):
+        scaled = z * BETA
+        slope = torch.sigmoid(scaled)
+        value = functional.logsigmoid(scaled.neg_()).mul_(-1 / BETA)
+        ctx.save_for_backward(slope)
+        return value, slope
+
+    @staticmethod
+    def backward(ctx, by_value, by_slope):
+        slope, = ctx.saved_tensors
+        return torch.addcmul(by_value, by_slope, 1 - slope, value=BETA) * slope
+
+
+@dataclass
+class _FrozenLayer:
+    """A layer split into what acts on the layer below, on the encoded input (first and skip layers), and the bias."""
+
+    hidden: Tensor | None
+    encoded: Tensor | None
+    bias: Tensor
+
+    def __call__(self, below: Tensor | None, encoded: Tensor) -> Tensor:
+        if below is None:
+            return torch.addmm(self.bias, encoded, self.encoded)
+        out = torch.addmm(self.bias, below, self.hidden)
+        return out if self.encoded is None else torch.addmm(out, encoded, self.encoded)
+
+
+@BACKBONES.register_module()
+class SDFNetwork(nn.Module):
+    """Signed distance and features of points, with exact gradients.
+
+    Layers are named ``lin0`` ... ``lin{depth}``, so that a published IDR checkpoint loads once its prefix
+    ``implicit_network.`` is taken off.
+
+    Args:
+        width: of every hidden layer.
+        depth: number of hidden layers.
+        skip: layers that see the encoded input again.
+        frequencies: octaves of the points' Fourier encoding; 0 for none.
+        features: size of the feature vector handed to the radiance network.
+        bias: radius of the sphere near which the geometric initialisation starts, scene units.
+        weight_norm: normalise the layers' weights.
+        geometric_init: start near a sphere; otherwise as ``nn.Linear`` does.
+
+    Raises:
+        ConfigError: if a skip names no layer, or the width leaves no room for the encoded input.
+    """
+
+    def __init__(self,
+                 width: int = 512,
+                 depth: int = 8,
+                 skip: Sequence[int] = (4, ),
+                 frequencies: int = 6,
+                 features: int = 256,
+                 bias: float = 0.6,
+                 weight_norm: bool = True,
+                 geometric_init: bool = True):
+        super().__init__()
+        self.depth, self.skip, self.frequencies, self.features = depth, tuple(skip), frequencies, features
+        encoded = encoded_size(3, frequencies)
+        if any(not 0 < s <= depth for s in self.skip) or (self.skip and width <= encoded):
+            raise ConfigError(f"SDFNetwork: skip={list(self.skip)} must name layers from 1 to depth={depth}, and "
+                              f"width={width} must exceed the {encoded} channels of the encoded input")
+        sizes = [encoded] + depth * [width] + [1 + features]
+        for i in range(depth + 1):
+            size = sizes[i + 1] - (encoded if i + 1 in self.skip else 0)
+            layer = make_linear(sizes[i], size, weight_norm)
+            if geometric_init:
+                self._init_geometrically(i, layer, encoded, bias)
+            setattr(self, f"lin{i}", layer)
+        self._chain: list[_FrozenLayer] | None = None
+
+    def _init_geometrically(self, i: int, layer: nn.Module, encoded: int, bias: float) -> None:
+        """Weights with which the network's sdf is nearly ``|x| - bias`` (SAL, theorem 1): waves start unheard."""
+        weight = torch.empty_like(layer.weight)
+        size, below = weight.shape
+        nn.init.constant_(layer.bias, -bias if i == self.depth else 0.0)
+        if i == self.depth:
+            weight.normal_(math.sqrt(math.pi) / math.sqrt(below), 0.0001)
+        elif i == 0 and self.frequencies > 0:
+            weight.zero_()[:, :3].normal_(0.0, math.sqrt(2) / math.sqrt(size))
+        else:
+            weight.normal_(0.0, math.sqrt(2) / math.sqrt(size))
+            if i in self.skip and self.frequencies > 0:
+                weight[:, -(encoded - 3):] = 0.0
+        if isinstance(layer, WeightNormLinear):
+            layer.set_weight(weight)
+        else:
+            with torch.no_grad():
+                layer.weight.copy_(weight)
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The linear layers in order."""
+        return [getattr(self, f"lin{i}") for i in range(self.depth + 1)]
+
+    def forward(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n out"]:
+        """Signed distance (first channel, scene units) and features of points."""
+        hidden, encoded = self._hidden(points)
+        return self.layers[-1](self._input(self.depth, hidden, encoded))
+
+    def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+        """Signed distance of points alone; without gradient by a faster way, fastest inside :meth:`frozen`."""
+        if not torch.is_grad_enabled():
+            return self._sdf_without_gradient(points)
+        hidden, encoded = self._hidden(points)
+        last = self.layers[-1]
+        return functional.linear(self._input(self.depth, hidden, encoded), last.weight[:1], last.bias[:1])[:, 0]
+
+    def gradient(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        """Gradient of the signed distance at points; differentiable."""
+        return self.sdf_and_gradient(points)[1]
+
+    def sdf_and_gradient(
+            self, points: Float[Tensor,
+                                "n 3"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"], Float[Tensor, "n features"]]:
+        """Signed distance, its gradient, and features, in one pass up and one down the network.
+
+        The way down is written out rather than left to autograd, so everything is differentiable with respect to the
+        parameters and points by an ordinary backward pass (the eikonal loss needs no ``create_graph``).
+        """
+        encoded = fourier_encoding(points, self.frequencies)
+        weights, slopes, hidden = [layer.weight for layer in self.layers], [], encoded
+        for i, weight in enumerate(weights[:-1]):
+            z = functional.linear(self._input(i, hidden, encoded), weight, self.layers[i].bias)
+            hidden, slope = _SoftplusAndSlope.apply(z)
+            slopes.append(slope)
+        out = functional.linear(self._input(self.depth, hidden, encoded), weights[-1], self.layers[-1].bias)
+        gradient = encoding_pullback(encoded, self._pullback(weights, slopes, encoded), self.frequencies)
+        return out[:, 0], gradient, out[:, 1:]
+
+    def _pullback(self, weights: list[Tensor], slopes: list[Tensor], encoded: Tensor) -> Tensor:
+        """Gradient of the sdf with respect to the encoded points."""
+        by_encoded, by_hidden = None, weights[-1][:1].expand(len(encoded), -1)
+        for i in range(self.depth, -1, -1):
+            if i < self.depth:
+                by_hidden = (by_hidden * slopes[i]) @ weights[i]
+            if i in self.skip:
+                by_hidden, by_skip = (by_hidden / math.sqrt(2)).split(
+                    [by_hidden.shape[1] - encoded.shape[1], encoded.shape[1]], 1)
+                by_encoded = by_skip if by_encoded is None else by_encoded + by_skip
+        return by_hidden if by_encoded is None else by_hidden + by_encoded
+
+    def _input(self, i: int, hidden: Tensor, encoded: Tensor) -> Tensor:
+        """What layer ``i`` sees."""
+        return torch.cat([hidden, encoded], 1) / math.sqrt(2) if i in self.skip else hidden
+
+    def _hidden(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Output of the last hidden layer, and the encoded points."""
+        encoded = hidden = fourier_encoding(points, self.frequencies)
+        for i, layer in enumerate(self.layers[:-1]):
+            hidden = functional.softplus(layer(self._input(i, hidden, encoded)), BETA)
+        return hidden, encoded
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Prepare the weights once for many evaluations without gradient: ``with network.frozen(), torch.no_grad(): ...``.
+
+        Parameters must not change inside. Evaluations that record gradients are not affected.
+        """
+        if self._chain is not None:
+            yield
+            return
+        try:
+            with frozen(self), torch.no_grad():
+                self._chain = self._make_chain()
+            with frozen(self):
+                yield
+        finally:
+            self._chain = None
+
+    def _make_chain(self) -> list[_FrozenLayer]:
+        """The layers with softplus's ``BETA``, its sign and the skips' ``sqrt(2)`` folded into weights and biases.
+
+        Hidden values are kept as ``-BETA h``, and ``-BETA softplus(z) = logsigmoid(-BETA z)`` is a single cheap operation.
+        """
+        chain = []
+        for i, layer in enumerate(self.layers):
+            last = i == self.depth
+            weight, bias = (layer.weight[:1], layer.bias[:1]) if last else (layer.weight, layer.bias)
+            scale = 1 if last else -BETA
+            if i in self.skip:
+                split = weight.shape[1] - encoded_size(3, self.frequencies)
+                hidden, encoded = (weight / math.sqrt(2)).tensor_split([split], 1)
+            else:
+                hidden, encoded = (None, weight) if i == 0 else (weight, None)
+            chain.append(
+                _FrozenLayer(None if hidden is None else (hidden * (-1 / BETA if last else 1)).T, None if encoded is None else
+                             (encoded * scale).T, bias * scale))
+        return chain
+
+    def _sdf_without_gradient(self, points: Tensor) -> Tensor:
+        encoded, hidden = fourier_encoding(points, self.frequencies), None
+        *layers, last = self._make_chain() if self._chain is None else self._chain
+        for layer in layers:
+            hidden = functional.logsigmoid(layer(hidden, encoded))
+        return last(hidden, encoded)[:, 0]
