@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("deep3dmap", "beartype.beartype")
+# the numeric tower lets an int stand where a float is expected, as typing has it
+install_import_hook("deep3dmap", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 DATA = Path(__file__).parent / "data"
 

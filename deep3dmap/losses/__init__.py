@@ -1,0 +1,8 @@
+"""Loss terms; each reads a framework's outputs and inputs and knows no method."""
+
+from deep3dmap.losses.base import Loss
+from deep3dmap.losses.color import ColorLoss
+from deep3dmap.losses.eikonal import EikonalLoss
+from deep3dmap.losses.mask import MaskLoss
+
+__all__ = ["ColorLoss", "EikonalLoss", "Loss", "MaskLoss"]

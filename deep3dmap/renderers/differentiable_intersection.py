@@ -1,0 +1,25 @@
+"""The traced surface point as a differentiable function of geometry and camera (IDR, Yariv et al. 2020, eq. 3)."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+
+def differentiable_intersection(sdf: Float[Tensor, "n"], surface_sdf: Float[Tensor, "n"],
+                                surface_gradient: Float[Tensor, "n 3"], distance: Float[Tensor, "n"],
+                                origins: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Surface points whose values are those of the trace and whose gradients are those of the implicit surface.
+
+    The distance along the ray moves with the sdf: ``t = distance - (sdf - surface_sdf) / (gradient . direction)``, and the
+    point is ``origins + t directions``. The direction in the denominator carries no gradient. In IDR the caller detaches
+    ``surface_sdf`` and ``surface_gradient`` too, and lets ``sdf``, ``origins`` and ``directions`` carry theirs.
+
+    Args:
+        sdf: at the traced points, as a function of the parameters.
+        surface_sdf: its value, a constant.
+        surface_gradient: of the sdf at the traced points.
+        distance: of the traced points along the rays.
+        origins, directions: of the rays.
+    """
+    slope = (surface_gradient * directions.detach()).sum(1)
+    t = distance - (sdf - surface_sdf) / slope
+    return origins + t[:, None] * directions
