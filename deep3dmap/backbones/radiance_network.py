@@ -46,7 +46,8 @@ class RadianceNetwork(nn.Module):
         super().__init__()
         if mode not in MODES:
             raise ConfigError(f"RadianceNetwork: mode='{mode}' must be one of {', '.join(MODES)}")
-        self.depth, self.mode, self.view_frequencies, self.camera_light = depth, mode, view_frequencies, camera_light
+        self.depth, self.mode, self.features = depth, mode, features
+        self.view_frequencies, self.camera_light = view_frequencies, camera_light
         view = 0 if mode == "no_view_dir" else encoded_size(3, view_frequencies)
         normal = 0 if mode == "no_normal" else 3
         sizes = [3 + view + normal + features + (3 if camera_light else 0)] + depth * [width] + [3]

@@ -1,7 +1,7 @@
 """Where batches come from: a dataset that hands out whole batches, or a dataloader that makes them from items.
 
-Either way the batch of a step is a function of the seed and the step alone, so a resumed run sees exactly what an uninterrupted
-one would have seen.
+Either way the batch of a step is a function of the seed and the step alone, so a resumed run sees exactly what an
+uninterrupted one would have seen.
 """
 
 import itertools

@@ -84,15 +84,14 @@ def check_config(cfg: Mapping, source: str = "config") -> None:
         if key not in top_level_keys():
             raise ConfigError(f"{source}: unknown key '{key}' at the top: {nearest(key, top_level_keys())}. "
                               "Private variables of a config begin with an underscore.")
-    for key, stage in _stages(cfg):
+    for stage in _stages(cfg):
         StageConfig.read(stage)
     for where, key, part in _parts(cfg):
         _check_part(where, key, part, source)
 
 
-def _stages(cfg: Mapping) -> Iterator[tuple[str, Mapping]]:
-    for k, stage in enumerate((cfg.get("train_cfg") or {}).get("stages") or ()):
-        yield f"train_cfg.stages[{k}]", stage
+def _stages(cfg: Mapping) -> list[Mapping]:
+    return list((cfg.get("train_cfg") or {}).get("stages") or ())
 
 
 def _parts(node, where: str = "", key: str = "") -> Iterator[tuple[str, str, Mapping]]:

@@ -1,7 +1,8 @@
 """Starting one process or several, on a CPU or on GPUs; and the repairs that mmengine 0.10.7 needs for it.
 
-mmengine's ``init_dist`` calls ``torch.cuda.set_device`` even on a CPU, and its runner hands ``device_ids`` to the data-parallel
-wrapper, which torch refuses there. So the process group is made here, before the runner, and the wrapper is our own.
+mmengine's ``init_dist`` calls ``torch.cuda.set_device`` even on a CPU, and its runner hands ``device_ids`` to the
+data-parallel wrapper, which torch refuses there. So the process group is made here, before the runner, and the
+wrapper is our own.
 Its checkpoints need a pickle allow-list: ours are written as plain values instead (see ``checkpoint.py``).
 Its default ``collate_fn`` doesn't stack: ``batches.py`` asks for ``default_collate``.
 """

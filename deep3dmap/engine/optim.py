@@ -65,6 +65,8 @@ def _is_single(cfg: dict) -> bool:
 def build_optimizers(framework: nn.Module, cfg: dict, amp: bool) -> OptimWrapper | OptimWrapperDict:
     """The optimiser of a stage; or several, where ``cfg`` names parts of the framework: ``dict(part=dict(optimizer=...))``.
 
+    The name ``rest`` stands for all parts that are not named.
+
     Parameters that rest in this stage are left out.
 
     Raises:
@@ -72,7 +74,9 @@ def build_optimizers(framework: nn.Module, cfg: dict, amp: bool) -> OptimWrapper
     """
     if _is_single(cfg):
         return _build(framework, cfg, amp)
-    parts = dict(framework.named_children())
+    parts = {name: child for name, child in framework.named_children() if child is not None}
+    if "rest" in cfg:
+        parts["rest"] = nn.ModuleDict({name: child for name, child in parts.items() if name not in cfg})
     for name in cfg:
         if name not in parts:
             raise ConfigError(f"optim_wrapper: '{name}' is no part of {type(framework).__name__}: {nearest(name, parts)}")

@@ -1,0 +1,6 @@
+"""One method, one module: importing this package registers them all."""
+
+from deep3dmap.frameworks.base import BaseFramework, CustomFramework, Framework, Stage
+from deep3dmap.frameworks.idr import IDR
+
+__all__ = ["IDR", "BaseFramework", "CustomFramework", "Framework", "Stage"]

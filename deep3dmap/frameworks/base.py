@@ -223,8 +223,8 @@ class CustomFramework(Framework):
 
     A subclass names its ``stages`` and owns ``train_step(data, optim_wrapper)``. With several optimisers the config gives
     ``optim_wrapper=dict(generator=dict(optimizer=...), discriminator=dict(optimizer=...))``: one for each named part of the
-    framework; they arrive as an ``OptimWrapperDict`` with those names. For data parallelism, every part that has an optimiser is
-    wrapped on its own (:meth:`wrap_parts`).
+    framework; they arrive as an ``OptimWrapperDict`` with those names. For data parallelism, every part that has an optimiser
+    is wrapped on its own (:meth:`wrap_parts`).
     """
 
     @abstractmethod

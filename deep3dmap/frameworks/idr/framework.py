@@ -1,0 +1,245 @@
+"""Implicit Differentiable Renderer: Yariv et al., "Multiview Neural Surface Reconstruction by Disentangling Geometry and
+Appearance", NeurIPS 2020.
+
+The surface is the zero set of a signed distance network. A ray is traced to it without gradients; the point found is made
+differentiable by eq. 3; a second network gives its colour from point, normal, view direction and features. Colours, masks and
+the eikonal equation make the loss (eq. 6 to 9).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+import trimesh
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.frameworks.base import BaseFramework
+from deep3dmap.frameworks.idr.cameras import CameraPoses
+from deep3dmap.geometry.meshing import extract_surface, largest_component
+from deep3dmap.registry import BACKBONES, FRAMEWORKS
+from deep3dmap.renderers.differentiable_intersection import differentiable_intersection
+from deep3dmap.structures import RayBundle
+
+
+@FRAMEWORKS.register_module()
+class IDR(BaseFramework):
+    """The method.
+
+    Stages: ``train`` is the paper's; ``fit_sdf`` fits the distance network to given distances (``points``, ``sdf``), to start
+    from a visual hull rather than from a sphere.
+
+    Args:
+        geometry: config of the signed distance network.
+        radiance: config of the colour network.
+        renderer: config of the tracer.
+        losses: terms by name; ``rgb``, ``eikonal``, ``mask`` and for ``fit_sdf`` ``sdf``.
+        train_cameras: move the cameras as well; the config then needs an optimiser for the part ``cameras``.
+        eikonal_samples: uniform points per ray for the eikonal term, besides the traced ones.
+        background: colour of rays that miss, in [0, 1].
+        chunk: rays rendered at once when predicting.
+        input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
+    """
+
+    stages = ("train", "fit_sdf")
+
+    def __init__(self,
+                 geometry: Mapping,
+                 radiance: Mapping,
+                 renderer: Mapping,
+                 losses: Mapping[str, Mapping],
+                 train_cameras: bool = False,
+                 eikonal_samples: float = 0.5,
+                 background: float = 1.0,
+                 chunk: int = 8192,
+                 input_keys: Sequence[str] | Mapping[str, str] | None = None):
+        super().__init__(renderer=dict(renderer), losses=losses, input_keys=input_keys)
+        self.geometry = BACKBONES.build(dict(type="SDFNetwork") | dict(geometry))
+        self.radiance = BACKBONES.build(dict(type="RadianceNetwork") | dict(radiance))
+        self.train_cameras, self.cameras = train_cameras, None
+        self.eikonal_samples, self.background, self.chunk = eikonal_samples, background, chunk
+        self.register_buffer("scene_from_world", torch.eye(4, dtype=torch.float64))
+        if self.geometry.features != self.radiance.features:
+            raise ConfigError(f"geometry gives {self.geometry.features} features but radiance takes {self.radiance.features}")
+
+    # --- the contract -----------------------------------------------------------------------------------------------------
+
+    def setup(self, info: Mapping) -> None:
+        """Take over the scene's frame, and the cameras where they are to be trained.
+
+        Raises:
+            DataError: if the data have no masks, or no cameras to train.
+        """
+        if info.get("masks") is False:
+            raise DataError(f"{info.get('source', 'the data')}: IDR needs a mask for every view")
+        if "scene_from_world" in info:
+            self.scene_from_world.copy_(info["scene_from_world"])
+        if self.train_cameras:
+            if "cam_to_world" not in info:
+                raise DataError("train_cameras=True needs a dataset that knows its cameras (info() with cam_to_world and K)")
+            self.cameras = CameraPoses(info["cam_to_world"], info["K"])
+
+    def forward(self, inputs: dict, mode: str = "tensor") -> dict:
+        """See :class:`deep3dmap.frameworks.base.Framework`; inputs are those of ``RayBatches`` and ``Views``.
+
+        Optional inputs ``uniform_steps`` and ``eikonal_points`` replace the random draws of training.
+        """
+        if mode == "predict":
+            return self.predict(inputs)
+        outputs = self.fit_outputs(inputs) if self.stage.name == "fit_sdf" else self.render(inputs, self.training)
+        return self.compute_losses(outputs, inputs) if mode == "loss" else outputs
+
+    def compute_losses(self, outputs: dict, inputs: dict) -> dict[str, Tensor]:
+        """The weighted terms; ``sdf`` counts in the stage ``fit_sdf`` only, where ``rgb`` and ``mask`` can't."""
+        fitting = self.stage.name == "fit_sdf"
+        active = [n for n in self.losses if (n in ("sdf", "eikonal") if fitting else n != "sdf")]
+        active = [n for n in active if self.stage.losses is None or n in self.stage.losses]
+        return {f"loss_{n}": self.losses[n].weight * self.losses[n](outputs, inputs) for n in active}
+
+    # --- rays -------------------------------------------------------------------------------------------------------------
+
+    def rays(self, inputs: dict) -> tuple[RayBundle, Tensor | None]:
+        """The inputs' rays and their camera-to-world rotations: of the trained cameras, where the view has one."""
+        if self.cameras is not None and "view" in inputs:
+            origins, directions, rotation = self.cameras(inputs["view"], inputs["uv"])
+            return RayBundle(origins, directions), rotation
+        rotation = inputs.get("camera_rotation")
+        return RayBundle(inputs["origins"], inputs["directions"], inputs.get("near"), inputs.get("far")), rotation
+
+    def trace(self, rays: RayBundle, mask: Bool[Tensor, "r"] | None, training: bool, uniform_steps: Tensor | None = None):
+        """Trace rays without gradients, in float32."""
+        rays = RayBundle(rays.origins.detach(), rays.directions.detach(), rays.near, rays.far)
+        with torch.no_grad(), torch.autocast(rays.origins.device.type, enabled=False), self.geometry.frozen():
+            return self.renderer.trace(self.geometry.sdf, rays, mask, training, uniform_steps)
+
+    # --- training ---------------------------------------------------------------------------------------------------------
+
+    def render(self, inputs: dict, training: bool) -> dict[str, Tensor]:
+        """Differentiable rendering of rays.
+
+        Returns:
+            ``rgb`` (r, 3) in [-1, 1], 1 where rays miss; ``hit`` (r,); ``sdf`` (r,) at the ``points`` (r, 3) traced;
+            in training ``eikonal_gradient`` (m, 3): at uniform points first, then one per ray.
+        """
+        rays, rotation = self.rays(inputs)
+        mask = inputs.get("mask")
+        trace = self.trace(rays, mask, training, inputs.get("uniform_steps"))
+        points = rays.points(trace.distance)
+        sdf, gradient, uniform_gradient = self._geometry_at(points, inputs.get("eikonal_points"), training)
+        surface = trace.hit & mask if training and mask is not None else trace.hit
+        seen = points[surface]
+        if training:
+            seen = differentiable_intersection(sdf[surface], sdf[surface].detach(), gradient[surface].detach(),
+                                               trace.distance[surface], rays.origins[surface], rays.directions[surface])
+        rgb = torch.ones_like(points)
+        if surface.any():
+            rotation = None if rotation is None else rotation[surface]
+            rgb = rgb.index_put((surface, ), self.color(seen, rays.directions[surface], rotation).to(rgb))
+        outputs = dict(rgb=rgb, hit=trace.hit, sdf=sdf, points=points)
+        if training:
+            outputs["eikonal_gradient"] = torch.cat([uniform_gradient, gradient])
+        return outputs
+
+    def _geometry_at(self, points: Tensor, uniform: Tensor | None, training: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Distances and gradients at the traced points, and gradients at uniform ones, in as few passes as possible.
+
+        The eikonal term never moves cameras, so with trained cameras its points are detached from them.
+        """
+        if not training:
+            return (*self.geometry.sdf_and_gradient(points)[:2], points[:0])
+        if uniform is None:
+            count = int(len(points) * self.eikonal_samples)
+            uniform = (torch.rand(count, 3, device=points.device) * 2 - 1) * self.renderer.radius
+        with torch.autocast(points.device.type, enabled=False):
+            sdf, gradient, _ = self.geometry.sdf_and_gradient(torch.cat([uniform, points.detach()]))
+            split = len(uniform)
+            at_points = self.geometry.sdf(points) if points.requires_grad else sdf[split:]
+        return at_points, gradient[split:], gradient[:split]
+
+    def color(self, points: Tensor, directions: Tensor, rotation: Tensor | None = None) -> Float[Tensor, "n 3"]:
+        """Colours in [-1, 1] of surface points seen along ``directions`` by cameras with camera-to-world ``rotation``."""
+        with torch.autocast(points.device.type, enabled=False):
+            _, gradient, features = self.geometry.sdf_and_gradient(points)
+        camera_normals = None
+        if self.radiance.camera_light:
+            normals = F.normalize(gradient, dim=-1)
+            facing = F.normalize(directions, dim=-1)
+            camera_normals = (normals[:, None] @ rotation)[:, 0] if rotation is not None else _headlight(normals, facing)
+        return self.radiance(points, gradient, -directions, features, camera_normals)
+
+    def fit_outputs(self, inputs: dict) -> dict[str, Tensor]:
+        """Distances and gradients at given points."""
+        sdf, gradient, _ = self.geometry.sdf_and_gradient(inputs["points"])
+        return dict(sdf=sdf, eikonal_gradient=gradient)
+
+    # --- results ----------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict(self, inputs: dict) -> dict[str, Tensor]:
+        """Render rays, in chunks.
+
+        Returns:
+            ``rgb`` (r, 3) in [0, 1], ``mask`` (r,) bool, ``distance`` (r,) along the ray in scene units (0 where it misses),
+            ``normals`` (r, 3) unit, in the scene's frame (0 where it misses).
+        """
+        count = len(inputs["directions"])
+        per_ray = {k: v for k, v in inputs.items() if isinstance(v, Tensor) and len(v) == count and v.shape != (3, 3)}
+        shared = {k: v for k, v in inputs.items() if k not in per_ray and k != "mask"}
+        chunks = [self._predict_chunk({k: v[s:s + self.chunk] for k, v in per_ray.items()} | shared)
+                  for s in range(0, count, self.chunk)]  # yapf: disable
+        return {key: torch.cat([c[key] for c in chunks]) for key in chunks[0]}
+
+    def _predict_chunk(self, inputs: dict) -> dict[str, Tensor]:
+        rays, rotation = self.rays(inputs)
+        trace = self.trace(rays, None, False)
+        hit = trace.hit
+        rgb = torch.full_like(rays.origins, self.background)
+        normals = torch.zeros_like(rays.origins)
+        if hit.any():
+            if rotation is not None:
+                rotation = rotation[hit] if rotation.ndim == 3 else rotation.expand(int(hit.sum()), 3, 3)
+            with self.geometry.frozen():
+                rgb[hit] = self.color(trace.points[hit], rays.directions[hit], rotation).float() / 2 + 0.5
+                normals[hit] = F.normalize(self.geometry.gradient(trace.points[hit]), dim=-1)
+        return dict(rgb=rgb.clamp(0, 1), mask=hit, distance=trace.distance * hit, normals=normals)
+
+    @torch.no_grad()
+    def extract_mesh(self, resolution: int = 256, color: bool = True, largest: bool = True, **options) -> trimesh.Trimesh:
+        """The zero set as a mesh with vertex colours, in the data's own frame and units.
+
+        Args:
+            resolution: grid points along an edge of the cube around the unit sphere.
+            color: give the vertices the colours that they show when seen along their normals.
+            largest: keep only the largest connected component, as the paper's evaluation does.
+            options: of :func:`deep3dmap.geometry.meshing.extract_surface`.
+        """
+        radius = self.renderer.radius
+        with self.geometry.frozen():
+            box = [-radius] * 3, [radius] * 3
+            vertices, faces = extract_surface(self._bounded_sdf, *box, resolution, **options)
+            if largest:
+                vertices, faces = largest_component(vertices, faces)
+            colors = self._vertex_colors(vertices.to(self.device, torch.float32)) if color else None
+        world = trimesh.transform_points(vertices.cpu().double().numpy(),
+                                         torch.linalg.inv(self.scene_from_world.cpu()).numpy())
+        return trimesh.Trimesh(world, faces.cpu().numpy(), vertex_colors=colors, process=False)
+
+    def _bounded_sdf(self, points: Tensor) -> Tensor:
+        """The sdf cut off at the bounding sphere, beyond which nothing was trained."""
+        points = points.to(self.device, torch.float32)
+        return torch.maximum(self.geometry.sdf(points), points.norm(dim=-1) - self.renderer.radius)
+
+    def _vertex_colors(self, vertices: Tensor):
+        colors = []
+        for points in vertices.split(self.chunk):
+            normals = F.normalize(self.geometry.gradient(points), dim=-1)
+            colors.append((self.color(points, -normals).clamp(-1, 1) + 1) * 127.5)
+        return torch.cat(colors).round().byte().cpu().numpy()
+
+
+def _headlight(normals: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Normals in the frame of a camera that looks along ``directions``, with no roll known: turned towards its axes' plane."""
+    depth = (normals * directions).sum(-1)
+    side = (1 - depth**2).clamp(min=0).sqrt()
+    return torch.stack([torch.zeros_like(depth), -side, depth], -1)

@@ -1,0 +1,101 @@
+"""The published checkpoints and configurations of IDR in our terms."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from deep3dmap.errors import CheckpointError
+
+PREFIXES = {"implicit_network.": "geometry.", "rendering_network.": "radiance."}
+
+
+def geometry_config(published: Mapping) -> dict:
+    """Arguments of ``SDFNetwork`` for a published ``model`` configuration."""
+    net = published["implicit_network"]
+    return dict(width=net["dims"][0],
+                depth=len(net["dims"]),
+                skip=list(net["skip_in"]),
+                frequencies=net["multires"],
+                features=published["feature_vector_size"],
+                bias=net["bias"],
+                weight_norm=net["weight_norm"],
+                geometric_init=net["geometric_init"])
+
+
+def radiance_config(published: Mapping) -> dict:
+    """Arguments of ``RadianceNetwork`` for a published ``model`` configuration."""
+    net = published["rendering_network"]
+    return dict(width=net["dims"][0],
+                depth=len(net["dims"]),
+                features=published["feature_vector_size"],
+                mode=net["mode"],
+                view_frequencies=net["multires_view"],
+                weight_norm=net["weight_norm"])
+
+
+def rename_weights(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A published state dictionary under our names.
+
+    Raises:
+        CheckpointError: for a name that belongs to neither network.
+    """
+    renamed = {}
+    for name, value in state_dict.items():
+        prefix = next((p for p in PREFIXES if name.startswith(p)), None)
+        if prefix is None:
+            raise CheckpointError(f"'{name}' belongs to neither of IDR's networks ({', '.join(PREFIXES)})")
+        renamed[PREFIXES[prefix] + name.removeprefix(prefix)] = value
+    return renamed
+
+
+def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
+    """The ``geometry`` and ``radiance`` configs that fit published weights, from their shapes alone.
+
+    Raises:
+        CheckpointError: if the shapes are not those of an IDR model.
+    """
+    try:
+        geometry, radiance = (_layers(state_dict, prefix) for prefix in PREFIXES)
+        features = geometry[-1][0] - 1
+        encoded, width = geometry[0][1], geometry[1][1]
+        skip = [i + 1 for i, (out, _) in enumerate(geometry[:-1]) if out == width - encoded]
+        view = radiance[0][1] - features
+        mode, frequencies = next((m, k) for k in range(13) for m, size in (("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k),
+                                                                            ("no_view_dir", 6)) if size == view)
+    except (IndexError, StopIteration):
+        raise CheckpointError("these weights don't have the shapes of an IDR model") from None
+    weight_norm = any(name.endswith("weight_g") for name in state_dict)
+    return dict(geometry=dict(width=width, depth=len(geometry) - 1, skip=skip, frequencies=(encoded - 3) // 6,
+                              features=features, weight_norm=weight_norm),
+                radiance=dict(width=radiance[0][0], depth=len(radiance) - 1, features=features, mode=mode,
+                              view_frequencies=frequencies, weight_norm=weight_norm))  # yapf: disable
+
+
+def _layers(state_dict: Mapping[str, Tensor], prefix: str) -> list[tuple[int, int]]:
+    pattern = re.compile(re.escape(prefix) + r"lin(\d+)\.weight(_v)?$")
+    found = {int(m[1]): tuple(v.shape) for k, v in state_dict.items() if (m := pattern.match(k))}
+    return [found[i] for i in range(len(found))]
+
+
+def read_published(path: Path, read) -> tuple[dict, Tensor | None]:
+    """Weights of a published ``ModelParameters/EPOCH.pth``, and the poses beside it in ``CamParameters/EPOCH.pth``, if any.
+
+    Args:
+        path: of the model parameters.
+        read: reader of torch files that runs no code.
+
+    Raises:
+        CheckpointError: if the file has another layout.
+    """
+    content = read(path)
+    if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
+        raise CheckpointError(f"{path}: no 'model_state_dict' in it, so it is not a published IDR checkpoint "
+                              "(ModelParameters/EPOCH.pth)")
+    poses_path = Path(path).parents[1] / "CamParameters" / Path(path).name
+    poses = read(poses_path)["pose_vecs_state_dict"]["weight"] if poses_path.is_file() else None
+    if poses is not None and (poses.ndim != 2 or poses.shape[1] != 7 or not torch.isfinite(poses).all()):
+        raise CheckpointError(f"{poses_path}: poses must be (views, 7) finite numbers, got {tuple(poses.shape)}")
+    return rename_weights(content["model_state_dict"]), poses
