@@ -1,0 +1,152 @@
+"""What can be odd about a set of cameras that are each sound: duplicates, no common point in view, masks of other cameras."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+ROUNDS = 30
+OFF_CENTER = 0.25
+FEW_VIEWS = 3
+NAMED = 6
+
+
+@dataclass
+class CameraSet:
+    """Cameras in the world, with the middles of their masks.
+
+    Attributes:
+        names: of the views.
+        K: (3, 3) pinhole matrices.
+        poses: (3, 4) world to camera.
+        sizes: (height, width).
+        centroids: mean pixel coordinates of a mask and the radius of a disc of its area, or None.
+    """
+
+    names: list[str] = field(default_factory=list)
+    K: list[np.ndarray] = field(default_factory=list)
+    poses: list[np.ndarray] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    centroids: list[tuple[float, float, float] | None] = field(default_factory=list)
+
+    def add(self, name: str, K: np.ndarray, pose: np.ndarray, size: tuple[int, int],
+            centroid: tuple[float, float, float] | None) -> None:
+        """Append a camera."""
+        for values, value in zip(vars(self).values(), (name, K, pose, size, centroid)):
+            values.append(value)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def centers(self) -> Float[np.ndarray, "n 3"]:
+        """Camera centres in the world."""
+        return np.stack([-p[:, :3].T @ p[:, 3] for p in self.poses])
+
+    def directions(self) -> Float[np.ndarray, "n 3"]:
+        """Unit directions in the world: through the middles of the masks if all have one, else the viewing axes."""
+        if any(c is None for c in self.centroids):
+            return np.stack([p[2, :3] for p in self.poses])
+        uv1 = np.array([(c[0], c[1], 1.0) for c in self.centroids])
+        d = np.stack([p[:, :3].T @ np.linalg.solve(K, x) for p, K, x in zip(self.poses, self.K, uv1)])
+        return d / np.linalg.norm(d, axis=1, keepdims=True)
+
+    def project(self, point: Float[np.ndarray, "3"]) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"]]:
+        """Pixel coordinates and depth of one point in every camera."""
+        x = np.stack([K @ (p[:, :3] @ point + p[:, 3]) for K, p in zip(self.K, self.poses)])
+        depth = np.where(x[:, 2] == 0, np.finfo(float).tiny, x[:, 2])
+        return x[:, :2] / depth[:, None], x[:, 2]
+
+
+def common_point(centers: Float[np.ndarray, "n 3"], directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"] | None:
+    """The point with the least sum of distances from lines (so that a few strays don't move it), or None if they are parallel.
+
+    Iteratively reweighted least squares; each round solves for the point nearest to all weighted lines.
+    """
+    if len(centers) < 2:
+        return None
+    across = np.eye(3) - directions[:, :, None] * directions[:, None]
+    offsets = (across @ centers[:, :, None])[..., 0]
+    if np.linalg.eigvalsh(across.sum(0))[0] < 1e-6 * len(centers):
+        return None
+    floor = 1e-9 * (1 + np.ptp(centers))
+    weights = np.ones(len(centers))
+    for _ in range(ROUNDS):
+        point = np.linalg.solve((weights[:, None, None] * across).sum(0), (weights[:, None] * offsets).sum(0))
+        distance = np.linalg.norm((across @ point) - offsets, axis=1)
+        weights = 1 / np.maximum(distance, floor)
+        weights /= weights.max()
+        weights = np.maximum(weights, 1e-6)
+    return point
+
+
+def camera_warnings(cameras: CameraSet, point: Float[np.ndarray, "3"] | None) -> list[str]:
+    """Everything odd about the cameras, given the point they look at."""
+    found = [f"only {len(cameras)} views; a surface needs more"] if len(cameras) < FEW_VIEWS else []
+    found += _duplicates(cameras) + _off_center(cameras)
+    if point is None:
+        if len(cameras) > 1:
+            found.append("the cameras look in parallel directions; they have no common point")
+        return found
+    return found + _aim(cameras, point)
+
+
+def sphere_warnings(cameras: CameraSet, scene_from_world: Float[np.ndarray, "4 4"]) -> list[str]:
+    """Cameras that don't see the centre of the unit sphere to which the capture was normalised, or lie inside the sphere."""
+    centers = cameras.centers() @ scene_from_world[:3, :3].T + scene_from_world[:3, 3]
+    inside = np.linalg.norm(centers, axis=1) < 1
+    uv, depth = cameras.project(np.linalg.inv(scene_from_world)[:3, 3])
+    unseen = ~inside & ((depth <= 0) | ~_in_image(cameras, uv))
+    return (
+        _listing(cameras, inside, "lie inside the unit sphere (scale_mat): the object must be in it, the cameras outside") +
+        _listing(cameras, unseen, "don't see the centre of the unit sphere (scale_mat); cameras and scale don't fit together"))
+
+
+def _listing(cameras: CameraSet, which: np.ndarray, what: str) -> list[str]:
+    """One line for the views for which something holds; none if there are none."""
+    names = [n for n, w in zip(cameras.names, which) if w]
+    if not names:
+        return []
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return [f"{len(names)} of {len(cameras)} cameras {what}: {', '.join(names[:NAMED])}{more}"]
+
+
+def _in_image(cameras: CameraSet, uv: np.ndarray) -> np.ndarray:
+    limits = np.array([(w, h) for h, w in cameras.sizes])
+    return ((uv >= 0) & (uv <= limits)).all(1)
+
+
+def _duplicates(cameras: CameraSet) -> list[str]:
+    """Pairs of views with the same pose."""
+    if not len(cameras):
+        return []
+    spread = max(float(np.ptp(cameras.centers(), axis=0).max()), 1e-12)
+    poses = np.concatenate([cameras.centers() / spread, np.stack([p[:, :3].ravel() for p in cameras.poses])], 1)
+    same = np.array([np.abs(poses - p).max(1) < 1e-6 for p in poses])
+    return [
+        f"the cameras of {cameras.names[a]} and {cameras.names[b]} have the same pose"
+        for a, b in np.argwhere(np.triu(same, 1))
+    ]
+
+
+def _off_center(cameras: CameraSet) -> list[str]:
+    size = np.array([(w, h) for h, w in cameras.sizes]).reshape(-1, 2)
+    offset = np.array([K[:2, 2] for K in cameras.K]).reshape(-1, 2) - size / 2
+    return _listing(cameras, (np.abs(offset) > OFF_CENTER * size).any(1),
+                    "have a principal point far from the image's middle; were they made for images of another size?")
+
+
+def _aim(cameras: CameraSet, point: np.ndarray) -> list[str]:
+    """Views for which the common point is behind, out of the image, or away from the mask."""
+    uv, depth = cameras.project(point)
+    behind = depth <= 0
+    if behind.sum() > len(cameras) / 2:
+        return _listing(
+            cameras, behind, "look away from the point where their axes meet; are they outward-looking, or is it "
+            "another axes convention (OpenGL's y up, -z forward)?")
+    unseen = ~behind & ~_in_image(cameras, uv)
+    found = _listing(cameras, behind, "have the point that the others look at behind them")
+    found += _listing(cameras, unseen, "don't have the point that the others look at in their image")
+    astray = np.array([c is not None and np.hypot(*(p - c[:2])) > 2 * c[2] for p, c in zip(uv, cameras.centroids)], bool)
+    return found + _listing(
+        cameras, astray & ~behind, "have a mask far from the point that the others look at; do masks (or "
+        "images) and cameras belong together?")

@@ -1,0 +1,113 @@
+"""From a folder to a Capture: which format it holds, and reading and writing by a format's name."""
+
+import difflib
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+from deep3dmap.datasets.images import image_files
+from deep3dmap.datasets.paths import resolve_data
+from deep3dmap.datasets.readers import READERS
+from deep3dmap.datasets.readers.base import Scan
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.structures import Capture
+
+
+def detect_format(path: str | Path) -> str:
+    """Name of the format (``idr``, ``middlebury``, ``transforms``, ``colmap``) that a folder holds.
+
+    Raises:
+        DataError: if there is none or more than one; lists what was looked for.
+    """
+    folder = _folder(path)
+    found = [name for name, reader in READERS.items() if reader.detect(folder)]
+    if len(found) == 1:
+        return found[0]
+    looked_for = "".join(f"\n  {name}: {reader.LOOKED_FOR}" for name, reader in READERS.items())
+    if found:
+        raise DataError(f"{folder}: holds {len(found)} formats, {' and '.join(found)}; say which with format='{found[0]}', or "
+                        f"move the others away. Looked for:{looked_for}")
+    raise DataError(f"{folder}: {_nothing_found(folder)} Looked for:{looked_for}")
+
+
+def load_capture(path: str | Path, views: Sequence[str] | None = None, format: str | None = None, **options) -> Capture:
+    """Read the capture in a folder; ``capture.source`` says what was found.
+
+    Args:
+        path: a folder, or the name of a data set (see :func:`deep3dmap.datasets.paths.resolve_data`).
+        views: names of the views to read, in that order, or None for all.
+        format: name of the format; detected by default.
+        **options: of the format's reader (``cameras`` of idr; ``split`` of transforms; ``images``, ``model`` of colmap).
+
+    Raises:
+        DataError: if there is no such folder, no format in it, or its content is damaged or contradicts itself.
+        ConfigError: if the format has no such option.
+    """
+    folder = _folder(path)
+    name = format or detect_format(folder)
+    reader = _reader(name)
+    check_options(name, options)
+    return reader.read(folder, views, **options)
+
+
+def scan_capture(path: str | Path, format: str | None = None, **options) -> tuple[str, Scan]:
+    """Name of a folder's format and the views it describes, without reading pixels.
+
+    Arguments and errors are those of :func:`load_capture`.
+    """
+    folder = _folder(path)
+    name = format or detect_format(folder)
+    reader = _reader(name)
+    check_options(name, options)
+    return name, reader.scan(folder, **options)
+
+
+def save_capture(capture: Capture, path: str | Path, format: str, **options) -> None:
+    """Write a capture to a new folder in a format.
+
+    Raises:
+        DataError: if the folder exists and is not empty, or the format can't store the cameras.
+        ConfigError: if there is no such format.
+    """
+    _reader(format).write(capture, Path(path), **options)
+
+
+def check_options(format: str, options) -> None:
+    """Compare options with those of a format's reader.
+
+    Raises:
+        ConfigError: naming the first unknown option and those there are.
+    """
+    known = [p for p in inspect.signature(READERS[format].scan).parameters if p != "path"]
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"unknown option '{option}' for data in the format '{format}'; "
+                              f"{'it has ' + ', '.join(known) if known else 'it has none'}")
+
+
+def _reader(format: str):
+    if format not in READERS:
+        close = difflib.get_close_matches(format, READERS, 1, 0.5)
+        raise ConfigError(
+            f"no data format '{format}': {f'did you mean {close[0]}?' if close else 'known are ' + ', '.join(READERS)}")
+    return READERS[format]
+
+
+def _folder(path: str | Path) -> Path:
+    folder = resolve_data(path)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: is a file; give the folder of the capture ({folder.parent})")
+    return folder
+
+
+def _nothing_found(folder: Path) -> str:
+    """What the folder holds instead of a capture, and what to do."""
+    photos = next((f for f in (folder, folder / "images", folder / "image") if image_files(f)), None)
+    if photos is not None:
+        return (f"holds {len(image_files(photos))} photos but no cameras. Cameras are needed: compute them with structure "
+                "from motion, for example `colmap automatic_reconstructor --workspace_path FOLDER --image_path PHOTOS`, "
+                "and give the folder with images/ and sparse/0/.")
+    captures = [p for p in sorted(folder.iterdir()) if p.is_dir() and any(r.detect(p) for r in READERS.values())]
+    if captures:
+        return f"is no capture, but holds some: {', '.join(map(str, captures[:5]))}; give one of these."
+    return "holds no capture: posed images in a known format."

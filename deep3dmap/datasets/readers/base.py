@@ -1,0 +1,339 @@
+"""What all readers share: the views that a file describes, checks of their cameras, and the way from views to a Capture.
+
+A reader is a module with ``detect(path)``, ``scan(path, **options)``, ``read(path, views, **options)`` and
+``write(capture, path)``. ``scan`` parses the files that hold cameras and touches no pixels; what it finds wrong without being
+stopped by it goes to ``Scan.problems``, so that ``deep3dmap check`` can list everything while ``read`` raises.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from deep3dmap.datasets.images import (
+    IMAGE_SUFFIXES,
+    check_mask_size,
+    image_files,
+    read_image_and_alpha,
+    read_mask,
+    size_text,
+    trailing_number,
+)
+from deep3dmap.datasets.readers.distortion import Distortion, resample, undistortion
+from deep3dmap.errors import DataError
+from deep3dmap.structures import Cameras, Capture
+
+ROTATION_TOLERANCE = 1e-3
+UNKNOWN = np.full((3, 3), np.nan)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One view as a file describes it, before its pixels are read.
+
+    Attributes:
+        name: of the view.
+        image: file of the photograph.
+        K: (3, 3) pinhole matrix in pixels, first pixel's centre at 0.5.
+        world_to_cam: (3, 4) rigid transform, OpenCV axes.
+        where: file and entry of the camera, for messages.
+        mask: file of the mask, or None.
+        distortion: of the photograph.
+        size: height and width that the camera's file states, or None.
+        defect: what is wrong with the camera, file and entry named, where its parts could not be told; empty otherwise.
+    """
+
+    name: str
+    image: Path
+    K: Float[np.ndarray, "3 3"]
+    world_to_cam: Float[np.ndarray, "3 4"]
+    where: str
+    mask: Path | None = None
+    distortion: Distortion = Distortion()
+    size: tuple[int, int] | None = None
+    defect: str = ""
+
+
+@dataclass
+class Scan:
+    """What a folder holds.
+
+    Attributes:
+        format: in words, for messages.
+        folder: of the capture.
+        file: that holds the cameras.
+        frames: the views.
+        scene_from_world: (4, 4) similarity into the unit sphere where the format has one, or None.
+        problems: what makes the capture unusable.
+        warnings: what is odd but usable.
+        rescale: whether cameras follow images of another size than the cameras' file states.
+    """
+
+    format: str
+    folder: Path
+    file: Path
+    frames: list[Frame]
+    scene_from_world: Float[np.ndarray, "4 4"] | None = None
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    rescale: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """One view with its pixels, undistorted."""
+
+    image: UInt8[Tensor, "h w 3"]
+    mask: Bool[Tensor, "h w"] | None
+    K: Float[np.ndarray, "3 3"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+def camera_problems(K: Float[np.ndarray, "3 3"], world_to_cam: Float[np.ndarray, "3 4"]) -> list[str]:
+    """What is wrong with a camera: not finite, focal length not positive, not a pinhole matrix, rotation not a rotation."""
+    if not (np.isfinite(K).all() and np.isfinite(world_to_cam).all()):
+        return ["the camera holds values that are not finite (NaN or infinity)"]
+    problems = []
+    if not (K[0, 0] > 0 and K[1, 1] > 0):
+        problems.append(f"the focal lengths must be positive, they are {K[0, 0]:g} and {K[1, 1]:g}")
+    if not np.allclose(K[[1, 2, 2, 2], [0, 0, 1, 2]], [0, 0, 0, 1], atol=1e-6):
+        problems.append("the pinhole matrix must be upper triangular with 1 in its last corner")
+    rotation = world_to_cam[:, :3]
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > ROTATION_TOLERANCE:
+        problems.append("the rotation is not a rotation (its rows must be orthogonal and of length 1: scaled or singular?)")
+    elif np.linalg.det(rotation) < 0:
+        problems.append("the camera is mirrored (the rotation's determinant is -1: are its axes in the format's convention?)")
+    return problems
+
+
+def frame_problems(frame: Frame) -> list[str]:
+    """What is wrong with a view's camera, each naming file and entry."""
+    if frame.defect:
+        return [frame.defect]
+    return [f"{frame.where}: {problem}" for problem in camera_problems(frame.K, frame.world_to_cam)]
+
+
+def is_similarity(matrix: Float[np.ndarray, "4 4"]) -> bool:
+    """Whether a matrix is a uniform scale, a proper rotation and a translation."""
+    if not np.isfinite(matrix).all():
+        return False
+    scale = np.cbrt(np.linalg.det(matrix[:3, :3]))
+    deviation = np.abs(matrix[:3, :3] @ matrix[:3, :3].T - scale**2 * np.eye(3)).max()
+    return bool(scale > 0 and deviation <= 1e-4 * scale**2 and np.allclose(matrix[3], [0, 0, 0, 1]))
+
+
+def nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+    """The rotation nearest to a matrix that is one but for rounding; others are given back for the checks to find."""
+    if not np.isfinite(matrix).all() or np.abs(matrix @ matrix.T - np.eye(3)).max() > ROTATION_TOLERANCE:
+        return matrix
+    u, _, vt = np.linalg.svd(matrix)
+    return u @ vt
+
+
+def pose_from_camera_to_world(matrix: Float[np.ndarray, "3 4"]) -> Float[np.ndarray, "3 4"]:
+    """``[R^T | -R^T c]`` of ``[R | c]``."""
+    rotation = nearest_rotation(matrix[:, :3])
+    return np.concatenate([rotation.T, -rotation.T @ matrix[:, 3:]], 1)
+
+
+def numbers(value, shape: tuple[int, ...], where: str) -> Float[np.ndarray, "..."]:
+    """A float64 array of the given shape from parsed text or a file's array.
+
+    Raises:
+        DataError: if it has another shape or is not numeric; ``where`` names file and entry.
+    """
+    try:
+        if np.iscomplexobj(value):
+            raise TypeError
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{where}: expected {_shape_text(shape)}, got {str(value)[:60]!r}") from None
+    if array.shape != shape:
+        raise DataError(f"{where}: expected {_shape_text(shape)}, got shape {array.shape}")
+    return array
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return f"numbers of shape {shape}" if shape else "a number"
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: if it can't be read or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: can't be read as text ({type(error).__name__}: {error}); is it damaged?") from None
+
+
+def without_suffix(name: str) -> str:
+    """A file's name or path without its last ending."""
+    return name[:len(name) - len(Path(name).suffix)]
+
+
+def view_names(paths: Sequence[str]) -> list[str]:
+    """Short unique names of views from their images' relative paths: without folders and endings where that is unique."""
+    for shorten in (lambda p: without_suffix(Path(p).name), without_suffix):
+        names = [shorten(p) for p in paths]
+        if len(set(names)) == len(names):
+            return names
+    return list(paths)
+
+
+def find_masks(folder: Path, images: Sequence[str]) -> tuple[list[Path | None], list[str], list[str]]:
+    """The mask files of images in ``masks/`` or ``mask/``: by the image's name, ``name.ext.png``, or its trailing number.
+
+    Args:
+        folder: of the capture.
+        images: the images' paths relative to their folder.
+
+    Returns:
+        A mask or None for each image; problems (images without mask, several masks for one); warnings (masks without image).
+        Without a folder of masks there are no masks and no problems.
+    """
+    where = next((folder / name for name in ("masks", "mask") if image_files(folder / name)), None)
+    if where is None:
+        return [None] * len(images), [], []
+    files = {p.relative_to(where).as_posix(): p for p in sorted(where.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES}
+    found = [_mask_of(image, files) for image in images]
+    missing = [str(image) for image, mask in zip(images, found) if mask is None]
+    unused = sorted(set(files.values()) - {m for m in found if m is not None})
+    problems = [f"{where}: no mask for the image {name}; every image needs one (or remove the folder)" for name in missing]
+    twice = sorted({str(m) for m in found if m is not None and found.count(m) > 1})
+    problems += [f"{m}: this mask fits several images; name masks like their images" for m in twice]
+    return found, problems, [f"{m}: mask without image" for m in unused]
+
+
+def _mask_of(image: str, files: dict[str, Path]) -> Path | None:
+    stem = without_suffix(image)
+    for candidate in (f"{image}.png", f"{stem}.png", image):
+        if candidate in files:
+            return files[candidate]
+    same_stem = [p for name, p in files.items() if without_suffix(name) == stem]
+    number = trailing_number(Path(image))
+    same_number = [p for p in files.values() if number is not None and trailing_number(p) == number]
+    candidates = same_stem or same_number
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def select(frames: Sequence[Frame], views: Sequence[str] | None, folder: Path) -> list[Frame]:
+    """The views of the given names (or images' file names), in that order; all of them for None.
+
+    Raises:
+        DataError: if there are no views, a name is unknown (names the nearest), or one is asked for twice.
+    """
+    if not frames:
+        raise DataError(f"{folder}: holds no views")
+    if views is None:
+        return list(frames)
+    by_name = {f.image.name: f for f in frames} | {f.name: f for f in frames}
+    for view in views:
+        if view not in by_name:
+            close = difflib.get_close_matches(str(view), [f.name for f in frames], 3, 0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"it has {frames[0].name} to {frames[-1].name}"
+            raise DataError(f"{folder}: no view named '{view}': {hint}")
+    chosen = [by_name[v] for v in views]
+    if not chosen or len({f.name for f in chosen}) < len(chosen):
+        raise DataError(f"{folder}: the chosen views must be at least one and each only once, got {list(views)}")
+    return chosen
+
+
+def load_view(frame: Frame, folder: Path, rescale: bool = False) -> View:
+    """A view's image and mask (from its file, else from the image's alpha channel), free of lens distortion.
+
+    Raises:
+        DataError: if a file is missing or damaged, sizes contradict each other, or the distortion can't be removed.
+    """
+    image, mask = read_image_and_alpha(frame.image)
+    size = (image.shape[0], image.shape[1])
+    if frame.mask is not None:
+        mask = read_mask(frame.mask)
+        check_mask_size(frame.mask, (mask.shape[0], mask.shape[1]), frame.image, size, folder)
+    frame = _fit_to_image(frame, size, rescale)
+    if not frame.distortion:
+        return View(image, mask, frame.K)
+    try:
+        K, source = undistortion(frame.K, frame.distortion, size)
+    except ValueError as error:
+        raise DataError(f"{frame.where}: {error}; undistort the images first (for example with COLMAP)") from None
+    image = torch.from_numpy(resample(image.numpy(), source))
+    if mask is not None:
+        mask = torch.from_numpy(resample(mask.numpy().astype(np.uint8) * 255, source) > 127.5)
+    return View(image, mask, K)
+
+
+def _fit_to_image(frame: Frame, size: tuple[int, int], rescale: bool) -> Frame:
+    if frame.size is None or frame.size == size:
+        return frame
+    if not rescale:
+        raise DataError(f"{frame.image}: the image is {size_text(size)} but {frame.where} says {size_text(frame.size)}.\n"
+                        "Use the images that the cameras were made for, or make the cameras anew.")
+    scale = np.array([size[1] / frame.size[1], size[0] / frame.size[0], 1.0])
+    return replace(frame, K=scale[:, None] * frame.K, size=size)
+
+
+def assemble(scan: Scan, views: Sequence[str] | None = None) -> Capture:
+    """Read the pixels of a scan's views (or of some of them) into a Capture.
+
+    Raises:
+        DataError: for the first thing that is wrong; says how many more there are.
+    """
+    frames = select(scan.frames, views, scan.folder) if scan.frames or not scan.problems else []
+    problems = scan.problems + [p for f in frames for p in frame_problems(f)]
+    if problems:
+        more = f"\n(and {len(problems) - 1} more: `deep3dmap check {scan.folder}`)" if len(problems) > 1 else ""
+        raise DataError(problems[0] + more)
+    images, masks, matrices = _load_all(frames, scan)
+    size = (images.shape[1], images.shape[2])
+    poses = torch.from_numpy(np.stack([f.world_to_cam for f in frames]).astype(np.float64))
+    cameras = Cameras(torch.from_numpy(np.stack(matrices).astype(np.float64)), poses, size)
+    similarity = None if scan.scene_from_world is None else torch.from_numpy(scan.scene_from_world.astype(np.float64))
+    masked = "with" if masks is not None else "without"
+    source = f"{scan.format}: {len(frames)} views of {size_text(size)} {masked} masks from {scan.file}"
+    return Capture(images, cameras, tuple(f.name for f in frames), masks, similarity, source=source)
+
+
+def _load_all(frames: Sequence[Frame], scan: Scan):
+    """All pixels, in tensors allocated once: images, masks or None, and the pinhole matrices."""
+    images, masks, matrices, unmasked = None, None, [], []
+    for i, frame in enumerate(frames):
+        view = load_view(frame, scan.folder, scan.rescale)
+        if images is None:
+            images = torch.empty((len(frames), *view.image.shape), dtype=torch.uint8)
+            masks = torch.ones(images.shape[:3], dtype=torch.bool)
+        check_same_size(frame, view.size, frames[0], (images.shape[1], images.shape[2]))
+        images[i] = view.image
+        if view.mask is None:
+            unmasked.append(frame)
+        else:
+            masks[i] = view.mask
+        matrices.append(view.K)
+    if masks.all() and all(f.mask is None for f in frames):  # no alpha channel, or opaque ones that say nothing
+        return images, None, matrices
+    if unmasked:
+        raise DataError(f"{unmasked[0].image}: has no mask, but {len(frames) - len(unmasked)} of the other images have one; "
+                        "give every image a mask, or none")
+    return images, masks, matrices
+
+
+def check_same_size(frame: Frame, size: tuple[int, int], first: Frame, first_size: tuple[int, int]) -> None:
+    """Compare an image's (height, width) with that of the first.
+
+    Raises:
+        DataError: if they differ, naming both files.
+    """
+    if size != first_size:
+        raise DataError(f"{frame.image} is {size_text(size)} but {first.image} is {size_text(first_size)}; "
+                        "all images of a capture must have one size")

@@ -1,0 +1,158 @@
+"""Reader and writer of COLMAP sparse models, text and binary (Schönberger & Frahm 2016).
+
+A folder with ``images/`` and the model in ``sparse/0/`` (or ``sparse/``, or the folder itself). Poses are world to camera with
+OpenCV axes; principal points count from the image's corner, as here. Distortion of the models up to OPENCV is removed from the
+images; other models are refused by name. Masks lie in ``masks/`` under the image's name (``a.jpg.png`` or ``a.png``).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from deep3dmap.datasets.images import IMAGE_SUFFIXES, write_image, write_mask
+from deep3dmap.datasets.readers import colmap_binary, colmap_text
+from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, assemble, find_masks, view_names
+from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage, Points
+from deep3dmap.datasets.readers.distortion import Distortion
+from deep3dmap.datasets.readers.writing import check_no_skew, file_names, new_folder
+from deep3dmap.errors import DataError
+from deep3dmap.structures import Capture
+
+LOOKED_FOR = "COLMAP: cameras.bin or cameras.txt in sparse/0/, sparse/ or the folder itself"
+MODEL_FOLDERS = ("sparse/0", "sparse", ".", "colmap/sparse/0", "colmap/sparse")
+
+
+def detect(path: Path) -> bool:
+    """Whether a folder holds a sparse model."""
+    return _find_model(path) is not None
+
+
+def read(path: Path, views: Sequence[str] | None = None, images: str | None = None, model: str | None = None) -> Capture:
+    """Read a COLMAP folder.
+
+    Args:
+        path: the folder that holds ``images/`` and the model (or the model's folder, with ``images/`` above it).
+        views: names of the views to read, or None for all that the model has.
+        images: folder of the images, relative to ``path``; cameras are scaled to the size of the images there, so that
+            ``images_4`` works. By default ``images``, whose size must be that of the cameras.
+        model: folder of the model, relative to ``path``; by default the first found.
+
+    Raises:
+        DataError: if a file is missing or damaged, a camera is not one, or a camera model is not supported.
+    """
+    return assemble(scan(path, images, model), views)
+
+
+def scan(path: Path, images: str | None = None, model: str | None = None) -> Scan:
+    """The views of a folder; arguments and errors as in :func:`read`, without reading pixels."""
+    folder = path / model if model else _find_model(path)
+    if folder is None or not _is_model(folder):
+        raise DataError(f"{folder or path}: no COLMAP model (cameras, images and points3D as .bin or .txt)")
+    parser = _parser(folder)
+    file = folder / f"images{parser.SUFFIX}"
+    cameras, entries = parser.read_cameras(folder), sorted(parser.read_images(folder), key=lambda e: e.id)
+    names = [e.name for e in entries]
+    root = _image_root(path, names, images)
+    masks, problems, warnings = find_masks(root.parent, names)
+    repeated = sorted({n for n in names if names.count(n) > 1})
+    result = Scan("COLMAP", path, file, [], problems=problems, warnings=warnings, rescale=images is not None)
+    result.problems += [f"{file}: the image {n} is listed more than once" for n in repeated]
+    result.warnings += [f"{p}: image that the model has no camera for; it is left out" for p in _unlisted(root, names)]
+    for entry, name, mask in zip(entries, view_names(names), masks):
+        result.frames.append(_frame(entry, cameras.get(entry.camera_id), name, root, mask, file))
+    return result
+
+
+def read_points(path: Path, model: str | None = None) -> Points:
+    """The sparse points of the model in a folder.
+
+    Raises:
+        DataError: if there is no model, or its points are missing or damaged.
+    """
+    folder = path / model if model else _find_model(path)
+    if folder is None or not _is_model(folder):
+        raise DataError(f"{folder or path}: no COLMAP model (cameras, images and points3D as .bin or .txt)")
+    return _parser(folder).read_points(folder)
+
+
+def _is_model(folder: Path) -> bool:
+    return any(all((folder / f"{n}{p.SUFFIX}").is_file() for n in ("cameras", "images")) for p in (colmap_binary, colmap_text))
+
+
+def _find_model(path: Path) -> Path | None:
+    return next((path / name for name in MODEL_FOLDERS if _is_model(path / name)), None)
+
+
+def _parser(folder: Path):
+    return colmap_binary if (folder / "cameras.bin").is_file() and (folder / "images.bin").is_file() else colmap_text
+
+
+def _image_root(path: Path, names: Sequence[str], images: str | None) -> Path:
+    """The folder in which the images' names are paths."""
+    if images:
+        return path / images
+    above = path.absolute().parents
+    candidates = [p / name for p in (path, *above[:2]) for name in ("images", "image", "input")] + [path]
+    return next((c for c in candidates if names and (c / names[0]).is_file()), path / "images")
+
+
+def _unlisted(root: Path, names: Sequence[str]) -> list[Path]:
+    listed = {root / n for n in names}
+    return sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p not in listed)
+
+
+def _frame(entry: ModelImage, camera: ModelCamera | None, name: str, root: Path, mask: Path | None, file: Path) -> Frame:
+    where = f"{file}: image {entry.id} ({entry.name})"
+    norm = np.linalg.norm(entry.quaternion)
+    defect = ""
+    if camera is None:
+        defect = f"{where}: there is no camera {entry.camera_id} in {file.with_stem('cameras').name}"
+    elif not (np.isfinite(norm) and norm > 0):
+        defect = f"{where}: the quaternion must be finite and not zero, it is {entry.quaternion.tolist()}"
+    if defect:
+        return Frame(name, root / entry.name, UNKNOWN, np.full((3, 4), np.nan), where, mask, defect=defect)
+    rotation = Rotation.from_quat(entry.quaternion / norm, scalar_first=True).as_matrix()
+    pose = np.concatenate([rotation, entry.translation[:, None]], 1)
+    K, distortion = pinhole_and_distortion(camera)
+    return Frame(name, root / entry.name, K, pose, where, mask, distortion, camera.size)
+
+
+def pinhole_and_distortion(camera: ModelCamera) -> tuple[np.ndarray, Distortion]:
+    """The (3, 3) pinhole matrix and the distortion of a camera of one of the supported models."""
+    p = camera.params
+    split = camera.model in ("PINHOLE", "OPENCV")
+    fx, fy, cx, cy = p[:4] if split else (p[0], *p[:3])
+    k = [float(v) for v in p[4 if split else 3:]]
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), Distortion(*k)
+
+
+def write(capture: Capture, path: Path, binary: bool = True) -> None:
+    """Write a capture as PNG images, ``masks/`` and a sparse model without points in ``sparse/0/``.
+
+    The normalisation, mesh, depth and normals have no place in the format.
+
+    Args:
+        capture: to write.
+        path: a new or empty folder.
+        binary: write ``.bin`` files, else ``.txt``.
+
+    Raises:
+        DataError: if the folder exists and is not empty, or a camera has skew, which the format can't store.
+    """
+    check_no_skew(capture, "COLMAP")
+    new_folder(path)
+    cameras = capture.cameras.to("cpu")
+    K, poses = cameras.K.double().numpy(), cameras.world_to_cam.double().numpy()
+    quaternions = Rotation.from_matrix(poses[:, :, :3]).as_quat(scalar_first=True)
+    models, entries = [], []
+    for i, name in enumerate(file_names(capture.names)):
+        write_image(path / "images" / f"{name}.png", capture.images[i])
+        if capture.masks is not None:
+            write_mask(path / "masks" / f"{name}.png", capture.masks[i])
+        models.append(ModelCamera(i + 1, "PINHOLE", cameras.size, np.array([K[i, 0, 0], K[i, 1, 1], K[i, 0, 2], K[i, 1, 2]])))
+        entries.append(ModelImage(i + 1, quaternions[i], poses[i, :, 3], i + 1, f"{name}.png"))
+    folder = path / "sparse" / "0"
+    folder.mkdir(parents=True)
+    (colmap_binary if binary else colmap_text).write_model(folder, models, entries)

@@ -1,0 +1,132 @@
+"""COLMAP's binary files: little-endian records after a count, every length checked before it is believed."""
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deep3dmap.datasets.readers.colmap_model import (
+    MODEL_NAMES,
+    ModelCamera,
+    ModelImage,
+    Points,
+    checked_name,
+    checked_size,
+    parameter_count,
+    points_of,
+)
+from deep3dmap.errors import DataError
+
+SUFFIX = ".bin"
+POINT2D_BYTES, TRACK_BYTES = 24, 8
+
+
+class Cursor:
+    """A position in a file's bytes that never runs past their end."""
+
+    def __init__(self, file: Path):
+        self.file = file
+        self.at = 0
+        try:
+            self.data = file.read_bytes()
+        except OSError as error:
+            raise DataError(f"{file}: can't be read ({error.strerror}); a model has cameras, images and points3D") from None
+
+    def _cut_short(self, needed: int) -> DataError:
+        return DataError(f"{self.file}: is cut short or damaged: {needed} bytes expected at byte {self.at}, "
+                         f"{len(self.data) - self.at} are left; copy it again")
+
+    def take(self, layout: str) -> tuple:
+        """The values of a ``struct`` layout."""
+        layout = "<" + layout
+        start = self.skip(struct.calcsize(layout))
+        return struct.unpack_from(layout, self.data, start)
+
+    def skip(self, count: int) -> int:
+        """Pass over bytes; gives where they begin."""
+        if count > len(self.data) - self.at:
+            raise self._cut_short(count)
+        self.at += count
+        return self.at - count
+
+    def count(self, record_bytes: int) -> int:
+        """A number of records, each of which has at least the given bytes."""
+        (count, ) = self.take("Q")
+        if count * record_bytes > len(self.data) - self.at:
+            raise self._cut_short(count * record_bytes)
+        return count
+
+    def text(self) -> str:
+        """A string that ends with a zero byte."""
+        end = self.data.find(b"\0", self.at)
+        if end < 0:
+            raise self._cut_short(1)
+        start, self.at = self.at, end + 1
+        try:
+            return self.data[start:end].decode("utf-8")
+        except UnicodeDecodeError:
+            raise DataError(f"{self.file}: the name at byte {start} is no text; the file is damaged: copy it again") from None
+
+
+def read_cameras(folder: Path) -> dict[int, ModelCamera]:
+    """The lenses of a model by number.
+
+    Raises:
+        DataError: if the file is missing, damaged, or holds a model that is not supported.
+    """
+    cursor = Cursor(folder / "cameras.bin")
+    cameras = {}
+    for _ in range(cursor.count(24)):
+        number, model, width, height = cursor.take("IiQQ")
+        where = f"{cursor.file}: camera {number}"
+        name = MODEL_NAMES[model] if 0 <= model < len(MODEL_NAMES) else f"number {model}"
+        params = np.array(cursor.take(f"{parameter_count(name, where)}d"))
+        cameras[number] = ModelCamera(number, name, checked_size(width, height, where), params)
+    return cameras
+
+
+def read_images(folder: Path) -> list[ModelImage]:
+    """The views of a model, in the file's order.
+
+    Raises:
+        DataError: if the file is missing or damaged.
+    """
+    cursor = Cursor(folder / "images.bin")
+    images = []
+    for _ in range(cursor.count(73)):
+        number, *pose, camera = cursor.take("I7dI")
+        name = checked_name(cursor.text(), f"{cursor.file}: image {number}")
+        cursor.skip(POINT2D_BYTES * cursor.count(POINT2D_BYTES))
+        images.append(ModelImage(number, np.array(pose[:4]), np.array(pose[4:]), camera, name))
+    return images
+
+
+def read_points(folder: Path) -> Points:
+    """The sparse points of a model.
+
+    Raises:
+        DataError: if the file is missing or damaged.
+    """
+    cursor = Cursor(folder / "points3D.bin")
+    positions, colors = [], []
+    for _ in range(cursor.count(51)):
+        _, *values, _ = cursor.take("Q3d3Bd")
+        cursor.skip(TRACK_BYTES * cursor.count(TRACK_BYTES))
+        positions.append(values[:3])
+        colors.append(values[3:])
+    return points_of(positions, colors, cursor.file)
+
+
+def write_model(folder: Path, cameras: Sequence[ModelCamera], images: Sequence[ModelImage]) -> None:
+    """Write the three files of a model without points."""
+    lenses = [
+        struct.pack(f"<IiQQ{len(c.params)}d", c.id, MODEL_NAMES.index(c.model), c.size[1], c.size[0], *c.params)
+        for c in cameras
+    ]
+    views = [
+        struct.pack("<I7dI", i.id, *i.quaternion, *i.translation, i.camera_id) + i.name.encode() + b"\0" +
+        struct.pack("<Q", 0) for i in images
+    ]
+    for name, records in (("cameras", lenses), ("images", views), ("points3D", [])):
+        (folder / f"{name}.bin").write_bytes(struct.pack("<Q", len(records)) + b"".join(records))

@@ -1,0 +1,90 @@
+"""The parts of a COLMAP sparse model that text and binary files share (https://colmap.github.io/format.html)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from deep3dmap.errors import DataError
+
+# name by number in binary files; only the parameters of the supported ones are known here
+MODEL_NAMES = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE", "FULL_OPENCV", "FOV",
+               "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE", "RAD_TAN_THIN_PRISM_FISHEYE")
+PARAMETERS = dict(SIMPLE_PINHOLE=3, PINHOLE=4, SIMPLE_RADIAL=4, RADIAL=5, OPENCV=8)
+MAX_SIDE = 1 << 20
+
+
+@dataclass(frozen=True)
+class ModelCamera:
+    """A lens: its model's name, (height, width) of its images, and the model's parameters in COLMAP's order."""
+
+    id: int
+    model: str
+    size: tuple[int, int]
+    params: Float[np.ndarray, "p"]
+
+
+@dataclass(frozen=True)
+class ModelImage:
+    """A view: rotation (w, x, y, z) and translation from world to camera, its lens, its file's name."""
+
+    id: int
+    quaternion: Float[np.ndarray, "4"]
+    translation: Float[np.ndarray, "3"]
+    camera_id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Points:
+    """Sparse points in the world and their colours."""
+
+    positions: Float[np.ndarray, "p 3"]
+    colors: UInt8[np.ndarray, "p 3"]
+
+
+def parameter_count(model: str, where: str) -> int:
+    """How many parameters a camera model has.
+
+    Raises:
+        DataError: if the model is not supported; names it.
+    """
+    if model not in PARAMETERS:
+        raise DataError(f"{where}: the camera model {model} is not supported; undistort the images with "
+                        f"`colmap image_undistorter`. Supported: {', '.join(PARAMETERS)}")
+    return PARAMETERS[model]
+
+
+def checked_size(width: int, height: int, where: str) -> tuple[int, int]:
+    """(height, width) of a camera.
+
+    Raises:
+        DataError: if they are not plausible.
+    """
+    if not (0 < width < MAX_SIDE and 0 < height < MAX_SIDE):
+        raise DataError(f"{where}: an image size of {width}x{height} is not plausible; the file may be damaged")
+    return height, width
+
+
+def checked_name(name: str, where: str) -> str:
+    """The name of an image.
+
+    Raises:
+        DataError: if it is empty or can't be a file's name.
+    """
+    if not name or "\0" in name or len(name) > 4096:
+        raise DataError(f"{where}: {name[:60]!r} is no file name; the file may be damaged")
+    return name
+
+
+def points_of(positions: list, colors: list, file: Path) -> Points:
+    """Points from lists of triples.
+
+    Raises:
+        DataError: if a position is not finite.
+    """
+    xyz = np.array(positions, np.float64).reshape(-1, 3)
+    if not np.isfinite(xyz).all():
+        raise DataError(f"{file}: holds points that are not finite; the file may be damaged")
+    return Points(xyz, np.array(colors, np.uint8).reshape(-1, 3))

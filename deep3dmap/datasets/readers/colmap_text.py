@@ -1,0 +1,101 @@
+"""COLMAP's text files: a record a line (two for an image), ``#`` begins a comment."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deep3dmap.datasets.readers.base import numbers, read_text
+from deep3dmap.datasets.readers.colmap_model import (
+    ModelCamera,
+    ModelImage,
+    Points,
+    checked_name,
+    checked_size,
+    parameter_count,
+    points_of,
+)
+from deep3dmap.errors import DataError
+
+SUFFIX = ".txt"
+
+
+def _lines(file: Path) -> list[str]:
+    return [line.strip() for line in read_text(file).splitlines() if not line.startswith("#")]
+
+
+def _whole(text: str, where: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise DataError(f"{where}: expected a whole number, got '{text[:60]}'") from None
+
+
+def read_cameras(folder: Path) -> dict[int, ModelCamera]:
+    """The lenses of a model by number.
+
+    Raises:
+        DataError: if the file is missing, damaged, or holds a model that is not supported.
+    """
+    file = folder / "cameras.txt"
+    cameras = {}
+    for row in filter(None, (line.split() for line in _lines(file))):
+        where = f"{file}: camera {row[0]}"
+        if len(row) < 4:
+            raise DataError(f"{where}: expected number, model, width, height and parameters; the line is cut short")
+        number, width, height = (_whole(row[i], where) for i in (0, 2, 3))
+        params = numbers(row[4:], (parameter_count(row[1], where), ), f"{where}: parameters of {row[1]}")
+        cameras[number] = ModelCamera(number, row[1], checked_size(width, height, where), params)
+    return cameras
+
+
+def read_images(folder: Path) -> list[ModelImage]:
+    """The views of a model, in the file's order.
+
+    Raises:
+        DataError: if the file is missing or damaged.
+    """
+    file = folder / "images.txt"
+    images, points_follow = [], False
+    for line in _lines(file):
+        if points_follow or not line:  # the second line of an image lists its points and may be empty
+            points_follow = False
+            continue
+        images.append(_image(line.split(maxsplit=9), file))
+        points_follow = True
+    return images
+
+
+def _image(row: list[str], file: Path) -> ModelImage:
+    where = f"{file}: image {row[0]}"
+    if len(row) != 10:
+        raise DataError(f"{where}: expected number, quaternion, translation, camera and name (10 fields), got {len(row)}")
+    pose = numbers(row[1:8], (7, ), where)
+    return ModelImage(_whole(row[0], where), pose[:4], pose[4:], _whole(row[8], where), checked_name(row[9], where))
+
+
+def read_points(folder: Path) -> Points:
+    """The sparse points of a model.
+
+    Raises:
+        DataError: if the file is missing or damaged.
+    """
+    file = folder / "points3D.txt"
+    positions, colors = [], []
+    for row in filter(None, (line.split() for line in _lines(file))):
+        values = numbers(row[1:7], (6, ), f"{file}: point {row[0]}")
+        positions.append(values[:3])
+        colors.append(np.clip(np.nan_to_num(values[3:]), 0, 255))
+    return points_of(positions, colors, file)
+
+
+def write_model(folder: Path, cameras: Sequence[ModelCamera], images: Sequence[ModelImage]) -> None:
+    """Write the three files of a model without points."""
+    lenses = [f"{c.id} {c.model} {c.size[1]} {c.size[0]} {_text(c.params)}\n" for c in cameras]
+    views = [f"{i.id} {_text(i.quaternion)} {_text(i.translation)} {i.camera_id} {i.name}\n\n" for i in images]
+    for name, records in (("cameras", lenses), ("images", views), ("points3D", [])):
+        (folder / f"{name}.txt").write_text("".join(records), encoding="utf-8")
+
+
+def _text(values: np.ndarray) -> str:
+    return " ".join(repr(float(v)) for v in values)

@@ -1,0 +1,106 @@
+"""Lens distortion of the OpenCV model (Brown 1966; k1, k2, p1, p2, k3), removed from images so that cameras are pinholes."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+MAX_ZOOM = 2.0
+ZOOM_STEPS = 401
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """Coefficients that act on normalised camera coordinates (x/z, y/z)."""
+
+    k1: float = 0.0
+    k2: float = 0.0
+    p1: float = 0.0
+    p2: float = 0.0
+    k3: float = 0.0
+
+    def __bool__(self) -> bool:
+        return any((self.k1, self.k2, self.p1, self.p2, self.k3))
+
+    def apply(self, xy: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
+        """Distorted coordinates of ideal ones."""
+        x, y = xy[..., 0], xy[..., 1]
+        r2 = x**2 + y**2
+        radial = 1 + r2 * (self.k1 + r2 * (self.k2 + r2 * self.k3))
+        return np.stack([
+            x * radial + 2 * self.p1 * x * y + self.p2 * (r2 + 2 * x**2), y * radial + self.p1 *
+            (r2 + 2 * y**2) + 2 * self.p2 * x * y
+        ], -1)
+
+    def folds(self, radius: float) -> bool:
+        """Whether the radial part stops growing with the radius before the given one: two directions for one pixel."""
+        r2 = np.linspace(0, radius, 256)**2
+        return bool((1 + r2 * (3 * self.k1 + r2 * (5 * self.k2 + r2 * 7 * self.k3)) <= 0).any())
+
+
+def undistortion(K: Float[np.ndarray, "3 3"], distortion: Distortion,
+                 size: tuple[int, int]) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "h w 2"]]:
+    """A pinhole camera for a distorted image, and where in that image each of its pixels lies.
+
+    The new camera has the old principal point, and focal lengths enlarged just so far that no pixel looks outside the image.
+
+    Args:
+        K: pinhole matrix in pixels, first pixel's centre at 0.5.
+        distortion: of the image.
+        size: its height and width.
+
+    Returns:
+        The new pinhole matrix; and (h, w, 2) float32 pixel coordinates in the distorted image, first pixel's centre at 0.
+
+    Raises:
+        ValueError: if the distortion folds the image or is too strong for a pinhole camera of the same size.
+    """
+    return _undistortion(tuple(K.ravel().tolist()), distortion, size)
+
+
+@lru_cache(maxsize=1)  # most captures have one lens
+def _undistortion(entries: tuple[float, ...], distortion: Distortion, size: tuple[int, int]):
+    K = np.reshape(entries, (3, 3))
+    height, width = size
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], float)
+    if distortion.folds(float(np.linalg.norm(_normalized(K, corners), axis=-1).max())):
+        raise ValueError("the radial distortion folds the image back on itself")
+    zoomed = _zoomed(K, distortion, size)
+    v, u = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
+    source = _pixels(K, distortion.apply(_normalized(zoomed, np.stack([u, v], -1)))) - 0.5
+    source = source.astype(np.float32)
+    for shared in (zoomed, source):
+        shared.flags.writeable = False
+    return zoomed, source
+
+
+def resample(pixels: np.ndarray, source: Float[np.ndarray, "h w 2"]) -> np.ndarray:
+    """The pixels of an image (h, w) or (h, w, channels) at coordinates inside it, bilinearly."""
+    return cv2.remap(pixels, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _normalized(K: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    y = (uv[..., 1] - K[1, 2]) / K[1, 1]
+    return np.stack([(uv[..., 0] - K[0, 2] - K[0, 1] * y) / K[0, 0], y], -1)
+
+
+def _pixels(K: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    return xy @ K[:2, :2].T + K[:2, 2]
+
+
+def _zoomed(K: np.ndarray, distortion: Distortion, size: tuple[int, int]) -> np.ndarray:
+    """K with the smallest enlargement at which all pixels on the new image's border come from inside the old one."""
+    height, width = size
+    u, v = np.arange(width) + 0.5, np.arange(height) + 0.5
+    border = np.concatenate(
+        [np.stack(np.broadcast_arrays(a, b), -1) for a, b in ((u, 0.5), (u, height - 0.5), (0.5, v), (width - 0.5, v))])
+    zoom = np.linspace(1, MAX_ZOOM, ZOOM_STEPS)
+    source = _pixels(K, distortion.apply(_normalized(K, border) / zoom[:, None, None]))
+    fits = ((source >= 0) & (source <= [width, height])).all((1, 2))
+    if not fits.any():
+        raise ValueError("the distortion is too strong for a pinhole camera of the image's size")
+    zoomed = K.copy()
+    zoomed[:2, :2] *= zoom[fits.argmax()]
+    return zoomed

@@ -1,0 +1,173 @@
+"""Reader and writer of IDR's and NeuS's data convention (Yariv et al. 2020; Wang et al. 2021).
+
+``image/``, ``mask/`` and an npz of 4x4 matrices: ``world_mat_i`` = K [R | t] of any scale, and ``scale_mat_i``, the similarity
+that maps the unit sphere onto the object's surroundings. Images, masks and cameras are paired by the order of their names. The
+format counts the centre of the first pixel as (0, 0); 0.5 is added to the principal point here.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deep3dmap.datasets.images import image_files, trailing_number, write_image, write_mask
+from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, assemble, is_similarity, numbers, view_names
+from deep3dmap.datasets.readers.writing import new_folder, ordered_file_names
+from deep3dmap.errors import DataError
+from deep3dmap.geometry.projection import decompose_projection
+from deep3dmap.structures import Capture
+
+LOOKED_FOR = "IDR/NeuS: cameras.npz or cameras_sphere.npz beside image/"
+CAMERA_FILES = ("cameras.npz", "cameras_sphere.npz", "cameras_linear_init.npz", "cameras_large.npz")
+MAX_BYTES = 1 << 20  # of one entry; they are 4x4 matrices
+
+
+def detect(path: Path) -> bool:
+    """Whether a folder holds an npz of cameras under one of the usual names."""
+    return any((path / name).is_file() for name in CAMERA_FILES)
+
+
+def read(path: Path, views: Sequence[str] | None = None, cameras: str | None = None) -> Capture:
+    """Read a folder of the IDR or NeuS convention.
+
+    Args:
+        path: the folder.
+        views: names of the views to read, or None for all.
+        cameras: name of the npz; by default ``cameras.npz``, else ``cameras_sphere.npz``. IDR's noisy cameras are
+            ``cameras_linear_init.npz``.
+
+    Raises:
+        DataError: if a file is missing or damaged, numbers of images, masks and cameras differ, or a camera is not one.
+    """
+    return assemble(scan(path, cameras), views)
+
+
+def scan(path: Path, cameras: str | None = None) -> Scan:
+    """The views of a folder; arguments and errors as in :func:`read`, without reading pixels."""
+    file = path / cameras if cameras else next(
+        (path / n for n in CAMERA_FILES if (path / n).is_file()), path / CAMERA_FILES[0])
+    matrices = _load_matrices(file)
+    result = Scan("IDR/NeuS", path, file, [])
+    world, scale = (_numbered(matrices, kind, file, result) for kind in ("world_mat", "scale_mat"))
+    if not world:
+        raise DataError(f"{file}: holds no world_mat_0; expected one world_mat_i for each image")
+    images = image_files(path / "image")
+    if not images:
+        raise DataError(f"{path / 'image'}: no images; {file} has {len(world)} cameras")
+    _compare_counts(result, "images in " + str(path / "image"), len(images), "world_mat_i", len(world), file)
+    if scale:
+        _compare_counts(result, "world_mat_i", len(world), "scale_mat_i", len(scale), file)
+        result.scene_from_world = _scene_from_world(scale, file, result)
+    masks = _pair_masks(path, images, result)
+    for image, mask, name, i in zip(images, masks, view_names([p.name for p in images]), sorted(world)):
+        result.frames.append(_frame(name, image, mask, world[i], result.scene_from_world, f"{file}: world_mat_{i}"))
+    return result
+
+
+def _load_matrices(file: Path) -> dict[str, np.ndarray]:
+    """The entries ``world_mat_i`` and ``scale_mat_i`` of an npz, without unpickling anything."""
+    if not file.is_file():
+        raise DataError(f"{file}: no such file; choose another with cameras='NAME.npz', or make it from your calibration")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            names = [n for n in archive.files if re.fullmatch(r"(world|scale)_mat_\d+", n)]
+            large = [n for n in names if archive.zip.getinfo(f"{n}.npy").file_size > MAX_BYTES]
+            if large:
+                raise DataError(f"{file}: {large[0]} is too large to be a 4x4 matrix")
+            return {n: archive[n] for n in names}
+    except DataError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged archives
+        raise DataError(f"{file}: can't be read as an npz of plain arrays ({type(error).__name__}: {error}); "
+                        "it may be damaged: copy or make it again") from None
+
+
+def _numbered(matrices: dict[str, np.ndarray], kind: str, file: Path, result: Scan) -> dict[int, np.ndarray]:
+    """The 4x4 (or 3x4) matrices ``kind_i`` by i; notes gaps in the numbering."""
+    found = {}
+    for name, value in matrices.items():
+        if name.startswith(kind):
+            rows = 3 if np.shape(value) == (3, 4) else 4
+            top = numbers(value, (rows, 4), f"{file}: {name}")[:3]
+            found[int(name.rsplit("_", 1)[1])] = top
+    gaps = sorted(set(range(len(found))) - set(found))
+    if gaps:
+        result.problems.append(f"{file}: {kind}_{gaps[0]} is missing; the numbers must run from 0 to the last image")
+    return found
+
+
+def _compare_counts(result: Scan, what: str, count: int, other: str, other_count: int, file: Path) -> None:
+    if count != other_count:
+        result.problems.append(f"{file}: {count} {what} but {other_count} {other}; there must be one for each image")
+
+
+def _scene_from_world(scale: dict[int, np.ndarray], file: Path, result: Scan) -> np.ndarray | None:
+    """The inverse of the one ``scale_mat`` that all views share."""
+    first = min(scale)
+    matrix = np.concatenate([scale[first], [[0, 0, 0, 1]]])
+    if not is_similarity(matrix):
+        result.problems.append(f"{file}: scale_mat_{first} is not a similarity (a uniform scale, a rotation, a translation); "
+                               "make it anew from masks and cameras")
+        return None
+    others = [i for i, m in scale.items() if not np.allclose(m, scale[first], rtol=1e-4, atol=1e-4 * np.abs(matrix).max())]
+    if others:
+        result.problems.append(
+            f"{file}: scale_mat_{others[0]} differs from scale_mat_{first}; a capture has one normalisation")
+    return np.linalg.inv(matrix)
+
+
+def _pair_masks(path: Path, images: list[Path], result: Scan) -> list[Path | None]:
+    """Masks by order, as the format says; their numbers, where they have any, must be those of the images."""
+    masks = image_files(path / "mask")
+    if not masks:
+        return [None] * len(images)
+    ours, theirs = ([trailing_number(p) for p in files] for files in (images, masks))
+    if len(masks) != len(images):
+        result.problems.append(f"{path / 'mask'}: {len(masks)} masks but {len(images)} images; every image needs one")
+    elif None not in ours + theirs and ours != theirs:
+        i = next(i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b)
+        result.problems.append(f"{masks[i]}: is paired with {images[i]} by order, but their numbers differ; a file is missing")
+    return [*masks, *[None] * len(images)][:len(images)]
+
+
+def _frame(name: str, image: Path, mask: Path | None, projection: np.ndarray, scene_from_world: np.ndarray | None,
+           where: str) -> Frame:
+    try:
+        K, pose = (m.numpy().copy() for m in decompose_projection(torch.from_numpy(projection)))
+    except (ValueError, RuntimeError):
+        defect = f"{where}: not the projection matrix K [R | t] of a camera: its left 3x3 block must be finite and invertible"
+        return Frame(name, image, UNKNOWN, np.full((3, 4), np.nan), where, mask, defect=defect)
+    K[:2, 2] += 0.5
+    defect = ""
+    if scene_from_world is not None and np.linalg.det(projection[:, :3]) < 0:
+        center = np.linalg.inv(scene_from_world)[:3, 3]
+        if pose[2, :3] @ center + pose[2, 3] < 0:
+            defect = f"{where}: the camera is mirrored: with a proper rotation the object (scale_mat's centre) lies behind it"
+    return Frame(name, image, K, pose, where, mask, defect=defect)
+
+
+def write(capture: Capture, path: Path) -> None:
+    """Write a capture in the IDR convention: PNG images and masks, ``cameras.npz`` with ``world_mat`` and ``scale_mat``.
+
+    Pairing is by order, so where the names are not sorted the files get their number in front. Mesh, depth and normals have no
+    place in the format.
+
+    Raises:
+        DataError: if the folder exists and is not empty.
+    """
+    new_folder(path)
+    cameras = capture.cameras.to("cpu", torch.float64)
+    K = cameras.K.clone()
+    K[:, :2, 2] -= 0.5
+    world = K @ cameras.world_to_cam
+    scale = torch.linalg.inv(capture.scene_from_world.to("cpu", torch.float64)).numpy()
+    entries = {}
+    for i, name in enumerate(ordered_file_names(capture.names)):
+        write_image(path / "image" / f"{name}.png", capture.images[i])
+        if capture.masks is not None:
+            write_mask(path / "mask" / f"{name}.png", capture.masks[i])
+        entries[f"world_mat_{i}"] = np.concatenate([world[i].numpy(), [[0, 0, 0, 1]]])
+        entries[f"scale_mat_{i}"] = scale
+    np.savez(path / "cameras.npz", **entries)

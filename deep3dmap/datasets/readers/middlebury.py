@@ -1,0 +1,104 @@
+"""Reader and writer of the Middlebury multi-view stereo format (Seitz et al. 2006).
+
+``*_par.txt``: the number of images, then a line each with ``name k11 .. k33 r11 .. r33 t1 t2 t3`` (row by row,
+x ~ K [R | t] X); the images lie beside it, masks in ``masks/`` under the same trailing number. ``*_ang.txt`` is not needed.
+The format counts the centre of the first pixel as (0, 0); 0.5 is added to the principal point here.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deep3dmap.datasets.images import image_files, write_image, write_mask
+from deep3dmap.datasets.readers.base import Frame, Scan, assemble, find_masks, nearest_rotation, numbers, read_text, view_names
+from deep3dmap.datasets.readers.writing import file_names, new_folder
+from deep3dmap.errors import DataError
+from deep3dmap.structures import Capture
+
+LOOKED_FOR = "Middlebury: *_par.txt beside the images"
+FIELDS = 1 + 9 + 9 + 3
+
+
+def detect(path: Path) -> bool:
+    """Whether a folder holds a ``*_par.txt``."""
+    return any(p.is_file() for p in path.glob("*_par.txt"))
+
+
+def read(path: Path, views: Sequence[str] | None = None) -> Capture:
+    """Read a Middlebury folder.
+
+    Args:
+        path: the folder.
+        views: names of the views to read, or None for all.
+
+    Raises:
+        DataError: if the parameter file is damaged, an image is missing, only some images have masks, or a camera is not one.
+    """
+    return assemble(scan(path), views)
+
+
+def scan(path: Path) -> Scan:
+    """The views of a folder; errors as in :func:`read`, without reading pixels."""
+    file = _parameter_file(path)
+    lines = [line.split() for line in read_text(file).splitlines() if line.strip()]
+    if not lines or len(lines[0]) != 1 or not lines[0][0].isdecimal():
+        raise DataError(
+            f"{file}: the first line must be the number of images, got '{' '.join(lines[0] if lines else [])[:60]}'")
+    result = Scan("Middlebury", path, file, [])
+    if lines[0][0].lstrip("0") != str(len(lines) - 1):
+        result.problems.append(f"{file}: the first line says {lines[0][0]} images but {len(lines) - 1} lines follow; "
+                               "it may be cut short: copy it again")
+    rows = lines[1:]
+    files = [row[0] for row in rows]
+    masks, problems, warnings = find_masks(path, files)
+    result.problems += problems + [f"{file}: the image {f} is listed more than once" for f in _repeated(files)]
+    unlisted = [p for p in image_files(path) if p.name not in set(files)]
+    result.warnings += warnings + [f"{p}: image without a camera in {file.name}; it is left out" for p in unlisted]
+    for i, (row, name, mask) in enumerate(zip(rows, view_names(files), masks)):
+        result.frames.append(_frame(row, name, mask, path, f"{file}: image {i + 1} ({row[0]})"))
+    return result
+
+
+def _parameter_file(path: Path) -> Path:
+    files = sorted(p for p in path.glob("*_par.txt") if p.is_file())
+    if len(files) != 1:
+        raise DataError(f"{path}: expected one *_par.txt, found {', '.join(p.name for p in files) or 'none'}")
+    return files[0]
+
+
+def _repeated(names: list[str]) -> list[str]:
+    return sorted({n for n in names if names.count(n) > 1})
+
+
+def _frame(row: list[str], name: str, mask: Path | None, path: Path, where: str) -> Frame:
+    if len(row) != FIELDS:
+        raise DataError(f"{where}: expected a name and 21 numbers (K, R, t), got {len(row) - 1} numbers; copy the file again")
+    values = numbers(row[1:], (FIELDS - 1, ), where)
+    K = values[:9].reshape(3, 3).copy()
+    K[:2, 2] += 0.5
+    pose = np.concatenate([nearest_rotation(values[9:18].reshape(3, 3)), values[18:, None]], 1)
+    return Frame(name, path / row[0], K, pose, where, mask)
+
+
+def write(capture: Capture, path: Path) -> None:
+    """Write a capture in the Middlebury format: PNG images, ``masks/``, and ``<folder's name>_par.txt``.
+
+    The normalisation, mesh, depth and normals have no place in the format.
+
+    Raises:
+        DataError: if the folder exists and is not empty.
+    """
+    new_folder(path)
+    cameras = capture.cameras.to("cpu")
+    lines = [str(len(capture))]
+    for i, name in enumerate(file_names(capture.names)):
+        write_image(path / f"{name}.png", capture.images[i])
+        if capture.masks is not None:
+            write_mask(path / "masks" / f"{name}.png", capture.masks[i])
+        K = cameras.K[i].double().numpy().copy()
+        K[:2, 2] -= 0.5
+        pose = cameras.world_to_cam[i].double().numpy()
+        values = np.concatenate([K.ravel(), pose[:, :3].ravel(), pose[:, 3]])
+        lines.append(" ".join([f"{name}.png", *(repr(float(v)) for v in values)]))
+    (path / f"{path.resolve().name}_par.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,259 @@
+"""Reader and writer of NeRF's and Instant-NGP's ``transforms.json`` (Mildenhall et al. 2020; Müller et al. 2022).
+
+``transform_matrix`` is camera to world with OpenGL axes (x right, y up, looking along -z). Pinhole parameters stand at the top
+or in a frame; principal points count from the image's corner, as here. Masks are images' alpha channels, or a
+frame's ``mask_path``. Distortion of the OpenCV model is removed from the images; other lenses are refused by name.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from deep3dmap.datasets.images import IMAGE_SUFFIXES, image_size, write_image
+from deep3dmap.datasets.readers.base import (
+    UNKNOWN,
+    Frame,
+    Scan,
+    assemble,
+    is_similarity,
+    numbers,
+    pose_from_camera_to_world,
+    read_text,
+    view_names,
+)
+from deep3dmap.datasets.readers.distortion import Distortion
+from deep3dmap.datasets.readers.writing import check_no_skew, file_names, new_folder
+from deep3dmap.errors import DataError
+from deep3dmap.structures import Capture
+
+LOOKED_FOR = "NeRF/Instant-NGP: transforms.json, or transforms_train.json"
+SPLITS = ("train", "val", "test")
+PINHOLE_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "SIMPLE_RADIAL", "RADIAL")
+REFUSED_KEYS = ("k4", "k5", "k6", "is_fisheye", "rolling_shutter", "ftheta_p0", "lens")
+LENS_KEYS = (*REFUSED_KEYS, "camera_model", "camera_angle_x", "camera_angle_y", "fl_x", "fl_y", "cx", "cy", "w", "h", "k1",
+             "k2", "p1", "p2", "k3")
+OPENGL_TO_OPENCV = np.array([1.0, -1.0, -1.0, 1.0])
+
+
+def detect(path: Path) -> bool:
+    """Whether a folder holds ``transforms.json`` or one of the Blender sets' ``transforms_{train,val,test}.json``."""
+    return any((path / name).is_file() for name in ("transforms.json", *_split_files(SPLITS)))
+
+
+def _split_files(splits: Sequence[str]) -> list[str]:
+    return [f"transforms_{split}.json" for split in splits]
+
+
+def read(path: Path, views: Sequence[str] | None = None, split: str | None = None) -> Capture:
+    """Read a NeRF or Instant-NGP folder.
+
+    Args:
+        path: the folder.
+        views: names of the views to read, or None for all.
+        split: ``train``, ``val``, ``test`` or ``all`` for ``transforms_{split}.json``; by default ``transforms.json``, or
+            ``train`` where there is none.
+
+    Raises:
+        DataError: if a file is missing or damaged, a camera is not one, or a lens model is not known.
+    """
+    return assemble(scan(path, split), views)
+
+
+def scan(path: Path, split: str | None = None) -> Scan:
+    """The views of a folder; arguments and errors as in :func:`read`, without reading pixels."""
+    files = _files(path, split)
+    result = Scan("NeRF/Instant-NGP", path, files[0], [])
+    entries = []
+    for file in files:
+        document = _load_json(file)
+        frames = document.get("frames")
+        if not isinstance(frames, list) or not frames:
+            raise DataError(f"{file}: 'frames' must be a list of at least one view")
+        entries += [(file, i, document, frame) for i, frame in enumerate(frames)]
+        if "scene_from_world" in document:
+            result.scene_from_world = _similarity(document["scene_from_world"], f"{file}: scene_from_world", result)
+    parsed = [_frame(path, *entry) for entry in entries]
+    names = view_names([f.name for f in parsed])
+    repeated = sorted({n for n in names if names.count(n) > 1})
+    result.problems += [f"{files[0]}: the image {n} is listed more than once" for n in repeated]
+    result.frames = [replace(f, name=name) for f, name in zip(parsed, names)]
+    return result
+
+
+def _similarity(value, where: str, result: Scan) -> np.ndarray | None:
+    matrix = numbers(value, (4, 4), where)
+    if is_similarity(matrix):
+        return matrix
+    result.problems.append(f"{where}: is not a similarity (a uniform scale, a rotation, a translation); remove or mend it")
+    return None
+
+
+def _files(path: Path, split: str | None) -> list[Path]:
+    if split not in (None, "all", *SPLITS):
+        raise DataError(f"{path}: no split '{split}'; there are {', '.join(SPLITS)} and all")
+    if split is None:
+        split = "train"
+        wanted = [n for n in ("transforms.json", *_split_files(SPLITS)) if (path / n).is_file()][:1]
+    else:
+        wanted = [n for n in _split_files(SPLITS if split == "all" else [split]) if (path / n).is_file()]
+    if not wanted:
+        raise DataError(f"{path}: no transforms_{split}.json")
+    return [path / n for n in wanted]
+
+
+def _load_json(file: Path) -> dict:
+    try:
+        document = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file}: is not valid JSON ({error}); it may be damaged or cut short: copy it again") from None
+    if not isinstance(document, dict):
+        raise DataError(f"{file}: expected an object with 'frames', got a {type(document).__name__}")
+    return document
+
+
+def _frame(path: Path, file: Path, index: int, document: dict, entry) -> Frame:
+    """A view of one entry; its name is still the image's path."""
+    where = f"{file}: frames[{index}]"
+    if not isinstance(entry, dict):
+        raise DataError(f"{where}: expected an object with 'file_path' and 'transform_matrix'")
+    for key in ("file_path", "transform_matrix"):
+        if key not in entry:
+            raise DataError(f"{where}: has no '{key}'")
+    relative = _relative(entry["file_path"], f"{where}: file_path")
+    image = _image_file(path, relative)
+    pose = pose_from_camera_to_world(_matrix(entry["transform_matrix"], f"{where}: transform_matrix") * OPENGL_TO_OPENCV)
+    mask = None if entry.get("mask_path") is None else path / _relative(entry["mask_path"], f"{where}: mask_path")
+    frame = Frame(relative, image, UNKNOWN, pose, f"{where} ({image.name})", mask)
+    lens_where = where if any(key in entry for key in LENS_KEYS) else str(file)
+    try:
+        values = _lens_values(document, entry)
+        size = _size(values, lens_where)
+        K = _pinhole(values, size or image_size(image), lens_where)
+        return replace(frame, K=K, size=size, distortion=_distortion(values, lens_where))
+    except DataError as error:  # the other views can still be looked at
+        return replace(frame, defect=str(error))
+
+
+def _lens_values(document: dict, entry: dict) -> dict:
+    """The parameters of a frame: its own before those of all, whether it gives a focal length or an angle."""
+    values = {key: value for key, value in (document | entry).items() if key in LENS_KEYS}
+    for axis in "xy":
+        if f"camera_angle_{axis}" in entry and f"fl_{axis}" not in entry:
+            values.pop(f"fl_{axis}", None)
+    return values
+
+
+def _matrix(value, where: str) -> np.ndarray:
+    """The upper three rows of a 4x4 (or 3x4) matrix."""
+    rows = len(value) if isinstance(value, list) and len(value) == 3 else 4
+    return numbers(value, (rows, 4), where)[:3]
+
+
+def _relative(text, where: str) -> str:
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise DataError(f"{where}: expected the path of a file, got {str(text)[:60]!r}")
+    return Path(text.replace("\\", "/")).as_posix()
+
+
+def _image_file(path: Path, relative: str) -> Path:
+    """The file that a ``file_path`` means; Blender sets leave the ending away."""
+    named = path / relative
+    candidates = [named, *(named.with_name(named.name + suffix) for suffix in IMAGE_SUFFIXES)]
+    return next((c for c in candidates if _is_file(c)), named)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # for example a name that is too long
+        return False
+
+
+def _number(values: dict, key: str, default: float, where: str) -> float:
+    return float(numbers(values[key], (), f"{where}: {key}")) if values.get(key) is not None else default
+
+
+def _size(values: dict, where: str) -> tuple[int, int] | None:
+    if values.get("w") is None or values.get("h") is None:
+        return None
+    size = _number(values, "h", 0.0, where), _number(values, "w", 0.0, where)
+    if not all(math.isfinite(s) and s >= 1 and s == int(s) for s in size):
+        raise DataError(f"{where}: the image size w x h must be positive whole numbers, it is {size[1]:g} x {size[0]:g}")
+    return int(size[0]), int(size[1])
+
+
+def _focal(values: dict, axis: str, length: int, where: str) -> float | None:
+    """``fl_x``, or the same from ``camera_angle_x``; None where there is neither."""
+    if values.get(f"fl_{axis}") is not None:
+        return _number(values, f"fl_{axis}", 0.0, where)
+    if values.get(f"camera_angle_{axis}") is None:
+        return None
+    angle = _number(values, f"camera_angle_{axis}", 0.0, where)
+    if not 0 < angle < math.pi:
+        raise DataError(f"{where}: camera_angle_{axis} must be between 0 and pi, it is {angle:g}")
+    return 0.5 * length / math.tan(0.5 * angle)
+
+
+def _pinhole(values: dict, size: tuple[int, int], where: str) -> np.ndarray:
+    height, width = size
+    fx, fy = _focal(values, "x", width, where), _focal(values, "y", height, where)
+    if fx is None and fy is None:
+        raise DataError(f"{where}: no focal length; give fl_x or camera_angle_x (for all frames or for each)")
+    fx, fy = fx if fx is not None else fy, fy if fy is not None else fx
+    return np.array([[fx, 0, _number(values, "cx", width / 2, where)], [0, fy, _number(values, "cy", height / 2, where)],
+                     [0, 0, 1]])
+
+
+def _distortion(values: dict, where: str) -> Distortion:
+    model = values.get("camera_model", "OPENCV")
+    if model not in PINHOLE_MODELS:
+        raise DataError(f"{where}: the lens model camera_model='{model}' is not supported; undistort the images first "
+                        f"(for example with COLMAP). Supported: {', '.join(PINHOLE_MODELS)}")
+    for key in REFUSED_KEYS:
+        if np.any(values.get(key)):
+            raise DataError(f"{where}: '{key}' ({values[key]}) describes a lens or shutter that is not supported; "
+                            "undistort the images first (for example with COLMAP)")
+    coefficients = [_number(values, k, 0.0, where) for k in ("k1", "k2", "p1", "p2", "k3")]
+    if not np.isfinite(coefficients).all():
+        raise DataError(f"{where}: distortion parameters must be finite, they are {coefficients}")
+    return Distortion(*coefficients)
+
+
+def write(capture: Capture, path: Path) -> None:
+    """Write a capture for NeRF or Instant-NGP: PNG images (masks as alpha) in ``images/``, and ``transforms.json``.
+
+    The normalisation is kept under the additional key ``scene_from_world``; mesh, depth and normals have no place there.
+
+    Raises:
+        DataError: if the folder exists and is not empty, or a camera has skew, which the format can't store.
+    """
+    check_no_skew(capture, "transforms.json")
+    new_folder(path)
+    cameras = capture.cameras.to("cpu")
+    c2w = cameras.cam_to_world.double().numpy() * OPENGL_TO_OPENCV
+    frames = []
+    for i, name in enumerate(file_names(capture.names)):
+        write_image(path / "images" / f"{name}.png", capture.images[i], None if capture.masks is None else capture.masks[i])
+        K = cameras.K[i].double().numpy()
+        pinhole = dict(fl_x=K[0, 0], fl_y=K[1, 1], cx=K[0, 2], cy=K[1, 2])
+        frames.append(
+            dict(file_path=f"images/{name}.png", transform_matrix=[*c2w[i].tolist(), [0.0, 0.0, 0.0, 1.0]], **pinhole))
+    height, width = cameras.size
+    document = dict(w=width, h=height, scene_from_world=capture.scene_from_world.tolist(), frames=_shared_at_top(frames))
+    if "fl_x" not in frames[0]:
+        document |= pinhole
+    (path / "transforms.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+
+def _shared_at_top(frames: list[dict]) -> list[dict]:
+    """Take pinhole parameters out of the frames if all have the same, since not every program reads them there."""
+    keys = ("fl_x", "fl_y", "cx", "cy")
+    if len({tuple(f[k] for k in keys) for f in frames}) == 1:
+        for frame in frames:
+            for key in keys:
+                del frame[key]
+    return frames

@@ -1,0 +1,58 @@
+"""What all writers share: fresh folders and file names made of views' names."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from deep3dmap.datasets.images import IMAGE_SUFFIXES
+from deep3dmap.errors import DataError
+from deep3dmap.structures import Capture
+
+
+def new_folder(path: Path) -> None:
+    """Make a folder, parents included.
+
+    Raises:
+        DataError: if it exists with something in it, which would mix two captures.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DataError(f"{path}: exists and is not an empty folder; write the capture to a new one")
+    path.mkdir(parents=True, exist_ok=True)
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """Names of files (without ending) for views: those of the views where they can be, else with their number in front."""
+    stems = [_safe(name) for name in names]
+    unique = len({s.lower() for s in stems}) == len(stems)
+    return stems if unique else numbered(stems)
+
+
+def ordered_file_names(names: Sequence[str]) -> list[str]:
+    """:func:`file_names` whose alphabetical order is the views' order."""
+    stems = file_names(names)
+    files = [f"{s}.png" for s in stems]
+    return stems if sorted(files) == files else numbered(stems)
+
+
+def numbered(stems: Sequence[str]) -> list[str]:
+    """Names with their position in front."""
+    return [f"{i:04d}_{stem}" for i, stem in enumerate(stems)]
+
+
+def _safe(name: str) -> str:
+    """A view's name as a file name: no folders, no image ending, no leading dot."""
+    ending = next((e for e in IMAGE_SUFFIXES if name.lower().endswith(e)), "")
+    return re.sub(r"[^\w.+-]", "_", name[:len(name) - len(ending)]).lstrip(".") or "view"
+
+
+def check_no_skew(capture: Capture, format_name: str) -> None:
+    """Refuse cameras whose pixels' axes are not at right angles, for formats that can't say so.
+
+    Raises:
+        DataError: naming the first such view.
+    """
+    skew = capture.cameras.K[:, 0, 1].abs()
+    limit = 1e-9 * capture.cameras.K[:, 0, 0]
+    if (skew > limit).any():
+        view = capture.names[int((skew > limit).nonzero()[0])]
+        raise DataError(f"{format_name} can't store the skew of the camera of view '{view}'; write 'idr' or 'middlebury'")
