@@ -21,8 +21,8 @@ def relative(path: Path) -> str:
 
 
 def test_every_room_imports_only_from_floors_below():
-    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run(['--no-cache', '--no-logo'])"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    code = "from importlinter.cli import lint_imports_command as run; run(['--no-cache', '--no-logo'])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
