@@ -15,6 +15,8 @@ class LocalServer:
     ranges: bool = True
     cut_after: list[int] = field(default_factory=list)
     """For each coming answer: after how many bytes the connection breaks; empty: never."""
+    statuses: list[int] = field(default_factory=list)
+    """Refusals with which the coming requests are answered."""
     address: str = ""
     sent: list[int] = field(default_factory=list)
     """Bytes sent in each answer."""
@@ -29,6 +31,9 @@ def _handler(server: LocalServer):
     class Handler(BaseHTTPRequestHandler):
 
         def do_GET(self):
+            if server.statuses:
+                self.send_error(server.statuses.pop(0))
+                return
             if self.path != "/scan.zip":
                 self.send_error(404)
                 return

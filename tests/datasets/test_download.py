@@ -47,6 +47,11 @@ def test_a_data_set_lies_under_its_own_name_without_its_archive_and_its_archives
     assert {p.name for p in tmp_path.iterdir()} == {"temple_sparse_ring", "temple_sparse_ring.lock.json"}
 
 
+def test_progress_is_told_in_plain_lines_where_there_is_no_terminal(server, tmp_path, capsys):
+    get(server, tmp_path)
+    assert "temple_sparse_ring.zip: 0.0 MB of 0.0 MB" in capsys.readouterr().err
+
+
 def test_without_a_folder_given_it_lies_where_the_environment_says(server, tmp_path, monkeypatch):
     monkeypatch.setenv("DEEP3DMAP_DATA", str(tmp_path / "elsewhere"))
     assert download("temple_sparse_ring", url=server.url) == tmp_path / "elsewhere" / "temple_sparse_ring"

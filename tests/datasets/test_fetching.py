@@ -108,6 +108,13 @@ def test_a_missing_file_is_reported_at_once_with_its_address(tmp_path):
             fetch(f"{server.address}/gone.zip", tmp_path / "scan.zip", silent)
 
 
+def test_a_server_that_is_overloaded_for_a_moment_is_asked_again(tmp_path):
+    with serve(CONTENT, statuses=[503, 500]) as server:
+        get(server, tmp_path / "scan.zip")
+        assert not server.statuses
+    assert (tmp_path / "scan.zip").read_bytes() == CONTENT
+
+
 def test_no_server_is_reported_with_a_way_to_do_without(tmp_path):
     with serve(CONTENT) as server:
         url = server.url
