@@ -38,10 +38,13 @@ PYTHON
 
 use_environment() {
     local extra="${1:-}" python
-    if ! new_enough .venv/bin/python; then
+    if ! new_enough .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         python="$(find_python)"
         say "making .venv with $python"
-        "$python" -m venv --clear .venv
+        "$python" -m venv --clear .venv || {
+            say "$python can't make an environment; Debian and Ubuntu keep that in a package: apt install python3-venv"
+            return 1
+        }
     fi
     local stamp=".venv/stamp-${extra:-plain}" made_from
     made_from="$(fingerprint "$extra")"
