@@ -28,6 +28,7 @@ class Capture:
         depth: (n, h, w) true depth (z in the camera's frame, world units; 0 where there is none), or None.
         normals: (n, h, w, 3) true outward unit normals in the world (0 where there are none), or None.
         source: where it comes from, for messages: format and folder.
+        true_cameras: the exact cameras in the world, where ``cameras`` are known to be only close to them, or None.
     """
 
     images: UInt8[Tensor, "n h w 3"] | Float[Tensor, "n h w 3"]
@@ -39,6 +40,7 @@ class Capture:
     depth: Float[Tensor, "n h w"] | None = None
     normals: Float[Tensor, "n h w 3"] | None = None
     source: str = ""
+    true_cameras: Cameras | None = None
 
     def __post_init__(self):
         if self.scene_from_world is None:
@@ -70,7 +72,8 @@ class Capture:
                        names=tuple(self.names[v] for v in views),
                        masks=pick(self.masks),
                        depth=pick(self.depth),
-                       normals=pick(self.normals))
+                       normals=pick(self.normals),
+                       true_cameras=pick(self.true_cameras))
 
     def colors(self, view: Tensor, row: Tensor, column: Tensor) -> Float[Tensor, "... 3"]:
         """Colours in [0, 1] of single pixels, as float32, without converting whole images."""
