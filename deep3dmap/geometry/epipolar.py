@@ -1,0 +1,74 @@
+"""Two views: fundamental matrices, triangulation, the depths a silhouette allows (Hartley & Zisserman, chapters 9 and 12)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def camera_centers(projections: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 3"]:
+    """Centres of cameras, from projection matrices of any scale and sign."""
+    return -torch.linalg.solve(projections[..., :3], projections[..., 3])
+
+
+def cross_product_matrix(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Matrices ``[v]_x`` with ``[v]_x w = v x w``."""
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vectors.shape, 3)
+
+
+def fundamental_matrices(source: Float[Tensor, "3 4"], others: Float[Tensor, "n 3 4"]) -> Float[Tensor, "n 3 3"]:
+    """Matrices that map a pixel (x, y, 1) of the source view to its epipolar line in each other view.
+
+    ``F = [e]_x P' P^+`` with e the image of the source's centre (Hartley & Zisserman, eq. 9.1); scale and sign are arbitrary.
+    """
+    center = torch.cat([camera_centers(source), torch.ones(1).to(source)])
+    return cross_product_matrix(others @ center) @ others @ torch.linalg.pinv(source)
+
+
+def triangulate(first: Float[Tensor, "*batch 3 4"], second: Float[Tensor, "*batch 3 4"], first_uv: Float[Tensor, "*batch 2"],
+                second_uv: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3"]:
+    """World points seen at one pixel in each of two views: the direct linear transform (Hartley & Zisserman, 12.2).
+
+    Points at infinity come out huge or not finite. Best in float64.
+    """
+    rows = [
+        uv[..., axis, None] * P[..., 2, :] - P[..., axis, :] for P, uv in ((first, first_uv), (second, second_uv))
+        for axis in (0, 1)
+    ]
+    point = torch.linalg.svd(torch.stack(rows, -2))[2][..., 3, :]
+    return point[..., :3] / point[..., 3:]
+
+
+def epipolar_depth_ranges(uv: Float[Tensor, "p 2"],
+                          source: Float[Tensor, "3 4"],
+                          other: Float[Tensor, "3 4"],
+                          silhouette: Float[Tensor, "s 2"],
+                          width: float = 0.7) -> Float[Tensor, "p 2"]:
+    """Least and largest depth at which points seen at ``uv`` project into another view's silhouette.
+
+    Source: ``preprocess_cameras.py`` of Yariv et al. 2020. Each silhouette pixel near the epipolar line is triangulated with
+    the pixel; the range spans their depths in front of the source camera. The units are those of the source's third
+    row: world units where it has length 1, else projective depth (what multiplies ``inv(P[:, :3]) @ (u, v, 1)``).
+
+    Args:
+        uv: pixels of the source view.
+        source, other: projection matrices (float64).
+        silhouette: pixel centres inside the other view's mask.
+        width: distance from the line, in pixels, up to which a silhouette pixel counts as on it.
+
+    Returns:
+        (least, largest) per pixel; NaN where the line misses the silhouette.
+    """
+    homogeneous = torch.cat([uv, torch.ones_like(uv[:, :1])], -1)
+    lines = homogeneous @ fundamental_matrices(source, other[None])[0].T
+    lines = lines / lines[:, :2].norm(dim=-1, keepdim=True)
+    pixel, match = ((lines[:, :2] @ silhouette.T + lines[:, 2:]).abs() < width).nonzero(as_tuple=True)
+    points = triangulate(source.expand(len(pixel), 3, 4), other.expand(len(pixel), 3, 4), uv[pixel], silhouette[match])
+    depth = points @ source[2, :3] + source[2, 3]
+    in_front = depth >= 0
+    pixel, depth = pixel[in_front], depth[in_front]
+    ranges = torch.full((len(uv), 2), torch.nan).to(uv)
+    for column, reduce in enumerate(("amin", "amax")):
+        ranges[:, column].scatter_reduce_(0, pixel, depth, reduce, include_self=False)
+    return ranges
