@@ -1,0 +1,70 @@
+"""How close rendered pictures and masks are to the photographs. All pictures have values in [0, 1]."""
+
+import math
+
+from jaxtyping import Bool, Float
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+SSIM_WINDOW = 11
+
+
+def psnr(prediction: Float[Tensor, "h w c"], target: Float[Tensor, "h w c"], mask: Bool[Tensor, "h w"] | None = None) -> float:
+    """Peak signal-to-noise ratio over the mask's pixels, in dB; infinite for equal pictures.
+
+    The mean of the squared error is over all colour channels of the mask's pixels; pixels outside don't count. Source: the
+    evaluation of Yariv et al. 2020 (IDR), which multiplies both pictures by the mask and divides by the mask's size.
+
+    Args:
+        prediction: values in [0, 1] (the peak is 1; pictures in [-1, 1] must be mapped first).
+        target: likewise.
+        mask: the pixels that count; None counts all.
+
+    Raises:
+        ValueError: if the mask is empty.
+    """
+    squared = (prediction.double() - target.double())**2
+    squared = squared.reshape(-1, squared.shape[-1]) if mask is None else squared[_not_empty(mask)]
+    error = float(squared.mean())
+    return -10 * math.log10(error) if error else math.inf
+
+
+def ssim(prediction: Float[Tensor, "h w c"], target: Float[Tensor, "h w c"], mask: Bool[Tensor, "h w"] | None = None) -> float:
+    """Structural similarity (Wang et al. 2004): 11x11 Gaussian window of sigma 1.5, mean over the channels.
+
+    With a mask, both pictures are multiplied by it, and the map of local similarities is averaged over its pixels; so what
+    lies behind the object doesn't count, but its outline does. Without, the mean leaves out the border of half a window.
+
+    Args:
+        prediction: values in [0, 1].
+        target: likewise.
+        mask: the pixels that count; None counts all.
+
+    Raises:
+        ValueError: if the pictures are smaller than the window, or the mask is empty.
+    """
+    if min(target.shape[:2]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs pictures of {SSIM_WINDOW}x{SSIM_WINDOW} pixels or more, got {tuple(target.shape[:2])}")
+    weight = 1.0 if mask is None else _not_empty(mask)[..., None].double()
+    first, second = ((picture.double() * weight).cpu().numpy() for picture in (prediction, target))
+    mean, local = structural_similarity(first,
+                                        second,
+                                        data_range=1.0,
+                                        channel_axis=-1,
+                                        gaussian_weights=True,
+                                        sigma=1.5,
+                                        use_sample_covariance=False,
+                                        full=True)
+    return float(mean) if mask is None else float(local[mask.cpu().numpy()].mean())
+
+
+def mask_iou(prediction: Bool[Tensor, "h w"], target: Bool[Tensor, "h w"]) -> float:
+    """Intersection over union of two masks; 1 where both are empty."""
+    union = int((prediction | target).sum())
+    return int((prediction & target).sum()) / union if union else 1.0
+
+
+def _not_empty(mask: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:
+    if not mask.any():
+        raise ValueError("the mask is empty: there is no pixel to compare")
+    return mask
