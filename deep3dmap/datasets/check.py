@@ -9,8 +9,9 @@ from jaxtyping import Bool
 from deep3dmap.datasets.camera_checks import CameraSet, camera_warnings, common_point
 from deep3dmap.datasets.formats import scan_capture
 from deep3dmap.datasets.images import size_text
-from deep3dmap.datasets.readers.base import Frame, Scan, View, check_same_size, frame_problems, load_view
+from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
+from deep3dmap.datasets.readers.loading import View, check_same_size, load_view
 from deep3dmap.errors import DataError
 
 

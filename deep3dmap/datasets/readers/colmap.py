@@ -13,9 +13,10 @@ from scipy.spatial.transform import Rotation
 
 from deep3dmap.datasets.images import IMAGE_SUFFIXES, write_image, write_mask
 from deep3dmap.datasets.readers import colmap_binary, colmap_text
-from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, assemble, find_masks, view_names
+from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, find_masks, is_plausible, view_names
 from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage, Points
 from deep3dmap.datasets.readers.distortion import Distortion
+from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import check_no_skew, file_names, new_folder
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Capture
@@ -105,11 +106,11 @@ def _unlisted(root: Path, names: Sequence[str]) -> list[Path]:
 
 def _frame(entry: ModelImage, camera: ModelCamera | None, name: str, root: Path, mask: Path | None, file: Path) -> Frame:
     where = f"{file}: image {entry.id} ({entry.name})"
-    norm = np.linalg.norm(entry.quaternion)
+    norm = np.linalg.norm(entry.quaternion) if is_plausible(entry.quaternion) else np.nan
     defect = ""
     if camera is None:
         defect = f"{where}: there is no camera {entry.camera_id} in {file.with_stem('cameras').name}"
-    elif not (np.isfinite(norm) and norm > 0):
+    elif not norm > 0:
         defect = f"{where}: the quaternion must be finite and not zero, it is {entry.quaternion.tolist()}"
     if defect:
         return Frame(name, root / entry.name, UNKNOWN, np.full((3, 4), np.nan), where, mask, defect=defect)

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from deep3dmap.datasets.images import image_files, trailing_number, write_image, write_mask
-from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, assemble, is_similarity, numbers, view_names
+from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, is_plausible, is_similarity, numbers, view_names
+from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import new_folder, ordered_file_names
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.projection import decompose_projection
@@ -71,7 +72,7 @@ def _load_matrices(file: Path) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise DataError(f"{file}: no such file; choose another with cameras='NAME.npz', or make it from your calibration")
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             names = [n for n in archive.files if re.fullmatch(r"(world|scale)_mat_\d+", n)]
             large = [n for n in names if archive.zip.getinfo(f"{n}.npy").file_size > MAX_BYTES]
             if large:
@@ -135,6 +136,8 @@ def _pair_masks(path: Path, images: list[Path], result: Scan) -> list[Path | Non
 def _frame(name: str, image: Path, mask: Path | None, projection: np.ndarray, scene_from_world: np.ndarray | None,
            where: str) -> Frame:
     try:
+        if not is_plausible(projection):
+            raise ValueError
         K, pose = (m.numpy().copy() for m in decompose_projection(torch.from_numpy(projection)))
     except (ValueError, RuntimeError):
         defect = f"{where}: not the projection matrix K [R | t] of a camera: its left 3x3 block must be finite and invertible"

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from deep3dmap.datasets.images import image_files, write_image, write_mask
-from deep3dmap.datasets.readers.base import Frame, Scan, assemble, find_masks, nearest_rotation, numbers, read_text, view_names
+from deep3dmap.datasets.readers.base import Frame, Scan, find_masks, nearest_rotation, numbers, read_text, view_names
+from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import file_names, new_folder
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Capture
@@ -46,7 +47,7 @@ def scan(path: Path) -> Scan:
         raise DataError(
             f"{file}: the first line must be the number of images, got '{' '.join(lines[0] if lines else [])[:60]}'")
     result = Scan("Middlebury", path, file, [])
-    if lines[0][0].lstrip("0") != str(len(lines) - 1):
+    if not lines[0][0].isascii() or int(lines[0][0][:9]) != len(lines) - 1:
         result.problems.append(f"{file}: the first line says {lines[0][0]} images but {len(lines) - 1} lines follow; "
                                "it may be cut short: copy it again")
     rows = lines[1:]

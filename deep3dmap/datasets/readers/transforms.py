@@ -18,7 +18,6 @@ from deep3dmap.datasets.readers.base import (
     UNKNOWN,
     Frame,
     Scan,
-    assemble,
     is_similarity,
     numbers,
     pose_from_camera_to_world,
@@ -26,6 +25,7 @@ from deep3dmap.datasets.readers.base import (
     view_names,
 )
 from deep3dmap.datasets.readers.distortion import Distortion
+from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import check_no_skew, file_names, new_folder
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Capture

@@ -52,7 +52,7 @@ def check_no_skew(capture: Capture, format_name: str) -> None:
         DataError: naming the first such view.
     """
     skew = capture.cameras.K[:, 0, 1].abs()
-    limit = 1e-9 * capture.cameras.K[:, 0, 0]
+    limit = 1e-9 * capture.cameras.K[:, 0, 0].abs()
     if (skew > limit).any():
         view = capture.names[int((skew > limit).nonzero()[0])]
         raise DataError(f"{format_name} can't store the skew of the camera of view '{view}'; write 'idr' or 'middlebury'")

@@ -1,0 +1,142 @@
+"""From the views that a file describes to a Capture: pixels read, lenses straightened, sizes compared."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from deep3dmap.datasets.images import check_mask_size, read_image_and_alpha, read_mask, size_text
+from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
+from deep3dmap.datasets.readers.distortion import resample, undistortion
+from deep3dmap.errors import DataError
+from deep3dmap.structures import Cameras, Capture
+
+
+@dataclass(frozen=True)
+class View:
+    """One view with its pixels, undistorted."""
+
+    image: UInt8[Tensor, "h w 3"]
+    mask: Bool[Tensor, "h w"] | None
+    K: Float[np.ndarray, "3 3"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+def select(frames: Sequence[Frame], views: Sequence[str] | None, folder: Path) -> list[Frame]:
+    """The views of the given names (or images' file names), in that order; all of them for None.
+
+    Raises:
+        DataError: if there are no views, a name is unknown (names the nearest), or one is asked for twice.
+    """
+    if not frames:
+        raise DataError(f"{folder}: holds no views")
+    if views is None:
+        return list(frames)
+    by_name = {f.image.name: f for f in frames} | {f.name: f for f in frames}
+    for view in views:
+        if view not in by_name:
+            close = difflib.get_close_matches(str(view), [f.name for f in frames], 3, 0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"it has {frames[0].name} to {frames[-1].name}"
+            raise DataError(f"{folder}: no view named '{view}': {hint}")
+    chosen = [by_name[v] for v in views]
+    if not chosen or len({f.name for f in chosen}) < len(chosen):
+        raise DataError(f"{folder}: the chosen views must be at least one and each only once, got {list(views)}")
+    return chosen
+
+
+def load_view(frame: Frame, folder: Path, rescale: bool = False) -> View:
+    """A view's image and mask (from its file, else from the image's alpha channel), free of lens distortion.
+
+    Raises:
+        DataError: if a file is missing or damaged, sizes contradict each other, or the distortion can't be removed.
+    """
+    image, mask = read_image_and_alpha(frame.image)
+    size = (image.shape[0], image.shape[1])
+    if frame.mask is not None:
+        mask = read_mask(frame.mask)
+        check_mask_size(frame.mask, (mask.shape[0], mask.shape[1]), frame.image, size, folder)
+    frame = _fit_to_image(frame, size, rescale)
+    if not frame.distortion:
+        return View(image, mask, frame.K)
+    try:
+        K, source = undistortion(frame.K, frame.distortion, size)
+    except ValueError as error:
+        raise DataError(f"{frame.where}: {error}; undistort the images first (for example with COLMAP)") from None
+    image = torch.from_numpy(resample(image.numpy(), source))
+    if mask is not None:
+        mask = torch.from_numpy(resample(mask.numpy().astype(np.uint8) * 255, source) > 127.5)
+    return View(image, mask, K)
+
+
+def _fit_to_image(frame: Frame, size: tuple[int, int], rescale: bool) -> Frame:
+    if frame.size is None or frame.size == size:
+        return frame
+    if not rescale:
+        raise DataError(f"{frame.image}: the image is {size_text(size)} but {frame.where} says {size_text(frame.size)}.\n"
+                        "Use the images that the cameras were made for, or make the cameras anew.")
+    scale = np.array([size[1] / frame.size[1], size[0] / frame.size[0], 1.0])
+    return replace(frame, K=scale[:, None] * frame.K, size=size)
+
+
+def assemble(scan: Scan, views: Sequence[str] | None = None) -> Capture:
+    """Read the pixels of a scan's views (or of some of them) into a Capture.
+
+    Raises:
+        DataError: for the first thing that is wrong; says how many more there are.
+    """
+    frames = select(scan.frames, views, scan.folder) if scan.frames or not scan.problems else []
+    problems = scan.problems + [p for f in frames for p in frame_problems(f)]
+    if problems:
+        more = f"\n(and {len(problems) - 1} more: `deep3dmap check {scan.folder}`)" if len(problems) > 1 else ""
+        raise DataError(problems[0] + more)
+    images, masks, matrices = _load_all(frames, scan)
+    size = (images.shape[1], images.shape[2])
+    poses = torch.from_numpy(np.stack([f.world_to_cam for f in frames]).astype(np.float64))
+    cameras = Cameras(torch.from_numpy(np.stack(matrices).astype(np.float64)), poses, size)
+    similarity = None if scan.scene_from_world is None else torch.from_numpy(scan.scene_from_world.astype(np.float64))
+    masked = "with" if masks is not None else "without"
+    source = f"{scan.format}: {len(frames)} views of {size_text(size)} {masked} masks from {scan.file}"
+    return Capture(images, cameras, tuple(f.name for f in frames), masks, similarity, source=source)
+
+
+def _load_all(frames: Sequence[Frame], scan: Scan):
+    """All pixels, in tensors allocated once: images, masks or None, and the pinhole matrices."""
+    images, masks, matrices, unmasked = None, None, [], []
+    for i, frame in enumerate(frames):
+        view = load_view(frame, scan.folder, scan.rescale)
+        if images is None:
+            images = torch.empty((len(frames), *view.image.shape), dtype=torch.uint8)
+            masks = torch.ones(images.shape[:3], dtype=torch.bool)
+        check_same_size(frame, view.size, frames[0], (images.shape[1], images.shape[2]))
+        images[i] = view.image
+        if view.mask is None:
+            unmasked.append(frame)
+        else:
+            masks[i] = view.mask
+        matrices.append(view.K)
+    if masks.all() and all(f.mask is None for f in frames):  # no alpha channel, or opaque ones that say nothing
+        return images, None, matrices
+    if unmasked:
+        raise DataError(f"{unmasked[0].image}: has no mask, but {len(frames) - len(unmasked)} of the other images have one; "
+                        "give every image a mask, or none")
+    return images, masks, matrices
+
+
+def check_same_size(frame: Frame, size: tuple[int, int], first: Frame, first_size: tuple[int, int]) -> None:
+    """Compare an image's (height, width) with that of the first.
+
+    Raises:
+        DataError: if they differ, naming both files.
+    """
+    if size != first_size:
+        raise DataError(f"{frame.image} is {size_text(size)} but {first.image} is {size_text(first_size)}; "
+                        "all images of a capture must have one size")

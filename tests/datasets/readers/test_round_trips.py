@@ -1,0 +1,180 @@
+"""What each writer writes, its reader reads back."""
+
+import numpy as np
+import pytest
+import torch
+
+from deep3dmap.datasets.formats import detect_format, load_capture, save_capture
+from deep3dmap.datasets.images import write_image, write_mask
+from deep3dmap.errors import DataError
+
+WRITTEN = [("idr", {}), ("middlebury", {}), ("transforms", {}), ("colmap", {"binary": True}), ("colmap", {"binary": False})]
+IDS = ["idr", "middlebury", "transforms", "colmap-bin", "colmap-txt"]
+MASK_FILES = [w for w in WRITTEN if w[0] != "transforms"]
+
+
+def assert_same(read, written):
+    assert torch.equal(read.images, written.images)
+    assert read.names == written.names
+    torch.testing.assert_close(read.cameras.K, written.cameras.K, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(read.cameras.world_to_cam, written.cameras.world_to_cam, rtol=1e-10, atol=1e-10)
+    assert read.cameras.size == written.cameras.size
+    assert (read.masks is None) == (written.masks is None)
+    assert written.masks is None or torch.equal(read.masks, written.masks)
+
+
+@pytest.mark.parametrize("format, options", WRITTEN, ids=IDS)
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_capture_comes_back_as_it_was(make_capture, tmp_path, format, options, masks):
+    capture = make_capture(masks=masks)
+    save_capture(capture, tmp_path / "new", format, **options)
+    assert detect_format(tmp_path / "new") == format
+    assert_same(load_capture(tmp_path / "new"), capture)
+
+
+@pytest.mark.parametrize("format", ["idr", "middlebury"])
+def test_skew_comes_back(make_capture, tmp_path, format):
+    capture = make_capture(skew=True)
+    save_capture(capture, tmp_path / "new", format)
+    assert_same(load_capture(tmp_path / "new"), capture)
+
+
+@pytest.mark.parametrize("format", ["transforms", "colmap"])
+def test_skew_is_refused_by_formats_that_cannot_store_it(make_capture, tmp_path, format):
+    with pytest.raises(DataError, match="skew of the camera of view 'view_000'"):
+        save_capture(make_capture(skew=True), tmp_path / "new", format)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("format", ["idr", "transforms"])
+def test_the_normalisation_comes_back(make_capture, tmp_path, format):
+    capture = make_capture(normalised=True)
+    save_capture(capture, tmp_path / "new", format)
+    torch.testing.assert_close(load_capture(tmp_path / "new").scene_from_world, capture.scene_from_world, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("format, options", WRITTEN, ids=IDS)
+def test_the_capture_says_where_it_comes_from(make_capture, tmp_path, format, options):
+    save_capture(make_capture(), tmp_path / "new", format, **options)
+    source = load_capture(tmp_path / "new").source
+    assert str(tmp_path / "new") in source and "5 views of 16x12 with masks" in source
+
+
+@pytest.mark.parametrize("format, options", WRITTEN, ids=IDS)
+def test_views_are_chosen_by_name_in_the_order_asked_for(make_capture, tmp_path, format, options):
+    capture = make_capture()
+    save_capture(capture, tmp_path / "new", format, **options)
+    assert_same(load_capture(tmp_path / "new", ["view_003", "view_001.png"]), capture.subset([3, 1]))
+
+
+@pytest.mark.parametrize("views, message", [(["view_00"], "did you mean view_00"), (["zzz"], "view_000 to view_004"),
+                                            ([], "at least one"), (["view_001", "view_001.png"], "only once")])
+def test_views_that_are_not_there_are_refused(make_capture, tmp_path, views, message):
+    save_capture(make_capture(), tmp_path / "new", "middlebury")
+    with pytest.raises(DataError, match=message):
+        load_capture(tmp_path / "new", views)
+
+
+@pytest.mark.parametrize("format, options", WRITTEN, ids=IDS)
+def test_a_writer_leaves_other_captures_alone(make_capture, tmp_path, format, options):
+    (tmp_path / "precious.png").touch()
+    with pytest.raises(DataError, match="not an empty folder"):
+        save_capture(make_capture(), tmp_path, format, **options)
+    assert [p.name for p in tmp_path.iterdir()] == ["precious.png"]
+
+
+@pytest.mark.parametrize("format, options", WRITTEN, ids=IDS)
+@pytest.mark.parametrize("names", [("b", "a", "e", "d", "c"), ("x/0", "y/0", "x/1", "../../up", ""), tuple("AabcZ")])
+def test_views_keep_their_order_whatever_their_names(make_capture, tmp_path, format, options, names):
+    capture = make_capture()
+    object.__setattr__(capture, "names", names)
+    save_capture(capture, tmp_path / "in" / "new", format, **options)
+    read = load_capture(tmp_path / "in" / "new")
+    assert torch.equal(read.images, capture.images)
+    torch.testing.assert_close(read.cameras.world_to_cam, capture.cameras.world_to_cam)
+    assert len(set(read.names)) == 5
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("format, options", WRITTEN, ids=IDS)
+def test_images_of_two_sizes_are_refused_with_both_names(make_capture, tmp_path, format, options):
+    save_capture(make_capture(masks=False), tmp_path / "new", format, **options)
+    second = next((tmp_path / "new").rglob("view_001.png"))
+    write_image(second, torch.zeros(10, 16, 3, dtype=torch.uint8))
+    with pytest.raises(DataError) as error:
+        load_capture(tmp_path / "new")
+    assert "view_001.png" in str(error.value) and "16x10" in str(error.value) and "16x12" in str(error.value)
+    if format in ("idr", "middlebury"):
+        assert "view_000.png" in str(error.value)
+
+
+@pytest.mark.parametrize("format, options", WRITTEN, ids=IDS)
+def test_a_missing_image_is_named(make_capture, tmp_path, format, options):
+    save_capture(make_capture(masks=False), tmp_path / "new", format, **options)
+    next((tmp_path / "new").rglob("view_002.png")).unlink()
+    with pytest.raises(DataError, match="4 images" if format == "idr" else r"view_002\.png"):
+        load_capture(tmp_path / "new")
+
+
+@pytest.mark.parametrize("format, options", MASK_FILES, ids=[i for i in IDS if i != "transforms"])
+def test_a_missing_mask_is_reported(make_capture, tmp_path, format, options):
+    save_capture(make_capture(), tmp_path / "new", format, **options)
+    masks = tmp_path / "new" / ("mask" if format == "idr" else "masks")
+    (masks / "view_002.png").unlink()
+    with pytest.raises(DataError, match="4 masks but 5 images" if format == "idr" else r"no mask for the image view_002\.png"):
+        load_capture(tmp_path / "new")
+
+
+@pytest.mark.parametrize("format, options", MASK_FILES, ids=[i for i in IDS if i != "transforms"])
+def test_a_mask_of_another_size_is_named_with_its_image(make_capture, tmp_path, format, options):
+    save_capture(make_capture(), tmp_path / "new", format, **options)
+    folder = tmp_path / "new" / ("mask" if format == "idr" else "masks")
+    write_mask(folder / "view_002.png", torch.ones(6, 8, dtype=torch.bool))
+    with pytest.raises(DataError, match=r"view_002\.png: mask is 8x6 but its image .*view_002\.png is 16x12"):
+        load_capture(tmp_path / "new")
+
+
+@pytest.mark.parametrize("format, options", WRITTEN, ids=IDS)
+@pytest.mark.parametrize("fault, message", [("nan", "finite"), ("mirrored", "mirrored|determinant"),
+                                            ("singular", "invertible|singular"), ("behind lens", "focal")])
+def test_a_camera_that_is_none_is_refused(make_capture, tmp_path, format, options, fault, message):
+    capture = make_capture(normalised=True)
+    K, pose = capture.cameras.K, capture.cameras.world_to_cam
+    if fault == "nan":
+        pose[1, 0, 3] = torch.nan
+    elif fault == "mirrored":
+        pose[1, :, :] = torch.diag(torch.tensor([-1.0, 1, 1], dtype=torch.float64)) @ pose[1]
+    elif fault == "singular":
+        pose[1, :, :3] = 0
+    else:
+        K[1, 0, 0] = -K[1, 0, 0]
+    if format == "colmap" and fault in ("mirrored", "singular"):
+        pytest.skip("quaternions can't store it")
+    if format == "idr" and fault == "behind lens":
+        message = "mirrored"  # a projection matrix tells only the product of both
+    save_capture(capture, tmp_path / "new", format, **options)
+    with pytest.raises(DataError, match=message) as error:
+        load_capture(tmp_path / "new")
+    assert str(tmp_path / "new") in str(error.value)
+
+
+@pytest.mark.parametrize("format, options", WRITTEN, ids=IDS)
+def test_damaged_camera_files_raise_only_data_errors(make_capture, tmp_path, format, options):
+    save_capture(make_capture(masks=False), tmp_path / "new", format, **options)
+    files = [p for p in (tmp_path / "new").rglob("*") if p.is_file() and p.suffix != ".png"]
+    files = [p for p in files if p.stat().st_size]
+    random = np.random.default_rng(5)
+    outcomes = []
+    for file in files:
+        original = file.read_bytes()
+        for attempt in range(40):
+            damaged = bytearray(original[:random.integers(len(original))] if attempt % 2 else original)
+            for position in random.integers(max(len(damaged), 1), size=4 if len(damaged) else 0):
+                damaged[position] = random.integers(256)
+            file.write_bytes(bytes(damaged))
+            try:
+                outcomes.append(load_capture(tmp_path / "new").source)
+            except DataError as error:
+                outcomes.append(error)
+        file.write_bytes(original)
+    assert sum(isinstance(o, DataError) for o in outcomes) > len(outcomes) / 4
