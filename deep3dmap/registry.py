@@ -7,10 +7,11 @@ Parts from outside the package reach the registries through ``custom_imports`` i
 import difflib
 import inspect
 import traceback
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 import mmengine.registry as root
-from mmengine.registry import Registry, build_from_cfg
+from mmengine.registry import Registry
 
 from deep3dmap.errors import ConfigError, PluginError
 
@@ -79,12 +80,18 @@ def check_keys(part, keys, where: str) -> None:
             raise ConfigError(f"{where}: unknown key '{key}' for {part.__name__}: {nearest(key, accepted)}")
 
 
-def build_part(cfg: dict, registry: Registry, **kwargs):
-    """mmengine's ``build_from_cfg`` with errors that explain themselves (unknown type, unknown key)."""
-    if isinstance(cfg, dict) and "type" in cfg:
-        part = resolve(registry, cfg["type"])
-        check_keys(part, [k for k in cfg if k not in ("type", "_scope_")], f"type='{getattr(part, '__name__', part)}'")
-    return build_from_cfg(cfg, registry, **kwargs)
+def build_part(cfg: Mapping, registry: Registry, default_args: Mapping | None = None):
+    """Build a part from its config; arguments that it leaves out come from ``default_args``.
+
+    Raises:
+        ConfigError: if there is no ``type``, the registry has no such part, or the part takes no such argument.
+    """
+    if not isinstance(cfg, Mapping) or "type" not in cfg:
+        raise ConfigError(f"a part of the registry '{registry.name}' is a dictionary with a 'type', got {cfg!r}")
+    arguments = dict(default_args or {}) | {key: value for key, value in cfg.items() if key not in ("type", "_scope_")}
+    part = resolve(registry, cfg["type"])
+    check_keys(part, arguments, f"type='{part.__name__}'")
+    return part(**arguments)
 
 
 def _registry(name: str, parent: Registry | None, *locations: str) -> Registry:

@@ -1,0 +1,12 @@
+"""The Python entry points; the command line calls the same functions."""
+
+from deep3dmap.apis.convert import convert_checkpoint
+from deep3dmap.apis.export import export_mesh, render_video, swap_appearance
+from deep3dmap.apis.inference import load_framework
+from deep3dmap.apis.reconstruct import reconstruct
+from deep3dmap.apis.test import test
+from deep3dmap.apis.train import train
+
+__all__ = [
+    "convert_checkpoint", "export_mesh", "load_framework", "reconstruct", "render_video", "swap_appearance", "test", "train"
+]

@@ -126,15 +126,23 @@ class Views:
     Args:
         scene: arguments of :func:`deep3dmap.datasets.scene.load_scene`.
         split: ``test`` (held out), ``train`` or ``all``.
+        train_views: how many of the training views, evenly chosen; all by default.
+
+    Raises:
+        ConfigError: for another split.
     """
 
-    def __init__(self, scene: Mapping, split: str = "test"):
+    def __init__(self, scene: Mapping, split: str = "test", train_views: int | None = None):
         self.scene = load_scene(**scene)
-        self.split = split
-        self.capture = self.scene.split(split)
+        train, test = self.scene.train_views, self.scene.test_views
+        if train_views is not None and train_views < len(train):
+            train = [train[k * len(train) // train_views] for k in range(train_views)]
+        chosen = dict(train=train, test=test, all=[*train, *test])
+        if split not in chosen:
+            raise ConfigError(f"Views: split='{split}' must be one of {', '.join(chosen)}")
+        self.indices = chosen[split]
+        self.capture = self.scene.capture.subset(self.indices)
         self.cameras = self.capture.scene_cameras.to(torch.float32)
-        self.indices = dict(train=self.scene.train_views, test=self.scene.test_views,
-                            all=range(len(self.scene.capture)))[split]  # yapf: disable
 
     def __len__(self) -> int:
         return len(self.capture)
@@ -145,6 +153,10 @@ class Views:
 
     def __getitem__(self, index: int) -> dict:
         return self.item(index)
+
+    def item_split(self, index: int) -> str:
+        """``train`` or ``test``."""
+        return "test" if self.indices[index] in self.scene.test_views else "train"
 
     def item(self, index: int, scale: float = 1.0) -> dict:
         """A view's rays row by row, with its colours (r, 3), mask (r,) or None, ``size``, ``name``, ``split`` and
@@ -170,7 +182,7 @@ class Views:
                     mask=None if mask is None else mask.reshape(-1),
                     size=size,
                     name=self.capture.names[index],
-                    split="test" if self.indices[index] in self.scene.test_views else "train")
+                    split=self.item_split(index))
         if item["split"] == "train":
             item["view"] = torch.full((len(rays), ), self.scene.train_views.index(self.indices[index]))
         return item

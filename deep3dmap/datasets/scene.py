@@ -41,16 +41,6 @@ class Scene:
         """The held-out views."""
         return self.capture.subset(self.test_views)
 
-    def split(self, name: str) -> Capture:
-        """``train``, ``test``, or ``all``.
-
-        Raises:
-            ConfigError: for another name.
-        """
-        if name not in ("train", "test", "all"):
-            raise ConfigError(f"split='{name}' must be one of train, test, all")
-        return self.capture if name == "all" else getattr(self, name)
-
 
 @DATASETS.register_module()
 def FolderCapture(path: str, **options) -> Capture:

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from deep3dmap.errors import ConfigError
-from deep3dmap.registry import DATASETS
+from deep3dmap.registry import DATASETS, accepted_keys, resolve
 
 
 def step_seed(seed: int, *numbers: int) -> int:
@@ -68,14 +68,30 @@ class BatchSource:
             yield from itertools.islice(self.dataloader, skip if epoch == first_epoch else 0, None)
 
 
-def build_source(dataset: dict | None, dataloader: dict | None, seed: int, rank: int = 0, world: int = 1) -> BatchSource:
+def build_dataset(cfg: Mapping, scene: Mapping | None = None):
+    """A dataset from its config; one that wants a ``scene`` and names none gets the config's."""
+    cfg = dict(cfg)
+    accepted = accepted_keys(resolve(DATASETS, cfg["type"])) or ()
+    if "scene" in accepted and "scene" not in cfg:
+        if scene is None:
+            raise ConfigError(f"{cfg['type']} needs a scene: give it one, or the config a top-level 'scene'")
+        cfg["scene"] = scene
+    return DATASETS.build(cfg)
+
+
+def build_source(dataset: Mapping | None,
+                 dataloader: Mapping | None,
+                 scene: Mapping | None = None,
+                 seed: int = 0,
+                 rank: int = 0,
+                 world: int = 1) -> BatchSource:
     """The batches that a config asks for by ``train_dataset`` or ``train_dataloader``."""
     built = None
     if dataloader is not None:
         dataloader = dict(dataloader)
         dataloader.setdefault("collate_fn", dict(type="default_collate"))
         dataloader.setdefault("sampler", dict(type="DefaultSampler", shuffle=True))
-        dataloader["dataset"] = DATASETS.build(dataloader["dataset"])
+        dataloader["dataset"] = build_dataset(dataloader["dataset"], scene)
         dataloader.setdefault("generator", torch.Generator())
         built = Runner.build_dataloader(dataloader, seed=None if dataloader.get("num_workers") else seed)
-    return BatchSource(DATASETS.build(dataset) if dataset is not None else None, built, seed, rank, world)
+    return BatchSource(build_dataset(dataset, scene) if dataset is not None else None, built, seed, rank, world)

@@ -7,7 +7,9 @@ from pathlib import Path
 import mmengine.registry as root
 from mmengine.config import Config, ConfigDict
 
+import deep3dmap
 import deep3dmap.registry as registry
+from deep3dmap.datasets.scene import load_scene
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import ConfigError
@@ -19,6 +21,9 @@ EXTRA_KEYS = {"custom_imports", "runner_type", "compile", "experiment"}
 #: Which registries may hold a part that is found under a key; other typed dictionaries are searched for in all of them.
 BY_KEY = {
     "model": (registry.FRAMEWORKS, root.MODELS),
+    "geometry": (registry.BACKBONES, ),
+    "radiance": (registry.BACKBONES, ),
+    "capture": (registry.DATASETS, ),
     "optim_wrapper": (root.OPTIM_WRAPPERS, ),
     "optimizer": (root.OPTIMIZERS, ),
     "param_scheduler": (root.PARAM_SCHEDULERS, ),
@@ -43,7 +48,17 @@ GIVEN = {"runner", "dataloader", "optimizer", "progress"}
 def top_level_keys() -> set[str]:
     """All keys that a config may have at its top."""
     arguments = inspect.signature(ReconstructionRunner.__init__).parameters
-    return set(arguments) - {"self", "cfg", "progress"} | EXTRA_KEYS
+    return set(arguments) - {"self", "cfg", "progress", "deadline"} | EXTRA_KEYS
+
+
+def find_config(path: str | Path) -> Path:
+    """A config's file: as given, or else below the ``configs`` that came with the package."""
+    package, relative = Path(deep3dmap.__file__).parent, Path(path)
+    if relative.is_file() or relative.is_absolute():
+        return relative
+    parts = relative.parts[1:] if relative.parts[:1] == ("configs", ) else relative.parts
+    places = [folder.joinpath(*parts) for folder in (package / "configs", package.parent / "configs")]
+    return next((p for p in places if p.is_file()), relative)
 
 
 def load_config(path: str | Path, options: Mapping | None = None) -> Config:
@@ -55,7 +70,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
         ConfigError: if the file is missing or broken, or something in it is unknown.
         PluginError: if an installed plug-in can't be imported.
     """
-    path = Path(path)
+    path = find_config(path)
     if not path.is_file():
         near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such config; {nearest(str(path), near) if near else 'see configs/'}")
@@ -72,7 +87,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
     return cfg
 
 
-def check_config(cfg: Mapping, source: str = "config") -> None:
+def check_config(cfg: Mapping | Config, source: str = "config") -> None:
     """Look at every key and every named part of a config.
 
     Raises:
@@ -86,17 +101,18 @@ def check_config(cfg: Mapping, source: str = "config") -> None:
                               "Private variables of a config begin with an underscore.")
     for stage in _stages(cfg):
         StageConfig.read(stage)
+    check_keys(load_scene, cfg.get("scene") or {}, f"{source}: scene")
     for where, key, part in _parts(cfg):
         _check_part(where, key, part, source)
 
 
-def _stages(cfg: Mapping) -> list[Mapping]:
+def _stages(cfg: Mapping | Config) -> list[Mapping]:
     return list((cfg.get("train_cfg") or {}).get("stages") or ())
 
 
 def _parts(node, where: str = "", key: str = "") -> Iterator[tuple[str, str, Mapping]]:
     """Every dictionary with a ``type``, where it stands, and the nearest key above that says what it is."""
-    if isinstance(node, Mapping):
+    if isinstance(node, (Mapping, Config)):
         if "type" in node:
             yield where, key, node
         for name, value in node.items():

@@ -56,6 +56,7 @@ class StagedTrainLoop(BaseLoop):
         self.default_loader = dataloader
         self.step, self.seconds, self.index = 0, 0.0, 0
         self.budget = Budget()
+        self.deadline: float | None = runner.deadline
         self.interrupted = False
         self.log: dict = {}
         self._sources: dict[int, BatchSource] = {}
@@ -66,7 +67,8 @@ class StagedTrainLoop(BaseLoop):
         for k, stage in enumerate(self.stages):
             limited = [stage.max_steps, stage.max_epochs, stage.max_minutes]
             last = k == len(self.stages) - 1
-            if all(x is None for x in limited) and (self.max_seconds is None or not last):
+            timed = self.max_seconds is not None or self.deadline is not None
+            if all(x is None for x in limited) and not (timed and last):
                 raise ConfigError(f"train_cfg: stage '{stage.name}' has no end; give it max_steps, max_epochs or max_minutes" +
                                   (", or the run max_minutes" if last else ""))
 
@@ -118,7 +120,7 @@ class StagedTrainLoop(BaseLoop):
             runner = self.runner
             dataset, loader = (stage.train_dataset, stage.train_dataloader) if own else (runner.train_dataset,
                                                                                          self.default_loader)
-            self._sources[key] = build_source(dataset, loader, runner.seed, runner.rank, runner.world_size)
+            self._sources[key] = build_source(dataset, loader, runner.scene, runner.seed, runner.rank, runner.world_size)
         return self._sources[key]
 
     @property
@@ -161,9 +163,7 @@ class StagedTrainLoop(BaseLoop):
         framework = unwrap(runner.model)
         seed_everything(step_seed(runner.seed, 3, self.index))
         framework.enter_stage(stage.stage())
-        left = None if self.max_seconds is None else max(self.max_seconds - self.seconds, 0.0)
-        limits = [s for s in (left, None if stage.max_minutes is None else 60 * stage.max_minutes) if s is not None]
-        self.budget = Budget(stage.steps(epoch_length), min(limits, default=None))
+        self.budget = Budget(stage.steps(epoch_length), self._seconds_left())
         runner.optim_wrapper = build_optimizers(framework, stage.optim_wrapper or runner.optim_wrapper_cfg, runner.amp)
         runner.param_schedulers = runner.build_schedulers(stage.param_scheduler or runner.param_scheduler_cfg)
         if self._pending is not None:
@@ -173,11 +173,18 @@ class StagedTrainLoop(BaseLoop):
         framework.check_inputs(next(self.source(self.budget.step)), f"the data of stage '{stage.name}' "
                                f"({type(self.source.dataset).__name__})")  # yapf: disable
 
+    def _seconds_left(self, spent: float = 0.0) -> float | None:
+        """Training time that the present stage may take, ``spent`` of which is behind it."""
+        limits = [] if self.stage.max_minutes is None else [60 * self.stage.max_minutes]
+        if self.max_seconds is not None:
+            limits.append(min(spent + self.max_seconds - self.seconds, self.stage.max_share * self.max_seconds))
+        if self.deadline is not None:
+            limits.append(spent + (self.deadline - time.monotonic()) * self.stage.max_share)
+        return max(min(limits), 0.0) if limits else None
+
     def _restore(self, state: Mapping) -> None:
         self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
-        if self.max_seconds is not None:
-            self.budget.max_seconds = min(self.budget.seconds + max(self.max_seconds - self.seconds, 0.0),
-                                          60 * (self.stage.max_minutes or UNLIMITED))
+        self.budget.max_seconds = self._seconds_left(self.budget.seconds)
         load_optimizers_state(self.runner.optim_wrapper, state["optimizers"])
         for scheduler, saved in zip(self.runner.param_schedulers or [], state["schedulers"]):
             scheduler.load_state_dict(saved)
@@ -187,14 +194,17 @@ class StagedTrainLoop(BaseLoop):
         self._enter_stage()
         unwrap(runner.model).train()
         batches, epoch_length = self.source(self.budget.step), len(self.source)
-        while not self.budget.spent and not self.interrupted:
+        while not self._over() and not self.interrupted:
             if self.budget.step % epoch_length == 0:
                 runner.call_hook("before_train_epoch")
             self._run_step(batches)
             if self.budget.step % epoch_length == 0:
                 runner.call_hook("after_train_epoch")
-        if self.budget.spent:
+        if self._over():
             self.index += 1
+
+    def _over(self) -> bool:
+        return self.budget.spent or (self.deadline is not None and time.monotonic() >= self.deadline)
 
     def _run_step(self, batches) -> None:
         runner, start = self.runner, time.perf_counter()

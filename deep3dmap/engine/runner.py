@@ -15,17 +15,17 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
 from deep3dmap.engine import checkpoint as files
-from deep3dmap.engine.batches import build_source, step_seed
+from deep3dmap.engine.batches import build_dataset, build_source, step_seed
 from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings, unwrap
 from deep3dmap.engine.loops import seed_everything
 from deep3dmap.errors import CheckpointError, ConfigError
-from deep3dmap.registry import DATASETS, FRAMEWORKS, RUNNERS
+from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS
 from deep3dmap.version import __version__
 
-HOOKS = dict(sampler_seed=dict(type="DistSamplerSeedHook"),
-             param_scheduler=dict(type="ParamSchedulerHook"),
-             log=dict(type="LogHook"),
-             checkpoint=dict(type="CheckpointHook"))
+DEFAULT_HOOKS = dict(sampler_seed=dict(type="DistSamplerSeedHook"),
+                     param_scheduler=dict(type="ParamSchedulerHook"),
+                     log=dict(type="LogHook"),
+                     checkpoint=dict(type="CheckpointHook"))
 
 
 @RUNNERS.register_module()
@@ -35,6 +35,7 @@ class ReconstructionRunner(Runner):
     Args:
         model: config of a framework.
         work_dir: where everything is written.
+        scene: arguments of :func:`deep3dmap.datasets.scene.load_scene`, for every dataset that names no other.
         train_dataset: config of a dataset that hands out whole batches; or else ``train_dataloader``.
         train_dataloader: as in mmengine.
         test_dataset: config of a dataset of views (or of any items that the framework predicts one by one).
@@ -49,12 +50,14 @@ class ReconstructionRunner(Runner):
         resume: go on with the newest checkpoint of ``work_dir``, or with the given one.
         load_from: start from the weights of this checkpoint.
         progress: live progress line on the terminal.
+        deadline: value of ``time.monotonic()`` at which training ends, whatever its budget.
         cfg: the whole config, kept in checkpoints.
     """
 
     def __init__(self,
                  model: dict,
                  work_dir: str,
+                 scene: dict | None = None,
                  train_dataset: dict | None = None,
                  train_dataloader: dict | None = None,
                  test_dataset: dict | None = None,
@@ -72,23 +75,25 @@ class ReconstructionRunner(Runner):
                  resume: bool | str = False,
                  load_from: str | None = None,
                  progress: bool = True,
+                 deadline: float | None = None,
                  cfg: Config | None = None):
         silence_known_warnings()
         self.target = choose_device(device)
         launch(launcher, self.target)
-        self.train_dataset, self.test_dataset_cfg = train_dataset, test_dataset
+        self.scene, self.train_dataset, self.test_dataset_cfg = scene, train_dataset, test_dataset
         self.optim_wrapper_cfg, self.param_scheduler_cfg = optim_wrapper, param_scheduler
         self.train_cfg, self.test_cfg, self.train_loader_cfg = train_cfg, test_cfg, train_dataloader
         self.test_evaluator_cfg, self.amp, self.resume_from, self.show_progress = test_evaluator, amp, resume, progress
         self.info: Mapping = {}
+        self.deadline = deadline
         self._make_work_dir(work_dir)
         super().__init__(model=model,
                          work_dir=str(work_dir),
-                         default_hooks=HOOKS | dict(default_hooks or {}),
+                         default_hooks=DEFAULT_HOOKS | dict(default_hooks or {}),
                          custom_hooks=custom_hooks,
                          load_from=load_from,
                          launcher=launcher,
-                         default_scope="deep3dmap",
+                         default_scope=None,
                          randomness=dict(seed=seed),
                          visualizer=dict(type="Visualizer", vis_backends=[dict(type="TensorboardVisBackend")]),
                          cfg=cfg)
@@ -129,9 +134,16 @@ class ReconstructionRunner(Runner):
 
     def register_default_hooks(self, hooks=None) -> None:
         """Only the hooks that our configs name; mmengine's own set is for its own loops."""
-        for hook in (hooks or {}).values():
-            if hook is not None:
-                self.register_hook(hook)
+        self.register_custom_hooks([hook for hook in (hooks or {}).values() if hook is not None])
+
+    def register_custom_hooks(self, hooks) -> None:
+        """Build hooks (with an optional ``priority``) and register them."""
+        for hook in hooks:
+            if isinstance(hook, Mapping):
+                priority = hook.get("priority")
+                hook = HOOKS.build({k: v for k, v in hook.items() if k != "priority"})
+                hook.priority = priority or hook.priority
+            self.register_hook(hook)
 
     # --- building ---------------------------------------------------------------------------------------------------------
 
@@ -178,7 +190,8 @@ class ReconstructionRunner(Runner):
         if self.train_cfg is None or self.optim_wrapper_cfg is None and not all(
                 s.get("optim_wrapper") for s in self.train_cfg.get("stages", [{}])):
             raise ConfigError("training needs train_cfg, optim_wrapper and train_dataset or train_dataloader in the config")
-        self._train_loop = self.build_train_loop(dict(dict(type="StagedTrainLoop") | dict(self.train_cfg)))
+        self._train_loop = LOOPS.build(dict(type="StagedTrainLoop") | dict(self.train_cfg),
+                                       default_args=dict(runner=self, dataloader=self.train_loader_cfg))
         last = len(self._train_loop.stages) - 1
         seed_everything(step_seed(self.seed, 5))
         self.setup(self._train_loop.source_of(last).info())
@@ -189,16 +202,16 @@ class ReconstructionRunner(Runner):
         self.call_hook("after_run")
         return framework
 
-    def build_train_loop(self, loop):
-        """The training loop, from its config."""
-        self._train_dataloader = self.train_loader_cfg
-        return super().build_train_loop(loop)
+    def test(self):
+        """Test the framework as it is (see ``load_checkpoint``); returns a :class:`deep3dmap.engine.testing.TestResult`."""
+        return LOOPS.build(dict(type="ReconstructionTestLoop") | dict(self.test_cfg or {}),
+                           default_args=dict(runner=self)).run()
 
     def build_test_dataset(self):
         """The test views, from the config."""
         if self.test_dataset_cfg is None:
             raise ConfigError("testing needs test_dataset in the config")
-        return DATASETS.build(dict(self.test_dataset_cfg))
+        return build_dataset(self.test_dataset_cfg, self.scene)
 
     # --- checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -248,7 +261,8 @@ class ReconstructionRunner(Runner):
 
 def build_train_source(runner: ReconstructionRunner):
     """Batches of the config's top-level training data, outside a loop (profiling, benchmarks)."""
-    return build_source(runner.train_dataset, runner.train_loader_cfg, runner.seed, runner.rank, runner.world_size)
+    return build_source(runner.train_dataset, runner.train_loader_cfg, runner.scene, runner.seed, runner.rank,
+                        runner.world_size)
 
 
 def synchronize(device: torch.device) -> None:

@@ -17,6 +17,7 @@ class StageConfig:
     Attributes:
         name: of the framework's stage.
         max_steps, max_epochs, max_minutes: its budget; whichever ends first. At least one, unless the run has minutes.
+        max_share: of the run's minutes that it may take, where the run has any.
         params: glob patterns of the parameters that move (all by default).
         losses: names of the loss terms that count (all by default).
         optim_wrapper, param_scheduler: of this stage; the config's top-level ones where they are left out.
@@ -27,6 +28,7 @@ class StageConfig:
     max_steps: int | None = None
     max_epochs: int | None = None
     max_minutes: float | None = None
+    max_share: float = 1.0
     params: Sequence[str] | str = ("*", )
     losses: Sequence[str] | None = None
     optim_wrapper: Mapping | None = None

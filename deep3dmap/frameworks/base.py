@@ -5,7 +5,6 @@ Runners, metrics, export and the command line only use what is declared here, so
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -38,7 +37,7 @@ class Stage:
 
 def update_params(loss: Tensor, optim_wrapper: OptimWrapper | OptimWrapperDict) -> None:
     """One backward pass and one step of the optimiser, or of each optimiser where there are several."""
-    if isinstance(optim_wrapper, OptimWrapper):
+    if not isinstance(optim_wrapper, OptimWrapperDict):
         optim_wrapper.update_params(loss)
         return
     wrappers = list(optim_wrapper.values())
@@ -208,10 +207,9 @@ class BaseFramework(Framework):
             optim_wrapper: one optimiser, or several that all step on the same loss.
             call: what to call for the losses: the framework itself, or its data-parallel wrapper.
         """
-        contexts = [optim_wrapper] if isinstance(optim_wrapper, OptimWrapper) else list(optim_wrapper.values())[:1]
-        with ExitStack() as stack:
-            for wrapper in contexts:
-                stack.enter_context(wrapper.optim_context(call or self))
+        several = isinstance(optim_wrapper, OptimWrapperDict)
+        first = next(iter(optim_wrapper.values())) if several else optim_wrapper
+        with first.optim_context(call or self):
             losses = (call or self)(self.prepare_inputs(data, True), mode="loss")
         total, log = self.parse_losses(losses)
         update_params(total, optim_wrapper)

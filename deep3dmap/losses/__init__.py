@@ -4,5 +4,6 @@ from deep3dmap.losses.base import Loss
 from deep3dmap.losses.color import ColorLoss
 from deep3dmap.losses.eikonal import EikonalLoss
 from deep3dmap.losses.mask import MaskLoss
+from deep3dmap.losses.sdf import SDFLoss
 
-__all__ = ["ColorLoss", "EikonalLoss", "Loss", "MaskLoss"]
+__all__ = ["ColorLoss", "EikonalLoss", "Loss", "MaskLoss", "SDFLoss"]

@@ -82,7 +82,11 @@ class LogHook(Hook):
             return
         with open(Path(runner.work_dir) / "scalars.jsonl", "a") as file:
             file.write(json.dumps(record) + "\n")
-        runner.visualizer.add_scalars({k: v for k, v in record.items() if isinstance(v, (int, float))}, step=loop.step)
+        runner.visualizer.add_scalars({
+            k: v
+            for k, v in record.items() if isinstance(v, (int, float)) and k != "step"
+        },
+                                      step=loop.step)
         self._show(runner, record, now)
 
     def _show(self, runner, record: dict, now: float) -> None:

@@ -20,12 +20,12 @@ from deep3dmap.frameworks.idr.cameras import CameraPoses
 from deep3dmap.geometry.meshing import extract_surface, largest_component
 from deep3dmap.registry import BACKBONES, FRAMEWORKS
 from deep3dmap.renderers.differentiable_intersection import differentiable_intersection
-from deep3dmap.structures import RayBundle
+from deep3dmap.structures import Cameras, RayBundle
 
 
 @FRAMEWORKS.register_module()
 class IDR(BaseFramework):
-    """The method.
+    """Surface and appearance of an object from photographs, masks and (noisy) cameras.
 
     Stages: ``train`` is the paper's; ``fit_sdf`` fits the distance network to given distances (``points``, ``sdf``), to start
     from a visual hull rather than from a sphere.
@@ -203,6 +203,16 @@ class IDR(BaseFramework):
                 rgb[hit] = self.color(trace.points[hit], rays.directions[hit], rotation).float() / 2 + 0.5
                 normals[hit] = F.normalize(self.geometry.gradient(trace.points[hit]), dim=-1)
         return dict(rgb=rgb.clamp(0, 1), mask=hit, distance=trace.distance * hit, normals=normals)
+
+    @torch.no_grad()
+    def trained_cameras(self) -> Cameras | None:
+        """The trained cameras of the training views in the world, or None where cameras are fixed."""
+        if self.cameras is None:
+            return None
+        rows = torch.tensor([[[0.0, 0.0, 0.0, 1.0]]], dtype=torch.float64).repeat(len(self.cameras.K), 1, 1)
+        scene = torch.cat([self.cameras.cam_to_world().cpu().double(), rows], 1)
+        cameras = Cameras(self.cameras.K.cpu().double(), torch.linalg.inv(scene)[:, :3], (0, 0))
+        return cameras.transformed(torch.linalg.inv(self.scene_from_world.cpu()))
 
     @torch.no_grad()
     def extract_mesh(self, resolution: int = 256, color: bool = True, largest: bool = True, **options) -> trimesh.Trimesh:

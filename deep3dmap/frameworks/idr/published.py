@@ -81,7 +81,7 @@ def _layers(state_dict: Mapping[str, Tensor], prefix: str) -> list[tuple[int, in
 
 
 def read_published(path: Path, read) -> tuple[dict, Tensor | None]:
-    """Weights of a published ``ModelParameters/EPOCH.pth``, and the poses beside it in ``CamParameters/EPOCH.pth``, if any.
+    """Weights of a published ``ModelParameters/EPOCH.pth`` under their own names, and the poses beside it, if any.
 
     Args:
         path: of the model parameters.
@@ -98,4 +98,4 @@ def read_published(path: Path, read) -> tuple[dict, Tensor | None]:
     poses = read(poses_path)["pose_vecs_state_dict"]["weight"] if poses_path.is_file() else None
     if poses is not None and (poses.ndim != 2 or poses.shape[1] != 7 or not torch.isfinite(poses).all()):
         raise CheckpointError(f"{poses_path}: poses must be (views, 7) finite numbers, got {tuple(poses.shape)}")
-    return rename_weights(content["model_state_dict"]), poses
+    return content["model_state_dict"], poses

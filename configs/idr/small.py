@@ -1,0 +1,16 @@
+# IDR for two cores: small networks, started from the visual hull. A data set and its times are added by the configs on top.
+_base_ = ["../_base_/default_runtime.py"]
+
+model = dict(
+    type="IDR",
+    geometry=dict(type="SDFNetwork", width=128, depth=5, skip=[3], frequencies=6, features=64),
+    radiance=dict(type="RadianceNetwork", width=128, depth=3, features=64, view_frequencies=2),
+    renderer=dict(type="SphereTracer", iterations=10, samples=64),
+    losses=dict(rgb=dict(type="ColorLoss", weight=1.0),
+                eikonal=dict(type="EikonalLoss", weight=0.1),
+                mask=dict(type="MaskLoss", weight=100.0, alpha=[50, 100, 200, 400, 800, 1600]),
+                sdf=dict(type="SDFLoss", weight=1.0)),
+    input_keys=None,
+)
+optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-3))
+param_scheduler = dict(type="ProgressLR", decay=0.05)

@@ -1,0 +1,108 @@
+"""What a trained framework gives: its mesh, videos, and its surface under another scene's appearance."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+
+from deep3dmap.apis.inference import load_framework
+from deep3dmap.datasets.mesh_files import save_mesh
+from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
+from deep3dmap.errors import CheckpointError, ConfigError
+from deep3dmap.frameworks.base import Framework
+from deep3dmap.geometry.lookat import camera_path
+from deep3dmap.structures import Cameras
+from deep3dmap.visualization.pictures import as_uint8
+from deep3dmap.visualization.video import write_video
+
+
+def export_mesh(checkpoint: str | Path, target: str | Path, *, resolution: int = 512, device: str = "auto",
+                **options) -> trimesh.Trimesh:  # yapf: disable
+    """Write the mesh of a checkpoint, in the data's own frame and units.
+
+    Args:
+        checkpoint: file, or work folder.
+        target: ``.ply``, ``.obj`` or ``.glb``.
+        resolution: grid points along an edge of the scene's cube.
+        device: where to compute.
+        options: of the framework's ``extract_mesh``.
+    """
+    mesh = load_framework(checkpoint, device).extract_mesh(resolution, **options)
+    save_mesh(mesh, Path(target))
+    return mesh
+
+
+def render_video(checkpoint: str | Path,
+                 target: str | Path,
+                 *,
+                 frames: int = 60,
+                 scale: float = 0.5,
+                 fps: float = 24.0,
+                 device: str = "auto") -> Path:
+    """Render a smooth flight through the training cameras into a video.
+
+    Args:
+        checkpoint: file, or work folder.
+        target: ``.mp4``, ``.gif`` or ``.webp``.
+        frames: how many.
+        scale: of the pictures, relative to the photographs.
+        fps: frames a second.
+        device: where to compute.
+    """
+    framework = load_framework(checkpoint, device)
+    write_video(_flight(framework, _training_cameras(checkpoint), frames, scale), Path(target), fps)
+    return Path(target)
+
+
+def swap_appearance(geometry: str | Path, appearance: str | Path, device: str = "auto") -> Framework:
+    """The surface of one checkpoint under the appearance of another (Yariv et al. 2020, section 4.3).
+
+    Raises:
+        CheckpointError: if a framework has no separate appearance, or the two don't fit.
+    """
+    shape, paint = (load_framework(c, device) for c in (geometry, appearance))
+    for framework, source in ((shape, geometry), (paint, appearance)):
+        if not hasattr(framework, "radiance"):
+            raise CheckpointError(f"{source}: {type(framework).__name__} doesn't keep appearance apart from geometry")
+    if shape.radiance.features != paint.radiance.features:
+        raise CheckpointError(f"{geometry} gives {shape.radiance.features} features but {appearance} paints "
+                              f"{paint.radiance.features}")
+    shape.radiance = paint.radiance
+    return shape
+
+
+def swap_video(geometry: str | Path, appearance: str | Path, target: str | Path, *, frames: int = 60, scale: float = 0.5,
+               fps: float = 24.0, device: str = "auto") -> Path:  # yapf: disable
+    """Render :func:`swap_appearance` along the cameras of ``geometry``; arguments as of :func:`render_video`."""
+    framework = swap_appearance(geometry, appearance, device)
+    write_video(_flight(framework, _training_cameras(geometry), frames, scale), Path(target), fps)
+    return Path(target)
+
+
+def _training_cameras(checkpoint: str | Path) -> Cameras:
+    """Cameras of the training views in the scene's frame."""
+    path = find_checkpoint(Path(checkpoint))
+    info = load_checkpoint(path)["info"]
+    if "size" not in info:
+        raise CheckpointError(f"{path}: doesn't know the cameras it was trained with, so there is no path to fly")
+    cam_to_world = info["cam_to_world"].double()
+    rotation = cam_to_world[:, :, :3].transpose(1, 2)
+    world_to_cam = torch.cat([rotation, -rotation @ cam_to_world[:, :, 3:]], -1)
+    return Cameras(info["K"].double(), world_to_cam, tuple(info["size"]))
+
+
+def _flight(framework: Framework, cameras: Cameras, frames: int, scale: float) -> Iterator[np.ndarray]:
+    if frames < 1 or not 0 < scale <= 1:
+        raise ConfigError(f"a video needs frames={frames} of at least 1 and scale={scale} in (0, 1]")
+    size = tuple(max(round(s * scale), 2) for s in cameras.size)
+    poses = camera_path(cameras.world_to_cam, frames, closed=len(cameras) > 2)
+    path = Cameras(cameras.K.mean(0, keepdim=True).expand(frames, 3, 3), poses, cameras.size).resized(size).to(torch.float32)
+    path = replace(path, K=path.K.contiguous())
+    for k in range(frames):
+        rays = path.view_rays(k)
+        inputs = dict(origins=rays.origins, directions=rays.directions, camera_rotation=path.rotations[k].T)
+        rgb = framework.test_step(inputs)["rgb"].cpu()
+        yield as_uint8(rgb.reshape(*size, 3).numpy())

@@ -1,0 +1,37 @@
+"""Every registered part, with the first line of its documentation."""
+
+import inspect
+
+from deep3dmap.errors import ConfigError
+from deep3dmap.registry import ALL, load_plugins, nearest
+
+
+def list_parts(only: str | None = None) -> str:
+    """A text with all registries, or one of them: names and one-line help. Plug-ins are loaded first.
+
+    Raises:
+        ConfigError: if there is no such registry.
+    """
+    load_plugins()
+    registries = {r.name: r for r in ALL}
+    if only is not None and _singular(only) not in registries:
+        raise ConfigError(f"no registry '{only}': {nearest(only, registries)}")
+    blocks = []
+    for name, registry in registries.items():
+        if only is not None and name != _singular(only):
+            continue
+        registry.import_from_location()
+        parts = dict(sorted(registry.module_dict.items()))
+        width = max(map(len, parts), default=0)
+        lines = [f"  {part:<{width}}  {_first_line(cls)}" for part, cls in parts.items()]
+        title = name + ("es" if name.endswith("s") else "s")
+        blocks.append("\n".join([title, *(lines or ["  (none)"])]))
+    return "\n\n".join(blocks)
+
+
+def _first_line(part) -> str:
+    return (inspect.getdoc(part) or "").split("\n")[0]
+
+
+def _singular(name: str) -> str:
+    return name if name == "loss" else name.removesuffix("es") if name == "losses" else name.removesuffix("s")

@@ -1,0 +1,158 @@
+"""From a folder of photographs to a measured mesh and a report, within given minutes."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from deep3dmap.apis.test import result_table, write_result
+from deep3dmap.datasets.mesh_files import save_mesh
+from deep3dmap.engine.config import build_runner, load_config
+from deep3dmap.engine.hooks.log import duration
+from deep3dmap.engine.runner import ReconstructionRunner
+from deep3dmap.engine.testing import TestedView, TestResult
+from deep3dmap.errors import ConfigError
+from deep3dmap.evaluation.surfaces import vertex_errors
+from deep3dmap.registry import nearest
+from deep3dmap.version import __version__
+from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
+from deep3dmap.visualization.report import ViewComparison, write_report
+from deep3dmap.visualization.video import turntable, write_video
+
+#: Configs for a user's own photographs, by method.
+METHODS = {"idr": "configs/idr/your_own.py"}
+
+#: Part of the minutes that is kept for the mesh, the pictures and the report, and its bounds in seconds.
+RESERVE, RESERVE_BOUNDS = 0.15, (8.0, 150.0)
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the work was kept
+    """Training was interrupted; everything that was asked for was written all the same."""
+
+
+def reconstruct(folder: str | Path | None,
+                output: str | Path,
+                *,
+                method: str = "idr",
+                minutes: float = 20.0,
+                config: str | Path | None = None,
+                resume: bool = False,
+                resolution: int | None = None,
+                options: Mapping | None = None,
+                command: str = "",
+                say=print,
+                **arguments) -> TestResult:
+    """Reconstruct what photographs show.
+
+    Leaves ``mesh.ply``, ``mesh.glb``, ``metrics.json``, ``report.html``, ``turntable.mp4``, ``pictures/`` and the work
+    folder ``run/`` in ``output``.
+
+    Args:
+        folder: of photographs with cameras and masks, in any format that ``load_capture`` knows; None takes the config's
+            scene.
+        output: folder to write to.
+        method: one of :data:`METHODS`.
+        minutes: for everything together.
+        config: another config than the method's.
+        resume: go on with what ``output`` holds from before.
+        resolution: of the mesh; the config's by default.
+        options: values that replace the config's, by dotted key.
+        command: how to do the same again, for the report.
+        say: prints a line.
+        arguments: of the runner.
+
+    Raises:
+        Interrupted: after Ctrl-C, when everything is written.
+    """
+    start = time.monotonic()
+    if minutes <= 0:
+        raise ConfigError(f"--minutes {minutes}: must be positive")
+    if config is None and method not in METHODS:
+        raise ConfigError(f"--method {method}: {nearest(method, METHODS)}")
+    cfg = load_config(config or METHODS[method], options)
+    if folder is not None:
+        cfg.merge_from_dict({"scene.capture": str(folder)})
+    output = Path(output)
+    runner = _train(cfg, output, start, minutes, resume, arguments)
+    loop = runner.train_loop
+    runner.test_cfg = dict(runner.test_cfg or {}, **({} if resolution is None else dict(resolution=resolution)))
+    runner.test_cfg["max_seconds"] = max(start + 60 * minutes - time.monotonic() - 0.25 * reserve(minutes), 1.0)
+    say("extracting the mesh and rendering the views")
+    result = runner.test()
+    again = f"deep3dmap reconstruct {folder} --resume --minutes {minutes:g} -o {output}" if folder is not None else ""
+    if loop.interrupted:
+        result.notes.append(f"training was interrupted after {duration(loop.seconds)}" +
+                            (f"; go on with: {again}" if again else ""))
+    write_result(result, output)
+    _write_shown(result, runner, output, dict(command=command, again=again))
+    say(result_table(result))
+    say(f"{output}: mesh.ply, mesh.glb, metrics.json, report.html ({duration(time.monotonic() - start)})")
+    if loop.interrupted:
+        raise Interrupted(result.notes[-1])
+    return result
+
+
+def reserve(minutes: float) -> float:
+    """Seconds kept for what comes after training."""
+    return min(max(RESERVE * 60 * minutes, RESERVE_BOUNDS[0]), RESERVE_BOUNDS[1], 0.5 * 60 * minutes)
+
+
+def _train(cfg, output: Path, start: float, minutes: float, resume: bool, arguments: Mapping) -> ReconstructionRunner:
+    deadline = start + 60 * minutes - reserve(minutes)
+    cfg.train_cfg.pop("max_minutes", None)
+    given = {key: value for key, value in arguments.items() if value is not None}
+    runner = build_runner(cfg, work_dir=str(output / "run"), resume=resume, deadline=deadline, **given)
+    runner.train()
+    return runner
+
+
+def _write_shown(result: TestResult, runner: ReconstructionRunner, output: Path, commands: Mapping[str, str]) -> None:
+    """The mesh as GLB, the turntable and the report."""
+    scene = runner.build_test_dataset().scene
+    truth = scene.capture.mesh
+    up = scene_up(scene)
+    error = None
+    if result.mesh is not None:
+        save_mesh(result.mesh, output / "mesh.glb")
+        write_video(turntable(result.mesh, up=up, frames=36, supersample=1), output / "turntable.mp4", fps=12)
+        error = None if truth is None else vertex_errors(result.mesh, truth).astype(np.float64)
+    loop = runner.train_loop
+    summary = dict(method=type(runner.framework).__name__,
+                   data=scene.capture.source,
+                   views=f"{len(scene.train_views)} to train on, {len(scene.test_views)} held out",
+                   time=f"{duration(loop.seconds)} of training, {loop.step} steps",
+                   device=str(runner.target),
+                   seed=str(runner.seed),
+                   version=__version__)
+    summary |= {k: v for k, v in (("command", commands["command"]), ("continue", commands["again"])) if v}
+    write_report(output / "report.html",
+                 title=f"{summary['method']}: {Path(str(scene.capture.source)).name}",
+                 summary=summary,
+                 metrics=result.metrics,
+                 views=[_comparison(view) for view in result.views],
+                 mesh=result.mesh,
+                 mesh_error=error,
+                 up=up,
+                 curves_path=Path(runner.work_dir) / "scalars.jsonl",
+                 turntable=output / "turntable.mp4" if result.mesh is not None else None,
+                 downloads={"mesh.ply": "mesh.ply", "mesh.glb": "mesh.glb", "metrics.json": "metrics.json"},
+                 notes=result.notes,
+                 settings=runner.cfg.pretty_text)  # yapf: disable
+
+
+def scene_up(scene) -> list[float]:
+    """The upward direction of a scene in the world: the mean of its cameras' upward axes."""
+    up = -scene.train.cameras.rotations[:, 1].mean(0)
+    return (up / up.norm().clamp(min=1e-9)).tolist()
+
+
+def _comparison(view: TestedView) -> ViewComparison:
+    photo, rendering = as_uint8(view.photo), as_uint8(view.rendering)
+    return ViewComparison(view.name,
+                          "held out" if view.split == "test" else "train",
+                          photo,
+                          rendering,
+                          difference=difference_map(photo, rendering, view.mask),
+                          normals=None if view.normals is None else normal_map(view.normals, view.mask),
+                          metrics=view.metrics)

@@ -1,0 +1,56 @@
+"""Evaluation of a checkpoint."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from deep3dmap.datasets.mesh_files import save_mesh
+from deep3dmap.engine.checkpoint import find_checkpoint
+from deep3dmap.engine.config import build_runner, load_config
+from deep3dmap.engine.testing import TestResult
+from deep3dmap.evaluation.tables import format_table, write_metrics
+from deep3dmap.visualization.pictures import as_uint8, normal_map, save_image
+
+
+def test(config: str | Path,
+         checkpoint: str | Path,
+         work_dir: str | Path | None = None,
+         *,
+         options: Mapping | None = None,
+         **arguments) -> TestResult:
+    """Evaluate a checkpoint with a config's test views and metrics.
+
+    Writes ``metrics.json``, ``mesh.ply`` and a picture of each view into the folder ``test`` of the work folder.
+
+    Args:
+        config: path of the config file.
+        checkpoint: file, or work folder (its newest checkpoint).
+        work_dir: the checkpoint's own by default.
+        options, arguments: as for :func:`deep3dmap.apis.train.train`.
+    """
+    path = find_checkpoint(Path(checkpoint))
+    cfg = load_config(config, options)
+    folder = Path(work_dir) if work_dir else path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    given = {key: value for key, value in arguments.items() if value is not None}
+    runner = build_runner(cfg, work_dir=str(folder / "test"), **given)
+    runner.load_checkpoint(str(path))
+    result = runner.test()
+    write_result(result, folder / "test")
+    return result
+
+
+def write_result(result: TestResult, folder: Path) -> None:
+    """``metrics.json`` (figures by group and by view), ``mesh.ply``, and pictures of the views."""
+    views = {view.name: dict(split=view.split, **view.metrics) for view in result.views}
+    write_metrics(dict(result.metrics, views=views, notes=result.notes), folder / "metrics.json")
+    if result.mesh is not None:
+        save_mesh(result.mesh, folder / "mesh.ply")
+    for view in result.views:
+        name = Path(view.name).stem
+        save_image(folder / "pictures" / f"{name}.png", as_uint8(view.rendering))
+        if view.normals is not None:
+            save_image(folder / "pictures" / f"{name}_normals.png", normal_map(view.normals, view.mask))
+
+
+def result_table(result: TestResult) -> str:
+    """All figures as text: a table a group."""
+    return "\n\n".join(format_table({group: figures}) for group, figures in result.metrics.items())

@@ -1,0 +1,38 @@
+"""Training from a config file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from deep3dmap.engine.config import build_runner, load_config
+from deep3dmap.engine.runner import ReconstructionRunner
+
+
+def train(config: str | Path,
+          work_dir: str | Path | None = None,
+          *,
+          resume: bool | str = False,
+          options: Mapping | None = None,
+          **arguments) -> ReconstructionRunner:
+    """Train what a config describes.
+
+    Args:
+        config: path of the config file.
+        work_dir: where everything is written; ``work_dirs/`` and the config's folder and name by default.
+        resume: True goes on with the newest checkpoint of the work folder; a path with that one.
+        options: values that replace the config's, by dotted key (``{'optim_wrapper.optimizer.lr': 1e-3}``).
+        arguments: of :class:`deep3dmap.engine.runner.ReconstructionRunner` that win over the config's.
+
+    Returns:
+        The runner after training; ``runner.framework`` is the trained framework.
+    """
+    cfg = load_config(config, options)
+    given = {key: value for key, value in arguments.items() if value is not None}
+    runner = build_runner(cfg, work_dir=str(work_dir or default_work_dir(config)), resume=resume, **given)
+    runner.train()
+    return runner
+
+
+def default_work_dir(config: str | Path) -> Path:
+    """``work_dirs/METHOD/NAME`` for ``configs/METHOD/NAME.py``."""
+    config = Path(config)
+    return Path("work_dirs") / config.parent.name / config.stem

@@ -1,0 +1,300 @@
+"""The command ``deep3dmap``: every sub-command reads its arguments and calls one function of :mod:`deep3dmap.apis`."""
+
+import argparse
+import ast
+import inspect
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from deep3dmap.errors import Deep3DError
+from deep3dmap.version import __version__
+
+INTERRUPTED = 130
+
+
+def _value(text: str):
+    """A value of ``--cfg-options``: a Python literal where it reads as one, else text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _pair(text: str) -> tuple[str, object]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"'{text}' is not key=value")
+    return key, _value(value)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, help="of every random choice (default: the config's)")
+    parser.add_argument("--amp", action="store_true", default=None, help="mixed precision (bfloat16) where it is safe")
+    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), help="how several processes were started")
+    _add_options(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cfg-options",
+                        nargs="+",
+                        type=_pair,
+                        default=[],
+                        metavar="KEY=VALUE",
+                        help="values that replace the config's, for example optim_wrapper.optimizer.lr=1e-3")
+
+
+def _run_arguments(args) -> dict:
+    return dict(seed=args.seed, amp=args.amp, device=args.device, launcher=args.launcher, options=dict(args.cfg_options))
+
+
+# --- sub-commands: each has a function that adds its arguments and one that runs it -------------------------------------------
+
+
+def _train_arguments(parser) -> None:
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--work-dir", help="where everything is written (default: work_dirs/METHOD/CONFIG)")
+    parser.add_argument("--resume",
+                        nargs="?",
+                        const=True,
+                        default=False,
+                        metavar="PATH",
+                        help="go on with the newest checkpoint of the work folder, or with this one")
+    _add_run_arguments(parser)
+
+
+def _train(args) -> int:
+    from deep3dmap.apis.train import train
+    runner = train(args.config, args.work_dir, resume=args.resume, **_run_arguments(args))
+    if runner.train_loop.interrupted:
+        print(f"interrupted; the state is kept in {runner.work_dir}. Go on with the same command and --resume")
+        return INTERRUPTED
+    print(f"{runner.work_dir}: trained for {runner.iter} steps")
+    return 0
+
+
+def _test_arguments(parser) -> None:
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint, or a work folder for its newest")
+    parser.add_argument("--work-dir", help="results go to its folder 'test' (default: the checkpoint's work folder)")
+    _add_run_arguments(parser)
+
+
+def _test(args) -> int:
+    from deep3dmap.apis.test import result_table, test
+    result = test(args.config, args.checkpoint, args.work_dir, **_run_arguments(args))
+    print(result_table(result))
+    for note in result.notes:
+        print(note)
+    return 0
+
+
+def _reconstruct_arguments(parser) -> None:
+    parser.add_argument("folder",
+                        help="photographs with cameras and masks, or a data set's name (`deep3dmap check` looks at it)")
+    _add_reconstruct_options(parser, 20.0, "out")
+    parser.add_argument("--method", default="idr", help="idr (default)")
+
+
+def _add_reconstruct_options(parser, minutes: float, output: str) -> None:
+    parser.add_argument("--minutes", type=_positive, default=minutes, help=f"for everything together (default: {minutes:g})")
+    parser.add_argument("-o", "--output", default=output, help=f"folder to write to (default: {output})")
+    parser.add_argument("--config", help="another config than the method's own")
+    parser.add_argument("--resolution", type=int, help="of the mesh (default: the config's)")
+    parser.add_argument("--resume", action="store_true", help="go on with what the output folder holds from before")
+    _add_run_arguments(parser)
+
+
+def _reconstruct(args) -> int:
+    return _run_reconstruct(args, args.folder, method=args.method, config=args.config)
+
+
+def _demo_arguments(parser) -> None:
+    _add_reconstruct_options(parser, 5.0, "demo")
+
+
+def _demo(args) -> int:
+    return _run_reconstruct(args, None, config=args.config or "configs/idr/generated_head.py")
+
+
+def _run_reconstruct(args, folder, **chosen) -> int:
+    from deep3dmap.apis.reconstruct import Interrupted, reconstruct
+    try:
+        reconstruct(folder,
+                    args.output,
+                    minutes=args.minutes,
+                    resume=args.resume,
+                    resolution=args.resolution,
+                    command=args.command_line,
+                    **chosen,
+                    **_run_arguments(args))
+    except Interrupted as stop:
+        print(stop)
+        return INTERRUPTED
+    return 0
+
+
+def _export_arguments(parser) -> None:
+    parser.add_argument("checkpoint", help="checkpoint, or a work folder for its newest")
+    parser.add_argument("target", help="mesh to write: .ply, .obj or .glb")
+    parser.add_argument("--resolution", type=int, default=512, help="grid points along an edge (default: 512)")
+    parser.add_argument("--all-components", action="store_true", help="keep more than the largest connected component")
+    parser.add_argument("--no-color", action="store_true", help="no vertex colours")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+
+
+def _export(args) -> int:
+    from deep3dmap.apis.export import export_mesh
+    mesh = export_mesh(args.checkpoint,
+                       args.target,
+                       resolution=args.resolution,
+                       device=args.device,
+                       largest=not args.all_components,
+                       color=not args.no_color)
+    print(f"{args.target}: {len(mesh.vertices):,} vertices, {len(mesh.faces):,} faces")
+    return 0
+
+
+def _video_arguments(parser) -> None:
+    parser.add_argument("checkpoint", help="checkpoint, or a work folder for its newest")
+    parser.add_argument("target", help="video to write: .mp4, .gif or .webp")
+    parser.add_argument("--appearance", metavar="CHECKPOINT", help="paint the surface as this other checkpoint would")
+    parser.add_argument("--frames", type=int, default=60, help="how many (default: 60)")
+    parser.add_argument("--scale", type=float, default=0.5, help="of the pictures against the photographs (default: 0.5)")
+    parser.add_argument("--fps", type=_positive, default=24.0, help="frames a second (default: 24)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+
+
+def _video(args) -> int:
+    from deep3dmap.apis.export import render_video, swap_video
+    options = dict(frames=args.frames, scale=args.scale, fps=args.fps, device=args.device)
+    if args.appearance:
+        swap_video(args.checkpoint, args.appearance, args.target, **options)
+    else:
+        render_video(args.checkpoint, args.target, **options)
+    print(args.target)
+    return 0
+
+
+def _convert_arguments(parser) -> None:
+    parser.add_argument("source", help="published checkpoint; IDR: ModelParameters/EPOCH.pth")
+    parser.add_argument("target", help="checkpoint to write")
+    parser.add_argument("--method", default="idr", help="whose format it is (default: idr)")
+    parser.add_argument("--data", help="folder of the scene it was trained on, so that meshes come out in the world's units")
+
+
+def _convert(args) -> int:
+    from deep3dmap.apis.convert import convert_checkpoint
+    from deep3dmap.datasets.formats import load_capture
+    frame = load_capture(args.data).scene_from_world if args.data else None
+    print(convert_checkpoint(args.source, args.target, args.method, frame))
+    return 0
+
+
+def _list_arguments(parser) -> None:
+    parser.add_argument("registry", nargs="?", help="only this registry (framework, backbone, renderer, loss, dataset ...)")
+
+
+def _list(args) -> int:
+    from deep3dmap.apis.listing import list_parts
+    print(list_parts(args.registry))
+    return 0
+
+
+def _check_arguments(parser) -> None:
+    parser.add_argument("data", help="folder, or a data set's name")
+    parser.add_argument("--format", help="read it as this format instead of detecting it")
+
+
+def _check(args) -> int:
+    from deep3dmap.datasets.check import check_capture
+    from deep3dmap.datasets.paths import resolve_data
+    report = check_capture(resolve_data(args.data), args.format)
+    print(report.to_text())
+    return 0 if report.ok else 1
+
+
+def _download_arguments(parser) -> None:
+    from deep3dmap.datasets.download import SOURCES
+    parser.add_argument("name", help=", ".join(SOURCES))
+    parser.add_argument("--root", type=Path, help="where data sets lie (default: DEEP3DMAP_DATA, or data/)")
+    parser.add_argument("--url", help="another address to fetch it from")
+    parser.add_argument("--sha256", help="checksum that the archive must have")
+    parser.add_argument("--force", action="store_true", help="fetch again even if it is there")
+
+
+def _download(args) -> int:
+    from deep3dmap.datasets.download import download
+    print(download(args.name, args.root, url=args.url, sha256=args.sha256, force=args.force))
+    return 0
+
+
+def _benchmark_arguments(parser) -> None:
+    parser.add_argument("method", nargs="?", default="idr", help="idr (default)")
+    parser.add_argument("--quick", action="store_true", help="small work only")
+
+
+def _benchmark(args) -> int:
+    from deep3dmap.apis.benchmark import benchmark
+    benchmark(args.method, quick=args.quick)
+    return 0
+
+
+COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
+    "train": ("train what a config describes", _train_arguments, _train),
+    "test": ("evaluate a checkpoint: figures, pictures, mesh", _test_arguments, _test),
+    "reconstruct": ("from photographs to a mesh and a report, within given minutes", _reconstruct_arguments, _reconstruct),
+    "demo": ("reconstruct the generated head: needs no data", _demo_arguments, _demo),
+    "export-mesh": ("write the mesh of a checkpoint", _export_arguments, _export),
+    "render-video": ("fly through a reconstruction, also under another scene's appearance", _video_arguments, _video),
+    "convert-checkpoint": ("convert a published checkpoint", _convert_arguments, _convert),
+    "list": ("all registered parts with their one-line help", _list_arguments, _list),
+    "check": ("what a data folder holds and what is wrong with it", _check_arguments, _check),
+    "download": ("fetch a public data set", _download_arguments, _download),
+    "benchmark": ("cost against work, as JSON lines", _benchmark_arguments, _benchmark),
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(prog="deep3dmap", description="3D reconstruction from images.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (text, add, _) in COMMANDS.items():
+        add(commands.add_parser(name, help=text, description=inspect.cleandoc(text[0].upper() + text[1:] + ".")))
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        0; 1 after an error that the input caused (one message, no traceback); 130 when interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    args = make_parser().parse_args(argv)
+    args.command_line = shlex.join(["deep3dmap", *argv])
+    try:
+        return COMMANDS[args.command][2](args)
+    except Deep3DError as error:
+        if args.traceback:
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

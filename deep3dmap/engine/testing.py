@@ -1,0 +1,124 @@
+"""The test loop of all methods: render views, extract the mesh, let the metrics look at both."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import trimesh
+from torch import Tensor
+
+from deep3dmap.errors import ConfigError
+from deep3dmap.evaluation.base import Metric
+from deep3dmap.geometry.meshing import NoSurfaceError
+from deep3dmap.registry import LOOPS, METRICS
+
+
+@dataclass
+class TestedView:
+    """A view beside its rendering.
+
+    Attributes:
+        name, split: of the view (``train`` or ``test``).
+        photo, rendering: (h, w, 3) in [0, 1].
+        mask: (h, w) of the rendering.
+        normals: (h, w, 3) of the rendering, in the scene's frame, or None.
+        metrics: the view's own figures.
+    """
+
+    name: str
+    split: str
+    photo: np.ndarray
+    rendering: np.ndarray
+    mask: np.ndarray
+    normals: np.ndarray | None
+    metrics: dict[str, float]
+
+
+@dataclass
+class TestResult:
+    """What testing found.
+
+    Attributes:
+        metrics: figures by group.
+        views: in the order in which they were rendered, held-out ones first.
+        mesh: in the world's frame and units, or None.
+        notes: what was left out, and why.
+    """
+
+    metrics: dict[str, dict[str, float]]
+    views: list[TestedView] = field(default_factory=list)
+    mesh: trimesh.Trimesh | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@LOOPS.register_module()
+class ReconstructionTestLoop:
+    """Renders the views of the test dataset, held-out ones first, and extracts the mesh.
+
+    Args:
+        runner: the runner.
+        resolution: of the mesh; 0 for none.
+        scale: of the rendered pictures, relative to the photographs.
+        max_seconds: no further view is begun when the next one would likely end later than this; at least one is rendered.
+    """
+
+    def __init__(self, runner, resolution: int = 256, scale: float = 1.0, max_seconds: float | None = None):
+        if resolution < 0 or not 0 < scale <= 1:
+            raise ConfigError(f"test_cfg: resolution={resolution} must not be negative and scale={scale} in (0, 1]")
+        self.runner, self.resolution, self.scale, self.max_seconds = runner, resolution, scale, max_seconds
+
+    def run(self) -> TestResult:
+        """Test the runner's framework as it is."""
+        runner, start = self.runner, time.perf_counter()
+        framework = runner.framework
+        training = framework.training
+        framework.eval()
+        dataset = runner.build_test_dataset()
+        if not runner.info:
+            runner.setup(dataset.info())
+        metrics: list[Metric] = [METRICS.build(m) for m in runner.test_evaluator_cfg or ()]
+        result = TestResult({}, mesh=self._mesh(framework))
+        if result.mesh is None and self.resolution:
+            result.notes.append("the method has no surface yet, so there is no mesh")
+        self._views(framework, dataset, metrics, result, start)
+        for metric in metrics:
+            metric.add_scene(framework, result.mesh, dataset)
+        for metric in metrics:
+            result.metrics |= metric.compute()
+        framework.train(training)
+        return result
+
+    def _mesh(self, framework) -> trimesh.Trimesh | None:
+        try:
+            return framework.extract_mesh(self.resolution) if self.resolution else None
+        except NoSurfaceError:
+            return None
+
+    def _views(self, framework, dataset, metrics, result: TestResult, start: float) -> None:
+        order = sorted(range(len(dataset)), key=lambda k: dataset.item_split(k) != "test")
+        longest = 0.0
+        for done, index in enumerate(order):
+            begun = time.perf_counter()
+            if done and self.max_seconds is not None and begun - start + longest > self.max_seconds:
+                result.notes.append(f"{len(order) - done} of {len(order)} views were not rendered, for want of time")
+                return
+            item = dataset.item(index, self.scale)
+            prediction = {k: v.cpu() for k, v in framework.test_step(item).items()}
+            figures: dict[str, float] = {}
+            for metric in metrics:
+                figures |= metric.add_view(item, prediction)
+            result.views.append(_tested(item, prediction, figures))
+            longest = max(longest, time.perf_counter() - begun)
+
+
+def _tested(item: Mapping, prediction: Mapping[str, Tensor], figures: dict[str, float]) -> TestedView:
+
+    def image(values):
+        return values.reshape(*item["size"], -1).numpy()
+
+    normals = prediction.get("normals")
+    return TestedView(item["name"], item["split"], image(item["rgb"]), image(prediction["rgb"]),
+                      image(prediction["mask"].to(torch.float32))[..., 0] > 0.5, None if normals is None else image(normals),
+                      figures)  # yapf: disable

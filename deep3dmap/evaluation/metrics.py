@@ -1,0 +1,103 @@
+"""The registered metrics of multi-view reconstruction."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import trimesh
+
+from deep3dmap.evaluation.base import Metric
+from deep3dmap.evaluation.cameras import camera_metrics
+from deep3dmap.evaluation.images import mask_iou, psnr, ssim
+from deep3dmap.evaluation.surfaces import surface_metrics
+from deep3dmap.registry import METRICS
+
+GROUPS = {"train": "training views", "test": "held-out views"}
+
+
+@METRICS.register_module()
+class ViewMetrics(Metric):
+    """PSNR and SSIM of colours inside the mask, and IoU of masks; means over training and over held-out views.
+
+    Where the rendering has no surface but the photograph shows the object, the rendering counts as black, as in the paper's
+    evaluation (images are multiplied by the mask); views without masks are compared whole.
+    """
+
+    def __init__(self):
+        self.values = defaultdict(lambda: defaultdict(list))
+
+    def add_view(self, item: Mapping, prediction: Mapping) -> dict[str, float]:
+        """PSNR (dB), SSIM and mask IoU of one view."""
+        height, width = item["size"]
+        mask = item["mask"]
+        seen = torch.ones(height, width, dtype=torch.bool) if mask is None else mask.reshape(height, width)
+        hit = prediction["mask"].cpu().reshape(height, width)
+        rendered = prediction["rgb"].cpu().reshape(height, width, 3)
+        photo = item["rgb"].reshape(height, width, 3)
+        figures = dict(psnr=psnr(rendered, photo, seen), ssim=ssim(rendered, photo, seen))
+        if mask is not None:
+            figures["mask_iou"] = mask_iou(hit, seen)
+        for name, value in figures.items():
+            self.values[item["split"]][name].append(float(value))
+        return {name: float(value) for name, value in figures.items()}
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """Means over the views of each split, and the worst IoU."""
+        result = {}
+        for split, label in GROUPS.items():
+            values = self.values.get(split)
+            if values:
+                result[label] = {name: float(np.mean(v)) for name, v in values.items()}
+                result[label] |= {f"{name}_min": float(np.min(v)) for name, v in values.items() if name == "mask_iou"}
+                result[label]["views"] = len(values["psnr"])
+        return result
+
+
+@METRICS.register_module()
+class SurfaceMetrics(Metric):
+    """Distances between the mesh and the true surface, where the capture knows it; in the data's units.
+
+    Args:
+        thresholds: of the F-score, as fractions of the true surface's diagonal.
+        samples: points on each surface.
+    """
+
+    def __init__(self, thresholds: Sequence[float] = (0.005, 0.01), samples: int = 50_000):
+        self.thresholds, self.samples = tuple(thresholds), samples
+        self.result: dict[str, float] = {}
+
+    def add_scene(self, framework, mesh: trimesh.Trimesh | None, dataset) -> None:
+        """Measure the mesh."""
+        scene = getattr(dataset, "scene", None)
+        truth = None if scene is None else scene.capture.mesh
+        if mesh is not None and truth is not None:
+            self.result = surface_metrics(mesh, truth, relative_thresholds=self.thresholds, samples=self.samples)
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """The figures of :func:`deep3dmap.evaluation.surfaces.surface_metrics`."""
+        return {"surface": self.result} if self.result else {}
+
+
+@METRICS.register_module()
+class CameraMetrics(Metric):
+    """Error of trained (or given noisy) cameras after the best similarity alignment, where the true ones are known."""
+
+    def __init__(self):
+        self.result: dict[str, float] = {}
+
+    def add_scene(self, framework, mesh: trimesh.Trimesh | None, dataset) -> None:
+        """Compare the framework's cameras, or else the capture's, with the true ones, in the world's frame."""
+        scene = getattr(dataset, "scene", None)
+        truth = None if scene is None else scene.train.true_cameras
+        if truth is None:
+            return
+        given = scene.train.cameras
+        trained = framework.trained_cameras() if hasattr(framework, "trained_cameras") else None
+        if trained is not None:
+            self.result |= {f"given_{name}": value for name, value in camera_metrics(given, truth).items()}
+        self.result |= camera_metrics(given if trained is None else trained, truth)
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """The figures of :func:`deep3dmap.evaluation.cameras.camera_metrics`."""
+        return {"cameras": self.result} if self.result else {}
