@@ -87,11 +87,11 @@ def test_marching_leaves_the_references_distances_and_unfinished_rays(goldens, c
     field = _Field(sdf_of(case, golden), rays, 10000)
     interval = torch.from_numpy(golden["sphere_intersections"]).reshape(-1, 2)
     with torch.no_grad():
-        (start, end), unsettled = tracer._march(field, interval, torch.from_numpy(golden["mask_intersect"]).reshape(-1))
+        march = tracer._march(field, interval, torch.from_numpy(golden["mask_intersect"]).reshape(-1))
     stable = torch.from_numpy(golden["train_stable"] & golden["eval_stable"])
-    assert torch.equal(unsettled[stable], torch.from_numpy(golden["st_unfinished_start"])[stable])
-    torch.testing.assert_close(start[stable], torch.from_numpy(golden["st_acc_start"])[stable], atol=5e-5, rtol=0)
-    torch.testing.assert_close(end[stable], torch.from_numpy(golden["st_acc_end"])[stable], atol=5e-5, rtol=0)
+    assert torch.equal(march.unsettled[stable], torch.from_numpy(golden["st_unfinished_start"])[stable])
+    torch.testing.assert_close(march.start[stable], torch.from_numpy(golden["st_acc_start"])[stable], atol=5e-5, rtol=0)
+    torch.testing.assert_close(march.end[stable], torch.from_numpy(golden["st_acc_end"])[stable], atol=5e-5, rtol=0)
 
 
 def test_hits_lie_on_the_analytic_sphere():
@@ -178,14 +178,47 @@ def test_near_and_far_choose_between_two_surfaces():
     assert not neither.hit
 
 
-def test_a_ray_with_an_empty_interval_misses_and_is_kept_clear_along_its_whole_length():
+def test_a_ray_on_the_object_with_an_empty_interval_misses_and_looks_along_its_whole_length():
     rays = bundle([0.0, 0.0, -3.0], [[0.0, 0.01, 3.0]], near=torch.tensor([2.0]), far=torch.tensor([1.0]))
-    trace = SphereTracer().trace(sphere, rays, torch.zeros(1, dtype=torch.bool), True)
+    trace = SphereTracer().trace(sphere, rays, torch.ones(1, dtype=torch.bool), True)
     assert not trace.hit
     assert trace.distance.item() == pytest.approx(3, abs=0.2)
     assert trace.evaluations == 100
 
 
+def test_near_and_far_do_not_spare_a_ray_beside_the_object_in_training():
+    rays = bundle([0.0, 0.0, -3.0], [[0.0, 0.01, 3.0]], near=torch.tensor([2.0]), far=torch.tensor([1.0]))
+    assert SphereTracer().trace(sphere, rays, torch.zeros(1, dtype=torch.bool), True).hit
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_slope_bound_spares_evaluations_at_the_same_answer(goldens, case):
+    golden, tracer, rays = golden_case(goldens, case)
+    mask, steps = torch.from_numpy(golden["object_mask"]), torch.from_numpy(golden["uniform_steps"])
+    plain = tracer.trace(sdf_of(case, golden), rays, mask, True, steps)
+    tracer.slope_bound = 3.0  # bumpy's slope is below 2.8
+    spared = tracer.trace(sdf_of(case, golden), rays, mask, True, steps)
+    stable = torch.from_numpy(golden["train_stable"])
+    assert torch.equal(plain.hit, spared.hit)
+    torch.testing.assert_close(plain.distance[stable], spared.distance[stable], atol=1e-6, rtol=0)
+    assert spared.evaluations < 0.75 * plain.evaluations
+
+
+@pytest.mark.parametrize("case", ["sphere", "torus"])
+def test_the_smallest_sdf_on_the_march_is_as_small_as_that_of_samples(goldens, case):
+    golden, tracer, rays = golden_case(goldens, case)
+    sdf, mask = sdf_of(case, golden), torch.from_numpy(golden["object_mask"])
+    sampled = tracer.trace(sdf, rays, mask, True, torch.from_numpy(golden["uniform_steps"]))
+    tracer.smallest = "march"
+    marched = tracer.trace(sdf, rays, mask, True)
+    missed = ~sampled.hit & torch.from_numpy(golden["mask_intersect"]).reshape(-1)
+    assert (sdf(marched.points) - sdf(sampled.points))[missed].max() < 0.01
+    assert torch.equal(sampled.hit & mask, marched.hit & mask)
+    assert marched.evaluations < 0.5 * sampled.evaluations
+
+
 def test_parameters_out_of_range_are_refused():
     with pytest.raises(ConfigError, match="samples=1 "):
         SphereTracer(samples=1)
+    with pytest.raises(ConfigError, match="smallest='none'"):
+        SphereTracer(smallest="none")
