@@ -85,11 +85,14 @@ def _nose(p, m, head):
     tip = s.ellipsoid(p, [0, -3.3, 10.5], [0.95, 0.85, 0.95])
     wing = s.ellipsoid(s.tilted(m, [1.2, -3.7, 9.3], [0, 20, 0]), [0, 0, 0], [0.7, 0.7, 1.05])
     underside = s.ellipsoid(p, [0, -3.75, 9.2], [1.45, 0.6, 1.4])
-    septum = s.capsule(p, [0, -3.7, 10.3], [0, -4.2, 8.9], 0.4, 0.4)
+    septum = s.capsule(p, [0, -3.7, 10.3], [0, -4.15, 8.9], 0.3, 0.3)
     nose = s.union(s.union(bridge, tip, blend=0.9), wing, blend=0.6)
     nose = s.union(s.union(nose, underside, blend=0.4), septum, blend=0.3)
-    nostril = s.ellipsoid(s.tilted(m, [0.66, -4.3, 9.55], [15, 25, 0]), [0, 0, 0], [0.3, 0.4, 0.55])
-    return s.subtraction(s.union(head, nose, blend=1.1), nostril, blend=0.25)
+    return s.subtraction(s.union(head, nose, blend=1.1), _nostrils(m), blend=0.15)
+
+
+def _nostrils(m):
+    return s.ellipsoid(s.tilted(m, [0.62, -4.35, 9.75], [0, 25, 0]), [0, 0, 0], [0.26, 0.28, 0.42])
 
 
 def _mouth(p, lips, head):
@@ -97,9 +100,9 @@ def _mouth(p, lips, head):
     upper, lower = lips
     muzzle = s.ellipsoid(p, [0, -6.7, 6.3], [3.3, 2.7, 2.9])
     crease = s.capsule(s.mirrored(_bent(p), 0.1), [0, -6.84, 9.9], [2.2, -6.95, 9.5], 0.14, 0.08)
-    philtrum = s.capsule(p, [0, -5.1, 9.8], [0, -5.75, 9.95], 0.25, 0.35)
+    philtrum = s.capsule(p, [0, -5.3, 9.85], [0, -5.75, 9.95], 0.2, 0.3)
     under = s.ellipsoid(p, [0, -8.6, 9.9], [1.6, 0.45, 0.8])
-    head = s.subtraction(s.union(head, muzzle, blend=1.6), philtrum, blend=0.6)
+    head = s.subtraction(s.union(head, muzzle, blend=1.6), philtrum, blend=0.5)
     head = s.subtraction(head, under, blend=1.0)
     head = s.union(s.union(head, upper, blend=0.3), lower, blend=0.35)
     return s.subtraction(head, crease, blend=0.3)
@@ -176,6 +179,7 @@ def head_color(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
     color = _skin_color(p, m)
     color = _paint(color, LIPS, s.ramp(parts.lips, 0.10, 0.0) * (0.85 + 0.3 * s.noise(p * 3, 2)))
     color = _paint(color, HAIR, _brows(p, m))
+    color = _paint(color, (0.28, 0.13, 0.10), 0.8 * s.ramp(_nostrils(m), 0.1, -0.02))
     others = torch.minimum(parts.skin, parts.shirt)
     color = torch.lerp(color, _hair_color(p), s.ramp(others - parts.hair, -0.06, 0.06)[:, None])
     clothed = s.ramp(torch.minimum(parts.skin, parts.hair) - parts.shirt, -0.06, 0.06) + (p[:, 1] < BASE + 0.2)
@@ -240,7 +244,7 @@ def _cached_mesh(resolution: int) -> trimesh.Trimesh:
     vertices, faces = largest_component(*extract_surface(head_sdf, lower, upper, resolution, chunk=s.CHUNK))
     vertices = s.moved_onto(head_sdf, vertices.double(), longest_step=0.5 * (upper - lower).max().item() / resolution)
     colors = (torch.cat([head_color(part) for part in vertices.split(s.CHUNK)]) * 255).round().to(torch.uint8)
-    return trimesh.Trimesh(vertices.numpy(), faces.numpy(), vertex_colors=colors.numpy())
+    return trimesh.Trimesh(vertices.numpy(), faces.numpy(), vertex_colors=colors.numpy(), process=False)
 
 
 def head_mesh(resolution: int = 192) -> trimesh.Trimesh:
