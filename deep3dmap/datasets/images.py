@@ -36,9 +36,9 @@ def trailing_number(path: Path) -> int | None:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An image file opened by Pillow; whatever its decoders raise becomes a DataError that names the file."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such image file")
     try:
+        if not path.is_file():
+            raise DataError(f"{path}: no such image file")
         with Image.open(path) as picture:
             yield picture
     except DataError:

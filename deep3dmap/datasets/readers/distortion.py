@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-MAX_ZOOM = 2.0
-ZOOM_STEPS = 401
+ZOOMS = np.linspace(0.5, 2, 601)
 
 
 @dataclass(frozen=True)
@@ -34,17 +33,19 @@ class Distortion:
             (r2 + 2 * y**2) + 2 * self.p2 * x * y
         ], -1)
 
-    def folds(self, radius: float) -> bool:
-        """Whether the radial part stops growing with the radius before the given one: two directions for one pixel."""
-        r2 = np.linspace(0, radius, 256)**2
-        return bool((1 + r2 * (3 * self.k1 + r2 * (5 * self.k2 + r2 * 7 * self.k3)) <= 0).any())
+    def fold_radius(self, limit: float) -> float:
+        """The radius at which the radial part stops growing, so that two directions fall on one pixel; at most the limit."""
+        radius = np.linspace(0, limit, 1024)
+        r2 = radius**2
+        folded = 1 + r2 * (3 * self.k1 + r2 * (5 * self.k2 + r2 * 7 * self.k3)) <= 0
+        return float(radius[folded.argmax()]) if folded.any() else limit
 
 
 def undistortion(K: Float[np.ndarray, "3 3"], distortion: Distortion,
                  size: tuple[int, int]) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "h w 2"]]:
     """A pinhole camera for a distorted image, and where in that image each of its pixels lies.
 
-    The new camera has the old principal point, and focal lengths enlarged just so far that no pixel looks outside the image.
+    The new camera has the old principal point, and focal lengths zoomed just so far that no pixel looks outside the image.
 
     Args:
         K: pinhole matrix in pixels, first pixel's centre at 0.5.
@@ -55,7 +56,7 @@ def undistortion(K: Float[np.ndarray, "3 3"], distortion: Distortion,
         The new pinhole matrix; and (h, w, 2) float32 pixel coordinates in the distorted image, first pixel's centre at 0.
 
     Raises:
-        ValueError: if the distortion folds the image or is too strong for a pinhole camera of the same size.
+        ValueError: if the distortion is too strong for a pinhole camera of the same size.
     """
     return _undistortion(tuple(K.ravel().tolist()), distortion, size)
 
@@ -64,9 +65,6 @@ def undistortion(K: Float[np.ndarray, "3 3"], distortion: Distortion,
 def _undistortion(entries: tuple[float, ...], distortion: Distortion, size: tuple[int, int]):
     K = np.reshape(entries, (3, 3))
     height, width = size
-    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], float)
-    if distortion.folds(float(np.linalg.norm(_normalized(K, corners), axis=-1).max())):
-        raise ValueError("the radial distortion folds the image back on itself")
     zoomed = _zoomed(K, distortion, size)
     v, u = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
     source = _pixels(K, distortion.apply(_normalized(zoomed, np.stack([u, v], -1)))) - 0.5
@@ -91,16 +89,17 @@ def _pixels(K: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 
 def _zoomed(K: np.ndarray, distortion: Distortion, size: tuple[int, int]) -> np.ndarray:
-    """K with the smallest enlargement at which all pixels on the new image's border come from inside the old one."""
+    """K with the smallest zoom at which all pixels on the new image's border come from inside the old one, without a fold."""
     height, width = size
     u, v = np.arange(width) + 0.5, np.arange(height) + 0.5
-    border = np.concatenate(
-        [np.stack(np.broadcast_arrays(a, b), -1) for a, b in ((u, 0.5), (u, height - 0.5), (0.5, v), (width - 0.5, v))])
-    zoom = np.linspace(1, MAX_ZOOM, ZOOM_STEPS)
-    source = _pixels(K, distortion.apply(_normalized(K, border) / zoom[:, None, None]))
-    fits = ((source >= 0) & (source <= [width, height])).all((1, 2))
+    sides = ((u, 0.5), (u, height - 0.5), (0.5, v), (width - 0.5, v))
+    border = _normalized(K, np.concatenate([np.stack(np.broadcast_arrays(a, b), -1) for a, b in sides]))
+    radius = float(np.linalg.norm(border, axis=-1).max())
+    source = _pixels(K, distortion.apply(border / ZOOMS[:, None, None]))
+    fits = (np.abs(source - [width / 2, height / 2]) <= np.array([width - 1, height - 1]) / 2 + 1e-6).all((1, 2))
+    fits &= radius / ZOOMS < distortion.fold_radius(1.01 * radius / ZOOMS[0])
     if not fits.any():
         raise ValueError("the distortion is too strong for a pinhole camera of the image's size")
     zoomed = K.copy()
-    zoomed[:2, :2] *= zoom[fits.argmax()]
+    zoomed[:2, :2] *= ZOOMS[fits.argmax()]
     return zoomed

@@ -154,7 +154,7 @@ def _matrix(value, where: str) -> np.ndarray:
 
 
 def _relative(text, where: str) -> str:
-    if not isinstance(text, str) or not text or "\0" in text:
+    if not isinstance(text, str) or not text or "\0" in text or len(text) > 4096:
         raise DataError(f"{where}: expected the path of a file, got {str(text)[:60]!r}")
     return Path(text.replace("\\", "/")).as_posix()
 
