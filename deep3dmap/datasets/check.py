@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from deep3dmap.datasets.camera_checks import CameraSet, camera_warnings, common_point
+from deep3dmap.datasets.camera_checks import CameraSet, camera_warnings, common_point, sphere_warnings
 from deep3dmap.datasets.formats import scan_capture
-from deep3dmap.datasets.images import size_text
+from deep3dmap.datasets.images import image_size, size_text
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import View, check_same_size, load_view
@@ -119,21 +119,21 @@ class _Inspection:
         faults = frame_problems(frame)
         self.report.errors += faults
         try:
+            self._size(frame, image_size(frame.image))
             view = load_view(frame if not faults else replace(frame, distortion=Distortion()), self.scan.folder,
                              self.scan.rescale)
         except DataError as error:
             self.report.errors.append(str(error))
             return
-        self._size(frame, view)
         centroid = self._mask(frame, view)
         if not faults:
             self.cameras.add(frame.name, view.K, frame.world_to_cam, view.size, centroid)
 
-    def _size(self, frame: Frame, view: View) -> None:
+    def _size(self, frame: Frame, size: tuple[int, int]) -> None:
         if self.first is None:
-            self.first, self.report.size = frame, view.size
+            self.first, self.report.size = frame, size
         try:
-            check_same_size(frame, view.size, self.first, self.report.size)
+            check_same_size(frame, size, self.first, self.report.size)
         except DataError as error:
             self.report.errors.append(str(error))
 
@@ -152,7 +152,8 @@ class _Inspection:
             return
         self.report.masked_views, self.report.mask_coverage = len(self.coverages), float(np.mean(self.coverages))
         self.report.warnings += self.mask_warnings
-        self.report.errors += [f"{f.image}: has no mask, but other images have one" for f in self.unmasked]
+        unmasked = [f for f in self.unmasked if not any(f.image.name in p for p in self.scan.problems)]  # not yet told
+        self.report.errors += [f"{f.image}: has no mask, but other images have one" for f in unmasked]
 
     def camera_set(self) -> None:
         """Check what the cameras look at."""
