@@ -1,8 +1,10 @@
 """Two views: fundamental matrices, triangulation, the depths a silhouette allows (Hartley & Zisserman, chapters 9 and 12)."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
+
+LINES = 16  # epipolar lines compared with a whole silhouette at once: bounds the memory
 
 
 def camera_centers(projections: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch 3"]:
@@ -40,6 +42,15 @@ def triangulate(first: Float[Tensor, "*batch 3 4"], second: Float[Tensor, "*batc
     return point[..., :3] / point[..., 3:]
 
 
+def _points_near_lines(lines: Float[Tensor, "p 3"], points: Float[Tensor, "s 2"],
+                       width: float) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
+    """Indices (line, point) of all pairs nearer than ``width``; a few lines at a time, since masks have many pixels."""
+    near = [((part[:, :2] @ points.T + part[:, 2:]).abs() < width).nonzero() for part in lines.split(LINES)]
+    first = range(0, len(lines), LINES)
+    line = torch.cat([pairs[:, 0] + start for pairs, start in zip(near, first)])
+    return line, torch.cat([pairs[:, 1] for pairs in near])
+
+
 def epipolar_depth_ranges(uv: Float[Tensor, "p 2"],
                           source: Float[Tensor, "3 4"],
                           other: Float[Tensor, "3 4"],
@@ -63,7 +74,7 @@ def epipolar_depth_ranges(uv: Float[Tensor, "p 2"],
     homogeneous = torch.cat([uv, torch.ones_like(uv[:, :1])], -1)
     lines = homogeneous @ fundamental_matrices(source, other[None])[0].T
     lines = lines / lines[:, :2].norm(dim=-1, keepdim=True)
-    pixel, match = ((lines[:, :2] @ silhouette.T + lines[:, 2:]).abs() < width).nonzero(as_tuple=True)
+    pixel, match = _points_near_lines(lines, silhouette, width)
     points = triangulate(source.expand(len(pixel), 3, 4), other.expand(len(pixel), 3, 4), uv[pixel], silhouette[match])
     depth = points @ source[2, :3] + source[2, 3]
     in_front = depth >= 0

@@ -71,3 +71,12 @@ def test_the_range_of_one_matching_pixel_is_its_depth():
     ranges = epipolar_depth_ranges(seen(P[0], point), P[0], P[1], seen(P[1], point))
     depth = point @ P[0, 2, :3] + P[0, 2, 3]
     torch.testing.assert_close(ranges, depth[:, None].expand(1, 2))
+
+
+def test_matches_behind_the_source_camera_count_for_nothing():
+    P, point = two_views(), some_points()[:1]
+    center = camera_centers(P[0])
+    match = seen(P[1], center - 0.3 * (point - center))
+    assert epipolar_depth_ranges(seen(P[0], point), P[0], P[1], match).isnan().all()
+    both = epipolar_depth_ranges(seen(P[0], point), P[0], P[1], torch.cat([match, seen(P[1], point)]))
+    torch.testing.assert_close(both, (point @ P[0, 2, :3] + P[0, 2, 3])[:, None].expand(1, 2))

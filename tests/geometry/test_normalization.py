@@ -48,9 +48,17 @@ def test_normalization_from_masks_inverts_the_references_scale_matrix(goldens, n
 
 
 def test_the_same_generator_gives_the_same_normalization(ball):
-    first, second, other = (normalization_from_masks(*ball.views(), generator=torch.Generator().manual_seed(s), pixels=20)
+    first, second, other = (normalization_from_masks(*ball.views(12), generator=torch.Generator().manual_seed(s), pixels=20)
                             for s in (1, 1, 2))
     assert torch.equal(first, second) and not torch.equal(first, other)
+
+
+def test_another_photograph_from_the_first_ones_place_changes_nothing(ball):
+    masks, P = ball.views(6)
+    permutation = torch.arange(0, 1000, 50)
+    once = sphere_from_silhouette_depths(masks, P, permutation)
+    twice = sphere_from_silhouette_depths(torch.cat([masks, masks[:1]]), torch.cat([P, P[:1]]), permutation)
+    torch.testing.assert_close(twice, once)
 
 
 def test_the_hulls_ball_gets_the_wished_radius_at_the_origin(ball):
@@ -61,13 +69,13 @@ def test_the_hulls_ball_gets_the_wished_radius_at_the_origin(ball):
 
 @pytest.mark.parametrize("scale, offset", [(1e-3, 0.0), (1e3, 5e3)])
 def test_normalization_from_the_hull_does_not_depend_on_the_worlds_unit_or_origin(scale, offset, ball):
-    masks, P = ball.views()
+    masks, P = ball.views(10)
     world = torch.eye(4).double() / scale
     world[:3, 3], world[3, 3] = -offset / scale, 1
     points = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).double()
-    matrix = normalization_from_hull(masks, P @ world)
+    matrix = normalization_from_hull(masks, P @ world, resolution=48)
     torch.testing.assert_close(moved(matrix, scale * points + offset),
-                               moved(normalization_from_hull(masks, P), points),
+                               moved(normalization_from_hull(masks, P, resolution=48), points),
                                atol=1e-3,
                                rtol=1e-3)
 

@@ -71,11 +71,12 @@ def test_rotation_error_is_the_angle_of_a_known_turn(degrees):
     np.testing.assert_allclose(rotation_angle_error(turn @ R, R), degrees, rtol=1e-6, atol=1e-9)
 
 
-def test_slerp_agrees_with_scipy():
+@pytest.mark.parametrize("factor", [1, -2])
+def test_slerp_goes_the_short_way_as_scipy_does(factor):
     keys = Rotation.random(2, random_state=5)
     q = torch.from_numpy(keys.as_quat()[:, [3, 0, 1, 2]].copy())
     fractions = torch.linspace(0, 1, 7).double()
-    ours = quaternion_to_rotation(slerp(q[:1].expand(7, 4), -2 * q[1:].expand(7, 4), fractions))
+    ours = quaternion_to_rotation(slerp(q[:1].expand(7, 4), factor * q[1:].expand(7, 4), fractions))
     np.testing.assert_allclose(ours, Slerp([0, 1], keys)(fractions.numpy()).as_matrix(), atol=1e-12)
 
 
