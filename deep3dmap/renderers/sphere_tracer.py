@@ -72,7 +72,8 @@ class _Field:
         self.evaluations += len(points)
         if not len(points):
             return distance
-        return torch.cat([self.sdf(p) for p in points.split(self.chunk)]).view_as(distance)
+        with torch.autocast(points.device.type, enabled=False):  # half precision can't tell the surface from its surroundings
+            return torch.cat([self.sdf(p) for p in points.split(self.chunk)]).view_as(distance)
 
 
 @RENDERERS.register_module()
@@ -109,8 +110,9 @@ class SphereTracer(nn.Module):
                  slope_bound: float | None = None,
                  chunk: int | None = None):
         super().__init__()
-        if min(radius, slope_bound or 1, chunk or 1) <= 0:
-            raise ConfigError(f"SphereTracer: radius={radius}, slope_bound={slope_bound}, chunk={chunk} must be positive")
+        for name, value in (("radius", radius), ("slope_bound", slope_bound), ("chunk", chunk)):
+            if value is not None and value <= 0:
+                raise ConfigError(f"SphereTracer: {name}={value} must be positive")
         if smallest not in ("samples", "march"):
             raise ConfigError(f"SphereTracer: smallest='{smallest}' must be 'samples' or 'march'")
         if samples < 2 or min(iterations, line_search_iterations, secant_steps) < 0:
@@ -122,7 +124,7 @@ class SphereTracer(nn.Module):
 
     @torch.no_grad()
     def trace(self,
-              sdf: Callable[[Tensor], Tensor],
+              sdf: Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p"]],
               rays: RayBundle,
               object_mask: Bool[Tensor, "rays"] | None = None,
               training: bool = False,
@@ -151,7 +153,7 @@ class SphereTracer(nn.Module):
         march = self._march(field, narrowed, marched)
         hit, distance = (march.start < march.end) & marched, march.start
         sampled = march.unsettled
-        if training and self.smallest == "march":
+        if training and self.smallest == "march":  # whether unsettled rays beside the object hit does not matter then
             hit, sampled = hit & ~(sampled & ~mask), sampled & mask
         ray = sampled.nonzero()[:, 0]
         if len(ray):

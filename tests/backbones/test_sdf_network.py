@@ -160,6 +160,16 @@ def test_frozen_networks_still_train():
     assert all(p.grad is not None for p in network.parameters())
 
 
+def test_mixed_precision_trains():
+    torch.manual_seed(0)
+    network, points = SDFNetwork(width=64, depth=3, skip=(2, ), features=4), torch.rand(50, 3) - 0.5
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = network.gradient(points)
+        eikonal(mixed.float()).backward()
+    assert (mixed - network.gradient(points)).norm() < 0.1 * mixed.norm()
+    assert network.lin1.weight_v.grad.any()
+
+
 @pytest.mark.parametrize("name", sorted(MANIFEST["configs"]))
 def test_every_published_configuration_has_its_shapes(name):
     features = 0 if name.endswith("no_feature_vector") else 256

@@ -154,6 +154,15 @@ def test_rays_outside_the_bounding_sphere_cost_nothing():
     assert SphereTracer().trace(sphere, bundle([0.0, 0.0, -3.0], [[0.0, 4.0, 3.0]]), None, True).evaluations == 0
 
 
+def test_mixed_precision_does_not_reach_the_trace(goldens):
+    golden, tracer, rays = golden_case(goldens, "network")
+    sdf = sdf_of("network", golden)
+    full = tracer.trace(sdf, rays)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = tracer.trace(sdf, rays)
+    assert torch.equal(full.distance, mixed.distance)
+
+
 def test_chunks_do_not_change_the_answer(goldens):
     golden, tracer, rays = golden_case(goldens, "bumpy")
     whole = tracer.trace(bumpy, rays)
@@ -217,8 +226,8 @@ def test_the_smallest_sdf_on_the_march_is_as_small_as_that_of_samples(goldens, c
     assert marched.evaluations < 0.5 * sampled.evaluations
 
 
-def test_parameters_out_of_range_are_refused():
-    with pytest.raises(ConfigError, match="samples=1 "):
-        SphereTracer(samples=1)
-    with pytest.raises(ConfigError, match="smallest='none'"):
-        SphereTracer(smallest="none")
+@pytest.mark.parametrize("wrong", [{"radius": 0}, {"chunk": 0}, {"slope_bound": -1}, {"samples": 1}, {"smallest": "none"}])
+def test_parameters_out_of_range_are_refused(wrong):
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(ConfigError, match=f"{name}='?{value}"):
+        SphereTracer(**wrong)
