@@ -7,6 +7,7 @@ import torch
 from deep3dmap.backbones import SDFNetwork
 from deep3dmap.errors import ConfigError
 from deep3dmap.renderers import SphereTracer
+from deep3dmap.renderers.sphere_tracer import _Field
 from deep3dmap.structures import RayBundle
 
 CASES = ["sphere", "torus", "torus_few_iterations", "bumpy", "camera_inside_bounding_sphere", "network"]
@@ -83,7 +84,6 @@ def test_rays_meet_what_the_references_rays_meet(goldens, case, mode):
 @pytest.mark.parametrize("case", CASES)
 def test_marching_leaves_the_references_distances_and_unfinished_rays(goldens, case):
     golden, tracer, rays = golden_case(goldens, case)
-    from deep3dmap.renderers.sphere_tracer import _Field
     field = _Field(sdf_of(case, golden), rays, 10000)
     interval = torch.from_numpy(golden["sphere_intersections"]).reshape(-1, 2)
     with torch.no_grad():
