@@ -1,0 +1,324 @@
+"""The parts of a report as HTML. Whatever comes from outside (names, notes, settings, paths) is escaped here."""
+
+import base64
+import mimetypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+import trimesh
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from deep3dmap.errors import DataError
+from deep3dmap.visualization.colormaps import colorize
+from deep3dmap.visualization.curves import error_histogram, loss_curves, read_scalars
+from deep3dmap.visualization.glossary import Term, describe
+from deep3dmap.visualization.mesh_render import SurfacePoints
+from deep3dmap.visualization.pictures import thumbnail
+from deep3dmap.visualization.video import turntable as turntable_frames
+from deep3dmap.visualization.viewer import error_limit, pack_mesh, viewer_html
+
+PIXEL_BUDGET = 25e6
+"""Of all pictures in a page together: 20 views with four pictures of 640x480 each, about 7 MB."""
+LARGEST_SIDE = 800
+TURNTABLE_LIMIT = 6_000_000
+"""Bytes of a video that is put into the page; a larger one is left out, with a note."""
+COMMANDS = {"command": "Make it again", "continue": "Go on from here", "resume": "Go on from here"}
+"""Keys of the summary that hold a command, and what it does."""
+
+
+@dataclass(frozen=True)
+class ViewComparison:
+    """A photograph and what the reconstruction makes of it.
+
+    Attributes:
+        name: of the photograph.
+        split: whether training saw it.
+        photo: 8-bit RGB.
+        rendering: from the same camera.
+        difference: of the two, as a picture (``pictures.difference_map``), or None.
+        normals: of the surface, as a picture (``pictures.normal_map``), or None.
+        metrics: of this view.
+    """
+
+    name: str
+    split: Literal["train", "held out"]
+    photo: UInt8[np.ndarray, "h w 3"]
+    rendering: UInt8[np.ndarray, "hr wr 3"]
+    difference: UInt8[np.ndarray, "hd wd 3"] | None = None
+    normals: UInt8[np.ndarray, "hn wn 3"] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Caption to picture, those that there are."""
+        named = {"Photograph": self.photo, "Rendering": self.rendering, "Difference": self.difference, "Normals": self.normals}
+        return {n: p for n, p in named.items() if p is not None}
+
+
+def section(title: str, lead: str, body: str) -> str:
+    """A section with its headline and one sentence of introduction (text); nothing where the body is empty."""
+    if not body:
+        return ""
+    lead = f'<p class="lead">{escape(lead)}</p>' if lead else ""
+    return f"<section><h2>{escape(title)}</h2>{lead}{body}</section>"
+
+
+# ---- Figures
+
+
+def figures(metrics: Mapping[str, Mapping[str, float]], unit: str) -> str:
+    """The most telling figures as tiles, and all of them as tables with what they mean."""
+    metrics = {group: values for group, values in metrics.items() if values}
+    tables = "".join(f'<div class="card scroll">{_table({g: metrics[g] for g in groups}, unit)}</div>'
+                     for groups in _tables_of(metrics))
+    return section("Results", "", _tiles(metrics, unit) + tables)
+
+
+def _tiles(metrics: Mapping[str, Mapping[str, float]], unit: str, count: int = 4) -> str:
+    """The ``count`` figures that matter most; of one that several groups have, the first group that isn't training."""
+    found: dict[str, tuple[Term, float, str]] = {}
+    for group, values in sorted(metrics.items(), key=lambda g: g[0].lower().startswith("train")):
+        for name, value in values.items():
+            term = describe(name)
+            if term.headline:
+                found.setdefault(term.label, (term, value, group))
+    chosen = sorted(found.values(), key=lambda f: -f[0].headline)[:count]
+    tiles = "".join(
+        f'<div class="tile" title="{escape(term.means)}"><div class="name">{escape(term.label)}{_arrow(term)}</div>'
+        f'<div class="value">{term.show(value)}<small>{escape(term.unit_of(unit))}</small></div>'
+        f'<div class="group">{escape(group)}</div></div>' for term, value, group in chosen)
+    return f'<div class="tiles">{tiles}</div>' if tiles else ""
+
+
+def _tables_of(metrics: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    """Groups that have a figure in common stand in one table."""
+    tables: list[list[str]] = []
+    for group, values in metrics.items():
+        table = next((t for t in tables if any(values.keys() & metrics[g].keys() for g in t)), None)
+        if table is None:
+            tables.append([group])
+        else:
+            table.append(group)
+    return tables
+
+
+def _table(metrics: Mapping[str, Mapping[str, float]], unit: str) -> str:
+    names = list(dict.fromkeys(n for values in metrics.values() for n in values))
+    head = "".join(f'<th class="number" scope="col">{escape(g)}</th>' for g in metrics)
+    rows = "".join(_row(describe(name), [values.get(name) for values in metrics.values()], unit) for name in names)
+    return (f'<table><thead><tr><th scope="col">Figure</th>{head}<th scope="col">What it means</th></tr></thead>'
+            f"<tbody>{rows}</tbody></table>")
+
+
+def _row(term: Term, values: Sequence[float | None], unit: str) -> str:
+    shown = [f"{term.show(v)} {escape(term.unit_of(unit))}".strip() if v is not None else "" for v in values]
+    cells = "".join(f'<td class="number">{s}</td>' for s in shown) + f'<td class="means">{escape(term.means)}</td>'
+    return f'<tr><th scope="row">{escape(term.label)}{_arrow(term)}</th>{cells}</tr>'
+
+
+def _arrow(term: Term) -> str:
+    arrows = {"higher": ("\N{UPWARDS ARROW}", "higher is better"), "lower": ("\N{DOWNWARDS ARROW}", "lower is better")}
+    if term.better not in arrows:
+        return ""
+    sign, words = arrows[term.better]
+    return f' <span class="better" title="{words}" aria-label="{words}">{sign}</span>'
+
+
+# ---- The mesh
+
+
+def checked_error(mesh: trimesh.Trimesh | None, error: Float[np.ndarray, "v"] | None, maximum: float | None,
+                  notes: list[str]) -> tuple[np.ndarray | None, float]:
+    """The error if it fits the mesh and is known somewhere (else None, and a note), and the end of its colours."""
+    if error is None or mesh is None:
+        return None, 1.0
+    if len(error) != len(mesh.vertices) or not np.isfinite(error).any():
+        notes.append(f"The error map is left out: {len(error)} errors, {int(np.isfinite(error).sum())} of them finite, "
+                     f"for a mesh of {len(mesh.vertices)} vertices.")
+        return None, 1.0
+    return error, maximum if maximum is not None and maximum > 0 else error_limit(error)
+
+
+def mesh(mesh: trimesh.Trimesh | None, error: np.ndarray | None, error_max: float, unit: str, up: Sequence[float] | None,
+         front: Sequence[float] | None, budget: int, notes: list[str]) -> str:
+    """The viewer and a line about what it shows; a note where there is nothing to show."""
+    if mesh is None:
+        return ""
+    try:
+        packed = pack_mesh(mesh, error, error_max, unit=unit, up=up, front=front, budget=budget)
+    except DataError as problem:
+        notes.append(f"The mesh is not shown: {problem}")
+        return ""
+    count = f"{packed.triangles:,} triangles"
+    if packed.simplified:
+        count += f" (simplified for this page; the mesh has {packed.triangles_of_mesh:,})"
+    hands = "Drag to turn, wheel or pinch to zoom, right or Shift drag to move, double-click to reset."
+    return f'{viewer_html(packed)}<p class="caption">{hands} {count}.</p>'
+
+
+def turntable(path: Path | None, notes: list[str]) -> str:
+    """A video or moving picture inside the page; a note where it can't be read, is of another kind or too large."""
+    if path is None:
+        return ""
+    path = Path(path)
+    kind = mimetypes.guess_type(path.name)[0] or ("image/webp" if path.suffix == ".webp" else "")
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        notes.append(f"The turntable is left out: {problem}")
+        return ""
+    if len(data) > TURNTABLE_LIMIT or kind not in ("video/mp4", "image/gif", "image/webp"):
+        notes.append(f"The turntable {path.name} is not in the page: {len(data) / 1e6:.1f} MB of {kind or 'an unknown kind'}; "
+                     f"it may be an mp4, gif or webp of at most {TURNTABLE_LIMIT / 1e6:g} MB.")
+        return ""
+    source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    if kind == "video/mp4":
+        shown = f'<video class="turntable" controls loop muted playsinline preload="metadata" src="{source}"></video>'
+    else:
+        shown = f'<img class="turntable" alt="The mesh turns" src="{source}">'
+    return f"<h3>Turntable</h3>{shown}"
+
+
+def downloads(files: Mapping[str, str]) -> str:
+    """Links to files beside the report.
+
+    Raises:
+        DataError: if a path is absolute or an address of the web.
+    """
+    for label, path in files.items():
+        if urlsplit(path).scheme or path.startswith(("/", "\\")) or not path:
+            raise DataError(f"download '{label}': {path!r} is not a path relative to the report.")
+    links = "".join(f'<a href="{escape(quote(path))}" download>{escape(label)}</a>' for label, path in files.items())
+    return f'<div class="downloads">{links}</div>' if links else ""
+
+
+def _soft(surface: SurfacePoints) -> Float[Tensor, "p 3"]:
+    """A headlight so weak that colours stay readable."""
+    cosine = (surface.normals * surface.directions).sum(-1, keepdim=True).abs()
+    return surface.albedo * (0.6 + 0.4 * cosine)
+
+
+def error_pictures(mesh: trimesh.Trimesh,
+                   error: np.ndarray,
+                   maximum: float,
+                   up: Sequence[float] | None,
+                   count: int = 4) -> str:
+    """The mesh from ``count`` sides in the colours of its error (also on paper, and where the 3D view is missing)."""
+    colored = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    colored.visual = trimesh.visual.ColorVisuals(colored, vertex_colors=colorize(error.astype(np.float64), maximum))
+    sides = turntable_frames(colored, frames=count, size=(400, 400), up=up, shading=_soft, supersample=1)
+    pictures = "".join(f'<img alt="Error from side {n}" src="{thumbnail(p, 400)}">' for n, p in enumerate(sides, 1))
+    return f'<div class="error-map">{pictures}</div>'
+
+
+def error(mesh: trimesh.Trimesh | None, error: np.ndarray | None, maximum: float, unit: str,
+          up: Sequence[float] | None) -> str:
+    """How the distance to the true surface is spread, by area."""
+    if error is None or mesh is None:
+        return ""
+    known = np.isfinite(error)
+    area = np.bincount(np.asarray(mesh.faces).ravel(), np.repeat(mesh.area_faces / 3, 3), len(mesh.vertices))[known]
+    values = error[known].astype(np.float64)
+    order = np.argsort(values)
+    share = np.cumsum(area[order]) / max(area.sum(), 1e-300)
+    at = {p: values[order][min(np.searchsorted(share, p), len(order) - 1)] for p in (0.5, 0.95)}
+    mean = float((values * area).sum() / max(area.sum(), 1e-300))
+    text = f"Mean {mean:.3g}, median {at[0.5]:.3g}, 95 % of the area below {at[0.95]:.3g} {unit}".rstrip() + "."
+    body = (f'<div class="card">{error_pictures(mesh, error, maximum, up)}{error_histogram(values, area, maximum, unit)}'
+            f'<div class="side-by-side"><p class="caption">{escape(text)}</p>'
+            '<button type="button" data-show-mode="error">Show on the mesh</button></div></div>')
+    return section("Distance to the true surface",
+                   "Of each point of the reconstruction; grey on the mesh where it isn't known.", body)
+
+
+# ---- Pictures
+
+
+def views(views: Sequence[ViewComparison]) -> str:
+    """Photographs beside renderings: the held-out ones large, those of the training in a denser grid."""
+    side = _side([p for v in views for p in v.pictures.values()])
+    groups = {split: "".join(_view(v, side) for v in views if v.split == split) for split in ("held out", "train")}
+    body = f'<div class="views">{groups["held out"]}</div>' if groups["held out"] else ""
+    if groups["train"]:
+        body += f'<h3>Seen in training</h3><div class="views compact">{groups["train"]}</div>'
+    lead = "Click a picture to enlarge it; Compare slides from one to the other."
+    if groups["held out"]:
+        lead = "Held-out views were never seen in training: they show what the reconstruction is worth. " + lead
+    return section("Photographs beside renderings", lead, body)
+
+
+def _side(pictures: Sequence[np.ndarray]) -> int:
+    """Longest side of pictures such that all together stay within the page's budget of pixels."""
+    side = LARGEST_SIDE
+    while side > 160 and sum(_pixels(p, side) for p in pictures) > PIXEL_BUDGET:
+        side = int(side * 0.95)
+    return side
+
+
+def _pixels(picture: np.ndarray, side: int) -> float:
+    height, width = picture.shape[:2]
+    return height * width * min(1.0, side / max(height, width))**2
+
+
+def _view(view: ViewComparison, side: int) -> str:
+    kind = view.split.replace(" ", "-")
+    terms = [(describe(n), v) for n, v in view.metrics.items()]
+    shown = " \N{MIDDLE DOT} ".join(f"{escape(t.label)} {t.show(v)} {escape(t.unit_of(''))}".strip() for t, v in terms)
+    pictures = "".join(
+        f'<button type="button" data-open="{n}"><img data-name="{n}" alt="{n} of {escape(view.name)}" decoding="async" '
+        f'src="{thumbnail(p, side)}">{n}</button>' for n, p in view.pictures.items())
+    return (f'<article class="card view {kind}" data-title="{escape(view.name)}"><div class="view-head">'
+            f'<strong>{escape(view.name)}</strong><span class="badge {kind}">{view.split}</span>'
+            f'<span class="figures">{shown}</span><button type="button" data-open="Compare">Compare</button></div>'
+            f'<div class="pictures" style="--pictures:{len(view.pictures)}">{pictures}</div></article>')
+
+
+# ---- Curves, settings, commands, notes
+
+
+def curves(path: Path | None, notes: list[str]) -> str:
+    """The run's curves; a note where they can't be read."""
+    if path is None:
+        return ""
+    try:
+        scalars = read_scalars(path)
+    except DataError as problem:
+        notes.append(f"The curves are left out: {problem}")
+        return ""
+    drawn = loss_curves(scalars)
+    lead = "Against training steps; the number on the right is the (smoothed) last value, the pale line what was measured."
+    return section("Training", lead, f'<div class="card"><div class="curves">{drawn}</div></div>' if drawn else "")
+
+
+def settings(summary: Mapping[str, str], config: str) -> str:
+    """What was run, as a list of terms, and the whole config folded away."""
+    rows = "".join(f"<dt>{escape(_words(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in summary.items() if k not in COMMANDS)
+    body = f'<dl class="settings">{rows}</dl>' if rows else ""
+    if config:
+        body += f"<details><summary>The whole config</summary><pre>{escape(config)}</pre></details>"
+    return section("Settings", "", f'<div class="card">{body}</div>' if body else "")
+
+
+def _words(key: str) -> str:
+    text = key.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def commands(summary: Mapping[str, str]) -> str:
+    """Commands to copy: how this was made, and how to go on."""
+    given = [(words, summary[key]) for key, words in COMMANDS.items() if summary.get(key)]
+    blocks = "".join(f'<h3>{words}</h3><div class="command"><code>{escape(command)}</code>'
+                     '<button type="button" class="copy">Copy</button></div>' for words, command in given)
+    return section("Reproduce and continue", "", f'<div class="card">{blocks}</div>' if blocks else "")
+
+
+def notes(texts: Sequence[str]) -> str:
+    """A list of paragraphs."""
+    return '<div class="card"><ul class="plain">' + "".join(f"<li>{escape(t)}</li>"
+                                                            for t in texts) + "</ul></div>" if texts else ""

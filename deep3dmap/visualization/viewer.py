@@ -1,0 +1,232 @@
+"""A mesh that turns in a page: packs it into a few hundred kB of base64 for the WebGL2 viewer in ``assets/viewer.js``.
+
+Meshes with more vertices than a page should carry are simplified by vertex clustering (Rossignac and Borrel, "Multi-resolution
+3D approximations for rendering complex scenes", 1993): vertices in one cell of a grid become their mean, triangles that
+collapse go. It is robust to any input, needs only numpy, and keeps colours, normals and errors along.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+import trimesh
+from jaxtyping import Float, Int, UInt8
+
+from deep3dmap.errors import DataError
+from deep3dmap.visualization.colormaps import css_gradient, lookup_table, nice_ticks
+
+VERTEX_BUDGET = 60_000
+"""Vertices in a page at most; below 65,536 a triangle takes 6 bytes."""
+GREY = 190
+
+
+@dataclass(frozen=True)
+class PackedMesh:
+    """A mesh as the viewer reads it.
+
+    Attributes:
+        header: what the binary holds, where, and how to show it (goes into the page as JSON).
+        data: base64 of positions (uint16 x3 of the box), colours (uint8 x3), normals (int8 x3), errors (uint8 x2: value and
+            whether there is one; only if given) and triangles (uint16 or uint32 x3), little-endian, in this order.
+        triangles: in the page.
+        triangles_of_mesh: before it was simplified.
+    """
+
+    header: dict
+    data: str
+    triangles: int
+    triangles_of_mesh: int
+
+    @property
+    def simplified(self) -> bool:
+        """Whether the page shows fewer triangles than the mesh has."""
+        return self.triangles < self.triangles_of_mesh
+
+
+def cluster_vertices(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"],
+                     budget: int) -> tuple[Int[np.ndarray, "v"], Int[np.ndarray, "f2 3"]]:
+    """The finest clustering of a mesh's vertices on a regular grid that leaves at most ``budget`` of them.
+
+    Args:
+        vertices: of any scale.
+        faces: vertex indices of the triangles.
+        budget: clusters at most, 8 or more.
+
+    Returns:
+        Each vertex's cluster (0 to clusters - 1, all used); and the triangles between clusters, without the collapsed and the
+        doubled ones, winding kept.
+
+    Raises:
+        ValueError: if the budget is below 8.
+    """
+    if budget < 8:
+        raise ValueError(f"a budget of {budget} vertices is too small; give 8 or more")
+    if len(vertices) <= budget:
+        return np.arange(len(vertices)), faces
+    span = np.ptp(vertices, axis=0).max()
+    low, high = 1.0, float(budget)
+    while high / low > 1.02:
+        middle = (low * high)**0.5
+        low, high = (middle, high) if len(np.unique(_cells(vertices, span / middle))) <= budget else (low, middle)
+    _, cluster = np.unique(_cells(vertices, span / low), return_inverse=True)
+    merged = cluster[faces]
+    keep = (merged[:, 0] != merged[:, 1]) & (merged[:, 1] != merged[:, 2]) & (merged[:, 2] != merged[:, 0])
+    merged = merged[keep]
+    _, first = np.unique(np.sort(merged, 1), axis=0, return_index=True)
+    return cluster, merged[np.sort(first)]
+
+
+def _cells(vertices: np.ndarray, size: float) -> np.ndarray:
+    """One integer a vertex: the number of its cell in a grid."""
+    cell = np.floor((vertices - vertices.min(0)) / (size if size > 0 else 1.0)).astype(np.int64)
+    return np.ravel_multi_index(tuple(cell.T), tuple(cell.max(0) + 1))
+
+
+def vertex_colors(mesh: trimesh.Trimesh) -> UInt8[np.ndarray, "v 3"]:
+    """Colours of a mesh's vertices, from vertex or face colours or a texture; light grey where it has none."""
+    visual = mesh.visual
+    if visual.kind == "texture":
+        visual = visual.to_color()
+    if visual.kind is None or len(getattr(visual, "vertex_colors", ())) != len(mesh.vertices):
+        return np.full((len(mesh.vertices), 3), GREY, np.uint8)
+    return np.array(visual.vertex_colors, np.uint8)[:, :3]
+
+
+def pack_mesh(mesh: trimesh.Trimesh,
+              error: Float[np.ndarray, "v"] | None = None,
+              error_max: float | None = None,
+              *,
+              unit: str = "",
+              up: Sequence[float] | None = None,
+              front: Sequence[float] | None = None,
+              budget: int = VERTEX_BUDGET) -> PackedMesh:
+    """Packs a mesh, and maybe a number a vertex, for the viewer.
+
+    Args:
+        mesh: any frame and scale; its colours become vertex colours, its vertex normals shade it.
+        error: of each vertex, 0 or more; NaN where unknown (shown in grey).
+        error_max: error that has the colour map's last colour; by default the 95th percentile.
+        unit: of the error.
+        up: direction of the mesh's frame that stays upright; without it the mesh turns freely.
+        front: direction from the mesh towards the first look at it.
+        budget: vertices at most; larger meshes are simplified.
+
+    Raises:
+        DataError: if the mesh has no triangle, a coordinate that is not finite, or errors that don't match its vertices.
+    """
+    vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
+    if not len(faces) or not np.isfinite(vertices).all():
+        raise DataError(f"a mesh to show has {len(vertices)} vertices and {len(faces)} triangles; it needs at least one "
+                        "triangle, and finite coordinates.")
+    if error is not None and len(error) != len(vertices):
+        raise DataError(f"{len(error)} errors for {len(vertices)} vertices; expected one each.")
+    cluster, kept = cluster_vertices(vertices, faces, budget)
+    positions, colors, normals = (_means(np.asarray(x, np.float64), cluster)
+                                  for x in (vertices, vertex_colors(mesh), mesh.vertex_normals))
+    center, radius = _sphere(positions)
+    low, extent = positions.min(0), np.maximum(np.ptp(positions, axis=0), 1e-12 * radius)
+    arrays = [
+        np.round((positions - low) / extent * 65535).astype("<u2"),
+        np.round(colors).astype(np.uint8),
+        np.round(_unit(normals) * 127).astype(np.int8)
+    ]
+    header = {
+        "vertices": len(positions),
+        "triangles": len(kept),
+        "low": ((low - center) / radius).tolist(),
+        "extent": (extent / radius).tolist(),
+        "up": None if up is None else _direction(up, "up"),
+        "front": None if front is None else _direction(front, "front"),
+        "error": None
+    }
+    if error is not None:
+        maximum = error_limit(error) if error_max is None else error_max
+        header["error"] = {"max": maximum, "unit": unit, "colors": base64.b64encode(lookup_table("error").tobytes()).decode()}
+        arrays.append(_error_bytes(error, cluster, maximum))
+    arrays.append(kept.astype("<u2" if len(positions) <= 65536 else "<u4"))
+    data = base64.b64encode(b"".join(a.tobytes() for a in arrays)).decode()
+    return PackedMesh(header, data, len(kept), len(faces))
+
+
+def _means(values: Float[np.ndarray, "v n"], cluster: Int[np.ndarray, "v"]) -> Float[np.ndarray, "c n"]:
+    """The mean of each cluster."""
+    return np.stack([np.bincount(cluster, column) for column in values.T], -1) / np.bincount(cluster)[:, None]
+
+
+def error_limit(error: Float[np.ndarray, "v"]) -> float:
+    """A good end for the colour map: the 95th percentile of the finite errors, or 1 where there are none or all are 0."""
+    finite = error[np.isfinite(error)]
+    limit = float(np.quantile(finite, 0.95)) if len(finite) else 0.0
+    return limit if limit > 0 else 1.0
+
+
+def _error_bytes(error: np.ndarray, cluster: np.ndarray, maximum: float) -> UInt8[np.ndarray, "c 2"]:
+    """Of each cluster: the mean of its known errors as a share of the maximum, and the share of its vertices that have one."""
+    known = np.isfinite(error)
+    value, share = _means(np.stack([np.where(known, error, 0.0), known], -1).astype(np.float64), cluster).T
+    return np.round(255 * np.stack([(value / np.maximum(share, 1e-12) / maximum).clip(0, 1), share], -1)).astype(np.uint8)
+
+
+def _sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre of the box around points, and the radius of the sphere around that centre that holds them all."""
+    center = (points.min(0) + points.max(0)) / 2
+    return center, float(np.linalg.norm(points - center, axis=1).max()) or 1.0
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def _direction(vector: Sequence[float], name: str) -> list[float]:
+    vector = np.asarray(vector, np.float64)
+    if vector.shape != (3, ) or not np.isfinite(vector).all() or np.linalg.norm(vector) == 0:
+        raise DataError(f"{name} = {vector.tolist()}: expected a direction of three numbers, not all of them 0.")
+    return _unit(vector).tolist()
+
+
+def asset(name: str) -> str:
+    """The text of a file in ``deep3dmap/visualization/assets``."""
+    return (files("deep3dmap.visualization") / "assets" / name).read_text(encoding="utf-8")
+
+
+def viewer_html(packed: PackedMesh, label: str = "The reconstructed mesh") -> str:
+    """The page's part that shows a packed mesh. The page needs ``viewer.js`` and ``report.css`` too (see ``asset``).
+
+    Args:
+        packed: of ``pack_mesh``.
+        label: read aloud by screen readers.
+    """
+    header = json.dumps(packed.header, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    modes = {
+        "color": "Colour",
+        "shaded": "Shape",
+        "normals": "Normals"
+    } | ({
+        "error": "Error"
+    } if packed.header["error"] else {})
+    buttons = "".join(f'<button type="button" data-mode="{m}" aria-pressed="false">{t}</button>' for m, t in modes.items())
+    return (f'<div class="viewer" data-state="waiting"><canvas tabindex="0" role="img" aria-label="{escape(label)}"></canvas>'
+            f'<div class="viewer-modes" role="group" aria-label="What the colours show">{buttons}</div>'
+            '<div class="viewer-tools"><button type="button" data-action="wireframe" aria-pressed="false">Wireframe</button>'
+            '<button type="button" data-action="reset">Reset</button>'
+            '<button type="button" data-action="fullscreen">Full screen</button></div>'
+            f'{_legend(packed.header["error"])}<p class="viewer-message" role="status">The 3D view needs JavaScript.</p>'
+            f'<script type="application/json" class="viewer-header">{header}</script>'
+            f'<script type="text/plain" class="viewer-data">{packed.data}</script></div>')
+
+
+def _legend(error: dict | None) -> str:
+    return "" if error is None else f'<div class="viewer-legend">{color_bar_html(error["max"], error["unit"])}</div>'
+
+
+def color_bar_html(maximum: float, unit: str = "", name: str = "error") -> str:
+    """The colour map as a bar with its numbers, for a page that has ``report.css``."""
+    ticks = nice_ticks(maximum, 3)
+    labels = [f"{t:g}" for t in ticks[:-1]] + [escape(f"{ticks[-1]:g} {unit}".rstrip())]
+    marks = "".join(f'<span style="left:{100 * t / maximum:.2f}%">{label}</span>' for t, label in zip(ticks, labels))
+    return (f'<div class="colorbar"><div class="colorbar-ramp" style="background:{css_gradient(name)}"></div>'
+            f'<div class="colorbar-marks">{marks}</div></div>')
