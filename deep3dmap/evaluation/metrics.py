@@ -12,6 +12,7 @@ from deep3dmap.evaluation.cameras import camera_metrics
 from deep3dmap.evaluation.images import mask_iou, psnr, ssim
 from deep3dmap.evaluation.surfaces import surface_metrics
 from deep3dmap.registry import METRICS
+from deep3dmap.structures import Cameras
 
 GROUPS = {"train": "training views", "test": "held-out views"}
 
@@ -95,9 +96,14 @@ class CameraMetrics(Metric):
         given = scene.train.cameras
         trained = framework.trained_cameras() if hasattr(framework, "trained_cameras") else None
         if trained is not None:
-            self.result |= {f"given_{name}": value for name, value in camera_metrics(given, truth).items()}
-        self.result |= camera_metrics(given if trained is None else trained, truth)
+            self.result |= {f"given_{name}": value for name, value in _camera_errors(given, truth).items()}
+        self.result |= _camera_errors(given if trained is None else trained, truth)
 
     def compute(self) -> dict[str, dict[str, float]]:
         """The figures of :func:`deep3dmap.evaluation.cameras.camera_metrics`."""
         return {"cameras": self.result} if self.result else {}
+
+
+def _camera_errors(cameras: Cameras, truth: Cameras) -> dict[str, float]:
+    poses = [pose for c in (cameras, truth) for pose in (c.cam_to_world[:, :, :3].double(), c.centers.double())]
+    return camera_metrics(*poses)
