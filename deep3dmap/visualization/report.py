@@ -79,7 +79,7 @@ def write_report(path: str | Path,
     viewer = parts.mesh(mesh, error, error_max, unit, up, front, vertex_budget, notes)
     sections = [
         parts.figures(metrics, unit),
-        parts.section("The reconstruction", "", viewer + parts.turntable(turntable, notes) + links),
+        parts.section("The reconstruction", "", viewer + links + parts.turntable(turntable, notes)),
         parts.views(sorted(views, key=lambda v: v.split == "train")),
         parts.error(mesh, error, error_max, unit, up),
         parts.curves(curves_path, notes),

@@ -270,9 +270,8 @@ def _view(view: ViewComparison, side: int) -> str:
     kind = view.split.replace(" ", "-")
     terms = [(describe(n), v) for n, v in view.metrics.items()]
     shown = " \N{MIDDLE DOT} ".join(f"{escape(t.label)} {t.show(v)} {escape(t.unit_of(''))}".strip() for t, v in terms)
-    pictures = "".join(
-        f'<button type="button" data-open="{n}"><img data-name="{n}" alt="{n} of {escape(view.name)}" decoding="async" '
-        f'src="{thumbnail(p, side)}">{n}</button>' for n, p in view.pictures.items())
+    pictures = "".join(f'<button type="button" data-open="{n}"><img data-name="{n}" alt="{n} of {escape(view.name)}" '
+                       f'src="{thumbnail(p, side)}">{n}</button>' for n, p in view.pictures.items())
     return (f'<article class="card view {kind}" data-title="{escape(view.name)}"><div class="view-head">'
             f'<strong>{escape(view.name)}</strong><span class="badge {kind}">{view.split}</span>'
             f'<span class="figures">{shown}</span><button type="button" data-open="Compare">Compare</button></div>'
