@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,12 @@ class Term:
     length: bool = False
     headline: int = 0
 
-    def show(self, value: float) -> str:
-        """The value without its unit."""
+    def show(self, value: float | int | None) -> str:
+        """The value without its unit; a dash where there is none."""
+        if value is None:
+            return "\N{EN DASH}"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
         if not math.isfinite(value):
             return "\N{EN DASH}" if math.isnan(value) else "\N{INFINITY}"
         if self.percent:
@@ -44,81 +48,113 @@ class Term:
         return "%" if self.percent else lengths if self.length else self.unit
 
 
-TERMS = [
-    (r"(masked_)?psnr",
-     Term("PSNR",
-          "Likeness of rendering and photograph on the object. 20 dB is rough, 30 dB close, 40 dB hard to tell apart.",
-          "higher",
-          "dB",
-          2,
-          headline=8)),
-    (r"(masked_)?ssim",
-     Term("SSIM",
-          "Likeness of local structure (edges, contrast) of rendering and photograph; 1 is equal.",
-          "higher",
-          "",
-          3,
-          headline=5)),
-    (r"lpips", Term("LPIPS", "Difference as a trained network sees it; 0 is equal.", "lower", "", 3)),
-    (r"(mask_|silhouette_)?iou",
-     Term("Mask IoU",
-          "Overlap of the mesh's silhouette with the object's mask: shared area over joint area; 1 is equal.",
-          "higher",
-          "",
-          3,
-          headline=7)),
-    (r"(symmetric|mean|chamfer)(_(mean_)?distance)?(_l1)?|chamfer",
-     Term("Mean distance",
-          "Between reconstructed and true surface, mean of both directions.",
-          "lower",
-          length=True,
-          headline=9)),
-    (r".*(of|per|over)_diagonal.*",
-     Term("Distance / diagonal",
-          "Mean distance to the true surface as a share of the object's diagonal.",
-          "lower",
-          "%",
-          2,
-          percent=True,
-          headline=10)),
-    (r"accuracy|pred(icted)?_to_(gt|true|truth)",
-     Term("Accuracy", "Mean distance from the reconstruction to the true surface.", "lower", length=True, headline=4)),
-    (r"completeness|(gt|true|truth)_to_pred(icted)?",
-     Term("Completeness", "Mean distance from the true surface to the reconstruction.", "lower", length=True, headline=3)),
-    (r"f_?(score|1)?",
-     Term("F-score",
-          "Share of both surfaces that lie within the threshold of each other (harmonic mean).",
-          "higher",
-          percent=True,
-          headline=6)),
-    (r"precision",
-     Term("Precision", "Share of the reconstruction within the threshold of the true surface.", "higher", percent=True)),
-    (r"recall", Term("Recall", "Share of the true surface within the threshold of the reconstruction.", "higher",
-                     percent=True)),
-    (r"normal_consistency",
-     Term("Normal consistency",
-          "Mean cosine between normals of nearest points on both surfaces; 1 is equal.",
-          "higher",
-          "",
-          3,
-          headline=2)),
-    (r"(camera_)?rotation(_error)?(_deg(rees)?)?",
-     Term("Camera rotation", "Mean angle between estimated and true cameras after alignment.", "lower", "\N{DEGREE SIGN}", 3)),
-    (r"(camera_)?(translation|position|center)(_error)?",
-     Term("Camera position", "Mean distance between estimated and true camera centres after alignment.", "lower",
-          length=True)),
-    (r"depth(_l1|_error)?", Term("Depth error", "Mean difference of rendered and true depth.", "lower", length=True)),
-    (r"(mesh_)?vertices", Term("Vertices", "Of the mesh.", digits=0)),
-    (r"(mesh_)?(faces|triangles)", Term("Triangles", "Of the mesh.", digits=0)),
-]
+_MEDIAN = "Half of the points are nearer."
+TERMS = {
+    "(masked_)?psnr":
+    Term("PSNR",
+         "Likeness of rendering and photograph on the object. 20 dB is rough, 30 dB close, 40 dB hard to tell apart.",
+         "higher",
+         "dB",
+         2,
+         headline=8),
+    "(masked_)?ssim":
+    Term("SSIM",
+         "Likeness of local structure (edges, contrast) of rendering and photograph; 1 is equal.",
+         "higher",
+         digits=3,
+         headline=5),
+    "lpips":
+    Term("LPIPS", "Difference as a trained network sees it; 0 is equal.", "lower", digits=3),
+    "(mask_)?iou":
+    Term("Mask IoU",
+         "Overlap of the mesh's silhouette with the object's mask: shared area over joint area; 1 is equal.",
+         "higher",
+         digits=3,
+         headline=7),
+    "(mask_)?iou_min":
+    Term("Mask IoU, worst", "Of the view with the smallest overlap.", "higher", digits=3),
+    "views":
+    Term("Views", "Number of photographs that the figures above are means of.", digits=0),
+    "distance_mean|mean_distance|chamfer(_distance)?":
+    Term("Mean distance", "Between reconstructed and true surface, mean of both directions.", "lower", length=True,
+         headline=9),
+    "(distance_mean|mean_distance)_relative|.*of_diagonal":
+    Term("Mean distance / diagonal",
+         "Mean distance as a share of the true object's diagonal.",
+         "lower",
+         digits=2,
+         percent=True,
+         headline=10),
+    "chamfer_squared":
+    Term("Squared Chamfer distance", "Sum over both directions of the mean squared distance, in squared units.", "lower"),
+    "accuracy(_mean)?":
+    Term("Accuracy", "Mean distance from the reconstruction to the true surface.", "lower", length=True, headline=4),
+    "accuracy_median":
+    Term("Accuracy, median", _MEDIAN, "lower", length=True),
+    "completeness(_mean)?":
+    Term("Completeness", "Mean distance from the true surface to the reconstruction.", "lower", length=True, headline=3),
+    "completeness_median":
+    Term("Completeness, median", _MEDIAN, "lower", length=True),
+    "f_?(score|1)":
+    Term("F-score",
+         "Harmonic mean of precision and recall: both surfaces within the threshold of each other.",
+         "higher",
+         percent=True,
+         headline=6),
+    "precision":
+    Term("Precision", "Share of the reconstruction within the threshold of the true surface.", "higher", percent=True),
+    "recall":
+    Term("Recall", "Share of the true surface within the threshold of the reconstruction.", "higher", percent=True),
+    "normal_consistency":
+    Term("Normal consistency",
+         "Mean cosine between normals of nearest points on both surfaces; 1 is equal.",
+         "higher",
+         digits=3,
+         headline=2),
+    "true_diagonal":
+    Term("True diagonal", "Of the true object's bounding box; thresholds in % are shares of it.", length=True),
+    "area_predicted":
+    Term("Area", "Of the reconstruction, in squared units."),
+    "area_true":
+    Term("True area", "Of the true surface, in squared units."),
+    "volume_predicted":
+    Term("Volume", "Inside of the reconstruction, in cubed units; none if it isn't closed."),
+    "volume_true":
+    Term("True volume", "Inside of the true surface, in cubed units; none if it isn't closed."),
+    "watertight_predicted":
+    Term("Closed", "Whether the reconstruction has no holes."),
+    "watertight_true":
+    Term("Truth closed", "Whether the true surface has no holes."),
+    "rotation_error(_mean)?(_deg)?":
+    Term("Camera rotation error",
+         "Mean angle between estimated and true cameras after alignment.",
+         "lower",
+         "\N{DEGREE SIGN}",
+         3,
+         headline=1),
+    "rotation_error_median(_deg)?":
+    Term("Camera rotation error, median", "Half of the cameras are better.", "lower", "\N{DEGREE SIGN}", 3),
+    "center_error(_mean)?":
+    Term("Camera position error",
+         "Mean distance between estimated and true camera centres after alignment.",
+         "lower",
+         length=True),
+    "center_error_median":
+    Term("Camera position error, median", "Half of the cameras are better.", "lower", length=True),
+    "vertices":
+    Term("Vertices", "Of the mesh.", digits=0),
+    "faces|triangles":
+    Term("Triangles", "Of the mesh.", digits=0),
+}
+"""Terms by the pattern that the whole name of a figure matches (lower case, ``_`` between words, without a threshold)."""
 
 
 def describe(metric: str) -> Term:
     """The term of a metric's name, however it is spelled; its threshold stands after an ``@``. Unknown names stay."""
     base, _, threshold = metric.partition("@")
     key = re.sub(r"[^a-z0-9]+", "_", base.lower()).strip("_")
-    for pattern, term in TERMS:
+    for pattern, term in TERMS.items():
         if re.fullmatch(pattern, key):
             label = f"{term.label} @ {threshold.strip()}" if threshold else term.label
-            return Term(**{**term.__dict__, "label": label})
+            return replace(term, label=label)
     return Term(metric.replace("_", " "))

@@ -18,7 +18,7 @@ from deep3dmap.errors import DataError
 from deep3dmap.version import __version__
 from deep3dmap.visualization import report_parts as parts
 from deep3dmap.visualization.pictures import replacing
-from deep3dmap.visualization.report_parts import ViewComparison
+from deep3dmap.visualization.report_parts import Figures, ViewComparison
 from deep3dmap.visualization.viewer import VERTEX_BUDGET, asset
 
 __all__ = ["ViewComparison", "write_report"]
@@ -28,7 +28,7 @@ def write_report(path: str | Path,
                  *,
                  title: str,
                  summary: Mapping[str, str],
-                 metrics: Mapping[str, Mapping[str, float]],
+                 metrics: Figures,
                  views: Sequence[ViewComparison] = (),
                  mesh: trimesh.Trimesh | None = None,
                  mesh_error: Float[np.ndarray, "v"] | None = None,

@@ -23,6 +23,8 @@ from deep3dmap.visualization.pictures import thumbnail
 from deep3dmap.visualization.video import turntable as turntable_frames
 from deep3dmap.visualization.viewer import error_limit, pack_mesh, viewer_html
 
+Figures = Mapping[str, Mapping[str, float | int | None]]
+"""Group to figure to value; None where there is none."""
 PIXEL_BUDGET = 25e6
 """Of all pictures in a page together: 20 views with four pictures of 640x480 each, about 7 MB."""
 LARGEST_SIDE = 800
@@ -52,7 +54,7 @@ class ViewComparison:
     rendering: UInt8[np.ndarray, "hr wr 3"]
     difference: UInt8[np.ndarray, "hd wd 3"] | None = None
     normals: UInt8[np.ndarray, "hn wn 3"] | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float | int | None] = field(default_factory=dict)
 
     @property
     def pictures(self) -> dict[str, np.ndarray]:
@@ -72,7 +74,7 @@ def section(title: str, lead: str, body: str) -> str:
 # ---- Figures
 
 
-def figures(metrics: Mapping[str, Mapping[str, float]], unit: str) -> str:
+def figures(metrics: Figures, unit: str) -> str:
     """The most telling figures as tiles, and all of them as tables with what they mean."""
     metrics = {group: values for group, values in metrics.items() if values}
     tables = "".join(f'<div class="card scroll">{_table({g: metrics[g] for g in groups}, unit)}</div>'
@@ -80,14 +82,14 @@ def figures(metrics: Mapping[str, Mapping[str, float]], unit: str) -> str:
     return section("Results", "", _tiles(metrics, unit) + tables)
 
 
-def _tiles(metrics: Mapping[str, Mapping[str, float]], unit: str, count: int = 4) -> str:
+def _tiles(metrics: Figures, unit: str, count: int = 4) -> str:
     """The ``count`` figures that matter most; of one that several groups have, the first group that isn't training."""
-    found: dict[str, tuple[Term, float, str]] = {}
+    found: dict[str, tuple[Term, float | int, str]] = {}
     for group, values in sorted(metrics.items(), key=lambda g: g[0].lower().startswith("train")):
         for name, value in values.items():
             term = describe(name)
-            if term.headline:
-                found.setdefault(term.label, (term, value, group))
+            if term.headline and value is not None:
+                found.setdefault(describe(name.partition('@')[0]).label, (term, value, group))
     chosen = sorted(found.values(), key=lambda f: -f[0].headline)[:count]
     tiles = "".join(
         f'<div class="tile" title="{escape(term.means)}"><div class="name">{escape(term.label)}{_arrow(term)}</div>'
@@ -96,7 +98,7 @@ def _tiles(metrics: Mapping[str, Mapping[str, float]], unit: str, count: int = 4
     return f'<div class="tiles">{tiles}</div>' if tiles else ""
 
 
-def _tables_of(metrics: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+def _tables_of(metrics: Figures) -> list[list[str]]:
     """Groups that have a figure in common stand in one table."""
     tables: list[list[str]] = []
     for group, values in metrics.items():
@@ -108,7 +110,7 @@ def _tables_of(metrics: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
     return tables
 
 
-def _table(metrics: Mapping[str, Mapping[str, float]], unit: str) -> str:
+def _table(metrics: Figures, unit: str) -> str:
     names = list(dict.fromkeys(n for values in metrics.values() for n in values))
     head = "".join(f'<th class="number" scope="col">{escape(g)}</th>' for g in metrics)
     rows = "".join(_row(describe(name), [values.get(name) for values in metrics.values()], unit) for name in names)
@@ -116,8 +118,8 @@ def _table(metrics: Mapping[str, Mapping[str, float]], unit: str) -> str:
             f"<tbody>{rows}</tbody></table>")
 
 
-def _row(term: Term, values: Sequence[float | None], unit: str) -> str:
-    shown = [f"{term.show(v)} {escape(term.unit_of(unit))}".strip() if v is not None else "" for v in values]
+def _row(term: Term, values: Sequence[float | int | None], unit: str) -> str:
+    shown = [f"{term.show(v)} {escape(term.unit_of(unit)) if v is not None else ''}".strip() for v in values]
     cells = "".join(f'<td class="number">{s}</td>' for s in shown) + f'<td class="means">{escape(term.means)}</td>'
     return f'<tr><th scope="row">{escape(term.label)}{_arrow(term)}</th>{cells}</tr>'
 

@@ -4,9 +4,12 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
 from deep3dmap.errors import DataError
+from deep3dmap.evaluation.cameras import camera_metrics
+from deep3dmap.evaluation.surfaces import surface_metrics
 from deep3dmap.visualization.glossary import describe
 from deep3dmap.visualization.report import ViewComparison, write_report
 from deep3dmap.visualization.video import write_video
@@ -243,12 +246,33 @@ def test_the_headline_shows_held_out_rather_than_training_figures(tmp_path):
     ("f_score@0.01", "F-score @ 0.01", "2512.3", "%"),
     ("chamfer", "Mean distance", "25.1", "cm"),
     ("accuracy", "Accuracy", "25.1", "cm"),
+    ("accuracy_median", "Accuracy, median", "25.1", "cm"),
+    ("distance_mean_relative", "Mean distance / diagonal", "2512.34", "%"),
+    ("rotation_error_mean_deg", "Camera rotation error", "25.123", "\N{DEGREE SIGN}"),
     ("my_own_figure", "my own figure", "25.1", ""),
 ])
 def test_known_figures_have_a_name_a_format_and_a_unit(name, label, shown, unit):
     term = describe(name)
     assert (term.label, term.show(25.1234), term.unit_of("cm")) == (label, shown, unit)
     assert bool(term.means) == (name != "my_own_figure")
+
+
+def test_every_figure_of_the_metrics_is_explained():
+    sphere = trimesh.creation.icosphere(1)
+    figures = surface_metrics(sphere, sphere, samples=200, thresholds=(0.1, ), relative_thresholds=(0.01, ))
+    figures |= camera_metrics(torch.eye(3).expand(3, 3, 3), torch.eye(3), torch.eye(3).expand(3, 3, 3), torch.eye(3))
+    unknown = [name for name in figures if not describe(name).means]
+    assert not unknown
+
+
+def test_a_figure_without_a_value_is_a_dash_and_no_headline(tmp_path):
+    page = minimal(tmp_path, metrics={"a": {"psnr": None, "views": 3}})
+    assert '<td class="number">\N{EN DASH}</td>' in page and '<td class="number">3</td>' in page and 'class="tile"' not in page
+
+
+def test_the_headline_has_each_figure_once_whatever_its_threshold(tmp_path):
+    page = minimal(tmp_path, metrics={"surface": {"f_score@0.1": 0.5, "f_score@1%": 0.7, "accuracy_mean": 0.1}})
+    assert re.findall(r'<div class="tile".*?<div class="name">([^<]+?) <', page) == ["F-score @ 0.1", "Accuracy"]
 
 
 def test_figures_that_are_not_finite_are_shown_as_such():
