@@ -5,7 +5,7 @@ model = dict(
     type="IDR",
     geometry=dict(type="SDFNetwork", width=128, depth=5, skip=[3], frequencies=6, features=64),
     radiance=dict(type="RadianceNetwork", width=128, depth=3, features=64, view_frequencies=2),
-    renderer=dict(type="SphereTracer", iterations=10, samples=64),
+    renderer=dict(type="SphereTracer", iterations=10, samples=64, smallest="march", slope_bound=1.5),
     losses=dict(rgb=dict(type="ColorLoss", weight=1.0),
                 eikonal=dict(type="EikonalLoss", weight=0.1),
                 mask=dict(type="MaskLoss", weight=100.0, alpha=[50, 100, 200, 400, 800, 1600]),
