@@ -13,10 +13,13 @@ from deep3dmap.errors import Deep3DError
 from deep3dmap.version import __version__
 
 INTERRUPTED = 130
+WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
 def _value(text: str):
-    """A value of ``--cfg-options``: a Python literal where it reads as one, else text."""
+    """A value of ``--cfg-options``: a Python literal (or true, false, null) where it reads as one, else text."""
+    if text in WORDS:
+        return WORDS[text]
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -48,6 +51,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-options",
                         nargs="+",
+                        action="extend",
                         type=_pair,
                         default=[],
                         metavar="KEY=VALUE",
@@ -58,7 +62,7 @@ def _run_arguments(args) -> dict:
     return dict(seed=args.seed, amp=args.amp, device=args.device, launcher=args.launcher, options=dict(args.cfg_options))
 
 
-# --- sub-commands: each has a function that adds its arguments and one that runs it -------------------------------------------
+# --- sub-commands: each has a function that adds its arguments and one that runs it ---------------------------------------
 
 
 def _train_arguments(parser) -> None:
@@ -191,13 +195,16 @@ def _convert_arguments(parser) -> None:
     parser.add_argument("target", help="checkpoint to write")
     parser.add_argument("--method", default="idr", help="whose format it is (default: idr)")
     parser.add_argument("--data", help="folder of the scene it was trained on, so that meshes come out in the world's units")
+    parser.add_argument("--cameras",
+                        help="the scene's file of cameras, for example cameras_linear_init.npz (default: its own)")
 
 
 def _convert(args) -> int:
     from deep3dmap.apis.convert import convert_checkpoint
     from deep3dmap.datasets.formats import load_capture
-    frame = load_capture(args.data).scene_from_world if args.data else None
-    print(convert_checkpoint(args.source, args.target, args.method, frame))
+    options = dict(cameras=args.cameras) if args.cameras else {}
+    capture = load_capture(args.data, **options) if args.data else None
+    print(convert_checkpoint(args.source, args.target, args.method, capture))
     return 0
 
 

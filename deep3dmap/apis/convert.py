@@ -6,27 +6,25 @@ from pathlib import Path
 
 import torch
 
-from deep3dmap.engine.checkpoint import FORMAT, read_pickle, save_checkpoint
-from deep3dmap.errors import CheckpointError, ConfigError
+from deep3dmap.engine.checkpoint import FORMAT, load_weights, read_pickle, save_checkpoint
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.idr.published import infer_config, read_published, rename_weights
 from deep3dmap.registry import FRAMEWORKS, nearest
+from deep3dmap.structures import Capture
 from deep3dmap.version import __version__
 
 METHODS = ("idr", )
 
 
-def convert_checkpoint(source: str | Path,
-                       target: str | Path,
-                       method: str = "idr",
-                       scene_from_world: torch.Tensor | None = None) -> Path:
+def convert_checkpoint(source: str | Path, target: str | Path, method: str = "idr", capture: Capture | None = None) -> Path:
     """Convert a published checkpoint; the model's configuration is read off the weights' shapes.
 
     Args:
         source: IDR: ``ModelParameters/EPOCH.pth``; trained poses beside it in ``CamParameters/`` are taken along.
         target: file to write.
         method: whose format it is.
-        scene_from_world: (4, 4) similarity of the scene that it was trained on (``inverse(scale_mat)``), so that meshes come
-            out in the world's units; else they are in the unit sphere's.
+        capture: what it was trained on, with the ``scene_from_world`` of its cameras' file, so that meshes come out in the
+            world's units and videos know the cameras; without it, meshes are in the unit sphere.
 
     Returns:
         The target.
@@ -34,25 +32,35 @@ def convert_checkpoint(source: str | Path,
     Raises:
         CheckpointError: if the file is not a published checkpoint of that method.
         ConfigError: for an unknown method.
+        DataError: if the capture has another number of views than the checkpoint has poses.
     """
     if method not in METHODS:
         raise ConfigError(f"method '{method}': {nearest(method, METHODS)}")
     published, poses = read_published(Path(source), read_pickle)
     model, weights = idr_model(published, poses), rename_weights(published)
-    info = dict(scene_from_world=torch.eye(4, dtype=torch.float64) if scene_from_world is None else scene_from_world.double())
+    info = _info(capture, poses)
     state = dict(weights, scene_from_world=info["scene_from_world"])
     if poses is not None:
-        info |= dict(cam_to_world=torch.eye(3, 4).repeat(len(poses), 1, 1), K=torch.eye(3).repeat(len(poses), 1, 1))
-        state |= {"cameras.poses.weight": poses, "cameras.K": info["K"]}
+        state |= {"cameras.poses.weight": poses, "cameras.K": info["K"].float()}
     framework = FRAMEWORKS.build(model)
     framework.setup(info)
-    try:
-        framework.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{source}: {error}") from None
+    load_weights(framework, state, str(source))
     meta = dict(version=__version__, framework="IDR", config=json.dumps(dict(model=model)), seed=0, converted_from=str(source))
     save_checkpoint(dict(format=FORMAT, meta=meta, info=info, state_dict=framework.state_dict()), Path(target))
     return Path(target)
+
+
+def _info(capture: Capture | None, poses: torch.Tensor | None) -> dict:
+    """What the framework is told about its data; see :func:`deep3dmap.datasets.ray_batches.scene_info`."""
+    if capture is None:
+        unknown = {} if poses is None else dict(cam_to_world=torch.eye(3, 4).repeat(len(poses), 1, 1),
+                                                K=torch.eye(3).repeat(len(poses), 1, 1))  # yapf: disable
+        return dict(scene_from_world=torch.eye(4, dtype=torch.float64), **unknown)
+    if poses is not None and len(poses) != len(capture):
+        raise DataError(f"{capture.source}: {len(capture)} views, but the checkpoint has {len(poses)} trained cameras")
+    cameras = capture.scene_cameras
+    return dict(names=list(capture.names), K=cameras.K, cam_to_world=cameras.cam_to_world, size=list(cameras.size),
+                scene_from_world=capture.scene_from_world.double(), source=capture.source)  # yapf: disable
 
 
 def idr_model(weights: Mapping, poses: torch.Tensor | None) -> dict:

@@ -1,5 +1,6 @@
 """From a folder of photographs to a measured mesh and a report, within given minutes."""
 
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,19 +76,38 @@ def reconstruct(folder: str | Path | None,
         cfg.merge_from_dict({"scene.capture": str(folder)})
     output = Path(output)
     runner = _train(cfg, output, start, minutes, resume, arguments)
-    loop = runner.train_loop
+    left = start + 60 * minutes - time.monotonic() - 0.25 * reserve(minutes)
     runner.test_cfg = dict(runner.test_cfg or {}, **({} if resolution is None else dict(resolution=resolution)))
-    runner.test_cfg["max_seconds"] = max(start + 60 * minutes - time.monotonic() - 0.25 * reserve(minutes), 1.0)
+    runner.test_cfg["max_seconds"] = max(min(left, reserve(minutes)) if runner.train_loop.interrupted else left, 1.0)
+    again = _go_on(command, folder, minutes, output)
+    try:
+        return _show(runner, output, dict(command=command, again=again), start, say)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted while the results were written; the training is kept in {runner.work_dir}; "
+                          f"go on with: {again}") from None
+
+
+def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path) -> str:
+    """The command that goes on with a reconstruction."""
+    if not command:
+        source = ["reconstruct", str(folder)] if folder is not None else ["demo"]
+        command = shlex.join(["deep3dmap", *source, "--minutes", f"{minutes:g}", "-o", str(output)])
+    return command if "--resume" in shlex.split(command) else f"{command} --resume"
+
+
+def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str], start: float, say) -> TestResult:
+    """Measure the trained framework and write everything."""
+    loop = runner.train_loop
     say("extracting the mesh and rendering the views")
     result = runner.test()
-    again = f"deep3dmap reconstruct {folder} --resume --minutes {minutes:g} -o {output}" if folder is not None else ""
+    table = "\n".join([result_table(result), *result.notes])
     if loop.interrupted:
-        result.notes.append(f"training was interrupted after {duration(loop.seconds)}" +
-                            (f"; go on with: {again}" if again else ""))
+        result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")
     write_result(result, output)
-    _write_shown(result, runner, output, dict(command=command, again=again))
-    say(result_table(result))
-    say(f"{output}: mesh.ply, mesh.glb, metrics.json, report.html ({duration(time.monotonic() - start)})")
+    _write_shown(result, runner, output, commands)
+    say(table)
+    names = ["mesh.ply", "mesh.glb"] * (result.mesh is not None) + ["metrics.json", "report.html"]
+    say(f"{output}: {', '.join(names)} ({duration(time.monotonic() - start)})")
     if loop.interrupted:
         raise Interrupted(result.notes[-1])
     return result

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from deep3dmap.datasets.ray_batches import scene_info
 from deep3dmap.datasets.scene import Scene, load_scene
-from deep3dmap.errors import DataError
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry.distance_grid import sample_grid, signed_distance_grid
 from deep3dmap.geometry.visual_hull import hull_field
 from deep3dmap.registry import DATASETS
@@ -42,6 +42,10 @@ class HullDistances:
         near: part of the points that lie near the hull's surface; the others are uniform in the cube around the sphere.
         spread: standard deviation of the near points' offset from grid points next to the surface, scene units.
         tolerance: views whose silhouette may miss a point.
+
+    Raises:
+        ConfigError: if a number is out of its range.
+        DataError: if there is no hull (see :func:`hull_distance_grid`).
     """
 
     def __init__(self,
@@ -51,6 +55,10 @@ class HullDistances:
                  near: float = 0.6,
                  spread: float = 0.03,
                  tolerance: int = 0):
+        if points < 1 or resolution < 8 or not 0 <= near <= 1 or spread < 0 or tolerance < 0:
+            raise ConfigError(
+                f"HullDistances: points={points} must be positive, resolution={resolution} at least 8, near={near} "
+                f"in [0, 1], spread={spread} and tolerance={tolerance} not negative")
         self.scene = load_scene(**scene)
         self.points, self.near, self.spread = points, near, spread
         self.grid = hull_distance_grid(self.scene, resolution, tolerance=tolerance)

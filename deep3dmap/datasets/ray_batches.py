@@ -160,10 +160,15 @@ class Views:
 
     def item(self, index: int, scale: float = 1.0) -> dict:
         """A view's rays row by row, with its colours (r, 3), mask (r,) or None, ``size``, ``name``, ``split`` and
-        ``camera_rotation`` (3, 3) from the camera to the scene.
+        ``camera_rotation`` (3, 3) from the camera to the scene. ``uv`` are pixels of the photograph, whatever the scale.
 
         Views that were trained on carry their index among the training views as ``view`` (r,).
+
+        Raises:
+            ConfigError: unless ``0 < scale <= 1``.
         """
+        if not 0 < scale <= 1:
+            raise ConfigError(f"scale={scale}: must be above 0 and at most 1")
         cameras = self.cameras[index]
         size = tuple(max(round(s * scale), 1) for s in cameras.size)
         cameras = cameras.resized(size)
@@ -176,7 +181,7 @@ class Views:
             mask = None if mask is None else F.interpolate(mask[None, None].float(), size, mode="area")[0, 0] > 0.5
         item = dict(origins=rays.origins,
                     directions=rays.directions,
-                    uv=rays.uv,
+                    uv=rays.uv * torch.tensor([self.cameras.size[1] / size[1], self.cameras.size[0] / size[0]]),
                     camera_rotation=cameras.rotations[0].T,
                     rgb=image.reshape(-1, 3),
                     mask=None if mask is None else mask.reshape(-1),

@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from deep3dmap.datasets.formats import load_capture
-from deep3dmap.datasets.paths import resolve_data
+from deep3dmap.datasets.formats import load_capture, scan_capture
+from deep3dmap.datasets.images import IMAGE_SUFFIXES
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry import normalization
 from deep3dmap.registry import DATASETS, nearest
-from deep3dmap.structures import Capture
+from deep3dmap.structures import Cameras, Capture
 
 NORMALIZATIONS = ("auto", "given", "hull", "masks", "cameras")
 
@@ -43,9 +44,26 @@ class Scene:
 
 
 @DATASETS.register_module()
-def FolderCapture(path: str, **options) -> Capture:
-    """The capture in a folder: a path, or a name under the data root; ``options`` go to the format's reader."""
-    return load_capture(resolve_data(path), **options)
+def FolderCapture(path: str, true_cameras: str | None = None, **options) -> Capture:
+    """The capture in a folder: a path, or a name under the data root; ``options`` go to the format's reader.
+
+    Args:
+        path: of the folder.
+        true_cameras: a second file of cameras in it, in IDR's format, that holds the exact ones, to measure others against.
+        options: ``cameras`` and others; see :func:`deep3dmap.datasets.formats.load_capture`.
+
+    Raises:
+        DataError: if there is no usable capture, or another number of true cameras.
+    """
+    capture = load_capture(path, **options)
+    if true_cameras is None:
+        return capture
+    frames = {f.name: f for f in scan_capture(path, "idr", cameras=true_cameras)[1].frames if not f.defect}
+    if missing := [name for name in capture.names if name not in frames]:
+        raise DataError(f"{path}: {true_cameras} holds no proper camera for the view '{missing[0]}'")
+    K, world_to_cam = (torch.from_numpy(np.stack([getattr(frames[name], key) for name in capture.names])).double()
+                       for key in ("K", "world_to_cam"))  # yapf: disable
+    return replace(capture, true_cameras=Cameras(K, world_to_cam, capture.cameras.size))
 
 
 def normalize(capture: Capture, how: str | Sequence = "auto") -> Capture:
@@ -62,8 +80,7 @@ def normalize(capture: Capture, how: str | Sequence = "auto") -> Capture:
         DataError: if the data don't allow it.
     """
     if not isinstance(how, str):
-        return replace(capture,
-                       scene_from_world=normalization.normalization_from_box(torch.tensor(how[0]), torch.tensor(how[1])))
+        return replace(capture, scene_from_world=_box_similarity(how))
     if how not in NORMALIZATIONS:
         raise ConfigError(f"normalization='{how}': {nearest(how, NORMALIZATIONS)}")
     given = not torch.equal(capture.scene_from_world, torch.eye(4).to(capture.scene_from_world))
@@ -79,6 +96,15 @@ def normalize(capture: Capture, how: str | Sequence = "auto") -> Capture:
         raise DataError(f"{capture.source}: {error}") from None
 
 
+def _box_similarity(box: Sequence) -> torch.Tensor:
+    try:
+        lower, upper = torch.tensor(box, dtype=torch.float64).reshape(2, 3)
+        return normalization.normalization_from_box(lower, upper)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"normalization={box}: a box is [[x, y, z], [x, y, z]], its lower and its upper corner "
+                          f"({error})") from None
+
+
 def _similarity(capture: Capture, how: str) -> torch.Tensor:
     cameras = capture.cameras
     if how == "hull":
@@ -88,17 +114,28 @@ def _similarity(capture: Capture, how: str) -> torch.Tensor:
     return normalization.normalization_from_cameras(cameras.world_to_cam)
 
 
-def _held_out(capture: Capture, test_views: Sequence[str] | int | None) -> tuple[int, ...]:
-    """Indices of the held-out views: by name (with or without ending), every n-th, or those named ``test_*``."""
+def _held_out(capture: Capture, test_views: Sequence[str] | str | int | None) -> tuple[int, ...]:
+    """Indices of the held-out views: by name (with or without folder and ending), every n-th, or those named ``test*``."""
     if isinstance(test_views, int):
+        if test_views < 0 or test_views == 1:
+            raise ConfigError(f"test_views={test_views}: hold out every n-th view with n of at least 2, or 0 for none")
         return tuple(range(test_views // 2, len(capture), test_views)) if test_views else ()
     if test_views is None:
-        return tuple(k for k, name in enumerate(capture.names) if name.startswith("test"))
-    stems = {name.rsplit("/", 1)[-1].rsplit(".", 1)[0]: k for k, name in enumerate(capture.names)}
-    for name in test_views:
-        if name.rsplit(".", 1)[0] not in stems:
+        named = tuple(k for k, name in enumerate(capture.names) if name.startswith("test") or _stem(name).startswith("test"))
+        return named if len(named) < len(capture) else ()  # all are called so: the name says nothing
+    stems = {_stem(name): k for k, name in enumerate(capture.names)}
+    asked = [_stem(name) for name in ([test_views] if isinstance(test_views, str) else test_views)]
+    for name in asked:
+        if name not in stems:
             raise DataError(f"{capture.source}: no view '{name}' to hold out; {nearest(name, stems)}")
-    return tuple(stems[name.rsplit(".", 1)[0]] for name in test_views)
+    return tuple(dict.fromkeys(stems[name] for name in asked))
+
+
+def _stem(name: str) -> str:
+    """A view's name without folder and image ending."""
+    name = name.rsplit("/", 1)[-1]
+    ending = next((e for e in IMAGE_SUFFIXES if name.lower().endswith(e)), "")
+    return name[:len(name) - len(ending)]
 
 
 def resize(capture: Capture, scale: float) -> Capture:
@@ -119,12 +156,19 @@ def resize(capture: Capture, scale: float) -> Capture:
     images = shrink(capture.images)
     images = images.round().to(torch.uint8) if capture.images.dtype == torch.uint8 else images
     masks = None if capture.masks is None else shrink(capture.masks[..., None])[..., 0] > 0.5
-    return replace(capture, images=images, masks=masks, cameras=capture.cameras.resized(size), depth=None, normals=None)
+    true_cameras = None if capture.true_cameras is None else capture.true_cameras.resized(size)
+    return replace(capture,
+                   images=images,
+                   masks=masks,
+                   cameras=capture.cameras.resized(size),
+                   depth=None,
+                   normals=None,
+                   true_cameras=true_cameras)
 
 
 def load_scene(capture: Mapping | str,
                normalization: str | Sequence = "auto",
-               test_views: Sequence[str] | int | None = None,
+               test_views: Sequence[str] | str | int | None = None,
                scale: float = 1.0) -> Scene:
     """Load, normalise and split a capture; the same arguments give the same object again.
 
@@ -133,6 +177,10 @@ def load_scene(capture: Mapping | str,
         normalization: see :func:`normalize`; computed from the training views alone.
         test_views: names of the held-out views, or n to hold out every n-th, 0 for none; by default those named ``test*``.
         scale: of the images.
+
+    Raises:
+        ConfigError: for a value that is out of its range.
+        DataError: if there is no such capture or view, or fewer than two views are left to train on.
     """
     return _load_scene(json.dumps(dict(c=capture, n=normalization, t=test_views, s=scale), default=list, sort_keys=True))
 
@@ -145,6 +193,7 @@ def _load_scene(key: str) -> Scene:
     test = _held_out(capture, held_out)
     train = tuple(k for k in range(len(capture)) if k not in test)
     if len(train) < 2:
-        raise DataError(f"{capture.source}: {len(train)} view to train on; at least 2 are needed, from different sides")
+        raise DataError(f"{capture.source}: {len(train)} of {len(capture)} views to train on; at least 2 are needed, "
+                        "from different sides")
     frame = normalize(capture.subset(train), how).scene_from_world
     return Scene(resize(replace(capture, scene_from_world=frame), arguments["s"]), train, test)

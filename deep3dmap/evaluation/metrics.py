@@ -11,6 +11,7 @@ from deep3dmap.evaluation.base import Metric
 from deep3dmap.evaluation.cameras import camera_metrics
 from deep3dmap.evaluation.images import mask_iou, psnr, ssim
 from deep3dmap.evaluation.surfaces import surface_metrics
+from deep3dmap.geometry.alignment import align_cameras
 from deep3dmap.registry import METRICS
 from deep3dmap.structures import Cameras
 
@@ -59,6 +60,9 @@ class ViewMetrics(Metric):
 class SurfaceMetrics(Metric):
     """Distances between the mesh and the true surface, where the capture knows it; in the data's units.
 
+    Where cameras were trained and the true ones are known, the mesh is first moved by the similarity that takes the former to
+    the latter, as in the paper's evaluation: photographs alone don't fix the frame.
+
     Args:
         thresholds: of the F-score, as fractions of the true surface's diagonal.
         samples: points on each surface.
@@ -73,6 +77,9 @@ class SurfaceMetrics(Metric):
         scene = getattr(dataset, "scene", None)
         truth = None if scene is None else scene.capture.mesh
         if mesh is not None and truth is not None:
+            trained, true_cameras = _trained_cameras(framework), scene.train.true_cameras
+            if trained is not None and true_cameras is not None:
+                mesh = mesh.copy().apply_transform(_similarity(trained, true_cameras))
             self.result = surface_metrics(mesh, truth, relative_thresholds=self.thresholds, samples=self.samples)
 
     def compute(self) -> dict[str, dict[str, float]]:
@@ -94,7 +101,7 @@ class CameraMetrics(Metric):
         if truth is None:
             return
         given = scene.train.cameras
-        trained = framework.trained_cameras() if hasattr(framework, "trained_cameras") else None
+        trained = _trained_cameras(framework)
         if trained is not None:
             self.result |= {f"given_{name}": value for name, value in _camera_errors(given, truth).items()}
         self.result |= _camera_errors(given if trained is None else trained, truth)
@@ -104,6 +111,22 @@ class CameraMetrics(Metric):
         return {"cameras": self.result} if self.result else {}
 
 
+def _trained_cameras(framework) -> Cameras | None:
+    return framework.trained_cameras() if hasattr(framework, "trained_cameras") else None
+
+
+def _poses(cameras: Cameras) -> tuple[torch.Tensor, torch.Tensor]:
+    """Camera-to-world rotations and centres."""
+    return cameras.cam_to_world[:, :, :3].double(), cameras.centers.double()
+
+
 def _camera_errors(cameras: Cameras, truth: Cameras) -> dict[str, float]:
-    poses = [pose for c in (cameras, truth) for pose in (c.cam_to_world[:, :, :3].double(), c.centers.double())]
-    return camera_metrics(*poses)
+    return camera_metrics(*_poses(cameras), *_poses(truth))
+
+
+def _similarity(cameras: Cameras, truth: Cameras) -> np.ndarray:
+    """The (4, 4) similarity that takes cameras to the true ones."""
+    scale, rotation, translation = align_cameras(*_poses(cameras), *_poses(truth))
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = scale * rotation.numpy(), translation.numpy()
+    return matrix

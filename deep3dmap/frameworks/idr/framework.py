@@ -22,6 +22,9 @@ from deep3dmap.registry import BACKBONES, FRAMEWORKS
 from deep3dmap.renderers.differentiable_intersection import differentiable_intersection
 from deep3dmap.structures import Cameras, RayBundle
 
+#: Inputs with one entry a ray; ``camera_rotation`` may be one matrix for all rays instead.
+PER_RAY = ("origins", "directions", "uv", "view", "near", "far")
+
 
 @FRAMEWORKS.register_module()
 class IDR(BaseFramework):
@@ -179,15 +182,21 @@ class IDR(BaseFramework):
     def predict(self, inputs: dict) -> dict[str, Tensor]:
         """Render rays, in chunks.
 
+        Args:
+            inputs: ``origins`` and ``directions`` (r, 3); and optionally ``near``, ``far`` (r,), ``camera_rotation`` (3, 3) or
+                (r, 3, 3), and for trained cameras ``view`` (r,) and ``uv`` (r, 2). Rays without a view, as those of held-out
+                photographs, are taken as they come.
+
         Returns:
             ``rgb`` (r, 3) in [0, 1], ``mask`` (r,) bool, ``distance`` (r,) along the ray in scene units (0 where it misses),
             ``normals`` (r, 3) unit, in the scene's frame (0 where it misses).
         """
-        count = len(inputs["directions"])
-        per_ray = {k: v for k, v in inputs.items() if isinstance(v, Tensor) and len(v) == count and v.shape != (3, 3)}
-        shared = {k: v for k, v in inputs.items() if k not in per_ray and k != "mask"}
-        chunks = [self._predict_chunk({k: v[s:s + self.chunk] for k, v in per_ray.items()} | shared)
-                  for s in range(0, count, self.chunk)]  # yapf: disable
+        per_ray = {key: inputs[key] for key in PER_RAY if inputs.get(key) is not None}
+        rotation = inputs.get("camera_rotation")
+        if rotation is not None:
+            per_ray["camera_rotation"] = rotation.expand(len(per_ray["origins"]), 3, 3)
+        chunks = [self._predict_chunk({key: value[s:s + self.chunk] for key, value in per_ray.items()})
+                  for s in range(0, max(len(per_ray["origins"]), 1), self.chunk)]  # yapf: disable
         return {key: torch.cat([c[key] for c in chunks]) for key in chunks[0]}
 
     def _predict_chunk(self, inputs: dict) -> dict[str, Tensor]:
@@ -197,8 +206,7 @@ class IDR(BaseFramework):
         rgb = torch.full_like(rays.origins, self.background)
         normals = torch.zeros_like(rays.origins)
         if hit.any():
-            if rotation is not None:
-                rotation = rotation[hit] if rotation.ndim == 3 else rotation.expand(int(hit.sum()), 3, 3)
+            rotation = None if rotation is None else rotation[hit]
             with self.geometry.frozen():
                 rgb[hit] = self.color(trace.points[hit], rays.directions[hit], rotation).float() / 2 + 0.5
                 normals[hit] = F.normalize(self.geometry.gradient(trace.points[hit]), dim=-1)

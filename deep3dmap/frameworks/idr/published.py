@@ -54,6 +54,9 @@ def rename_weights(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
     """The ``geometry`` and ``radiance`` configs that fit published weights, from their shapes alone.
 
+    A rendering network that sees six numbers besides the features could lack the view direction, or the normal if directions
+    were not encoded; only the former was published.
+
     Raises:
         CheckpointError: if the shapes are not those of an IDR model.
     """
@@ -63,9 +66,10 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
         encoded, width = geometry[0][1], geometry[1][1]
         skip = [i + 1 for i, (out, _) in enumerate(geometry[:-1]) if out == width - encoded]
         view = radiance[0][1] - features
-        mode, frequencies = next((m, k) for k in range(13) for m, size in (("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k),
-                                                                            ("no_view_dir", 6)) if size == view)
-    except (IndexError, StopIteration):
+        mode, frequencies = next((m, k) for k in range(13)
+                                 for m, size in (("no_view_dir", 6), ("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k))
+                                 if size == view)
+    except (LookupError, ValueError, StopIteration):
         raise CheckpointError("these weights don't have the shapes of an IDR model") from None
     weight_norm = any(name.endswith("weight_g") for name in state_dict)
     return dict(geometry=dict(width=width, depth=len(geometry) - 1, skip=skip, frequencies=(encoded - 3) // 6,
@@ -94,8 +98,19 @@ def read_published(path: Path, read) -> tuple[dict, Tensor | None]:
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
         raise CheckpointError(f"{path}: no 'model_state_dict' in it, so it is not a published IDR checkpoint "
                               "(ModelParameters/EPOCH.pth)")
-    poses_path = Path(path).parents[1] / "CamParameters" / Path(path).name
-    poses = read(poses_path)["pose_vecs_state_dict"]["weight"] if poses_path.is_file() else None
-    if poses is not None and (poses.ndim != 2 or poses.shape[1] != 7 or not torch.isfinite(poses).all()):
-        raise CheckpointError(f"{poses_path}: poses must be (views, 7) finite numbers, got {tuple(poses.shape)}")
-    return content["model_state_dict"], poses
+    weights = content["model_state_dict"]
+    for name, value in weights.items():
+        if not isinstance(value, Tensor) or not torch.isfinite(value).all():
+            raise CheckpointError(f"{path}: '{name}' is not a tensor of finite numbers")
+    poses_path = Path(path).absolute().parents[1] / "CamParameters" / Path(path).name
+    return weights, _read_poses(poses_path, read) if poses_path.is_file() else None
+
+
+def _read_poses(path: Path, read) -> Tensor:
+    content = read(path)
+    vectors = content.get("pose_vecs_state_dict") if isinstance(content, dict) else None
+    poses = vectors.get("weight") if isinstance(vectors, dict) else None
+    if not isinstance(poses, Tensor) or poses.ndim != 2 or poses.shape[1] != 7 or not torch.isfinite(poses).all():
+        raise CheckpointError(f"{path}: expected pose_vecs_state_dict with the finite poses (views, 7) of a published IDR "
+                              "checkpoint; move it away to convert the surface alone")
+    return poses
