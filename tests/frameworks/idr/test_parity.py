@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tests.frameworks.idr.helpers import build_idr, tensor
 
 from deep3dmap.frameworks.base import update_params
 from deep3dmap.frameworks.idr.cameras import CameraPoses
 from deep3dmap.structures import Cameras
+from tests.frameworks.idr.helpers import build_idr, tensor
 
 FIXTURES = ["forward_fixed_cameras", "forward_trained_cameras"]
 
