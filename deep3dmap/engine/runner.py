@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
@@ -19,7 +20,7 @@ from deep3dmap.engine.batches import build_dataset, build_source, step_seed
 from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings, unwrap
 from deep3dmap.engine.loops import seed_everything
 from deep3dmap.errors import CheckpointError, ConfigError
-from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS
+from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, nearest
 from deep3dmap.version import __version__
 
 DEFAULT_HOOKS = dict(sampler_seed=dict(type="DistSamplerSeedHook"),
@@ -161,8 +162,23 @@ class ReconstructionRunner(Runner):
         return model.to(self.target)
 
     def build_schedulers(self, cfg) -> list:
-        """The learning-rate schedules of the stage that the loop is entering."""
-        wrappers = list(self.optim_wrapper.values()) if hasattr(self.optim_wrapper, "values") else [self.optim_wrapper]
+        """The learning-rate schedules of the stage that the loop is entering.
+
+        One schedule, or a list of them, is for all optimisers; a dictionary ``{name of an optimiser: schedules}`` for those.
+
+        Raises:
+            ConfigError: if there is no optimiser of such a name.
+        """
+        several = isinstance(self.optim_wrapper, OptimWrapperDict)
+        if isinstance(cfg, Mapping) and "type" not in cfg:
+            named = dict(self.optim_wrapper.items()) if several else {}
+            for name in cfg:
+                if name not in named:
+                    raise ConfigError(f"param_scheduler: '{name}' is no optimiser of this stage: {nearest(name, named)}")
+            return [s for name, part in cfg.items() for s in self._schedulers(part, [named[name]])]
+        return self._schedulers(cfg, list(self.optim_wrapper.values()) if several else [self.optim_wrapper])
+
+    def _schedulers(self, cfg, wrappers: list) -> list:
         loop, schedulers = self._train_loop, []
         for one in [cfg] if isinstance(cfg, Mapping) else cfg or []:
             one = dict(one)
