@@ -169,7 +169,8 @@ def resize(capture: Capture, scale: float) -> Capture:
 def load_scene(capture: Mapping | str,
                normalization: str | Sequence = "auto",
                test_views: Sequence[str] | str | int | None = None,
-               scale: float = 1.0) -> Scene:
+               scale: float = 1.0,
+               reader: Mapping | None = None) -> Scene:
     """Load, normalise and split a capture; the same arguments give the same object again.
 
     Args:
@@ -177,11 +178,18 @@ def load_scene(capture: Mapping | str,
         normalization: see :func:`normalize`; computed from the training views alone.
         test_views: names of the held-out views, or n to hold out every n-th, 0 for none; by default those named ``test*``.
         scale: of the images.
+        reader: further arguments of :func:`FolderCapture` where ``capture`` is a folder or name, such as ``format`` or
+            ``cameras``.
 
     Raises:
-        ConfigError: for a value that is out of its range.
+        ConfigError: for a value that is out of its range, or an unknown option.
         DataError: if there is no such capture or view, or fewer than two views are left to train on.
     """
+    if isinstance(capture, str):
+        capture = dict(reader or {}, type="FolderCapture", path=capture)
+    elif reader:
+        raise ConfigError("scene: reader is for a capture that is a folder or name; this one is a config: write "
+                          f"{', '.join(reader)} into it")
     return _load_scene(json.dumps(dict(c=capture, n=normalization, t=test_views, s=scale), default=list, sort_keys=True))
 
 
@@ -189,7 +197,7 @@ def load_scene(capture: Mapping | str,
 def _load_scene(key: str) -> Scene:
     arguments = json.loads(key)
     source, how, held_out = arguments["c"], arguments["n"], arguments["t"]
-    capture = DATASETS.build(dict(type="FolderCapture", path=source) if isinstance(source, str) else source)
+    capture = DATASETS.build(source)
     test = _held_out(capture, held_out)
     train = tuple(k for k in range(len(capture)) if k not in test)
     if len(train) < 2:

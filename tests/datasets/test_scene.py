@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.datasets.scenes import CENTER, NAMES, RADIUS, SIZE, sphere_capture, write_sphere
 
 from deep3dmap.datasets.readers import idr
 from deep3dmap.datasets.scene import FolderCapture, load_scene, normalize, resize
 from deep3dmap.errors import ConfigError, DataError
+from tests.datasets.scenes import CENTER, NAMES, RADIUS, SIZE, sphere_capture, write_sphere
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def sphere_in_scene(capture):
     return S[:3, :3] @ CENTER + S[:3, 3], RADIUS * np.cbrt(np.linalg.det(S[:3, :3]))
 
 
-# --- normalisation ------------------------------------------------------------------------------------------------------------
+# --- normalisation ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["auto", "hull"])
@@ -89,7 +89,7 @@ def test_held_out_views_do_not_take_part_in_the_normalisation(folder, tmp_path):
     assert torch.equal(ours, theirs)
 
 
-# --- splits -------------------------------------------------------------------------------------------------------------------
+# --- splits -----------------------------------------------------------------------------------------------------------------
 
 
 def test_views_called_test_are_held_out_by_default(folder):
@@ -142,7 +142,7 @@ def test_two_views_must_be_left_to_train_on(folder):
         load_scene(str(folder), test_views=list(NAMES[1:]))
 
 
-# --- resizing -----------------------------------------------------------------------------------------------------------------
+# --- resizing ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_pixels_ray_of_the_resized_capture_is_the_full_size_ones():
@@ -186,12 +186,12 @@ def test_a_scale_out_of_range_is_refused(scale):
         resize(sphere_capture(), scale)
 
 
-# --- loading ------------------------------------------------------------------------------------------------------------------
+# --- loading ----------------------------------------------------------------------------------------------------------------
 
 
 def test_the_same_arguments_give_the_same_scene(folder):
-    assert load_scene(str(folder), test_views=2) is load_scene(dict(type="FolderCapture", path=str(folder)).get("path"),
-                                                               test_views=2)  # yapf: disable
+    assert load_scene(str(folder), test_views=2) is load_scene(dict(type="FolderCapture", path=str(folder)), test_views=2)
+    assert load_scene(str(folder), test_views=2) is not load_scene(str(folder), test_views=3)
 
 
 def test_a_scene_knows_exact_cameras_from_a_second_file(folder, tmp_path):
@@ -199,10 +199,17 @@ def test_a_scene_knows_exact_cameras_from_a_second_file(folder, tmp_path):
     entries = dict(np.load(tmp_path / "x" / "cameras.npz"))
     turn = np.diag([-1.0, -1.0, 1.0, 1.0])
     np.savez(tmp_path / "x" / "rough.npz", **{k: m @ turn if k.startswith("world") else m for k, m in entries.items()})
-    scene = load_scene(dict(type="FolderCapture", path=str(tmp_path / "x"), cameras="rough.npz", true_cameras="cameras.npz"))
+    scene = load_scene(str(tmp_path / "x"), reader=dict(cameras="rough.npz", true_cameras="cameras.npz"))
     exact = sphere_capture().cameras
     torch.testing.assert_close(scene.capture.true_cameras.centers, exact.centers)
     torch.testing.assert_close(scene.capture.cameras.centers, exact.centers * torch.tensor([-1.0, -1.0, 1.0]).double())
+
+
+def test_the_readers_options_belong_to_folders(folder):
+    with pytest.raises(ConfigError, match="write cameras into it"):
+        load_scene(dict(type="FolderCapture", path=str(folder)), reader=dict(cameras="cameras.npz"))
+    with pytest.raises(ConfigError, match="unknown option 'camera'"):
+        load_scene(str(folder), reader=dict(camera="cameras.npz"))
 
 
 def test_exact_cameras_are_needed_for_every_view(tmp_path):
