@@ -227,14 +227,20 @@ class IDR(BaseFramework):
         """The zero set as a mesh with vertex colours, in the data's own frame and units.
 
         Args:
-            resolution: grid points along an edge of the cube around the unit sphere.
+            resolution: cells along an edge of the cube around the bounding sphere.
             color: give the vertices the colours that they show when seen along their normals.
             largest: keep only the largest connected component, as the paper's evaluation does.
             options: of :func:`deep3dmap.geometry.meshing.extract_surface`.
+
+        Raises:
+            ConfigError: if the resolution is below 2.
+            NoSurfaceError: if there is no surface.
         """
-        radius = self.renderer.radius
+        if resolution < 2:
+            raise ConfigError(f"resolution={resolution}: a mesh needs at least 2 cells along an edge")
+        reach = self.renderer.radius * (1 + 2 / resolution)  # a surface that ends at the sphere is closed within the grid
         with self.geometry.frozen():
-            box = [-radius] * 3, [radius] * 3
+            box = [-reach] * 3, [reach] * 3
             vertices, faces = extract_surface(self._bounded_sdf, *box, resolution, **options)
             if largest:
                 vertices, faces = largest_component(vertices, faces)

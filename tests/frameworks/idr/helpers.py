@@ -25,3 +25,22 @@ def build_idr(fixture, **options) -> IDR:
     state = {k.removeprefix("state/"): tensor(fixture[k]) for k in fixture.files if k.startswith("state/")}
     framework.load_state_dict(rename_weights(state), strict=False)
     return framework
+
+
+def small_idr(radius: float = 0.6, width: int = 64, **options) -> IDR:
+    """IDR right after its geometric initialisation: nearly a sphere."""
+    torch.manual_seed(0)
+    model = dict(geometry=dict(width=width, depth=3, skip=[], frequencies=0, features=8, bias=radius),
+                 radiance=dict(width=16, depth=1, features=8, view_frequencies=1),
+                 renderer=dict(type="SphereTracer", samples=24),
+                 losses=LOSSES)
+    model["radiance"] |= options.pop("radiance", {})
+    return IDR(**model | options)
+
+
+def rays_from(center, count: int = 200, spread: float = 0.3) -> dict:
+    """Rays from a point towards the surroundings of the origin."""
+    generator = torch.Generator().manual_seed(0)
+    origins = torch.tensor(center, dtype=torch.float32).expand(count, 3)
+    targets = spread * torch.randn(count, 3, generator=generator)
+    return dict(origins=origins.clone(), directions=torch.nn.functional.normalize(targets - origins, dim=-1))
