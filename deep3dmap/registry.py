@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 
 import mmengine.registry as root
 from mmengine.registry import Registry
+from torch import nn
 
 from deep3dmap.errors import ConfigError, PluginError
 
@@ -55,6 +56,8 @@ def accepted_keys(part) -> set[str] | None:
     A constructor with ``**kwargs`` hands them on to its base class, so that one's arguments count as well.
     """
     owners = [c for c in part.__mro__ if "__init__" in vars(c)] if inspect.isclass(part) else [part]
+    if owners[0] in (object, nn.Module):  # no constructor of its own
+        return set()
     keys: set[str] = set()
     for owner in owners:
         function = owner.__init__ if inspect.isclass(owner) else owner
@@ -80,17 +83,36 @@ def check_keys(part, keys, where: str) -> None:
             raise ConfigError(f"{where}: unknown key '{key}' for {part.__name__}: {nearest(key, accepted)}")
 
 
+def check_required(part, keys, where: str) -> None:
+    """Compare a config's keys with what a part's constructor can't do without.
+
+    Raises:
+        ConfigError: naming the missing keys and the part.
+    """
+    try:
+        parameters = inspect.signature(part).parameters.values()
+    except (TypeError, ValueError):  # some C functions have no signature
+        return
+    named = (p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    missing = [p.name for p in named if p.default is p.empty and p.name not in keys]
+    if missing:
+        raise ConfigError(f"{where}: {part.__name__} needs the key{'s' * (len(missing) > 1)} "
+                          f"{', '.join(repr(m) for m in missing)}")
+
+
 def build_part(cfg: Mapping, registry: Registry, default_args: Mapping | None = None):
     """Build a part from its config; arguments that it leaves out come from ``default_args``.
 
     Raises:
-        ConfigError: if there is no ``type``, the registry has no such part, or the part takes no such argument.
+        ConfigError: if there is no ``type``, the registry has no such part, the part takes no such argument, or one that it
+            needs is missing.
     """
     if not isinstance(cfg, Mapping) or "type" not in cfg:
         raise ConfigError(f"a part of the registry '{registry.name}' is a dictionary with a 'type', got {cfg!r}")
     arguments = dict(default_args or {}) | {key: value for key, value in cfg.items() if key not in ("type", "_scope_")}
     part = resolve(registry, cfg["type"])
     check_keys(part, arguments, f"type='{part.__name__}'")
+    check_required(part, arguments, f"type='{part.__name__}'")
     return part(**arguments)
 
 

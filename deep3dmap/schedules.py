@@ -22,6 +22,10 @@ class Progress:
     fraction: float = 0.0
 
 
+def _numbers(values) -> bool:
+    return isinstance(values, Sequence) and all(isinstance(v, (int, float)) for v in values)
+
+
 class Schedule:
     """A number as a function of progress.
 
@@ -43,16 +47,18 @@ class Schedule:
             if set(value) - self.KEYS or not {"start", "milestones"} <= set(value):
                 raise ConfigError(f"{name}: a schedule has the keys {sorted(self.KEYS)}, got {dict(value)}")
             self.by = value.get("by", "epoch")
-            self.milestones = sorted(value["milestones"])
-            factor = value.get("factor", 1.0)
-            self.values = [value["start"] * factor**k for k in range(len(self.milestones) + 1)]
+            milestones, start, factor = value["milestones"], value["start"], value.get("factor", 1.0)
+            if not _numbers(milestones) or not _numbers([start, factor]):
+                raise ConfigError(f"{name}: start and factor must be numbers, milestones a list of numbers, got {dict(value)}")
+            self.milestones = sorted(milestones)
+            self.values = [start * factor**k for k in range(len(self.milestones) + 1)]
         else:
             self.by = "fraction"
             self.values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
             self.milestones = [k / len(self.values) for k in range(1, len(self.values))]
         if self.by not in self.UNITS:
             raise ConfigError(f"{name}: by='{self.by}' must be one of {self.UNITS}")
-        if not self.values or not all(isinstance(v, (int, float)) for v in self.values):
+        if not self.values or not _numbers(self.values):
             raise ConfigError(f"{name}: expected a number, a list of numbers or a schedule, got {value!r}")
 
     def __call__(self, progress: Progress) -> float:

@@ -1,18 +1,22 @@
 """Where batches come from: a dataset that hands out whole batches, or a dataloader that makes them from items.
 
 Either way the batch of a step is a function of the seed and the step alone, so a resumed run sees exactly what an
-uninterrupted one would have seen.
+uninterrupted one would have seen, whatever the number of workers.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+import random
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import torch
-from mmengine.runner import Runner
-from torch.utils.data import DataLoader
+from mmengine.dataset import default_collate
+from mmengine.registry import DATA_SAMPLERS, FUNCTIONS
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.registry import DATASETS, accepted_keys, resolve
 
 
@@ -21,12 +25,78 @@ def step_seed(seed: int, *numbers: int) -> int:
     return int(np.random.SeedSequence([seed, *numbers]).generate_state(1)[0])
 
 
+def seed_cpu(seed: int) -> None:
+    """Seed Python, NumPy and torch's CPU generator.
+
+    ``torch.manual_seed`` takes 100 times as long, because it asks for every kind of device.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch on all devices."""
+    seed_cpu(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+
+
+class SeededItems(Dataset):
+    """A dataset whose items are asked for as (seed, index), so that what is random in an item depends on the seed alone and
+    not on the worker that makes it."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, key: tuple[int, int]):
+        seed, index = key
+        seed_cpu(seed)
+        return self.items[index]
+
+
+class SeededBatches:
+    """A batch sampler for :class:`SeededItems` that can begin anywhere in an epoch, without making the items before.
+
+    Args:
+        batches: the batch sampler that says which items make a batch.
+        seed: of the run.
+        rank, world: this process and how many there are; an item's seed depends on its place in the global batch.
+    """
+
+    def __init__(self, batches, seed: int, rank: int, world: int):
+        self.batches, self.seed, self.rank, self.world = batches, seed, rank, world
+        self.epoch, self.skip = 0, 0
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def begin(self, epoch: int, skip: int) -> None:
+        """Say which epoch comes next, and how many of its batches are done already."""
+        self.epoch, self.skip = epoch, skip
+        for sampler in (getattr(self.batches, "sampler", None), self.batches):
+            if hasattr(sampler, "set_epoch"):
+                sampler.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        seed_everything(step_seed(self.seed, 2, self.epoch))  # for samplers that draw without a generator of their own
+        order = list(itertools.islice(self.batches, len(self)))
+        place = sum(len(batch) for batch in order[:self.skip])
+        for batch in order[self.skip:]:
+            places = range(place, place + len(batch))
+            yield [(step_seed(self.seed, 2, self.epoch, k * self.world + self.rank), i) for k, i in zip(places, batch)]
+            place += len(batch)
+
+
 class BatchSource:
     """Batches of a stage, step by step.
 
     Args:
         dataset: object with ``batch(step, generator, rank, world) -> dict`` and ``len()`` = steps in an epoch, or None.
-        dataloader: torch dataloader, used where ``dataset`` is None.
+        dataloader: over :class:`SeededItems` with :class:`SeededBatches`, used where ``dataset`` is None.
         seed: of the run.
         rank, world: this process and how many there are.
     """
@@ -37,11 +107,13 @@ class BatchSource:
                               f"{'both' if dataset is not None else 'neither'}")
         self.dataloader, self.seed, self.rank, self.world = dataloader, seed, rank, world
         self.whole_batches = dataset is not None
-        self.dataset = dataset if self.whole_batches else dataloader.dataset
+        self.dataset = dataset if self.whole_batches else dataloader.dataset.items
+        if not len(self):
+            raise DataError(f"{type(self.dataset).__name__} gives no batch (it has {len(self.dataset)} entries)")
 
     def __len__(self) -> int:
         """Steps in an epoch."""
-        return max(len(self.dataset if self.whole_batches else self.dataloader), 1)
+        return len(self.dataset if self.whole_batches else self.dataloader)
 
     def info(self) -> Mapping:
         """What the dataset says of itself, for ``framework.setup``."""
@@ -60,16 +132,18 @@ class BatchSource:
     def _from_loader(self, first_step: int) -> Iterator[dict]:
         first_epoch, skip = divmod(first_step, len(self))
         for epoch in itertools.count(first_epoch):
-            for sampler in (self.dataloader.sampler, self.dataloader.batch_sampler):
-                if hasattr(sampler, "set_epoch"):
-                    sampler.set_epoch(epoch)
-            if self.dataloader.generator is not None:
-                self.dataloader.generator.manual_seed(step_seed(self.seed, 2, epoch))
-            yield from itertools.islice(self.dataloader, skip if epoch == first_epoch else 0, None)
+            self.dataloader.batch_sampler.begin(epoch, skip if epoch == first_epoch else 0)
+            yield from self.dataloader
 
 
 def build_dataset(cfg: Mapping, scene: Mapping | None = None):
-    """A dataset from its config; one that wants a ``scene`` and names none gets the config's."""
+    """A dataset from its config; one that wants a ``scene`` and names none gets the config's.
+
+    Raises:
+        ConfigError: if it has no ``type``, or no scene where it needs one.
+    """
+    if not isinstance(cfg, Mapping) or "type" not in cfg:
+        raise ConfigError(f"a dataset is a dictionary with a 'type', got {cfg!r}")
     cfg = dict(cfg)
     accepted = accepted_keys(resolve(DATASETS, cfg["type"])) or ()
     if "scene" in accepted and "scene" not in cfg:
@@ -79,6 +153,51 @@ def build_dataset(cfg: Mapping, scene: Mapping | None = None):
     return DATASETS.build(cfg)
 
 
+def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank: int = 0, world: int = 1) -> DataLoader:
+    """A dataloader from its config: ``dataset``, ``sampler`` (shuffled by default), ``batch_sampler``, ``batch_size``,
+    ``collate_fn`` (stacks by default), and what else torch's takes.
+
+    Raises:
+        ConfigError: if it has no dataset.
+        DataError: if the dataset is empty.
+    """
+    cfg = dict(cfg)
+    dataset = build_dataset(cfg.pop("dataset", None), scene)
+    if not len(dataset):
+        raise DataError(f"{type(dataset).__name__} is empty")
+    sampler = _build_sampler(cfg.pop("sampler", dict(type="DefaultSampler", shuffle=True)), dataset=dataset, seed=seed)
+    batches = _build_sampler(cfg.pop("batch_sampler", None) or dict(type=BatchSampler),
+                             sampler=sampler,
+                             batch_size=cfg.pop("batch_size", 1),
+                             drop_last=cfg.pop("drop_last", False))
+    cfg["collate_fn"] = _function(cfg.get("collate_fn", default_collate))
+    cfg["worker_init_fn"] = partial(_begin_worker, then=_function(cfg.get("worker_init_fn")))
+    return DataLoader(SeededItems(dataset),
+                      batch_sampler=SeededBatches(batches, seed, rank, world),
+                      generator=torch.Generator(),
+                      **cfg)
+
+
+def _begin_worker(number: int, then: Callable | None) -> None:
+    """Ctrl-C reaches workers too: they go on, so that the step can be finished; the main process ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if then is not None:
+        then(number)
+
+
+def _function(cfg: Mapping | Callable | None) -> Callable | None:
+    """A registered function with some of its arguments set."""
+    if not isinstance(cfg, Mapping):
+        return cfg
+    return partial(resolve(FUNCTIONS, cfg["type"]), **{k: v for k, v in cfg.items() if k != "type"})
+
+
+def _build_sampler(cfg: Mapping, **given):
+    accepted = accepted_keys(resolve(DATA_SAMPLERS, cfg["type"]))
+    return DATA_SAMPLERS.build(dict({k: v for k, v in given.items() if accepted is None or k in accepted}, **cfg))
+
+
 def build_source(dataset: Mapping | None,
                  dataloader: Mapping | None,
                  scene: Mapping | None = None,
@@ -86,12 +205,5 @@ def build_source(dataset: Mapping | None,
                  rank: int = 0,
                  world: int = 1) -> BatchSource:
     """The batches that a config asks for by ``train_dataset`` or ``train_dataloader``."""
-    built = None
-    if dataloader is not None:
-        dataloader = dict(dataloader)
-        dataloader.setdefault("collate_fn", dict(type="default_collate"))
-        dataloader.setdefault("sampler", dict(type="DefaultSampler", shuffle=True))
-        dataloader["dataset"] = build_dataset(dataloader["dataset"], scene)
-        dataloader.setdefault("generator", torch.Generator())
-        built = Runner.build_dataloader(dataloader, seed=None if dataloader.get("num_workers") else seed)
-    return BatchSource(build_dataset(dataset, scene) if dataset is not None else None, built, seed, rank, world)
+    loader = None if dataloader is None else build_loader(dataloader, scene, seed, rank, world)
+    return BatchSource(None if dataset is None else build_dataset(dataset, scene), loader, seed, rank, world)

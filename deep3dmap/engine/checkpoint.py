@@ -1,9 +1,10 @@
 """Checkpoints: plain dictionaries of tensors and simple values, so that ``weights_only=True`` is all that loading ever needs.
 
 Layout of a file: ``format``, ``meta`` (version, framework, config as JSON text, seed), ``info`` (what the framework was told
-about its data), ``state_dict``, ``loop`` (stage, step, seconds), ``optimizers`` and ``schedulers`` of the stage.
+about its data), ``state_dict``, ``loop`` (stage, step, seconds, ``optimizers`` and ``schedulers`` of the stage).
 """
 
+import collections
 import os
 import pickle
 import re
@@ -17,13 +18,37 @@ from deep3dmap.errors import CheckpointError
 FORMAT = "deep3dmap-1"
 PATTERN = re.compile(r"step_(\d+)\.pth$")
 
+#: What ``weights_only=True`` reads back, besides tensors; subclasses (NumPy's floats, for example) don't count.
+PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.Size, torch.dtype, torch.device)
+CONTAINERS = (list, tuple, set, dict, collections.OrderedDict, collections.Counter)
+
+
+def check_plain(value, where: str = "checkpoint") -> None:
+    """Make sure that a value can be read back with ``weights_only=True``.
+
+    Raises:
+        CheckpointError: naming where something else stands, and what it is.
+    """
+    if isinstance(value, torch.Tensor) or type(value) in PLAIN:
+        return
+    if type(value) not in CONTAINERS:
+        raise CheckpointError(f"{where} is a {type(value).__module__}.{type(value).__qualname__}, but a checkpoint holds only "
+                              "tensors and plain values: convert it (a framework's state and a dataset's info() end up there)")
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in items:
+        if isinstance(value, dict):
+            check_plain(key, f"a key of {where}")
+        check_plain(each, f"{where}[{key!r}]")
+
 
 def save_checkpoint(checkpoint: dict, path: Path) -> None:
     """Write a checkpoint beside its place and rename it, so that no reader ever sees half a file.
 
     Raises:
-        CheckpointError: if it can't be written (a full disk, for example); an older file of that name stays as it was.
+        CheckpointError: if it can't be written (a full disk, for example), or holds what could not be read back; an older
+            file of that name stays as it was.
     """
+    check_plain(checkpoint)
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
     try:
@@ -39,7 +64,7 @@ def save_checkpoint(checkpoint: dict, path: Path) -> None:
                               "--work-dir. Checkpoints written before are untouched.") from None
 
 
-def read_pickle(path: Path) -> dict:
+def read_pickle(path: Path) -> object:
     """Read any torch file without letting it run code.
 
     Raises:
@@ -73,12 +98,18 @@ def load_checkpoint(path: Path) -> dict:
     return checkpoint
 
 
+def step_of(path: Path) -> int:
+    """The step at which a checkpoint was written, by its name; -1 where the name doesn't say."""
+    match = PATTERN.search(path.name)
+    return int(match[1]) if match else -1
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """The checkpoints of a work folder (or of its ``checkpoints`` folder), newest last."""
     folder = Path(folder)
     places = [folder, folder / "checkpoints"]
-    found = {int(m[1]): p for place in places if place.is_dir() for p in place.iterdir() if (m := PATTERN.search(p.name))}
-    return [found[step] for step in sorted(found)]
+    found = [path for place in places if place.is_dir() for path in place.iterdir() if step_of(path) >= 0]
+    return sorted(found, key=step_of)
 
 
 def find_checkpoint(path: Path, warn=print) -> Path:
@@ -111,9 +142,13 @@ def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:
     """
     own = model.state_dict()
     missing, unknown = sorted(set(own) - set(state_dict)), sorted(set(state_dict) - set(own))
-    shapes = [f"{k}: {tuple(state_dict[k].shape)} in the file, {tuple(own[k].shape)} in the model" for k in own
-              if k in state_dict and state_dict[k].shape != own[k].shape]  # yapf: disable
+    shapes = [f"{k}: {_shape(state_dict[k])} in the file, {_shape(own[k])} in the model" for k in own
+              if k in state_dict and _shape(state_dict[k]) != _shape(own[k])]  # yapf: disable
     problems = [f"missing {missing[:3]}"] * bool(missing) + [f"unknown {unknown[:3]}"] * bool(unknown) + shapes[:3]
     if problems:
         raise CheckpointError(f"{source}: its weights don't fit this config's {type(model).__name__}: " + "; ".join(problems))
     model.load_state_dict(state_dict)
+
+
+def _shape(value) -> tuple | str:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__

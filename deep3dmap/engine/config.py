@@ -1,16 +1,19 @@
 """Reading a config and checking all of it before anything heavy starts."""
 
+import copy
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import mmengine.registry as root
 from mmengine.config import Config, ConfigDict
+from torch.utils.data import DataLoader
 
 import deep3dmap
 import deep3dmap.registry as registry
 from deep3dmap.datasets.scene import load_scene
-from deep3dmap.engine.runner import ReconstructionRunner
+from deep3dmap.engine.optim import is_single
+from deep3dmap.engine.runner import ReconstructionRunner, complete_hooks
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import check_keys, known_parts, load_plugins, nearest
@@ -41,8 +44,11 @@ BY_KEY = {
 }
 OTHERS = (root.DATA_SAMPLERS, root.FUNCTIONS, root.OPTIM_WRAPPERS, root.OPTIMIZERS, root.PARAM_SCHEDULERS, root.VISBACKENDS)
 
-#: Arguments that the toolbox itself passes to parts.
-GIVEN = {"runner", "dataloader", "optimizer", "progress"}
+#: Types that a config may leave out.
+DEFAULT_TYPES = {"train_cfg": "StagedTrainLoop", "test_cfg": "ReconstructionTestLoop"}
+
+#: Keys that are the builder's and not the part's.
+BUILDERS = {"type", "_scope_", "constructor", "paramwise_cfg", "convert_to_iter_based"}
 
 
 def top_level_keys() -> set[str]:
@@ -79,8 +85,10 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
         cfg = Config.fromfile(str(path))
     except Exception as error:  # a config is Python: anything can go wrong in it
         raise ConfigError(f"{path}: can't be read: {type(error).__name__}: {error}") from error
-    if options:
-        cfg.merge_from_dict(dict(options))
+    try:
+        cfg.merge_from_dict(dict(options or {}))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ConfigError(f"{path}: --cfg-options {dict(options)} don't fit it: {error}") from None
     for key in [k for k in cfg if k.startswith("_")]:
         cfg.pop(key)
     check_config(cfg, str(path))
@@ -99,15 +107,49 @@ def check_config(cfg: Mapping | Config, source: str = "config") -> None:
         if key not in top_level_keys():
             raise ConfigError(f"{source}: unknown key '{key}' at the top: {nearest(key, top_level_keys())}. "
                               "Private variables of a config begin with an underscore.")
-    for stage in _stages(cfg):
+    stages = (cfg.get("train_cfg") or {}).get("stages") or ()
+    for stage in stages:
         StageConfig.read(stage)
-    check_keys(load_scene, cfg.get("scene") or {}, f"{source}: scene")
+    for where, each in [("", cfg), *((f"train_cfg.stages[{k}].", stage) for k, stage in enumerate(stages))]:
+        _check_training(each, f"{source}: {where}")
+    for where, scene in _named("scene", cfg):
+        check_keys(load_scene, scene, f"{source}: {where}")
+    cfg = dict(cfg.items(), default_hooks=complete_hooks(cfg.get("default_hooks")))
     for where, key, part in _parts(cfg):
         _check_part(where, key, part, source)
 
 
-def _stages(cfg: Mapping | Config) -> list[Mapping]:
-    return list((cfg.get("train_cfg") or {}).get("stages") or ())
+def _check_training(cfg: Mapping | Config, where: str) -> None:
+    """Data and optimisers of a stage, or of the whole run."""
+    loader, wrapper = cfg.get("train_dataloader"), cfg.get("optim_wrapper")
+    if loader is not None and cfg.get("train_dataset") is not None:
+        raise ConfigError(f"{where}train_dataset and train_dataloader can't both be given")
+    if loader is not None:
+        check_keys(DataLoader, loader, f"{where}train_dataloader")
+        if "dataset" not in loader:
+            raise ConfigError(f"{where}train_dataloader has no 'dataset'; {nearest('dataset', loader)}")
+    if wrapper is None or "type" in wrapper:
+        return
+    if is_single(wrapper):
+        check_keys(root.OPTIM_WRAPPERS.get("OptimWrapper"), set(wrapper) - BUILDERS, f"{where}optim_wrapper")
+        return
+    for name, part in wrapper.items():
+        if not isinstance(part, Mapping) or not is_single(part):
+            raise ConfigError(f"{where}optim_wrapper.{name}: unknown key, or a part of the framework without an 'optimizer'; "
+                              "expected dict(optimizer=dict(type=...)), or one such dictionary for each part")
+
+
+def _named(name: str, node, where: str = "") -> Iterator[tuple[str, Mapping]]:
+    """Every dictionary that stands under a name, anywhere, and where."""
+    if isinstance(node, (Mapping, Config)):
+        for key, value in node.items():
+            here = f"{where}.{key}".lstrip(".")
+            if key == name and isinstance(value, Mapping):
+                yield here, value
+            yield from _named(name, value, here)
+    elif isinstance(node, (list, tuple)):
+        for k, value in enumerate(node):
+            yield from _named(name, value, f"{where}[{k}]")
 
 
 def _parts(node, where: str = "", key: str = "") -> Iterator[tuple[str, str, Mapping]]:
@@ -116,11 +158,19 @@ def _parts(node, where: str = "", key: str = "") -> Iterator[tuple[str, str, Map
         if "type" in node:
             yield where, key, node
         for name, value in node.items():
+            if name in DEFAULT_TYPES and isinstance(value, Mapping):
+                value = {"type": DEFAULT_TYPES[name], **value}
             if name not in ("_scope_", "custom_imports"):
-                yield from _parts(value, f"{where}.{name}".lstrip("."), name if name in BY_KEY or "type" in node else key)
+                yield from _parts(value, f"{where}.{name}".lstrip("."), name if "type" in node else _meaning(name, key))
     elif isinstance(node, (list, tuple)):
         for k, value in enumerate(node):
             yield from _parts(value, f"{where}[{k}]", key)
+
+
+def _meaning(name: str, key: str) -> str:
+    """Which key says what stands under a name: that name, or the ``key`` above, below which names are free."""
+    free = key in ("default_hooks", "losses", "param_scheduler") or (key == "optim_wrapper" and name != "optimizer")
+    return key if free or name not in BY_KEY else name
 
 
 def _check_part(where: str, key: str, part: Mapping, source: str) -> None:
@@ -128,7 +178,8 @@ def _check_part(where: str, key: str, part: Mapping, source: str) -> None:
         cls = part["type"]
     else:
         cls = _find(part["type"], BY_KEY.get(key, (*registry.ALL, *OTHERS)), f"{source}: {where}", key in BY_KEY)
-    check_keys(cls, [k for k in part if k not in ("type", "_scope_", "constructor", "paramwise_cfg")], f"{source}: {where}")
+    own = BUILDERS | {"priority"} if key in ("default_hooks", "custom_hooks") else BUILDERS
+    check_keys(cls, [k for k in part if k not in own], f"{source}: {where}")
 
 
 def _find(name: str, registries, where: str, specific: bool):
@@ -148,8 +199,10 @@ def runner_arguments(cfg: Config) -> dict:
 
 def build_runner(cfg: Config, **arguments) -> ReconstructionRunner:
     """The runner that a config describes; ``arguments`` win over the config's."""
+    cfg = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(ConfigDict(cfg))
+    cfg.merge_from_dict({key: arguments[key] for key in ("seed", "amp") if key in arguments})  # what is written is what ran
     arguments = runner_arguments(cfg) | arguments
     runner = registry.RUNNERS.get(cfg.get("runner_type", "ReconstructionRunner"))
     if runner is None:
         raise ConfigError(f"runner_type='{cfg.runner_type}': {nearest(cfg.runner_type, known_parts(registry.RUNNERS))}")
-    return runner(**arguments, cfg=cfg if isinstance(cfg, Config) else Config(ConfigDict(cfg)))
+    return runner(**arguments, cfg=cfg)

@@ -28,14 +28,15 @@ def silence_known_warnings() -> None:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device that a name means: ``auto`` takes this process's GPU if there is one, else the CPU.
+    """The device that a name means: ``auto`` takes this process's GPU if there is one, else the CPU; ``cuda`` takes it too.
 
     Raises:
         ConfigError: if the device doesn't exist here.
     """
-    local_rank = int(os.environ.get("LOCAL_RANK", 0))
-    if name == "auto":
-        name = f"cuda:{local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+    local_rank = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        name = f"cuda:{local_rank % torch.cuda.device_count()}"
+    name = "cpu" if name == "auto" else name
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -86,14 +87,48 @@ class FrameworkParallel(MMDistributedDataParallel):
         return self.module.train_step(data, optim_wrapper, call=self)
 
 
+class PartParallel(nn.parallel.DistributedDataParallel):
+    """Data parallelism for one part of a framework; its weights keep their names in checkpoints."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__(module, broadcast_buffers=False, find_unused_parameters=True)
+
+    def state_dict(self, *args, **kwargs):
+        """The part's own."""
+        return self.module.state_dict(*args, **kwargs)
+
+
+def several_processes() -> bool:
+    """Whether this process is one of several that train together."""
+    return distributed.is_initialized() and distributed.get_world_size() > 1
+
+
 def wrap(framework: nn.Module) -> nn.Module:
     """The framework ready to train in this process group (itself, where there is only one process)."""
-    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+    if not several_processes():
         return framework
     if hasattr(framework, "wrap_parts"):
-        framework.wrap_parts(lambda part: nn.parallel.DistributedDataParallel(part, find_unused_parameters=True))
+        framework.wrap_parts(PartParallel)
         return framework
     return FrameworkParallel(framework)
+
+
+def unwrap_parts(framework: nn.Module) -> nn.Module:
+    """Undo :func:`wrap` at a stage's end: other parts may move in the next."""
+    for name, child in list(framework.named_children()):
+        if isinstance(child, PartParallel):
+            setattr(framework, name, child.module)
+    return framework
+
+
+def agree(*values: float, average: bool = False) -> list[float]:
+    """The largest (or the average) of each value over all processes, so that they decide alike."""
+    if not several_processes():
+        return list(values)
+    device = torch.device("cuda") if distributed.get_backend() == "nccl" else torch.device("cpu")
+    shared = torch.tensor(values, dtype=torch.float64, device=device)
+    distributed.all_reduce(shared, distributed.ReduceOp.SUM if average else distributed.ReduceOp.MAX)
+    return (shared / distributed.get_world_size() if average else shared).tolist()
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -1,32 +1,23 @@
 """The training loop of all methods: stages one after another, each with its own budget, optimisers and data."""
 
-import random
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from mmengine.runner import BaseLoop
 
-from deep3dmap.engine.batches import BatchSource, build_source, step_seed
-from deep3dmap.engine.launching import unwrap, wrap
-from deep3dmap.engine.optim import build_optimizers, load_optimizers_state, optimizers_state
+from deep3dmap.engine.batches import BatchSource, build_source, seed_everything, step_seed
+from deep3dmap.engine.launching import agree, unwrap, unwrap_parts, wrap
+from deep3dmap.engine.optim import build_optimizers, check_optimizers, load_optimizers_state, optimizers_state
 from deep3dmap.engine.stages import Budget, StageConfig
-from deep3dmap.errors import ConfigError, TrainingError
+from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
 from deep3dmap.registry import LOOPS
 from deep3dmap.schedules import Progress
 
 UNLIMITED = 10**9
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
 
 
 @LOOPS.register_module()
@@ -57,8 +48,9 @@ class StagedTrainLoop(BaseLoop):
         self.step, self.seconds, self.index = 0, 0.0, 0
         self.budget = Budget()
         self.deadline: float | None = runner.deadline
-        self.interrupted = False
+        self.interrupted = self.finished = False
         self.log: dict = {}
+        self._signals = 0
         self._sources: dict[int, BatchSource] = {}
         self._pending: Mapping | None = None
         self._check_budgets()
@@ -92,7 +84,7 @@ class StagedTrainLoop(BaseLoop):
     @property
     def max_epochs(self) -> int:
         """Budget of the present stage in epochs."""
-        return max(self.max_iters // len(self.source), 1)
+        return max(-(-self.max_iters // len(self.source)), 1)
 
     @property
     def dataloader(self) -> BatchSource:
@@ -104,12 +96,12 @@ class StagedTrainLoop(BaseLoop):
     @property
     def stage(self) -> StageConfig:
         """The present stage."""
-        return self.stages[min(self.index, len(self.stages) - 1)]
+        return self.stages[self.index]
 
     @property
     def source(self) -> BatchSource:
         """The present stage's batches."""
-        return self.source_of(min(self.index, len(self.stages) - 1))
+        return self.source_of(self.index)
 
     def source_of(self, index: int) -> BatchSource:
         """Batches of a stage; stages without data of their own share the config's."""
@@ -133,16 +125,21 @@ class StagedTrainLoop(BaseLoop):
     def state_dict(self) -> dict:
         """Where the run is, with the optimisers' and schedulers' states; plain values and tensors."""
         state = dict(index=self.index, stage=self.stage.name, step=self.step, seconds=self.seconds)
-        state |= dict(stage_step=self.budget.step,
-                      stage_seconds=self.budget.seconds,
-                      stage_max_seconds=self.budget.max_seconds)
-        if self.index < len(self.stages):
-            state["optimizers"] = optimizers_state(self.runner.optim_wrapper)
-            state["schedulers"] = [s.state_dict() for s in self.runner.param_schedulers or []]
+        state |= dict(stage_step=self.budget.step, stage_seconds=self.budget.seconds)
+        state["optimizers"] = optimizers_state(self.runner.optim_wrapper)
+        state["schedulers"] = [s.state_dict() for s in self.runner.param_schedulers or []]
         return state
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Go on where a checkpoint was written."""
+        """Go on where a checkpoint was written; ``weights`` stands beside what :meth:`state_dict` gave.
+
+        Raises:
+            CheckpointError: if the config has other stages.
+        """
+        names = [stage.name for stage in self.stages]
+        if state["stage"] not in names[state["index"]:state["index"] + 1]:
+            raise CheckpointError(f"the checkpoint was written in stage {state['index'] + 1}, '{state['stage']}', but the "
+                                  f"config's stages are {names}; to start afresh from its weights use load_from")
         self.index, self.step, self.seconds = state["index"], state["step"], state["seconds"]
         self._pending = state
 
@@ -151,27 +148,47 @@ class StagedTrainLoop(BaseLoop):
     def run(self) -> torch.nn.Module:
         """Train through all stages that are left; returns the framework."""
         runner = self.runner
+        for index in range(self.index, len(self.stages)):
+            self._check_stage(index)
         runner.call_hook("before_train")
         with self._listen_for_interrupts():
-            while self.index < len(self.stages) and not self.interrupted:
+            while not self.finished and not self.interrupted:
                 self._run_stage()
         runner.call_hook("after_train")
-        return unwrap(runner.model)
+        runner.model = unwrap_parts(unwrap(runner.model))
+        return runner.model
 
-    def _enter_stage(self) -> None:
+    def _check_stage(self, index: int) -> None:
+        """Find what is wrong with a stage's parameters, losses, optimisers and data before the first step of the run."""
+        framework, config, source = unwrap(self.runner.model), self.stages[index], self.source_of(index)
+        stage = config.stage()
+        framework.check_stage(stage)
+        wrapper = config.optim_wrapper or self.runner.optim_wrapper_cfg
+        check_optimizers(framework, wrapper, framework.moving_parameters(stage), stage.name)
+        seed_everything(step_seed(self.runner.seed, 7, index))
+        framework.check_inputs(next(source(0)), f"the data of stage '{stage.name}' ({type(source.dataset).__name__})")
+
+    def _enter_stage(self) -> Iterator[dict]:
+        """Make everything ready for the present stage; returns its batches."""
         runner, stage, epoch_length = self.runner, self.stage, len(self.source)
-        framework = unwrap(runner.model)
+        framework = unwrap_parts(unwrap(runner.model))
         seed_everything(step_seed(runner.seed, 3, self.index))
         framework.enter_stage(stage.stage())
         self.budget = Budget(stage.steps(epoch_length), self._seconds_left())
         runner.optim_wrapper = build_optimizers(framework, stage.optim_wrapper or runner.optim_wrapper_cfg, runner.amp)
-        runner.param_schedulers = runner.build_schedulers(stage.param_scheduler or runner.param_scheduler_cfg)
+        schedules = runner.param_scheduler_cfg if stage.param_scheduler is None else stage.param_scheduler
+        runner.param_schedulers = runner.build_schedulers(schedules)
         if self._pending is not None:
             self._restore(self._pending)
             self._pending = None
         runner.model = wrap(framework)
-        framework.check_inputs(next(self.source(self.budget.step)), f"the data of stage '{stage.name}' "
-                               f"({type(self.source.dataset).__name__})")  # yapf: disable
+        runner.model.train()
+        self._take_stock()
+        return self.source(self.budget.step)
+
+    def _next_batch(self, batches: Iterator[dict]) -> dict:
+        seed_everything(step_seed(self.runner.seed, 6, self.index, self.budget.step))  # for datasets that use no generator
+        return next(batches)
 
     def _seconds_left(self, spent: float = 0.0) -> float | None:
         """Training time that the present stage may take, ``spent`` of which is behind it."""
@@ -180,51 +197,71 @@ class StagedTrainLoop(BaseLoop):
             limits.append(min(spent + self.max_seconds - self.seconds, self.stage.max_share * self.max_seconds))
         if self.deadline is not None:
             limits.append(spent + (self.deadline - time.monotonic()) * self.stage.max_share)
-        return max(min(limits), 0.0) if limits else None
+        return agree(max(min(limits), 0.0))[0] if limits else None
 
     def _restore(self, state: Mapping) -> None:
+        unwrap(self.runner.model).load_state_dict(state["weights"])  # entering the stage may have changed some
         self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
         self.budget.max_seconds = self._seconds_left(self.budget.seconds)
         load_optimizers_state(self.runner.optim_wrapper, state["optimizers"])
+        if len(self.runner.param_schedulers or []) != len(state["schedulers"]):
+            raise CheckpointError(f"the checkpoint has {len(state['schedulers'])} learning-rate schedules, the config "
+                                  f"{len(self.runner.param_schedulers or [])}; to start afresh from its weights use load_from")
         for scheduler, saved in zip(self.runner.param_schedulers or [], state["schedulers"]):
             scheduler.load_state_dict(saved)
 
     def _run_stage(self) -> None:
         runner = self.runner
-        self._enter_stage()
-        unwrap(runner.model).train()
-        batches, epoch_length = self.source(self.budget.step), len(self.source)
-        while not self._over() and not self.interrupted:
-            if self.budget.step % epoch_length == 0:
+        batches = self._enter_stage()
+        while not self.ending:
+            if self.starts_epoch:
                 runner.call_hook("before_train_epoch")
             self._run_step(batches)
-            if self.budget.step % epoch_length == 0:
+            if self.starts_epoch:
                 runner.call_hook("after_train_epoch")
-        if self._over():
-            self.index += 1
+        if self.interrupted or self.finished:
+            return
+        self.finished = self.index == len(self.stages) - 1
+        self.index += not self.finished
 
-    def _over(self) -> bool:
-        return self.budget.spent or (self.deadline is not None and time.monotonic() >= self.deadline)
+    @property
+    def starts_epoch(self) -> bool:
+        """Whether the next step is the first of an epoch (and the last one ended an epoch)."""
+        return self.budget.step % len(self.source) == 0
 
-    def _run_step(self, batches) -> None:
+    @property
+    def ending(self) -> bool:
+        """Whether the step just done is the stage's last one, or the last before an interrupt or the deadline."""
+        return self.budget.spent or self.finished or self.interrupted
+
+    def _take_stock(self, spent: float = 0.0) -> None:
+        """Count the time spent; look for interrupts and the deadline. Several processes agree on all of it."""
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        spent, late, signals = agree(spent, late, self._signals)
+        self.budget.seconds += spent
+        self.seconds += spent
+        self.interrupted, self.finished = signals > 0, late > 0
+
+    def _run_step(self, batches: Iterator[dict]) -> None:
         runner, start = self.runner, time.perf_counter()
+        batch = self._next_batch(batches)
         seed_everything(step_seed(runner.seed, 4, self.index, self.budget.step, runner.rank))
         unwrap(runner.model).set_progress(self.progress)
-        batch = next(batches)
         runner.call_hook("before_train_iter", batch_idx=self.budget.step, data_batch=batch)
         self.log = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
         self._check_finite()
         self.step += 1
         self.budget.step += 1
-        spent = time.perf_counter() - start
-        self.budget.seconds += spent
-        self.seconds += spent
+        self._take_stock(time.perf_counter() - start)
         runner.call_hook("after_train_iter", batch_idx=self.budget.step - 1, data_batch=batch, outputs=self.log)
 
     def _check_finite(self) -> None:
-        if bool(torch.isfinite(torch.as_tensor(self.log["loss"])).all()):
+        if "loss" not in self.log:
+            framework = type(unwrap(self.runner.model)).__name__
+            raise ConfigError(f"{framework}.train_step must return 'loss' among what it logs, got {sorted(self.log)}")
+        if _finite(self.log["loss"]):
             return
-        terms = [name for name, value in self.log.items() if not bool(torch.isfinite(torch.as_tensor(value)).all())]
+        terms = [name for name, value in self.log.items() if name != "loss" and not _finite(value)] or ["loss"]
         raise TrainingError(f"step {self.step + 1}, stage '{self.stage.name}': {', '.join(terms)} is not a finite number any "
                             "more; the last checkpoint is kept. A smaller learning rate usually helps.")
 
@@ -233,9 +270,9 @@ class StagedTrainLoop(BaseLoop):
         """Ctrl-C and SIGTERM end training after the present step; a second Ctrl-C ends the program."""
 
         def stop(number, frame):
-            if self.interrupted and number == signal.SIGINT:
+            self._signals += 1
+            if self._signals > 1 and number == signal.SIGINT:
                 raise KeyboardInterrupt
-            self.interrupted = True
 
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -246,3 +283,7 @@ class StagedTrainLoop(BaseLoop):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _finite(value) -> bool:
+    return bool(torch.isfinite(torch.as_tensor(value)).all())

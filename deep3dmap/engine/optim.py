@@ -1,5 +1,6 @@
 """Optimisers and learning-rate schedules of a stage."""
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 
 import torch
@@ -8,7 +9,7 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.registry import OPTIM_WRAPPERS, PARAM_SCHEDULERS
 from torch import nn
 
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.registry import nearest
 from deep3dmap.schedules import Progress, Schedule
 
@@ -41,11 +42,10 @@ class ProgressLR(_ParamScheduler):
         progress: holder of the present progress (given by the loop).
     """
 
-    def __init__(self, optimizer, schedule=1.0, decay: float = 1.0, warmup: int = 0, progress=None, **kwargs):
+    def __init__(self, optimizer, schedule=1.0, decay: float = 1.0, warmup: int = 0, progress=None):
         self.schedule = Schedule(schedule, "ProgressLR.schedule")
         self.decay, self.warmup, self.source = decay, warmup, progress
-        kwargs = {k: v for k, v in kwargs.items() if k != "epoch_length"}
-        super().__init__(optimizer, "lr", by_epoch=False, **kwargs)
+        super().__init__(optimizer, "lr", by_epoch=False)
 
     def _get_value(self):
         progress = self.source.progress if self.source is not None else Progress()
@@ -58,11 +58,43 @@ class ProgressLR(_ParamScheduler):
         return {"last_step": self.last_step, "base_values": list(self.base_values), "_global_step": self._global_step}
 
 
-def _is_single(cfg: dict) -> bool:
+def is_single(cfg: Mapping) -> bool:
+    """Whether a config is that of one optimiser for everything, and not one for each part."""
     return "optimizer" in cfg or "constructor" in cfg
 
 
-def build_optimizers(framework: nn.Module, cfg: dict, amp: bool) -> OptimWrapper | OptimWrapperDict:
+def _parts(framework: nn.Module, cfg: Mapping) -> dict[str, nn.Module]:
+    """The parts of the framework that have an optimiser of their own, by name."""
+    parts = {name: child for name, child in framework.named_children() if child is not None}
+    if "rest" in cfg:
+        parts["rest"] = nn.ModuleDict({name: child for name, child in parts.items() if name not in cfg})
+    for name in cfg:
+        if name not in parts:
+            raise ConfigError(f"optim_wrapper: '{name}' is no part of {type(framework).__name__}: {nearest(name, parts)}")
+    return {name: parts[name] for name in cfg}
+
+
+def check_optimizers(framework: nn.Module, cfg: Mapping, moving: Mapping[str, nn.Parameter], stage: str) -> None:
+    """Make sure that a stage's optimisers and its ``moving`` parameters (by name) belong together.
+
+    Raises:
+        ConfigError: if a part's name is not one of the framework, an optimiser has nothing to move, or parameters that are to
+            move have none.
+    """
+    parts = {type(framework).__name__: framework} if is_single(cfg) else _parts(framework, cfg)
+    moved, wanted = set(), {id(p) for p in moving.values()}
+    for name, part in parts.items():
+        own = {id(p) for p in part.parameters()} & wanted
+        if not own:
+            raise ConfigError(f"stage '{stage}': the optimiser of {name} has no parameter to move")
+        moved |= own
+    left = [name for name, p in moving.items() if id(p) not in moved]
+    if left:
+        raise ConfigError(f"stage '{stage}': no optimiser moves {', '.join(left[:3])}{' ...' * (len(left) > 3)}: give their "
+                          "part one (or 'rest'), or leave them out of the stage's params")
+
+
+def build_optimizers(framework: nn.Module, cfg: Mapping, amp: bool) -> OptimWrapper | OptimWrapperDict:
     """The optimiser of a stage; or several, where ``cfg`` names parts of the framework: ``dict(part=dict(optimizer=...))``.
 
     The name ``rest`` stands for all parts that are not named.
@@ -72,14 +104,9 @@ def build_optimizers(framework: nn.Module, cfg: dict, amp: bool) -> OptimWrapper
     Raises:
         ConfigError: if a part's name is not one of the framework.
     """
-    if _is_single(cfg):
+    if is_single(cfg):
         return _build(framework, cfg, amp)
-    parts = {name: child for name, child in framework.named_children() if child is not None}
-    if "rest" in cfg:
-        parts["rest"] = nn.ModuleDict({name: child for name, child in parts.items() if name not in cfg})
-    for name in cfg:
-        if name not in parts:
-            raise ConfigError(f"optim_wrapper: '{name}' is no part of {type(framework).__name__}: {nearest(name, parts)}")
+    parts = _parts(framework, cfg)
     return OptimWrapperDict(**{name: _build(parts[name], part, amp) for name, part in cfg.items()})
 
 
@@ -92,7 +119,7 @@ class _Trainable(nn.Module):
         self.parameters_ = nn.ParameterList(moving)
 
 
-def _build(module: nn.Module, cfg: dict, amp: bool) -> OptimWrapper:
+def _build(module: nn.Module, cfg: Mapping, amp: bool) -> OptimWrapper:
     cfg = dict(cfg)
     if amp:
         cfg["type"] = "AutocastOptimWrapper"
@@ -109,7 +136,18 @@ def optimizers_state(wrapper: OptimWrapper | OptimWrapperDict) -> dict:
 
 
 def load_optimizers_state(wrapper: OptimWrapper | OptimWrapperDict, state: dict) -> None:
-    """Put saved states back."""
+    """Put saved states back.
+
+    Raises:
+        CheckpointError: if they are of other optimisers, or of other parameters.
+    """
     wrappers = dict(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else {"": wrapper}
+    if set(wrappers) != set(state):
+        raise CheckpointError(f"the checkpoint has optimisers for {sorted(state)}, the config for {sorted(wrappers)}; to "
+                              "start afresh from its weights use load_from")
     for name, each in wrappers.items():
-        each.load_state_dict(state[name])
+        try:
+            each.load_state_dict(dict(state[name]))
+        except (ValueError, KeyError) as error:
+            raise CheckpointError(f"the checkpoint's optimiser state does not fit the config ({error}); to start afresh from "
+                                  "its weights use load_from") from None

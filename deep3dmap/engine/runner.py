@@ -4,6 +4,7 @@ A work folder holds ``config.py`` (resolved), ``log.txt``, ``scalars.jsonl``, ``
 ``pictures/``.
 """
 
+import itertools
 import json
 import logging
 from collections.abc import Mapping
@@ -16,17 +17,27 @@ from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
 from deep3dmap.engine import checkpoint as files
-from deep3dmap.engine.batches import build_dataset, build_source, step_seed
-from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings, unwrap
-from deep3dmap.engine.loops import seed_everything
+from deep3dmap.engine.batches import build_dataset, build_source, seed_everything, step_seed
+from deep3dmap.engine.launching import agree, choose_device, launch, silence_known_warnings, unwrap
 from deep3dmap.errors import CheckpointError, ConfigError
-from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, nearest
+from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, accepted_keys, nearest, resolve
 from deep3dmap.version import __version__
 
-DEFAULT_HOOKS = dict(sampler_seed=dict(type="DistSamplerSeedHook"),
-                     param_scheduler=dict(type="ParamSchedulerHook"),
+DEFAULT_HOOKS = dict(param_scheduler=dict(type="ParamSchedulerHook"),
                      log=dict(type="LogHook"),
                      checkpoint=dict(type="CheckpointHook"))
+
+#: mmengine keeps loggers and writers by name; each runner of a process needs its own.
+_NUMBERS = itertools.count()
+
+
+def complete_hooks(hooks: Mapping | None) -> dict:
+    """The default hooks with a config's changes: ``dict(log=dict(interval=5))`` keeps the type, ``log=None`` takes one out."""
+    merged = dict(DEFAULT_HOOKS)
+    for name, hook in (hooks or {}).items():
+        known = DEFAULT_HOOKS.get(name, {}) if isinstance(hook, Mapping) and "type" not in hook else {}
+        merged[name] = {**known, **hook} if isinstance(hook, Mapping) else hook
+    return merged
 
 
 @RUNNERS.register_module()
@@ -43,7 +54,8 @@ class ReconstructionRunner(Runner):
         train_cfg, test_cfg: loops.
         optim_wrapper, param_scheduler: of the stages that have none of their own.
         test_evaluator: list of metrics.
-        default_hooks, custom_hooks: as in mmengine.
+        default_hooks: changes of the default ones (``param_scheduler``, ``log``, ``checkpoint``), or further ones.
+        custom_hooks: as in mmengine.
         seed: of every random choice.
         amp: mixed precision (bfloat16).
         device: ``auto``, ``cpu``, ``cuda``...
@@ -79,6 +91,8 @@ class ReconstructionRunner(Runner):
                  deadline: float | None = None,
                  cfg: Config | None = None):
         silence_known_warnings()
+        if seed < 0:
+            raise ConfigError(f"seed={seed}: must not be negative")
         self.target = choose_device(device)
         launch(launcher, self.target)
         self.scene, self.train_dataset, self.test_dataset_cfg = scene, train_dataset, test_dataset
@@ -90,13 +104,14 @@ class ReconstructionRunner(Runner):
         self._make_work_dir(work_dir)
         super().__init__(model=model,
                          work_dir=str(work_dir),
-                         default_hooks=DEFAULT_HOOKS | dict(default_hooks or {}),
+                         default_hooks=complete_hooks(default_hooks),
                          custom_hooks=custom_hooks,
                          load_from=load_from,
                          launcher=launcher,
                          default_scope=None,
                          randomness=dict(seed=seed),
                          visualizer=dict(type="Visualizer", vis_backends=[dict(type="TensorboardVisBackend")]),
+                         experiment_name=f"{Path(work_dir).name}_{next(_NUMBERS)}",
                          cfg=cfg)
 
     # --- the work folder ------------------------------------------------------------------------------------------------
@@ -127,6 +142,11 @@ class ReconstructionRunner(Runner):
             if type(handler) is logging.StreamHandler:
                 handler.setLevel(logging.WARNING)
         return logger
+
+    def _log_env(self, env_cfg) -> None:
+        """What a run depends on; mmengine's own list takes a second to collect."""
+        self.logger.info(f"deep3dmap {__version__}, torch {torch.__version__}, device {self.target}, seed {self.seed}, "
+                         f"{self.world_size} process(es); the config is in config.py")
 
     def dump_config(self) -> None:
         """Write the resolved config as ``config.py``."""
@@ -181,11 +201,10 @@ class ReconstructionRunner(Runner):
     def _schedulers(self, cfg, wrappers: list) -> list:
         loop, schedulers = self._train_loop, []
         for one in [cfg] if isinstance(cfg, Mapping) else cfg or []:
-            one = dict(one)
-            one.setdefault("end",
-                           loop.max_epochs if one.get("by_epoch", True) and one["type"] != "ProgressLR" else loop.max_iters)
-            extra = dict(progress=loop) if one["type"] == "ProgressLR" else dict(epoch_length=len(loop.source))
-            schedulers += [PARAM_SCHEDULERS.build(dict(one), default_args=dict(optimizer=w, **extra)) for w in wrappers]
+            accepted = accepted_keys(resolve(PARAM_SCHEDULERS, one["type"]))
+            given = dict(progress=loop, end=loop.max_epochs if one.get("by_epoch", True) else loop.max_iters)
+            given = {k: v for k, v in given.items() if accepted is None or k in accepted} | dict(epoch_length=len(loop.source))
+            schedulers += [PARAM_SCHEDULERS.build(dict(one), default_args=dict(given, optimizer=w)) for w in wrappers]
         return schedulers
 
     # --- the three things a runner does -----------------------------------------------------------------------------------
@@ -203,8 +222,8 @@ class ReconstructionRunner(Runner):
 
     def train(self):
         """Train; returns the framework."""
-        if self.train_cfg is None or self.optim_wrapper_cfg is None and not all(
-                s.get("optim_wrapper") for s in self.train_cfg.get("stages", [{}])):
+        stages = (self.train_cfg or {}).get("stages") or [{}]
+        if self.train_cfg is None or self.optim_wrapper_cfg is None and not all(s.get("optim_wrapper") for s in stages):
             raise ConfigError("training needs train_cfg, optim_wrapper and train_dataset or train_dataloader in the config")
         self._train_loop = LOOPS.build(dict(type="StagedTrainLoop") | dict(self.train_cfg),
                                        default_args=dict(runner=self, dataloader=self.train_loader_cfg))
@@ -214,7 +233,10 @@ class ReconstructionRunner(Runner):
         self.call_hook("before_run")
         self.load_or_resume()
         self._maybe_compile("train_step")
-        framework = self.train_loop.run()
+        try:
+            framework = self.train_loop.run()
+        finally:
+            self.visualizer.close()  # writes what is still in memory
         self.call_hook("after_run")
         return framework
 
@@ -233,14 +255,27 @@ class ReconstructionRunner(Runner):
 
     def load_or_resume(self) -> None:
         """Resume from a checkpoint, or start from one's weights, as asked."""
-        if self.resume_from:
-            start = self.work_dir if self.resume_from is True else self.resume_from
-            if self.resume_from is True and not files.list_checkpoints(Path(start)):
-                self.logger.warning(f"nothing to resume in {start}: starting afresh")
-                return
+        start = self.work_dir if self.resume_from is True else self.resume_from
+        if self.resume_from is True and not files.list_checkpoints(Path(start)):
+            self.logger.warning(f"nothing to resume in {start}: starting afresh")
+        elif start:
             self.resume(str(files.find_checkpoint(Path(start), self.logger.warning)))
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
+        agree(0.0)  # all processes have read what they need
+        self._put_aside(files.list_checkpoints(Path(self.work_dir)))
+
+    def _put_aside(self, own: list[Path]) -> None:
+        """Checkpoints of later steps are another run's, or damaged: they would be taken for this one's newest."""
+        later = [path for path in own if files.step_of(path) > self.iter]
+        if not later or self.rank != 0:
+            return
+        parents = (Path(self.work_dir) / f"checkpoints_before_{k}" for k in itertools.count(1))
+        target = next(path for path in parents if not path.exists())
+        target.mkdir()
+        for path in later:
+            path.rename(target / path.name)
+        self.logger.warning(f"{self.work_dir} held checkpoints of an earlier run; they are in {target.name} now")
 
     def save_checkpoint(self, path: Path) -> None:  # noqa: D102 - mmengine's has more arguments, for its own hooks
         framework = self.framework
@@ -260,7 +295,7 @@ class ReconstructionRunner(Runner):
         checkpoint = self._load(filename)
         if "loop" not in checkpoint:
             raise CheckpointError(f"{filename}: holds weights only; use it with load_from instead of --resume")
-        self._train_loop.load_state_dict(checkpoint["loop"])
+        self._train_loop.load_state_dict(dict(checkpoint["loop"], weights=checkpoint["state_dict"]))
         self.logger.info(f"resumed from {filename} at step {self._train_loop.step}")
 
     def load_checkpoint(self, filename: str, **kwargs) -> dict:
@@ -270,7 +305,7 @@ class ReconstructionRunner(Runner):
     def _load(self, filename: str) -> dict:
         checkpoint = files.load_checkpoint(Path(filename))
         if not self.info:
-            self.setup(checkpoint["info"])
+            self.setup(checkpoint.get("info", {}))
         files.load_weights(self.framework, checkpoint["state_dict"], filename)
         return checkpoint
 

@@ -46,11 +46,17 @@ class StageConfig:
         """Check and read one entry.
 
         Raises:
-            ConfigError: for an unknown key.
+            ConfigError: for an unknown key, or a budget that is no positive number.
         """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"train_cfg.stages: a stage is a dictionary with {', '.join(cls.keys())}, got {values!r}")
         for key in values:
             if key not in cls.keys():
                 raise ConfigError(f"train_cfg.stages: unknown key '{key}': {nearest(key, cls.keys())}")
+        for key in ("max_steps", "max_epochs", "max_minutes", "max_share"):
+            value = values.get(key)
+            if value is not None and not (isinstance(value, (int, float)) and value >= 0):
+                raise ConfigError(f"train_cfg.stages: {key}={value!r} must be a number that is not negative")
         return cls(**values)
 
     def stage(self) -> Stage:

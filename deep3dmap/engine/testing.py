@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.base import Metric
+from deep3dmap.frameworks.base import Framework
 from deep3dmap.geometry.meshing import NoSurfaceError
 from deep3dmap.registry import LOOPS, METRICS
 
@@ -79,9 +80,8 @@ class ReconstructionTestLoop:
         if not runner.info:
             runner.setup(dataset.info())
         metrics: list[Metric] = [METRICS.build(m) for m in runner.test_evaluator_cfg or ()]
-        result = TestResult({}, mesh=self._mesh(framework))
-        if result.mesh is None and self.resolution:
-            result.notes.append("the method has no surface yet, so there is no mesh")
+        result = TestResult({})
+        result.mesh = self._mesh(framework, result.notes)
         self._views(framework, dataset, metrics, result, start)
         for metric in metrics:
             metric.add_scene(framework, result.mesh, dataset)
@@ -90,26 +90,34 @@ class ReconstructionTestLoop:
         framework.train(training)
         return result
 
-    def _mesh(self, framework) -> trimesh.Trimesh | None:
+    def _mesh(self, framework, notes: list[str]) -> trimesh.Trimesh | None:
+        if not self.resolution:
+            return None
+        if type(framework).extract_mesh is Framework.extract_mesh:
+            notes.append(f"{type(framework).__name__} has no mesh to give")
+            return None
         try:
-            return framework.extract_mesh(self.resolution) if self.resolution else None
+            return framework.extract_mesh(self.resolution)
         except NoSurfaceError:
+            notes.append("the method has no surface yet, so there is no mesh")
             return None
 
     def _views(self, framework, dataset, metrics, result: TestResult, start: float) -> None:
-        order = sorted(range(len(dataset)), key=lambda k: dataset.item_split(k) != "test")
+        views = hasattr(dataset, "item_split")  # other datasets give plain items, which only the metrics look at
+        order = sorted(range(len(dataset)), key=lambda k: views and dataset.item_split(k) != "test")
         longest = 0.0
         for done, index in enumerate(order):
             begun = time.perf_counter()
             if done and self.max_seconds is not None and begun - start + longest > self.max_seconds:
                 result.notes.append(f"{len(order) - done} of {len(order)} views were not rendered, for want of time")
                 return
-            item = dataset.item(index, self.scale)
+            item = dataset.item(index, self.scale) if views else dataset[index]
             prediction = {k: v.cpu() for k, v in framework.test_step(item).items()}
             figures: dict[str, float] = {}
             for metric in metrics:
                 figures |= metric.add_view(item, prediction)
-            result.views.append(_tested(item, prediction, figures))
+            if views:
+                result.views.append(_tested(item, prediction, figures))
             longest = max(longest, time.perf_counter() - begun)
 
 

@@ -117,8 +117,8 @@ class Framework(BaseModel):
 
     # --- stages -----------------------------------------------------------------------------------------------------------
 
-    def enter_stage(self, stage: Stage) -> None:
-        """Begin a stage: its parameters move, the others rest.
+    def check_stage(self, stage: Stage) -> None:
+        """Make sure, before the first step of a run, that a stage can be entered.
 
         Raises:
             ConfigError: for an unknown stage, or a pattern that matches no parameter.
@@ -128,9 +128,23 @@ class Framework(BaseModel):
         names = [name for name, _ in self.named_parameters()]
         for pattern in stage.params:
             if names and not any(fnmatchcase(name, pattern) for name in names):
-                raise ConfigError(f"stage '{stage.name}': no parameter of {type(self).__name__} matches '{pattern}'")
+                raise ConfigError(f"stage '{stage.name}': no parameter of {type(self).__name__} matches '{pattern}'; they are "
+                                  f"{', '.join(names[:8])}{' ...' * (len(names) > 8)}")
+
+    def moving_parameters(self, stage: Stage) -> dict[str, nn.Parameter]:
+        """The parameters that a stage trains, by name."""
+        return {name: p for name, p in self.named_parameters() if any(fnmatchcase(name, each) for each in stage.params)}
+
+    def enter_stage(self, stage: Stage) -> None:
+        """Begin a stage: its parameters move, the others rest. A resumed run enters its stage before its weights are put back.
+
+        Raises:
+            ConfigError: see :meth:`check_stage`.
+        """
+        self.check_stage(stage)
+        moving = self.moving_parameters(stage)
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in stage.params))
+            parameter.requires_grad_(name in moving)
         self.stage = stage
 
     def set_progress(self, progress: Progress) -> None:
@@ -184,12 +198,12 @@ class BaseFramework(Framework):
             self.renderer = RENDERERS.build(renderer)
         self.losses = nn.ModuleDict({name: LOSSES.build(loss) for name, loss in (losses or {}).items()})
 
-    def enter_stage(self, stage: Stage) -> None:
-        """Begin a stage; its loss terms must be among those of the config."""
+    def check_stage(self, stage: Stage) -> None:
+        """A stage's loss terms must be among those of the config, too."""
+        super().check_stage(stage)
         for name in stage.losses or ():
             if name not in self.losses:
                 raise ConfigError(f"stage '{stage.name}' wants the loss '{name}': {nearest(name, self.losses)}")
-        super().enter_stage(stage)
 
     def compute_losses(self, outputs: dict, inputs: dict) -> dict[str, Tensor]:
         """The weighted terms ``loss_NAME`` of those losses that count in the present stage."""

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from mmengine.hooks import Hook
 
 from deep3dmap.engine.checkpoint import list_checkpoints
+from deep3dmap.errors import TrainingError
 from deep3dmap.registry import HOOKS
 
 
@@ -33,7 +35,15 @@ class CheckpointHook(Hook):
         self.at_minutes = [m for m in self.at_minutes if 60 * m > runner.train_loop.seconds]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Write when it is time; at the end of an epoch only after those schedules that count epochs."""
+        if not runner.train_loop.starts_epoch:
+            self._write_if_due(runner)
+
+    def after_train_epoch(self, runner) -> None:
         """Write when it is time."""
+        self._write_if_due(runner)
+
+    def _write_if_due(self, runner) -> None:
         loop = runner.train_loop
         while self.at_minutes and loop.seconds >= 60 * self.at_minutes[0]:
             self._write(runner, f"minute_{self.at_minutes.pop(0):g}.pth")
@@ -48,7 +58,7 @@ class CheckpointHook(Hook):
     def save(self, runner) -> None:
         """Write a checkpoint of the present step and forget the oldest."""
         loop = runner.train_loop
-        if self._saved == loop.step and not loop.index >= len(loop.stages):
+        if self._saved == loop.step:
             return
         self._write(runner, f"step_{loop.step:08d}.pth")
         self._last, self._saved = loop.seconds, loop.step
@@ -57,5 +67,9 @@ class CheckpointHook(Hook):
                 old.unlink(missing_ok=True)
 
     def _write(self, runner, name: str) -> None:
+        broken = [n for n, p in runner.framework.named_parameters() if not bool(torch.isfinite(p).all())]
+        if broken:
+            raise TrainingError(f"step {runner.iter}: the parameters {', '.join(broken[:3])} are not finite numbers any more, "
+                                "so no checkpoint is written; the last one is kept. A smaller learning rate usually helps.")
         if runner.rank == 0:
             runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / name)

@@ -3,13 +3,16 @@
 import json
 import math
 import resource
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 
+from deep3dmap.engine.launching import agree
 from deep3dmap.registry import HOOKS
 
 
@@ -30,9 +33,17 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def learning_rates(wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, float]:
+    """``lr`` of the optimiser, or ``lr_PART`` of each part's; of its first group of parameters."""
+    if not isinstance(wrapper, OptimWrapperDict):
+        return {"lr": wrapper.param_groups[0]["lr"]}
+    return {f"lr_{name}": each.param_groups[0]["lr"] for name, each in wrapper.items()}
+
+
 @HOOKS.register_module()
 class LogHook(Hook):
-    """Writes the means of the last ``interval`` steps to ``scalars.jsonl``, TensorBoard and the terminal.
+    """Writes the means since the last record (over all processes) to ``scalars.jsonl``, TensorBoard and the terminal, at
+    every ``interval``-th step of a stage and at its end.
 
     On a terminal one line is rewritten in place; elsewhere (a file, a pipe) a plain line comes every ``seconds`` seconds.
 
@@ -45,8 +56,8 @@ class LogHook(Hook):
 
     def __init__(self, interval: int = 10, seconds: float = 10.0):
         self.interval, self.seconds = interval, seconds
-        self._sums: dict[str, torch.Tensor] = {}
-        self._count, self._rays, self._since, self._printed = 0, 0, 0.0, -math.inf
+        self._values: dict[str, list[torch.Tensor]] = {}
+        self._rays, self._since, self._printed = 0, 0.0, -math.inf
         self._live = sys.stdout.isatty()
 
     def before_train(self, runner) -> None:
@@ -58,47 +69,41 @@ class LogHook(Hook):
         self._since = time.perf_counter()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Add up; every ``interval`` steps, record."""
+        """Add up; at every ``interval``-th step, record."""
         for name, value in outputs.items():
-            value = torch.as_tensor(value).detach().float().mean()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._count += 1
+            self._values.setdefault(name, []).append(torch.as_tensor(value).detach().float().mean())
         self._rays += next((len(v) for v in data_batch.values() if isinstance(v, torch.Tensor) and v.ndim), 0)
-        if self._count >= self.interval or runner.train_loop.budget.spent or runner.train_loop.interrupted:
+        if (batch_idx + 1) % self.interval == 0 or runner.train_loop.ending:
             self._record(runner)
 
     def _record(self, runner) -> None:
         now, loop = time.perf_counter(), runner.train_loop
         elapsed = max(now - self._since, 1e-9)
         record = dict(step=loop.step, stage=loop.stage.name, stage_step=loop.budget.step, epoch=loop.epoch)
-        record |= {name: (total / self._count).item() for name, total in self._sums.items()}
-        record |= dict(
-            lr=runner.optim_wrapper.param_groups[0]["lr"] if hasattr(runner.optim_wrapper, "param_groups") else None,
-            items_per_second=self._rays * runner.world_size / elapsed,
-            seconds=loop.seconds,
-            memory_mib=peak_memory_mib(runner.target))
-        self._sums, self._count, self._rays, self._since = {}, 0, 0, now
+        means = agree(*(torch.stack(values).mean().item() for values in self._values.values()), average=True)
+        record |= dict(zip(self._values, means)) | learning_rates(runner.optim_wrapper)
+        record |= dict(items_per_second=self._rays * runner.world_size / elapsed,
+                       seconds=loop.seconds,
+                       memory_mib=peak_memory_mib(runner.target))
+        self._values, self._rays, self._since = {}, 0, now
         if runner.rank != 0:
             return
         with open(Path(runner.work_dir) / "scalars.jsonl", "a") as file:
             file.write(json.dumps(record) + "\n")
-        runner.visualizer.add_scalars({
-            k: v
-            for k, v in record.items() if isinstance(v, (int, float)) and k != "step"
-        },
-                                      step=loop.step)
-        self._show(runner, record, now)
+        numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
+        runner.visualizer.add_scalars(numbers, step=loop.step)
+        self._show(runner, _line(record, loop), now, loop.ending)
 
-    def _show(self, runner, record: dict, now: float) -> None:
-        loop = runner.train_loop
-        last = loop.budget.spent or loop.interrupted
-        if not self._live and not last and now - self._printed < self.seconds:
-            return
-        line = _line(record, loop)
-        runner.logger.info(line)
-        self._printed = now
-        if runner.show_progress:
-            print(f"\r{line}\x1b[K" if self._live else line, end="\n" if last or not self._live else "", flush=True)
+    def _show(self, runner, line: str, now: float, last: bool) -> None:
+        due = last or now - self._printed >= self.seconds
+        if due:
+            runner.logger.info(line)
+            self._printed = now
+        if runner.show_progress and self._live:
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be rewritten
+            print(f"\r{line[:width]}\x1b[K", end="\n" if last else "", flush=True)
+        elif runner.show_progress and due:
+            print(line, flush=True)
 
 
 def _step_of(line: str) -> int:
@@ -112,6 +117,6 @@ def _line(record: dict, loop) -> str:
     losses = " ".join(f"{name.removeprefix('loss_')} {value:.4g}" for name, value in record.items() if name.startswith("loss"))
     limit = f"/{loop.budget.max_steps}" if loop.budget.max_steps else ""
     stages = f" ({loop.index + 1}/{len(loop.stages)})" if len(loop.stages) > 1 else ""
-    return (f"{record['stage']}{stages} step {record['stage_step']}{limit} {loop.budget.fraction:4.0%} | {losses} | "
-            f"{record['items_per_second']:,.0f} rays/s | ETA {duration(loop.budget.seconds_left)} | "
+    return (f"{record['stage']}{stages} step {record['stage_step']}{limit} {loop.budget.fraction:4.0%} | "
+            f"ETA {duration(loop.budget.seconds_left)} | {losses} | {record['items_per_second']:,.0f} rays/s | "
             f"{record['memory_mib']:,.0f} MiB")
