@@ -80,7 +80,7 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
 
 def _layers(state_dict: Mapping[str, Tensor], prefix: str) -> list[tuple[int, int]]:
     pattern = re.compile(re.escape(prefix) + r"lin(\d+)\.weight(_v)?$")
-    found = {int(m[1]): tuple(v.shape) for k, v in state_dict.items() if (m := pattern.match(k))}
+    found = {int(m[1]): tuple(v.shape) for k, v in state_dict.items() if v.ndim == 2 and (m := pattern.match(k))}
     return [found[i] for i in range(len(found))]
 
 

@@ -1,0 +1,202 @@
+"""Published checkpoints: made up here with the names and shapes of every published configuration, then converted."""
+
+import json
+
+import pytest
+import torch
+
+from deep3dmap.apis import convert_checkpoint, load_framework
+from deep3dmap.errors import CheckpointError, ConfigError, DataError
+from deep3dmap.frameworks.idr.published import PREFIXES, infer_config, rename_weights
+from deep3dmap.geometry.rotations import quaternion_to_rotation
+from deep3dmap.structures import Cameras, Capture
+from tests.conftest import DATA
+from tests.frameworks.idr.helpers import rays_from
+
+MANIFEST = json.loads((DATA / "goldens" / "idr" / "manifest.json").read_text())
+CONFIGS = sorted(MANIFEST["configs"])
+EXPECTED = {
+    "dtu_fixed_cameras": dict(mode="idr", features=256, view_frequencies=4),
+    "dtu_trained_cameras": dict(mode="idr", features=256, view_frequencies=4),
+    "ablation/dtu_no_feature_vector": dict(mode="idr", features=0, view_frequencies=4),
+    "ablation/dtu_no_normal": dict(mode="no_normal", features=256, view_frequencies=4),
+    "ablation/dtu_no_view_dir": dict(mode="no_view_dir", features=256, view_frequencies=0),
+}
+
+
+def random_weights(name: str) -> dict:
+    """Random numbers, such that the surface is not empty: a sphere of radius one half, roughly."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = MANIFEST["configs"][name]["model_state_dict"]
+    weights = {key: 0.05 * torch.randn(*shape, generator=generator) for key, shape in shapes.items()}
+    for key in weights:
+        if key.endswith("weight_g"):
+            weights[key] = weights[key].abs() + 0.5
+    return weights
+
+
+def publish(folder, name: str, views: int = 0):
+    """Write files as the published ones are."""
+    for kind in ("ModelParameters", "CamParameters")[:1 + bool(views)]:
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    weights = random_weights(name)
+    torch.save(dict(epoch=2000, model_state_dict=weights), folder / "ModelParameters" / "2000.pth")
+    poses = torch.cat([torch.randn(views, 4), torch.randn(views, 3)], 1)
+    if views:
+        torch.save(dict(epoch=2000, pose_vecs_state_dict=dict(weight=poses)), folder / "CamParameters" / "2000.pth")
+    return folder / "ModelParameters" / "2000.pth", weights, poses
+
+
+def capture_of(views: int) -> Capture:
+    K = torch.tensor([[50.0, 0, 8], [0, 50, 6], [0, 0, 1]], dtype=torch.float64).repeat(views, 1, 1)
+    pose = torch.eye(3, 4, dtype=torch.float64).repeat(views, 1, 1)
+    pose[:, 2, 3] = 4.0
+    half = torch.diag(torch.tensor([0.5, 0.5, 0.5, 1.0], dtype=torch.float64))
+    return Capture(torch.zeros(views, 12, 16, 3, dtype=torch.uint8),
+                   Cameras(K, pose, (12, 16)),
+                   tuple(f"{k}" for k in range(views)),
+                   None,
+                   half,
+                   source="the scan")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_configuration_is_read_off_the_shapes(name):
+    config = infer_config(random_weights(name))
+    expected = EXPECTED[name]
+    assert config["geometry"] == dict(width=512, depth=8, skip=[4], frequencies=6, features=expected["features"],
+                                      weight_norm=True)  # yapf: disable
+    assert config["radiance"] == dict(width=512, depth=4, weight_norm=True, **expected)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_published_checkpoint_arrives_whole_and_renders(name, tmp_path):
+    views = 3 if "trained" in name else 0
+    source, weights, poses = publish(tmp_path, name, views)
+    framework = load_framework(convert_checkpoint(source, tmp_path / "ours.pth"), "cpu")
+    assert sum(p.numel() for n, p in framework.named_parameters() if not n.startswith("cameras")) \
+        == MANIFEST["configs"][name]["parameters"]
+    state = framework.state_dict()
+    for key, value in rename_weights(weights).items():
+        assert torch.equal(state[key], value), key
+    out = framework.predict(rays_from((0.0, -2.5, 0.0), 20))
+    assert out["rgb"].shape == (20, 3) and out["rgb"].isfinite().all()
+    assert (framework.cameras is None) == (views == 0)
+    if views:
+        assert torch.equal(state["cameras.poses.weight"], poses)
+
+
+def test_the_scan_gives_a_converted_checkpoint_its_frame_and_cameras(tmp_path):
+    source, _, poses = publish(tmp_path, "dtu_trained_cameras", 3)
+    framework = load_framework(convert_checkpoint(source, tmp_path / "ours.pth", capture=capture_of(3)), "cpu")
+    assert torch.equal(framework.scene_from_world, capture_of(3).scene_from_world)
+    cameras = framework.trained_cameras()
+    torch.testing.assert_close(cameras.centers.float(), 2 * poses[:, 4:], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(cameras.rotations.float(),
+                               quaternion_to_rotation(poses[:, :4]).transpose(1, 2),
+                               atol=1e-5,
+                               rtol=0)
+    torch.testing.assert_close(cameras.K, capture_of(3).cameras.K)
+
+
+def test_the_scan_must_have_as_many_views_as_the_checkpoint(tmp_path):
+    source, _, _ = publish(tmp_path, "dtu_trained_cameras", 3)
+    with pytest.raises(DataError, match="the scan: 5 views, but the checkpoint has 3 trained cameras"):
+        convert_checkpoint(source, tmp_path / "ours.pth", capture=capture_of(5))
+
+
+def test_a_name_in_the_working_folder_is_enough(tmp_path, monkeypatch):
+    source, _, _ = publish(tmp_path, "dtu_fixed_cameras")
+    monkeypatch.chdir(source.parent)
+    assert convert_checkpoint("2000.pth", "ours.pth").is_file()
+
+
+# --- what is refused ---------------------------------------------------------------------------------------------------------
+
+
+class Hostile:
+    """Makes a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def save(folder, content):
+    (folder / "ModelParameters").mkdir()
+    torch.save(content, folder / "ModelParameters" / "2000.pth")
+    return folder / "ModelParameters" / "2000.pth"
+
+
+def test_a_hostile_checkpoint_is_refused_and_runs_nothing(tmp_path):
+    source = save(tmp_path, dict(model_state_dict=Hostile(tmp_path / "ran")))
+    with pytest.raises(CheckpointError, match="could run foreign code"):
+        convert_checkpoint(source, tmp_path / "ours.pth")
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "ours.pth").exists()
+
+
+def test_hostile_poses_are_refused_and_run_nothing(tmp_path):
+    source, _, _ = publish(tmp_path, "dtu_trained_cameras", 3)
+    torch.save(Hostile(tmp_path / "ran"), tmp_path / "CamParameters" / "2000.pth")
+    with pytest.raises(CheckpointError, match="could run foreign code"):
+        convert_checkpoint(source, tmp_path / "ours.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [[1, 2], dict(epoch=3), dict(model_state_dict=[1])])
+def test_another_layout_is_refused(tmp_path, content):
+    with pytest.raises(CheckpointError, match="not a published IDR checkpoint"):
+        convert_checkpoint(save(tmp_path, content), tmp_path / "ours.pth")
+
+
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    (tmp_path / "x.pth").write_bytes(b"not a pickle at all")
+    with pytest.raises(CheckpointError, match="x.pth"):
+        convert_checkpoint(tmp_path / "x.pth", tmp_path / "ours.pth")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        convert_checkpoint(tmp_path / "y.pth", tmp_path / "ours.pth")
+
+
+def weights_without(name):
+    weights = random_weights("dtu_fixed_cameras")
+    del weights[name]
+    return weights
+
+
+@pytest.mark.parametrize("weights", [{},
+                                     {"conv.weight": torch.zeros(3, 3)},
+                                     {"implicit_network.lin0.weight_v": torch.zeros(3)},
+                                     weights_without("implicit_network.lin3.weight_v"),
+                                     weights_without("implicit_network.lin3.bias")])  # yapf: disable
+def test_weights_of_another_model_are_refused(tmp_path, weights):
+    with pytest.raises(CheckpointError, match="IDR"):
+        convert_checkpoint(save(tmp_path, dict(model_state_dict=weights)), tmp_path / "ours.pth")
+
+
+@pytest.mark.parametrize("value", [float("nan"), "text"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
+    weights = random_weights("dtu_fixed_cameras")
+    name = "rendering_network.lin1.bias"
+    weights[name] = value if isinstance(value, str) else torch.full((512, ), value)
+    with pytest.raises(CheckpointError, match=f"'{name}' is not a tensor of finite numbers"):
+        convert_checkpoint(save(tmp_path, dict(model_state_dict=weights)), tmp_path / "ours.pth")
+
+
+def test_a_weight_of_neither_network_is_named():
+    with pytest.raises(CheckpointError, match=f"'decoder.lin0.bias' belongs to neither .*{next(iter(PREFIXES))}"):
+        rename_weights({"decoder.lin0.bias": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("content", [dict(epoch=1), dict(pose_vecs_state_dict=dict(weight=torch.zeros(3, 4))), [1]])
+def test_poses_of_another_layout_are_refused(tmp_path, content):
+    source, _, _ = publish(tmp_path, "dtu_trained_cameras", 3)
+    torch.save(content, tmp_path / "CamParameters" / "2000.pth")
+    with pytest.raises(CheckpointError, match="expected pose_vecs_state_dict"):
+        convert_checkpoint(source, tmp_path / "ours.pth")
+
+
+def test_an_unknown_method_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'idr'"):
+        convert_checkpoint("x.pth", "y.pth", "idrr")
