@@ -246,6 +246,20 @@ def _download(args) -> int:
     return 0
 
 
+def _make_masks_arguments(parser) -> None:
+    parser.add_argument("data", help="folder, or a data set's name; views that have a mask keep it")
+    parser.add_argument("--threshold", type=int, default=48, help="brightness between background and object (default: 48)")
+    parser.add_argument("--bright-background", action="store_true", help="the object is darker than what is behind it")
+
+
+def _make_masks(args) -> int:
+    from deep3dmap.datasets.masking import make_masks
+    from deep3dmap.datasets.paths import resolve_data
+    written = make_masks(resolve_data(args.data), args.threshold, args.bright_background)
+    print(f"{len(written)} masks written" + (f" to {written[0].parent}" if written else ": every view has one"))
+    return 0
+
+
 def _benchmark_arguments(parser) -> None:
     parser.add_argument("method", nargs="?", default="idr", help="idr (default)")
     parser.add_argument("--quick", action="store_true", help="small work only")
@@ -267,6 +281,7 @@ COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "convert-checkpoint": ("convert a published checkpoint", _convert_arguments, _convert),
     "list": ("all registered parts with their one-line help", _list_arguments, _list),
     "check": ("what a data folder holds and what is wrong with it", _check_arguments, _check),
+    "make-masks": ("write masks of an object in front of a dark or a bright background", _make_masks_arguments, _make_masks),
     "download": ("fetch a public data set", _download_arguments, _download),
     "benchmark": ("cost against work, as JSON lines", _benchmark_arguments, _benchmark),
 }

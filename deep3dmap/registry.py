@@ -100,7 +100,7 @@ def check_required(part, keys, where: str) -> None:
                           f"{', '.join(repr(m) for m in missing)}")
 
 
-def build_part(cfg: Mapping, registry: Registry, default_args: Mapping | None = None):
+def build_part(cfg: object, registry: Registry, default_args: Mapping | None = None):
     """Build a part from its config; arguments that it leaves out come from ``default_args``.
 
     Raises:

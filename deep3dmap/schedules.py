@@ -42,7 +42,7 @@ class Schedule:
     KEYS = {"start", "factor", "milestones", "by"}
     UNITS = ("epoch", "step", "fraction")
 
-    def __init__(self, value: float | Sequence[float] | dict, name: str = "schedule"):
+    def __init__(self, value: object, name: str = "schedule"):
         if isinstance(value, dict):
             if set(value) - self.KEYS or not {"start", "milestones"} <= set(value):
                 raise ConfigError(f"{name}: a schedule has the keys {sorted(self.KEYS)}, got {dict(value)}")

@@ -3,8 +3,8 @@
 #   use_environment [EXTRA]   installs the package in place, with an extra if given, and activates .venv
 #
 # Needs Python 3.11 or newer with pip, nothing else. A stamp in .venv remembers which requirements it was made from; while they stay
-# the same nothing is installed again. A CPU build of PyTorch spares gigabytes on a Linux machine without an NVIDIA GPU:
-#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu bash tools/demo.sh
+# the same nothing is installed again. A CPU build of PyTorch spares gigabytes on a Linux machine without an NVIDIA GPU: set
+# PIP_EXTRA_INDEX_URL to the index of CPU wheels that PyTorch's installation page names.
 
 TORCH="${DEEP3DMAP_TORCH:-torch==2.13.0}"
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

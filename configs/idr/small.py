@@ -4,7 +4,7 @@ _base_ = ["../_base_/default_runtime.py"]
 model = dict(
     type="IDR",
     geometry=dict(type="SDFNetwork", width=128, depth=5, skip=[3], frequencies=6, features=64),
-    radiance=dict(type="RadianceNetwork", width=128, depth=3, features=64, view_frequencies=2),
+    radiance=dict(type="RadianceNetwork", width=256, depth=3, features=64, view_frequencies=2, point_frequencies=8),
     renderer=dict(type="SphereTracer", iterations=10, samples=64, smallest="march", slope_bound=1.5),
     losses=dict(rgb=dict(type="ColorLoss", weight=1.0),
                 eikonal=dict(type="EikonalLoss", weight=0.1),
@@ -12,5 +12,5 @@ model = dict(
                 sdf=dict(type="SDFLoss", weight=1.0)),
     input_keys=None,
 )
-optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-3))
+optim_wrapper = dict(optimizer=dict(type="Adam", lr=2e-3))
 param_scheduler = dict(type="ProgressLR", decay=0.05)

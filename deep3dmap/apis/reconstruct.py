@@ -24,8 +24,8 @@ from deep3dmap.visualization.video import turntable, write_video
 #: Configs for a user's own photographs, by method.
 METHODS = {"idr": "configs/idr/your_own.py"}
 
-#: Part of the minutes that is kept for the mesh, the pictures and the report, and its bounds in seconds.
-RESERVE, RESERVE_BOUNDS = 0.15, (8.0, 150.0)
+#: Kept for the mesh, the pictures and the report: seconds, a part of the minutes besides, and at most so many seconds.
+RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the work was kept
@@ -115,7 +115,7 @@ def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str
 
 def reserve(minutes: float) -> float:
     """Seconds kept for what comes after training."""
-    return min(max(RESERVE * 60 * minutes, RESERVE_BOUNDS[0]), RESERVE_BOUNDS[1], 0.5 * 60 * minutes)
+    return min(RESERVE_SECONDS + RESERVE_PART * 60 * minutes, RESERVE_MOST, 0.5 * 60 * minutes)
 
 
 def _train(cfg, output: Path, start: float, minutes: float, resume: bool, arguments: Mapping) -> ReconstructionRunner:

@@ -30,6 +30,8 @@ class RadianceNetwork(nn.Module):
         view_frequencies: octaves of the view directions' Fourier encoding; 0 for none.
         weight_norm: normalise the layers' weights.
         camera_light: also see the normal in the camera's frame, for captures whose lamp moves with the camera.
+        point_frequencies: octaves of the points' Fourier encoding; 0, the paper's, sees them as they are. More of them let a
+            small network learn texture sooner.
 
     Raises:
         ConfigError: if the mode is unknown.
@@ -42,15 +44,18 @@ class RadianceNetwork(nn.Module):
                  mode: str = "idr",
                  view_frequencies: int = 4,
                  weight_norm: bool = True,
-                 camera_light: bool = False):
+                 camera_light: bool = False,
+                 point_frequencies: int = 0):
         super().__init__()
         if mode not in MODES:
             raise ConfigError(f"RadianceNetwork: mode='{mode}' must be one of {', '.join(MODES)}")
         self.depth, self.mode, self.features = depth, mode, features
         self.view_frequencies, self.camera_light = view_frequencies, camera_light
+        self.point_frequencies = point_frequencies
         view = 0 if mode == "no_view_dir" else encoded_size(3, view_frequencies)
         normal = 0 if mode == "no_normal" else 3
-        sizes = [3 + view + normal + features + (3 if camera_light else 0)] + depth * [width] + [3]
+        seen = encoded_size(3, point_frequencies) + view + normal + features + (3 if camera_light else 0)
+        sizes = [seen] + depth * [width] + [3]
         for i in range(depth + 1):
             setattr(self, f"lin{i}", make_linear(sizes[i], sizes[i + 1], weight_norm))
 
@@ -72,7 +77,7 @@ class RadianceNetwork(nn.Module):
         Raises:
             ValueError: if ``camera_normals`` are missing where they are needed.
         """
-        parts = [points]
+        parts = [fourier_encoding(points, self.point_frequencies)]
         if self.mode != "no_view_dir":
             parts.append(fourier_encoding(view_dirs, self.view_frequencies))
         if self.mode != "no_normal":

@@ -123,6 +123,11 @@ class BatchSource:
         """Batches from a step on, for ever."""
         return self._from_dataset(first_step) if self.whole_batches else self._from_loader(first_step)
 
+    def close(self) -> None:
+        """End persistent workers; left to the garbage collector, that can take 5 seconds a worker."""
+        if self.dataloader is not None:
+            self.dataloader._iterator = None
+
     def _from_dataset(self, first_step: int) -> Iterator[dict]:
         generator = torch.Generator()
         for step in itertools.count(first_step):

@@ -5,7 +5,6 @@ about its data), ``state_dict``, ``loop`` (stage, step, seconds, ``optimizers`` 
 """
 
 import collections
-import os
 import pickle
 import re
 import zipfile
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 
 from deep3dmap.errors import CheckpointError
+from deep3dmap.files import replacing
 
 FORMAT = "deep3dmap-1"
 PATTERN = re.compile(r"step_(\d+)\.pth$")
@@ -50,16 +50,10 @@ def save_checkpoint(checkpoint: dict, path: Path) -> None:
     """
     check_plain(checkpoint)
     path = Path(path)
-    part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        with replacing(path) as part:
+            torch.save(checkpoint, part)
     except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
         raise CheckpointError(f"{path}: the checkpoint can't be written ({error}); free some space or choose another "
                               "--work-dir. Checkpoints written before are untouched.") from None
 

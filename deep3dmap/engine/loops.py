@@ -148,12 +148,16 @@ class StagedTrainLoop(BaseLoop):
     def run(self) -> torch.nn.Module:
         """Train through all stages that are left; returns the framework."""
         runner = self.runner
-        for index in range(self.index, len(self.stages)):
-            self._check_stage(index)
-        runner.call_hook("before_train")
-        with self._listen_for_interrupts():
-            while not self.finished and not self.interrupted:
-                self._run_stage()
+        try:
+            for index in range(self.index, len(self.stages)):
+                self._check_stage(index)
+            runner.call_hook("before_train")
+            with self._listen_for_interrupts():
+                while not self.finished and not self.interrupted:
+                    self._run_stage()
+        finally:
+            for source in self._sources.values():
+                source.close()
         runner.call_hook("after_train")
         runner.model = unwrap_parts(unwrap(runner.model))
         return runner.model

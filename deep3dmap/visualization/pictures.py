@@ -2,10 +2,7 @@
 
 import base64
 import io
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,38 +10,10 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from deep3dmap.errors import DataError
+from deep3dmap.files import replacing
 from deep3dmap.visualization.colormaps import colorize
 
 LABEL_HEIGHT, GAP = 22, 6
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; it takes the place of ``path`` in one step if the block succeeds.
-
-    Makes missing parent folders. Readers never see a half-written file, and a failed write keeps the old one.
-
-    Raises:
-        DataError: if ``path`` is a folder.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; give the name of a file to write.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def as_uint8(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:

@@ -14,10 +14,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from deep3dmap.errors import DataError, MissingDependencyError
+from deep3dmap.files import replacing
 from deep3dmap.geometry.lookat import orbit
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.visualization.mesh_render import Shading, render_mesh
-from deep3dmap.visualization.pictures import as_uint8, replacing
+from deep3dmap.visualization.pictures import as_uint8
 
 
 def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float = 24.0, *, quality: int = 20) -> Path:

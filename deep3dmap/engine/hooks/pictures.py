@@ -17,13 +17,13 @@ class PictureHook(Hook):
 
     Args:
         minutes: training minutes between two pictures.
-        view: index among the test views.
+        view: index in the test dataset (the last one is held out, where there are held-out views).
         scale: of the picture's size, relative to the photograph's.
     """
 
     priority = "VERY_LOW"
 
-    def __init__(self, minutes: float = 2.0, view: int = 0, scale: float = 0.5):
+    def __init__(self, minutes: float = 2.0, view: int = -1, scale: float = 0.5):
         self.seconds, self.view, self.scale = 60 * minutes, view, scale
         self._last = 0.0
 

@@ -1,0 +1,68 @@
+"""Masks of objects photographed in front of a dark or a bright background (as in Middlebury's temple and dino)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from scipy import ndimage
+
+from deep3dmap.datasets.formats import scan_capture
+from deep3dmap.datasets.images import read_image, write_mask
+from deep3dmap.errors import DataError
+
+
+def brightness_mask(image: UInt8[np.ndarray, "h w 3"],
+                    threshold: int = 48,
+                    bright_background: bool = False,
+                    closing: int = 2,
+                    opening: int = 1) -> Bool[np.ndarray, "h w"]:
+    """The largest connected region that stands out from the background by its brightest channel.
+
+    Args:
+        image: 8-bit RGB.
+        threshold: brightness (0 to 255) between background and object.
+        bright_background: the object is the darker one, by its darkest channel.
+        closing, opening: radii in pixels by which gaps are closed, then specks removed.
+
+    Returns:
+        True on the object; holes in it that are as dark as the background stay open.
+    """
+    found = image.min(-1) < threshold if bright_background else image.max(-1) > threshold
+    cross = ndimage.generate_binary_structure(2, 1)
+    padded = np.pad(found, closing + 1)
+    if closing:
+        padded = ndimage.binary_closing(padded, cross, closing)
+    if opening:
+        padded = ndimage.binary_opening(padded, cross, opening)
+    labels, count = ndimage.label(padded)
+    if count > 1:
+        padded = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    inner = slice(closing + 1, -(closing + 1))
+    return padded[inner, inner]
+
+
+def make_masks(folder: str | Path, threshold: int = 48, bright_background: bool = False) -> list[Path]:
+    """Write a mask for every view of a capture that has none, into its folder ``masks``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: if a mask comes out empty or full, so that the threshold is wrong; nothing is written then.
+    """
+    folder, masks = Path(folder), {}
+    _, scan = scan_capture(folder)
+    for frame in scan.frames:
+        if frame.mask is None:
+            image = read_image(frame.image).numpy()
+            mask = brightness_mask(image, threshold, bright_background)
+            if not 0.002 < mask.mean() < 0.98:
+                raise DataError(
+                    f"{frame.image}: a threshold of {threshold} makes {mask.mean():.1%} of it object; choose another "
+                    "--threshold" + ("" if bright_background else ", or --bright-background"))
+            masks[folder / "masks" / f"{frame.image.stem}.png"] = torch.from_numpy(mask)
+    for path, mask in masks.items():
+        path.parent.mkdir(exist_ok=True)
+        write_mask(path, mask)
+    return list(masks)
