@@ -12,7 +12,7 @@ import pytest
 from deep3dmap.apis.listing import list_parts
 from deep3dmap.cli import COMMANDS, make_parser
 from deep3dmap.datasets import generate_capture, load_scene
-from deep3dmap.engine.config import find_config, top_level_keys
+from deep3dmap.engine.config import find_config, load_config, top_level_keys
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.evaluation import metrics
 from deep3dmap.registry import ALL
@@ -140,6 +140,22 @@ def test_the_table_of_the_generated_captures_options_is_whole():
 def test_every_option_of_idr_is_in_its_page(registry, part, heading, column):
     found = next(r for r in ALL if r.name == registry).get(part)
     assert arguments(found) - {"scene"} - named("docs/idr.md", heading, column) == set()
+
+
+@pytest.mark.parametrize("registry, part, key, heading", [
+    ("backbone", "SDFNetwork", "geometry", "`model.geometry`: `SDFNetwork`"),
+    ("backbone", "RadianceNetwork", "radiance", "`model.radiance`: `RadianceNetwork`"),
+    ("renderer", "SphereTracer", "renderer", "`model.renderer`: `SphereTracer`"),
+])  # yapf: disable
+def test_the_values_in_the_tables_of_idrs_parts_are_those_of_the_code(registry, part, key, heading):
+    signature = inspect.signature(next(r for r in ALL if r.name == registry).get(part))
+    small = load_config("configs/idr/generated_head.py").model[key]
+    for option, _, default, value in rows("docs/idr.md", heading)[1:]:
+        option = option.strip("`")
+        expected = signature.parameters[option].default
+        expected = list(expected) if isinstance(expected, tuple) else expected
+        assert ast.literal_eval(default.strip("`")) == expected, option
+        assert ast.literal_eval(value.strip("`")) == small.get(option, expected), option
 
 
 @pytest.mark.parametrize("metric", ["ViewMetrics", "SurfaceMetrics", "CameraMetrics"])
