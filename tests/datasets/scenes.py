@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests.datasets.conftest import camera_ring
 
 from deep3dmap.datasets.readers import idr
 from deep3dmap.structures import Cameras, Capture
+from tests.datasets.conftest import camera_ring
 
 CENTER, RADIUS, SIZE = np.array([0.3, -0.2, 0.1]), 0.8, (48, 64)
 NAMES = ("test_000", "test_001", "view_000", "view_001", "view_002", "view_003", "view_004")

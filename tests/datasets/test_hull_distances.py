@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.datasets.scenes import CENTER, RADIUS, sphere_capture, write_sphere
 
 from deep3dmap.datasets.hull_distances import HullDistances
 from deep3dmap.datasets.readers import idr
 from deep3dmap.errors import ConfigError, DataError
+from tests.datasets.scenes import CENTER, RADIUS, sphere_capture, write_sphere
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from tests.datasets.scenes import SIZE, sphere_capture, write_sphere
 
 from deep3dmap.datasets.ray_batches import RayBatches, Views
 from deep3dmap.datasets.readers import idr
 from deep3dmap.errors import ConfigError
+from tests.datasets.scenes import SIZE, sphere_capture, write_sphere
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def pixels(batch):
     return (batch["uv"] - 0.5).round().long().unbind(-1)
 
 
-# --- random rays --------------------------------------------------------------------------------------------------------------
+# --- random rays ------------------------------------------------------------------------------------------------------------
 
 
 def test_colours_and_masks_are_those_of_the_photographs_pixels(scene):
@@ -131,7 +131,7 @@ def test_a_framework_is_told_the_training_cameras_in_the_scenes_frame(scene):
     torch.testing.assert_close(info["cam_to_world"][2, :, 3].double(), (info["scene_from_world"] @ center)[:3])
 
 
-# --- whole views --------------------------------------------------------------------------------------------------------------
+# --- whole views ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_view_has_its_photographs_pixels_row_by_row(scene):
