@@ -5,7 +5,7 @@ model = dict(
     type="IDR",
     geometry=dict(type="SDFNetwork", width=128, depth=5, skip=[3], frequencies=6, features=64),
     radiance=dict(type="RadianceNetwork", width=256, depth=3, features=64, view_frequencies=2, point_frequencies=8),
-    renderer=dict(type="SphereTracer", iterations=10, samples=64, smallest="march", slope_bound=1.5),
+    renderer=dict(type="SphereTracer", iterations=10, samples=64, slope_bound=2.0),
     losses=dict(rgb=dict(type="ColorLoss", weight=1.0),
                 eikonal=dict(type="EikonalLoss", weight=0.1),
                 mask=dict(type="MaskLoss", weight=100.0, alpha=[50, 100, 200, 400, 800, 1600]),
@@ -13,4 +13,4 @@ model = dict(
     input_keys=None,
 )
 optim_wrapper = dict(optimizer=dict(type="Adam", lr=2e-3))
-param_scheduler = dict(type="ProgressLR", decay=0.05)
+param_scheduler = dict(type="ProgressLR", decay=0.05, warmup=100)  # an optimiser's first full steps would undo the hull's start
