@@ -13,4 +13,4 @@ model = dict(
     input_keys=None,
 )
 optim_wrapper = dict(optimizer=dict(type="Adam", lr=2e-3))
-param_scheduler = dict(type="ProgressLR", decay=0.05, warmup=100)  # an optimiser's first full steps would undo the hull's start
+param_scheduler = dict(type="ProgressLR", decay=0.05, warmup=100)  # full steps at once would undo the hull's start
