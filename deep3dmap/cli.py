@@ -6,6 +6,7 @@ import inspect
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def _train(args) -> int:
     if runner.train_loop.interrupted:
         print(f"interrupted; the state is kept in {runner.work_dir}. Go on with the same command and --resume")
         return INTERRUPTED
-    print(f"{runner.work_dir}: trained for {runner.iter} steps")
+    if runner.rank == 0:
+        print(f"{runner.work_dir}: trained for {runner.iter} steps")
     return 0
 
 
@@ -140,6 +142,7 @@ def _run_reconstruct(args, folder, **chosen) -> int:
                     resume=args.resume,
                     resolution=args.resolution,
                     command=args.command_line,
+                    started=args.started,
                     **chosen,
                     **_run_arguments(args))
     except Interrupted as stop:
@@ -304,8 +307,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 after an error that the input caused (one message, no traceback); 130 when interrupted.
     """
+    started = time.monotonic()
     argv = list(sys.argv[1:] if argv is None else argv)
     args = make_parser().parse_args(argv)
+    args.started = started
     args.command_line = shlex.join(["deep3dmap", *argv])
     try:
         return COMMANDS[args.command][2](args)

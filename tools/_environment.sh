@@ -53,6 +53,9 @@ use_environment() {
         # torch first and pinned: otherwise another package's wish for it could bring a second, larger build
         .venv/bin/python -m pip install --quiet --disable-pip-version-check "$TORCH"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".${extra:+[$extra]}"
+        # OpenCV's usual wheel wants the system's libGL; its headless build of the same version does not
+        .venv/bin/python -c "import cv2" 2>/dev/null ||
+            .venv/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps opencv-python-headless
         printf '%s\n' "$made_from" >"$stamp"
     fi
     export PATH="$ROOT/.venv/bin:$PATH" VIRTUAL_ENV="$ROOT/.venv"

@@ -42,6 +42,7 @@ def reconstruct(folder: str | Path | None,
                 resolution: int | None = None,
                 options: Mapping | None = None,
                 command: str = "",
+                started: float | None = None,
                 say=print,
                 **arguments) -> TestResult:
     """Reconstruct what photographs show.
@@ -59,6 +60,7 @@ def reconstruct(folder: str | Path | None,
         resume: go on with what ``output`` holds from before.
         resolution: of the mesh; the config's by default.
         options: values that replace the config's, by dotted key.
+        started: value of ``time.monotonic()`` from which the minutes count; now by default.
         command: how to do the same again, for the report.
         say: prints a line.
         arguments: of the runner.
@@ -66,7 +68,7 @@ def reconstruct(folder: str | Path | None,
     Raises:
         Interrupted: after Ctrl-C, when everything is written.
     """
-    start = time.monotonic()
+    start = time.monotonic() if started is None else started
     if minutes <= 0:
         raise ConfigError(f"--minutes {minutes}: must be positive")
     if config is None and method not in METHODS:

@@ -52,5 +52,18 @@ def write_result(result: TestResult, folder: Path) -> None:
 
 
 def result_table(result: TestResult) -> str:
-    """All figures as text: a table a group."""
-    return "\n\n".join(format_table({group: figures}) for group, figures in result.metrics.items())
+    """All figures as text: a table for each set of groups with the same figures, one row a figure."""
+    blocks: dict[tuple, dict[str, dict]] = {}
+    for group, figures in result.metrics.items():
+        blocks.setdefault(tuple(figures), {})[group] = figures
+    tables = []
+    for names, groups in blocks.items():
+        rows = {name: {group: _figure(figures[name]) for group, figures in groups.items()} for name in names}
+        tables.append(format_table(rows))
+    return "\n\n".join(tables)
+
+
+def _figure(value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

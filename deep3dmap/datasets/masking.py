@@ -43,16 +43,22 @@ def brightness_mask(image: UInt8[np.ndarray, "h w 3"],
 
 
 def make_masks(folder: str | Path, threshold: int = 48, bright_background: bool = False) -> list[Path]:
-    """Write a mask for every view of a capture that has none, into its folder ``masks``.
+    """Write a mask for every view of a capture that has none, into the folder where its format looks for them.
 
     Returns:
         The files written.
 
     Raises:
-        DataError: if a mask comes out empty or full, so that the threshold is wrong; nothing is written then.
+        DataError: if the format names its masks itself, or if a mask comes out empty or full, so that the threshold is wrong;
+            nothing is written then.
     """
     folder, masks = Path(folder), {}
-    _, scan = scan_capture(folder)
+    format, scan = scan_capture(folder)
+    if format == "transforms":
+        raise DataError(
+            f"{folder}: transforms.json names its masks itself (mask_path, or the photographs' alpha channel); add "
+            "them there")
+    target = folder / ("mask" if format == "idr" else "masks")
     for frame in scan.frames:
         if frame.mask is None:
             image = read_image(frame.image).numpy()
@@ -61,7 +67,7 @@ def make_masks(folder: str | Path, threshold: int = 48, bright_background: bool 
                 raise DataError(
                     f"{frame.image}: a threshold of {threshold} makes {mask.mean():.1%} of it object; choose another "
                     "--threshold" + ("" if bright_background else ", or --bright-background"))
-            masks[folder / "masks" / f"{frame.image.stem}.png"] = torch.from_numpy(mask)
+            masks[target / f"{frame.image.stem}.png"] = torch.from_numpy(mask)
     for path, mask in masks.items():
         path.parent.mkdir(exist_ok=True)
         write_mask(path, mask)

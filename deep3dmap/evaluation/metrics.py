@@ -22,8 +22,8 @@ GROUPS = {"train": "training views", "test": "held-out views"}
 class ViewMetrics(Metric):
     """PSNR and SSIM of colours inside the mask, and IoU of masks; means over training and over held-out views.
 
-    Where the rendering has no surface but the photograph shows the object, the rendering counts as black, as in the paper's
-    evaluation (images are multiplied by the mask); views without masks are compared whole.
+    Where the rendering has no surface but the photograph shows the object, the rendering counts as the framework's background
+    (white by default, as in the paper's evaluation); views without masks are compared whole.
     """
 
     def __init__(self):
