@@ -1,10 +1,12 @@
 """Masks by brightness."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from deep3dmap.datasets.formats import load_capture
+from deep3dmap.datasets.formats import load_capture, save_capture
 from deep3dmap.datasets.masking import brightness_mask, make_masks
 from deep3dmap.errors import DataError
 
@@ -55,3 +57,17 @@ def test_a_threshold_that_finds_nothing_writes_nothing(real_data, tmp_path):
     with pytest.raises(DataError, match="--threshold"):
         make_masks(tmp_path, threshold=254)
     assert not (tmp_path / "masks").exists()
+
+
+def test_masks_of_an_idr_folder_go_where_its_reader_looks(make_capture, tmp_path):
+    images = torch.zeros_like(make_capture().images)
+    images[:, 3:9, 4:12] = 200
+    save_capture(replace(make_capture(masks=False), images=images), tmp_path, "idr")
+    make_masks(tmp_path)
+    assert load_capture(tmp_path).masks.flatten(1).any(1).all()
+
+
+def test_a_format_that_names_its_masks_is_refused(make_capture, tmp_path):
+    save_capture(make_capture(masks=False), tmp_path, "transforms")
+    with pytest.raises(DataError, match="mask_path"):
+        make_masks(tmp_path)
