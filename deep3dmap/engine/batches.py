@@ -1,6 +1,6 @@
 """Where batches come from: a dataset that hands out whole batches, or a dataloader that makes them from items.
 
-Either way the batch of a step is a function of the seed and the step alone, so a resumed run sees exactly what an
+Either way the batch of a step is a function of the seed, the stage and the step alone, so a resumed run sees exactly what an
 uninterrupted one would have seen, whatever the number of workers.
 """
 
@@ -69,25 +69,28 @@ class SeededBatches:
 
     def __init__(self, batches, seed: int, rank: int, world: int):
         self.batches, self.seed, self.rank, self.world = batches, seed, rank, world
-        self.epoch, self.skip = 0, 0
+        self.stage, self.epoch, self.skip = 0, 0, 0
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def begin(self, epoch: int, skip: int) -> None:
+    def begin(self, epoch: int, skip: int, stage: int = 0) -> None:
         """Say which epoch comes next, and how many of its batches are done already."""
-        self.epoch, self.skip = epoch, skip
+        self.stage, self.epoch, self.skip = stage, epoch, skip
         for sampler in (getattr(self.batches, "sampler", None), self.batches):
             if hasattr(sampler, "set_epoch"):
-                sampler.set_epoch(epoch)
+                sampler.set_epoch(epoch + 1_000_003 * stage)  # an order of its own for every epoch of every stage
+
+    def _seed(self, *numbers: int) -> int:
+        return step_seed(self.seed, 2, self.stage, self.epoch, *numbers)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        seed_everything(step_seed(self.seed, 2, self.epoch))  # for samplers that draw without a generator of their own
+        seed_everything(self._seed())  # for samplers that draw without a generator of their own
         order = list(itertools.islice(self.batches, len(self)))
         place = sum(len(batch) for batch in order[:self.skip])
         for batch in order[self.skip:]:
             places = range(place, place + len(batch))
-            yield [(step_seed(self.seed, 2, self.epoch, k * self.world + self.rank), i) for k, i in zip(places, batch)]
+            yield [(self._seed(k * self.world + self.rank), i) for k, i in zip(places, batch)]
             place += len(batch)
 
 
@@ -119,29 +122,29 @@ class BatchSource:
         """What the dataset says of itself, for ``framework.setup``."""
         return self.dataset.info() if hasattr(self.dataset, "info") else {}
 
-    def __call__(self, first_step: int) -> Iterator[dict]:
-        """Batches from a step on, for ever."""
-        return self._from_dataset(first_step) if self.whole_batches else self._from_loader(first_step)
+    def __call__(self, first_step: int, stage: int = 0) -> Iterator[dict]:
+        """Batches from a step of a stage on, for ever."""
+        return self._from_dataset(first_step, stage) if self.whole_batches else self._from_loader(first_step, stage)
 
     def close(self) -> None:
         """End persistent workers; left to the garbage collector, that can take 5 seconds a worker."""
         if self.dataloader is not None:
             self.dataloader._iterator = None
 
-    def _from_dataset(self, first_step: int) -> Iterator[dict]:
+    def _from_dataset(self, first_step: int, stage: int) -> Iterator[dict]:
         generator = torch.Generator()
         for step in itertools.count(first_step):
-            generator.manual_seed(step_seed(self.seed, 1, step))
+            generator.manual_seed(step_seed(self.seed, 1, stage, step))
             yield self.dataset.batch(step, generator, self.rank, self.world)
 
-    def _from_loader(self, first_step: int) -> Iterator[dict]:
+    def _from_loader(self, first_step: int, stage: int) -> Iterator[dict]:
         first_epoch, skip = divmod(first_step, len(self))
         for epoch in itertools.count(first_epoch):
-            self.dataloader.batch_sampler.begin(epoch, skip if epoch == first_epoch else 0)
+            self.dataloader.batch_sampler.begin(epoch, skip if epoch == first_epoch else 0, stage)
             yield from self.dataloader
 
 
-def build_dataset(cfg: Mapping, scene: Mapping | None = None):
+def build_dataset(cfg: object, scene: Mapping | None = None):
     """A dataset from its config; one that wants a ``scene`` and names none gets the config's.
 
     Raises:
@@ -159,8 +162,8 @@ def build_dataset(cfg: Mapping, scene: Mapping | None = None):
 
 
 def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank: int = 0, world: int = 1) -> DataLoader:
-    """A dataloader from its config: ``dataset``, ``sampler`` (shuffled by default), ``batch_sampler``, ``batch_size``,
-    ``collate_fn`` (stacks by default), and what else torch's takes.
+    """A dataloader from its config: ``dataset``, ``sampler`` (or ``shuffle``, True by default), ``batch_sampler``,
+    ``batch_size`` (of each process), ``collate_fn`` (stacks by default), and what else torch's takes.
 
     Raises:
         ConfigError: if it has no dataset.
@@ -170,7 +173,8 @@ def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank
     dataset = build_dataset(cfg.pop("dataset", None), scene)
     if not len(dataset):
         raise DataError(f"{type(dataset).__name__} is empty")
-    sampler = _build_sampler(cfg.pop("sampler", dict(type="DefaultSampler", shuffle=True)), dataset=dataset, seed=seed)
+    sampler = cfg.pop("sampler", None) or dict(type="DefaultSampler", shuffle=cfg.pop("shuffle", True))
+    sampler = _build_sampler(sampler, dataset=dataset, seed=seed)
     batches = _build_sampler(cfg.pop("batch_sampler", None) or dict(type=BatchSampler),
                              sampler=sampler,
                              batch_size=cfg.pop("batch_size", 1),

@@ -112,7 +112,7 @@ def check_config(cfg: Mapping | Config, source: str = "config") -> None:
         StageConfig.read(stage)
     for where, each in [("", cfg), *((f"train_cfg.stages[{k}].", stage) for k, stage in enumerate(stages))]:
         _check_training(each, f"{source}: {where}")
-    for where, scene in _named("scene", cfg):
+    for where, scene in _named("scene", {key: value for key, value in cfg.items() if key != "model"}):
         check_keys(load_scene, scene, f"{source}: {where}")
     cfg = dict(cfg.items(), default_hooks=complete_hooks(cfg.get("default_hooks")))
     for where, key, part in _parts(cfg):

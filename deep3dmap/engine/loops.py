@@ -188,7 +188,7 @@ class StagedTrainLoop(BaseLoop):
         runner.model = wrap(framework)
         runner.model.train()
         self._take_stock()
-        return self.source(self.budget.step)
+        return self.source(self.budget.step, self.index)
 
     def _next_batch(self, batches: Iterator[dict]) -> dict:
         seed_everything(step_seed(self.runner.seed, 6, self.index, self.budget.step))  # for datasets that use no generator

@@ -42,7 +42,7 @@ class StageConfig:
         return [f.name for f in fields(cls)]
 
     @classmethod
-    def read(cls, values: Mapping) -> "StageConfig":
+    def read(cls, values: object) -> "StageConfig":
         """Check and read one entry.
 
         Raises:

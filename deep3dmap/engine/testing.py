@@ -112,7 +112,7 @@ class ReconstructionTestLoop:
                 result.notes.append(f"{len(order) - done} of {len(order)} views were not rendered, for want of time")
                 return
             item = dataset.item(index, self.scale) if views else dataset[index]
-            prediction = {k: v.cpu() for k, v in framework.test_step(item).items()}
+            prediction = {k: v.detach().cpu() for k, v in framework.test_step(item).items()}
             figures: dict[str, float] = {}
             for metric in metrics:
                 figures |= metric.add_view(item, prediction)

@@ -1,0 +1,233 @@
+"""Checkpoints: plain values only, whole or not there at all, and what is wrong with one is said."""
+
+import collections
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deep3dmap.engine.checkpoint import (
+    FORMAT,
+    check_plain,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    load_weights,
+    read_pickle,
+    save_checkpoint,
+)
+from deep3dmap.errors import CheckpointError
+
+CHECKPOINT = dict(format=FORMAT, state_dict=dict(w=torch.arange(3.0)), loop=dict(step=3))
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    path = tmp_path / "checkpoints" / "step_00000003.pth"
+    save_checkpoint(CHECKPOINT, path)
+    return path
+
+
+class Hostile:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace), )
+
+
+# --- reading -----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_saved_is_read_back(saved):
+    checkpoint = load_checkpoint(saved)
+    assert torch.equal(checkpoint["state_dict"]["w"], torch.arange(3.0)) and checkpoint["loop"] == dict(step=3)
+
+
+@pytest.mark.parametrize("write", [lambda value, path: torch.save(value, path), lambda value, path: path.write_bytes(
+    pickle.dumps(value, protocol=2))], ids=["torch.save", "pickle"])  # yapf: disable
+def test_a_hostile_file_is_refused_and_does_nothing(write, tmp_path):
+    write(dict(format=FORMAT, state_dict=Hostile(tmp_path / "trace")), tmp_path / "step_1.pth")
+    with pytest.raises(CheckpointError, match="step_1.pth: refused.*could run foreign code"):
+        load_checkpoint(tmp_path / "step_1.pth")
+    assert not (tmp_path / "trace").exists()
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.97])
+def test_a_truncated_file_is_called_damaged(part, saved):
+    data = saved.read_bytes()
+    saved.write_bytes(data[:int(part * len(data))])
+    with pytest.raises(CheckpointError, match="not a checkpoint, or a damaged one"):
+        read_pickle(saved)
+
+
+def test_a_file_whose_values_are_damaged_is_not_called_hostile(saved, tmp_path):
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "bad.pth", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data[:20] if name.endswith("data.pkl") else data)
+    with pytest.raises(CheckpointError, match="not a checkpoint, or a damaged one"):
+        read_pickle(tmp_path / "bad.pth")
+
+
+def test_a_text_file_is_no_checkpoint(tmp_path):
+    (tmp_path / "a.pth").write_text("hello")
+    with pytest.raises(CheckpointError, match="a.pth: not a checkpoint"):
+        read_pickle(tmp_path / "a.pth")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="a.pth: no such checkpoint"):
+        read_pickle(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("other", [dict(state_dict={}), dict(format="deep3dmap-0"), [1]])
+def test_another_layout_says_how_published_checkpoints_are_converted(other, tmp_path):
+    torch.save(other, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="not a deep3dmap checkpoint.*convert-checkpoint"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+# --- writing -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_failing_write_leaves_the_old_file_and_no_rubbish(saved, monkeypatch):
+
+    def full(value, part):
+        part.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match="step_00000003.pth.*No space left.*untouched"):
+        save_checkpoint(dict(CHECKPOINT, loop=dict(step=4)), saved)
+    assert load_checkpoint(saved)["loop"] == dict(step=3)
+    assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+
+
+def test_the_file_appears_only_when_it_is_whole(tmp_path, monkeypatch):
+    seen = []
+    write = torch.save
+    monkeypatch.setattr(torch, "save", lambda value, part: (write(value, part), seen.append((tmp_path / "a.pth").exists())))
+    save_checkpoint(CHECKPOINT, tmp_path / "a.pth")
+    assert seen == [False] and (tmp_path / "a.pth").exists()
+
+
+@pytest.mark.parametrize("value", [
+    True, 3, 2.5, "text", b"bytes", None, torch.float32,
+    torch.Size([2]),
+    torch.ones(2),
+    collections.OrderedDict(a=1),
+    collections.Counter("aab"), {1, 2}, (1, [2, dict(a=3j)])
+])
+def test_plain_values_come_back_as_they_were(value, tmp_path):  # yapf: disable
+    save_checkpoint(dict(CHECKPOINT, value=value), tmp_path / "a.pth")
+    back = load_checkpoint(tmp_path / "a.pth")["value"]
+    assert torch.equal(back, value) if isinstance(value, torch.Tensor) else back == value
+
+
+@pytest.mark.parametrize("value, name", [(np.float64(1), "numpy.float64"), (np.ones(2), "numpy.ndarray"), (Path("a"), "Path"),
+                                         (len, "builtin_function")])
+def test_what_could_not_be_read_back_is_refused_with_its_place(value, name, tmp_path):
+    with pytest.raises(CheckpointError, match=rf"checkpoint\['info'\]\['deep'\]\[0\] is a .*{name}.*convert it"):
+        save_checkpoint(dict(CHECKPOINT, info=dict(deep=[value])), tmp_path / "a.pth")
+    assert not (tmp_path / "a.pth").exists()
+
+
+def test_keys_are_checked_as_well():
+    with pytest.raises(CheckpointError, match="a key of checkpoint is a numpy.int64"):
+        check_plain({np.int64(1): 2})
+
+
+# --- finding -----------------------------------------------------------------------------------------------------------------
+
+
+def test_checkpoints_are_listed_by_step_whatever_their_digits(tmp_path):
+    for step in ("2", "10", "00000003"):
+        save_checkpoint(CHECKPOINT, tmp_path / "checkpoints" / f"step_{step}.pth")
+    save_checkpoint(CHECKPOINT, tmp_path / "checkpoints" / "minute_1.pth")
+    assert [p.name for p in list_checkpoints(tmp_path)] == ["step_2.pth", "step_00000003.pth", "step_10.pth"]
+
+
+def test_a_torn_newest_checkpoint_is_passed_over_with_a_warning(saved):
+    torn = saved.with_name("step_00000009.pth")
+    torn.write_bytes(saved.read_bytes()[:100])
+    warnings = []
+    assert find_checkpoint(saved.parents[1], warnings.append) == saved
+    assert len(warnings) == 1 and "step_00000009.pth" in warnings[0] and "trying the one before" in warnings[0]
+
+
+def test_a_file_means_itself(saved):
+    assert find_checkpoint(saved) == saved
+
+
+def test_a_folder_without_checkpoints_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint there"):
+        find_checkpoint(tmp_path)
+
+
+# --- weights -----------------------------------------------------------------------------------------------------------------
+
+
+def test_weights_of_another_shape_name_the_parameters():
+    with pytest.raises(CheckpointError, match=r"file.pth: .*Linear: weight: \(2, 3\) in the file, \(2, 4\) in the model"):
+        load_weights(nn.Linear(4, 2), nn.Linear(3, 2).state_dict(), "file.pth")
+
+
+def test_missing_and_unknown_weights_are_named():
+    with pytest.raises(CheckpointError, match=r"missing \['bias'\]; unknown \['scale'\]"):
+        load_weights(nn.Linear(2, 2), dict(weight=torch.ones(2, 2), scale=torch.ones(1)), "file.pth")
+
+
+def test_weights_that_do_not_fit_change_nothing():
+    model = nn.Linear(2, 2)
+    before = model.weight.clone()
+    with pytest.raises(CheckpointError):
+        load_weights(model, dict(weight=torch.zeros(2, 2), bias=torch.zeros(3)), "file.pth")
+    assert torch.equal(model.weight, before)
+
+
+# --- in a run ----------------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_newest_checkpoints_are_kept(line_config, runner_of, tmp_path):
+    runner_of(line_config(default_hooks__checkpoint=dict(steps=3, keep=2, minutes=None)), tmp_path).train()
+    assert [p.name for p in list_checkpoints(tmp_path)] == ["step_00000015.pth", "step_00000016.pth"]
+
+
+def test_checkpoints_at_given_minutes_are_kept_for_ever(line_config, runner_of, tmp_path):
+    minutes = [1e-6, 2e-6, 50.0]
+    runner_of(line_config(default_hooks__checkpoint=dict(at_minutes=minutes, keep=1, minutes=None)), tmp_path).train()
+    assert sorted(
+        p.name for p in (tmp_path / "checkpoints").iterdir()) == ["minute_1e-06.pth", "minute_2e-06.pth", "step_00000016.pth"]
+    assert load_checkpoint(tmp_path / "checkpoints" / "minute_1e-06.pth")["loop"]["step"] >= 1
+
+
+def test_checkpoints_are_written_every_so_many_minutes(line_config, runner_of, tmp_path):
+    runner_of(line_config(default_hooks__checkpoint=dict(minutes=1e-7, keep=0)), tmp_path).train()
+    assert len(list_checkpoints(tmp_path)) == 16
+
+
+def test_a_checkpoint_says_what_it_is_of(line_config, runner_of, tmp_path):
+    runner_of(line_config(), tmp_path, seed=4).train()
+    checkpoint = load_checkpoint(tmp_path / "checkpoints" / "step_00000016.pth")
+    assert checkpoint["meta"]["framework"] == "LineFit" and checkpoint["meta"]["seed"] == 4
+    assert checkpoint["info"] == dict(span=[-1.0, 1.0])
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_its_parameters(line_config, runner_of, tmp_path):
+    runner_of(line_config(), tmp_path / "a").train()
+    runner = runner_of(dict(model=dict(type="IDR",
+                                       geometry=dict(width=8, depth=2, skip=[], features=4),
+                                       radiance=dict(width=8, depth=1, features=4),
+                                       renderer=dict(type="SphereTracer"),
+                                       losses={})), tmp_path / "b")  # yapf: disable
+    with pytest.raises(CheckpointError, match=r"don't fit this config's IDR.*missing \['geometry.*unknown \['backbone"):
+        runner.load_checkpoint(str(tmp_path / "a" / "checkpoints" / "step_00000016.pth"))

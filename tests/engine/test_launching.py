@@ -1,0 +1,109 @@
+"""Devices, launchers, and two processes that train as one does."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
+from deep3dmap.engine.launching import agree, choose_device, launch, unwrap, wrap
+from deep3dmap.errors import ConfigError
+
+HERE = Path(__file__).parent
+PLUGINS = [HERE.parent / "plugins" / name for name in ("line_fit", "tiny_gan")]
+
+
+def scalars(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "scalars.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> Path:
+    """The work folders of runs with two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    paths = [HERE.parents[1], HERE, *PLUGINS]
+    environment = os.environ | dict(PYTHONPATH=os.pathsep.join(map(str, paths)), OMP_NUM_THREADS="1")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+               str(HERE / "two_processes.py"), str(folder)]  # yapf: disable
+    result = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """Trains the same with one process; returns its work folder."""
+    sys.path[:0] = [str(HERE), *map(str, PLUGINS)]
+    import two_processes
+
+    def train(name: str) -> Path:
+        config = two_processes.longer(two_processes.BATCHES) if name == "batches" else two_processes.items(1)
+        folder = tmp_path_factory.mktemp("one")
+        two_processes.train(config, folder, "none")
+        return folder
+
+    yield train
+    del sys.path[:3]
+
+
+@pytest.mark.parametrize("name", ["items", "batches"])
+def test_two_processes_have_the_losses_and_weights_of_one_with_the_same_global_batch(name, two, one):
+    alone, together = one(name), two / name
+    a, b = ([(record["step"], record["loss"]) for record in scalars(folder)] for folder in (alone, together))
+    assert [step for step, _ in b] == [step for step, _ in a]
+    assert [loss for _, loss in b] == pytest.approx([loss for _, loss in a], abs=1e-5)
+    a, b = (load_checkpoint(list_checkpoints(folder)[-1])["state_dict"] for folder in (alone, together))
+    assert all(torch.allclose(a[key], b[key], atol=1e-5) for key in a)
+
+
+def test_a_resumed_run_of_two_processes_ends_at_its_last_step(two):
+    assert load_checkpoint(list_checkpoints(two / "batches")[-1])["loop"]["step"] == 16
+
+
+def test_the_weights_of_parts_that_are_wrapped_keep_their_names(two):
+    checkpoint = load_checkpoint(list_checkpoints(two / "gan")[-1])
+    assert set(
+        checkpoint["state_dict"]) == {"generator.scale", "generator.shift"
+                                      } | {f"discriminator.layers.{k}.{name}"
+                                           for k in (0, 2)
+                                           for name in ("weight", "bias")}
+    assert checkpoint["loop"]["stage"] == "play" and float(checkpoint["state_dict"]["generator.shift"]) != 0
+
+
+def test_only_one_process_writes(two):
+    assert len(list((two / "items" / "vis_data").iterdir())) == 1
+    assert (two / "items" / "log.txt").read_text().count("step 6/6") == 1
+
+
+# --- one process -------------------------------------------------------------------------------------------------------------
+
+
+def test_alone_nothing_is_wrapped_and_everything_agreed():
+    model = torch.nn.Linear(1, 1)
+    assert wrap(model) is model and unwrap(model) is model
+    assert agree(1.5, 2.0) == [1.5, 2.0]
+
+
+def test_the_device_is_the_cpu_where_there_is_no_gpu():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert choose_device("auto") == torch.device("cpu")
+    with pytest.raises(ConfigError, match="--device cuda can't be used here"):
+        choose_device("cuda")
+
+
+def test_a_launcher_that_did_not_start_the_process_is_refused(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "SLURM_NODELIST"):
+        monkeypatch.delenv(name, raising=False)
+    for launcher in ("pytorch", "slurm"):
+        with pytest.raises(ConfigError, match=f"--launcher {launcher}: not started by it.*torchrun"):
+            launch(launcher, torch.device("cpu"))
+
+
+def test_an_unknown_launcher_is_refused():
+    with pytest.raises(ConfigError, match="--launcher mpi: must be one of none, pytorch, slurm"):
+        launch("mpi", torch.device("cpu"))

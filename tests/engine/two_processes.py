@@ -1,0 +1,64 @@
+"""Trains with two processes; started by torchrun from test_launching.py with a folder to write to."""
+
+import sys
+from pathlib import Path
+
+import line_fit  # noqa: F401 - registers
+import tiny_gan
+from mmengine.config import Config
+from torch import distributed
+
+from deep3dmap.engine.config import build_runner
+
+LINE = dict(model=dict(type="LineFit",
+                       backbone=dict(type="Line"),
+                       losses=dict(fit=dict(type="SquaredError"), flat=dict(type="SmallSlope", weight=1e-2)),
+                       input_keys=dict(x="position", y="height")),
+            train_cfg=dict(stages=[dict(name="intercept", max_steps=4, params=["*.intercept"], losses=["fit"]),
+                                   dict(name="train", max_steps=6)]),
+            optim_wrapper=dict(optimizer=dict(type="Adam", lr=0.05)),
+            default_hooks=dict(log=dict(interval=1), checkpoint=dict(minutes=None)))  # yapf: disable
+BATCHES = dict(LINE, train_dataset=dict(type="LineBatches"))
+GAN = dict(Config.fromfile(str(Path(tiny_gan.__file__).parents[1] / "config.py")).to_dict(),
+           train_cfg=dict(stages=[
+               dict(name="judge", max_steps=4, params=["discriminator.*"],
+                    optim_wrapper=dict(discriminator=dict(optimizer=dict(type="Adam", lr=0.01)))),
+               dict(name="play", max_steps=4,
+                    optim_wrapper=dict(generator=dict(optimizer=dict(type="Adam", lr=0.02)),
+                                       discriminator=dict(optimizer=dict(type="Adam", lr=0.02))))]))  # yapf: disable
+
+
+def items(world: int) -> dict:
+    """From a dataloader, whose batch size is each process's."""
+    return dict(LINE, train_dataloader=dict(dataset=dict(type="NoisyLine"), batch_size=8 // world))
+
+
+def longer(config: dict) -> dict:
+    """With a longer second stage."""
+    first, second = config["train_cfg"]["stages"]
+    return dict(config, train_cfg=dict(stages=[first, dict(second, max_steps=12)]))
+
+
+def train(config: dict, folder: Path, launcher: str, **arguments):
+    """A whole run."""
+    runner = build_runner(Config(config), work_dir=str(folder), device="cpu", launcher=launcher, progress=False, **arguments)
+    runner.train()
+    return runner
+
+
+def timed(config: dict) -> dict:
+    """With a budget of time, and a learning rate that follows it: the processes must agree on both."""
+    return dict(config, train_cfg=dict(max_minutes=0.004), param_scheduler=dict(type="ProgressLR", decay=0.1))
+
+
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    train(BATCHES, root / "batches", "pytorch")
+    train(longer(BATCHES), root / "batches", "pytorch", resume=True)
+    train(items(2), root / "items", "pytorch")
+    train(GAN, root / "gan", "pytorch")
+    ends = [None, None]
+    runner = train(timed(BATCHES), root / "timed", "pytorch")
+    distributed.all_gather_object(ends, (runner.iter, runner.framework.backbone.slope.item()))
+    assert ends[0] == ends[1] and ends[0][0] > 0, ends
+    distributed.destroy_process_group()

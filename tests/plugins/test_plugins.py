@@ -1,0 +1,190 @@
+"""Two frameworks from outside the package, trained as a user trains them: one imported by its config, one installed."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from deep3dmap.cli import main
+from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
+
+HERE = Path(__file__).parent
+TRAIN = HERE.parents[1] / "tools" / "train.py"
+
+
+def command(config: Path, folder: Path, *more: str) -> list[str]:
+    return [sys.executable, str(TRAIN), str(config), "--work-dir", str(folder), "--device", "cpu", *more]
+
+
+def environment(*paths: Path) -> dict[str, str]:
+    return os.environ | dict(PYTHONPATH=os.pathsep.join(map(str, paths)), OMP_NUM_THREADS="1")
+
+
+def train(config: Path, folder: Path, *paths: Path) -> str:
+    """Train with ``tools/train.py``; returns what it printed."""
+    result = subprocess.run(command(config, folder), env=environment(*paths), capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def scalars(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "scalars.jsonl").read_text().splitlines()]
+
+
+def weights(folder: Path) -> dict:
+    return load_checkpoint(list_checkpoints(folder)[-1])["state_dict"]
+
+
+def assert_complete(folder: Path, stages: list[str]) -> None:
+    """A work folder holds all that it should, of all stages."""
+    assert (folder / "config.py").read_text() and (folder / "log.txt").read_text() and list_checkpoints(folder)
+    assert list((folder / "vis_data").glob("events.out.tfevents.*"))
+    assert list(dict.fromkeys(record["stage"] for record in scalars(folder))) == stages
+
+
+# --- imported by its config --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    """The work folder of the line, and what training it printed."""
+    folder = tmp_path_factory.mktemp("line") / "work"
+    return folder, train(HERE / "line_fit" / "config.py", folder, HERE / "line_fit")
+
+
+def test_the_line_is_learned(line):
+    state = weights(line[0])
+    assert float(state["backbone.slope"]) == pytest.approx(2.0, abs=0.1)
+    assert float(state["backbone.intercept"]) == pytest.approx(-1.0, abs=0.1)
+
+
+def test_the_line_goes_through_both_stages_and_leaves_everything(line):
+    folder, text = line
+    assert_complete(folder, ["intercept", "train"])
+    assert "intercept (1/2)" in text and "train (2/2)" in text and "trained for 210 steps" in text
+
+
+def test_the_slope_rests_in_the_first_stage(line):
+    first = [r for r in scalars(line[0]) if r["stage"] == "intercept"]
+    assert min(r["loss_fit"] for r in first) > 1.0  # a level line can't do better than the slope's variance
+    assert all("loss_flat" not in r for r in first)
+    assert scalars(line[0])[-1]["loss_fit"] < 0.05
+
+
+# --- installed ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """A folder with the distribution as pip installs it."""
+    folder = tmp_path_factory.mktemp("gan")
+    source = shutil.copytree(HERE / "tiny_gan", folder / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "--target"]
+    result = subprocess.run([*pip, str(folder / "site"), str(source)], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def gan(installed, tmp_path_factory) -> Path:
+    """The work folder of the installed framework."""
+    folder = tmp_path_factory.mktemp("gan") / "work"
+    train(HERE / "tiny_gan" / "config.py", folder, installed)
+    return folder
+
+
+def test_the_generator_learns_the_distribution(gan):
+    assert float(weights(gan)["generator.shift"]) == pytest.approx(3.0, abs=0.3)
+
+
+def test_the_players_go_through_both_stages_and_leave_everything(gan):
+    assert_complete(gan, ["judge", "play"])
+
+
+def test_the_discriminator_is_alone_in_the_first_stage(gan):
+    first = [r for r in scalars(gan) if r["stage"] == "judge"]
+    assert all("loss_generator" not in r and "lr_generator" not in r for r in first)
+    assert first[-1]["loss_discriminator"] < 0.5 * first[0]["loss_discriminator"]
+    assert scalars(gan)[-1]["lr_generator"] == 0.02
+
+
+def test_a_broken_plug_in_ends_the_command_with_its_name_and_traceback(tmp_path, monkeypatch, capsys):
+    (tmp_path / "broken_toy.py").write_text("import a_package_that_is_missing\n")
+    info = tmp_path / "broken_toy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-toy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[deep3dmap.plugins]\nbroken = broken_toy\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["train", str(HERE / "line_fit" / "config.py"), "--work-dir", str(tmp_path / "work")]) == 1
+    text = capsys.readouterr().err
+    assert "PluginError: the plug-in 'broken' (broken_toy, from broken-toy)" in text
+    assert "Traceback" in text and "a_package_that_is_missing" in text and not (tmp_path / "work").exists()
+
+
+# --- interrupted in a terminal -----------------------------------------------------------------------------------------------
+
+
+def in_a_terminal(arguments: list[str], env: dict[str, str], ready) -> tuple[int, str]:
+    """Run a command in a terminal of 200 columns and end it politely once ``ready()``; its exit code and what it showed."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
+    process = subprocess.Popen(arguments, stdout=theirs, stderr=theirs, env=env)
+    os.close(theirs)
+    text, sent, end = b"", False, time.monotonic() + 120
+    while time.monotonic() < end:
+        try:
+            text += os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not sent and ready():
+            process.send_signal(signal.SIGTERM)
+            sent = True
+    os.close(ours)
+    return process.wait(timeout=30), text.decode()
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A work folder of a long run that was asked to end: exit code and what the terminal showed."""
+    folder = tmp_path_factory.mktemp("long") / "work"
+    config = HERE / "line_fit" / "config.py"
+    arguments = command(config, folder, "--cfg-options", "train_cfg.stages.0.max_epochs=1000000")
+    env = environment(HERE / "line_fit") | dict(TERM="xterm")
+    env.pop("COLUMNS", None)
+    ready = (folder / "scalars.jsonl").exists
+    code, text = in_a_terminal(arguments, env, ready)
+    return folder, code, text
+
+
+def test_an_interrupted_command_keeps_its_state_and_ends_with_130(interrupted):
+    folder, code, text = interrupted
+    assert code == 130 and "--resume" in text
+    assert load_checkpoint(list_checkpoints(folder)[-1])["loop"]["step"] == scalars(folder)[-1]["step"]
+
+
+def test_a_terminal_shows_a_live_line(interrupted):
+    assert re.search(r"\rintercept \(1/2\) step \d+/3000000 +0% \| ETA [\d:]+ \| loss \S+ fit \S+ \| [\d,]+ rays/s \| "
+                     r"[\d,]+ MiB\x1b\[K", interrupted[2])  # yapf: disable
+
+
+def test_the_interrupted_run_can_be_finished(interrupted, monkeypatch, capsys):
+    folder = interrupted[0]
+    step = scalars(folder)[-1]["step"]
+    monkeypatch.syspath_prepend(str(HERE / "line_fit"))
+    options = ["--cfg-options", f"train_cfg.stages.0.max_steps={step + 5}", "train_cfg.stages.1.max_steps=5"]
+    arguments = command(HERE / "line_fit" / "config.py", folder, "--resume", *options)[2:]
+    assert main(["train", *arguments]) == 0
+    assert f"trained for {step + 10} steps" in capsys.readouterr().out
+    steps = [record["step"] for record in scalars(folder)]
+    assert steps == sorted(set(steps)) and steps[-1] == step + 10

@@ -1,0 +1,153 @@
+"""What an unknown name or key is told, and plug-ins by entry point."""
+
+import sys
+
+import pytest
+from torch import nn
+
+from deep3dmap.errors import ConfigError, PluginError
+from deep3dmap.registry import (
+    ALL,
+    BACKBONES,
+    FRAMEWORKS,
+    LOSSES,
+    Registry,
+    accepted_keys,
+    build_part,
+    known_parts,
+    load_plugins,
+    nearest,
+    resolve,
+)
+
+
+class Plain:
+
+    def __init__(self, width: int, depth: int = 2):
+        self.width, self.depth = width, depth
+
+
+class Wide(Plain):
+
+    def __init__(self, bias: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.bias = bias
+
+
+class NoConstructor(nn.Module):
+    pass
+
+
+@pytest.fixture
+def parts() -> Registry:
+    """A registry with a few parts."""
+    registry = Registry("toy", build_func=build_part, scope="deep3dmap")
+    for part in (Plain, Wide, NoConstructor):
+        registry.register_module(module=part)
+    return registry
+
+
+def test_a_part_is_built_with_its_keys_and_the_defaults_that_it_leaves_out(parts):
+    part = parts.build(dict(type="Plain", width=3), default_args=dict(width=9, depth=5))
+    assert (part.width, part.depth) == (3, 5)
+
+
+@pytest.mark.parametrize("name, near", [("SDFNetwrok", "SDFNetwork"), ("sdfnetwork", "SDFNetwork")])
+def test_an_unknown_type_names_the_registry_and_the_nearest_known_names(name, near):
+    with pytest.raises(ConfigError, match=f"type='{name}' is not in the registry 'backbone': did you mean '{near}'"):
+        BACKBONES.build(dict(type=name))
+
+
+def test_an_unknown_type_that_is_near_to_nothing_lists_what_is_known(parts):
+    with pytest.raises(ConfigError, match="known are: NoConstructor, Plain, Wide"):
+        parts.build(dict(type="Xyz"))
+
+
+def test_an_unknown_key_names_the_part_and_the_nearest_known_key(parts):
+    with pytest.raises(ConfigError, match="unknown key 'widht' for Plain: did you mean 'width'"):
+        parts.build(dict(type="Plain", widht=3))
+
+
+def test_a_missing_key_is_named(parts):
+    with pytest.raises(ConfigError, match="Plain needs the key 'width'"):
+        parts.build(dict(type="Plain"))
+
+
+def test_keys_that_a_constructor_hands_on_to_its_base_are_known(parts):
+    assert accepted_keys(Wide) == {"bias", "width", "depth"}
+    with pytest.raises(ConfigError, match="unknown key 'dept' for Wide: did you mean 'depth'"):
+        parts.build(dict(type="Wide", width=3, dept=1))
+
+
+def test_a_module_without_a_constructor_takes_no_key(parts):
+    with pytest.raises(ConfigError, match="unknown key 'width' for NoConstructor"):
+        parts.build(dict(type="NoConstructor", width=3))
+
+
+@pytest.mark.parametrize("cfg", [None, 1.0, "Plain", dict(width=3)])
+def test_what_is_no_part_is_told_what_one_is(parts, cfg):
+    with pytest.raises(ConfigError, match="a part of the registry 'toy' is a dictionary with a 'type'"):
+        build_part(cfg, parts)
+
+
+def test_a_class_may_stand_in_place_of_its_name(parts):
+    assert parts.build(dict(type=Plain, width=3)).width == 3
+    assert resolve(parts, Plain) is Plain
+
+
+def test_every_registry_finds_the_package_s_own_parts():
+    names = {registry.name: set(known_parts(registry)) for registry in ALL}
+    assert "IDR" in names["framework"] and "SDFNetwork" in names["backbone"] and "SphereTracer" in names["renderer"]
+    assert "MaskLoss" in names["loss"] and "RayBatches" in names["dataset"] and "LogHook" in names["hook"]
+    assert "ReconstructionRunner" in names["runner"] and "StagedTrainLoop" in names["loop"] and names["metric"]
+
+
+def test_frameworks_are_models_of_mmengine_too():
+    assert FRAMEWORKS.parent is not None and FRAMEWORKS.parent.name == "model"
+    assert LOSSES.parent is None
+
+
+def test_the_nearest_name_does_not_mind_capitals():
+    assert nearest("maskloss", ["MaskLoss", "ColorLoss"]) == "did you mean 'MaskLoss'?"
+    assert nearest("x", []) == "known are: none"
+
+
+@pytest.fixture
+def distribution(tmp_path, monkeypatch):
+    """Makes an installed distribution with a plug-in of a given source."""
+
+    def make(name: str, source: str, entry: str | None = None):
+        (tmp_path / f"{name}.py").write_text(source)
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-distribution\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[deep3dmap.plugins]\n{name}_plugin = {entry or name}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return make
+
+
+def test_an_installed_plug_in_is_imported_by_its_entry_point(distribution, monkeypatch):
+    monkeypatch.setattr(LOSSES, "_module_dict", dict(LOSSES.module_dict))
+    distribution("toy_plugin_one", "from deep3dmap.registry import LOSSES\n"
+                 "@LOSSES.register_module()\nclass ToyPluginLoss:\n    pass\n")  # yapf: disable
+    assert "toy_plugin_one_plugin" in load_plugins()
+    assert LOSSES.get("ToyPluginLoss") is not None
+
+
+def test_a_broken_plug_in_is_named_with_its_distribution_and_traceback(distribution):
+    distribution("toy_plugin_two", "def inner():\n    raise ZeroDivisionError('ouch')\n\ninner()\n")
+    with pytest.raises(PluginError) as caught:
+        load_plugins()
+    text = str(caught.value)
+    assert "'toy_plugin_two_plugin'" in text and "toy_plugin_two-distribution" in text
+    assert "in inner" in text and "ZeroDivisionError: ouch" in text and "uninstall" in text
+
+
+def test_a_plug_in_that_registers_a_name_twice_is_broken(distribution):
+    distribution("toy_plugin_three", "from deep3dmap.registry import LOSSES\n"
+                 "@LOSSES.register_module()\nclass ColorLoss:\n    pass\n")  # yapf: disable
+    LOSSES.import_from_location()
+    with pytest.raises(PluginError, match="(?s)toy_plugin_three.*ColorLoss is already registered"):
+        load_plugins()
