@@ -15,7 +15,7 @@ from deep3dmap.datasets import generate_capture, load_scene
 from deep3dmap.engine.config import find_config, load_config, top_level_keys
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.evaluation import metrics
-from deep3dmap.registry import ALL
+from deep3dmap.registry import ALL, METRICS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -167,6 +167,7 @@ def test_every_metric_has_its_section(metric):
 
 def test_every_registered_metric_is_on_the_page():
     listed = re.findall(r"^  (\w+)", list_parts("metric"), re.MULTILINE)
+    listed = [name for name in listed if METRICS.get(name).__module__.startswith("deep3dmap.")]  # other tests register some
     page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     assert [name for name in listed if name not in page] == []
 

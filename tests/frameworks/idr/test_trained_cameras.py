@@ -19,7 +19,7 @@ def small(ball_file) -> dict:
     capture = dict(mesh=str(ball_file), size=(48, 48), views=12, test_views=1, camera_noise=3.0, supersample=1)
     geometry = dict(width=48, depth=3, skip=[], features=8, frequencies=3)
     radiance = dict(width=48, depth=2, features=8, view_frequencies=0)
-    values = {"train_cfg.stages": [fit, dict(name="train", max_steps=200)], "train_cfg.max_minutes": None}
+    values = {"train_cfg.stages": [fit, dict(name="train", max_steps=350)], "train_cfg.max_minutes": None}
     values |= {"train_dataset.rays": 256, "model.renderer.iterations": 8, "model.renderer.samples": 24}
     values |= {"optim_wrapper.rest.optimizer.lr": 3e-3, "optim_wrapper.cameras.optimizer.lr": 1e-3}
     for name, part in (("scene.capture", capture), ("model.geometry", geometry), ("model.radiance", radiance)):
