@@ -1,0 +1,127 @@
+"""The registered metrics, on predictions and cameras whose figures are known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from deep3dmap.evaluation.base import Metric
+from deep3dmap.evaluation.metrics import CameraMetrics, SurfaceMetrics, ViewMetrics
+from deep3dmap.geometry.lookat import sphere_of_cameras
+from deep3dmap.registry import METRICS
+from deep3dmap.structures import Cameras
+
+SIZE = (16, 20)
+
+
+def view(split="test", masked=True):
+    """A view of noise whose left half shows the object."""
+    mask = torch.zeros(SIZE, dtype=torch.bool)
+    mask[:, :10] = True
+    rgb = torch.rand(SIZE[0] * SIZE[1], 3, generator=torch.Generator().manual_seed(0)) * 0.8
+    return dict(rgb=rgb, mask=mask.flatten() if masked else None, size=SIZE, split=split, name="x")
+
+
+def prediction(item, error=0.0, columns=10):
+    mask = torch.zeros(SIZE, dtype=torch.bool)
+    mask[:, :columns] = True
+    return dict(rgb=item["rgb"] + error, mask=mask.flatten())
+
+
+def test_a_base_metric_has_nothing_to_say():
+    assert Metric().add_view({}, {}) == {} and Metric().compute() == {}
+
+
+def test_the_psnr_of_a_constant_error_inside_the_mask_is_known():
+    metric, item = ViewMetrics(), view()
+    rendered = prediction(item, 0.1)
+    rendered["rgb"][~item["mask"]] = 0.0  # outside does not count
+    figures = metric.add_view(item, rendered)
+    assert figures["psnr"] == pytest.approx(20.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("columns,iou", [(10, 1.0), (5, 0.5), (20, 0.5), (0, 0.0)])
+def test_the_iou_of_masks_is_known(columns, iou):
+    item = view()
+    assert ViewMetrics().add_view(item, prediction(item, columns=columns))["mask_iou"] == pytest.approx(iou)
+
+
+def test_views_are_averaged_by_split():
+    metric, item = ViewMetrics(), view("train")
+    for columns in (10, 5):
+        metric.add_view(item, prediction(item, 0.1, columns))
+    metric.add_view(view("test"), prediction(item, 0.01))
+    figures = metric.compute()
+    assert figures["training views"]["mask_iou"] == pytest.approx(0.75)
+    assert figures["training views"]["mask_iou_min"] == pytest.approx(0.5) and figures["training views"]["views"] == 2
+    assert figures["held-out views"]["psnr"] == pytest.approx(40.0, abs=1e-2) and figures["held-out views"]["views"] == 1
+
+
+def test_views_without_masks_are_compared_whole():
+    item = view(masked=False)
+    figures = ViewMetrics().add_view(item, prediction(item, 0.1))
+    assert "mask_iou" not in figures and figures["psnr"] == pytest.approx(20.0, abs=1e-3)
+
+
+def test_groups_without_views_are_left_out():
+    assert ViewMetrics().compute() == {} and SurfaceMetrics().compute() == {} and CameraMetrics().compute() == {}
+
+
+def cameras(shift=(0.0, 0.0, 0.0)) -> Cameras:
+    """Twelve cameras around the origin, their centres moved."""
+    poses = sphere_of_cameras(12, 4.0).double()
+    poses[:, :, 3] -= (poses[:, :, :3] @ torch.tensor(shift, dtype=torch.float64))
+    return Cameras(torch.eye(3, dtype=torch.float64).repeat(12, 1, 1), poses, SIZE)
+
+
+def dataset(given=None, truth=None, mesh=None):
+    train = SimpleNamespace(cameras=given, true_cameras=truth)
+    return SimpleNamespace(scene=SimpleNamespace(train=train, capture=SimpleNamespace(mesh=mesh)))
+
+
+def framework(trained=None):
+    return SimpleNamespace(trained_cameras=lambda: trained)
+
+
+def test_the_distance_between_two_spheres_is_known():
+    metric = SurfaceMetrics(thresholds=(0.01, ), samples=3000)
+    ball = trimesh.creation.icosphere(subdivisions=4)
+    metric.add_scene(framework(), ball.copy().apply_scale(1.1), dataset(mesh=ball))
+    assert metric.compute()["surface"]["distance_mean"] == pytest.approx(0.1, abs=2e-3)
+    assert metric.compute()["surface"]["f_score@1%"] == 0.0
+
+
+def test_a_dataset_without_truth_is_no_error():
+    metrics = [SurfaceMetrics(), CameraMetrics()]
+    for metric in metrics:
+        metric.add_scene(framework(), trimesh.creation.box(), SimpleNamespace())
+        metric.add_scene(framework(), None, dataset())
+        assert metric.compute() == {}
+
+
+def test_a_mesh_in_the_frame_of_trained_cameras_is_aligned_with_the_true_ones():
+    ball, shift = trimesh.creation.icosphere(subdivisions=4), (0.5, 0.0, -0.2)
+    moved = ball.copy().apply_translation(shift)
+    figures = []
+    for trained in (cameras(shift), None):
+        metric = SurfaceMetrics(samples=3000)
+        metric.add_scene(framework(trained), moved, dataset(truth=cameras(), mesh=ball))
+        figures.append(metric.compute()["surface"]["distance_mean"])
+    assert figures[0] < 2e-3 < 0.1 < figures[1]
+    assert np.allclose(moved.vertices, ball.vertices + shift)  # the mesh itself stays where it was
+
+
+def test_trained_cameras_are_compared_beside_the_given_ones():
+    metric = CameraMetrics()
+    turned = cameras()
+    noisy = turned.world_to_cam.clone()
+    noisy[::2, :, 3] += 0.3
+    metric.add_scene(framework(turned), None, dataset(Cameras(turned.K, noisy, SIZE), cameras()))
+    figures = metric.compute()["cameras"]
+    assert figures["given_center_error_mean"] > 0.05 and figures["center_error_mean"] < 1e-6
+
+
+def test_all_metrics_are_registered():
+    assert {"ViewMetrics", "SurfaceMetrics", "CameraMetrics"} <= set(METRICS.module_dict)
