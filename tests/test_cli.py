@@ -183,15 +183,17 @@ ERRORS = {
     "no such data": (["check", "nowhere"], "DataError: no data 'nowhere'"),
     "no such photographs": (["reconstruct", "nowhere"], "DataError: no data 'nowhere'"),
     "no such config": (["train", "nowhere.py"], "ConfigError: nowhere.py: no such config"),
-    "no such checkpoint": (["test", "CONFIG", "nowhere"], "CheckpointError: nowhere: no checkpoint there"),
-    "nothing to export": (["export-mesh", "nowhere", "x.ply"], "CheckpointError: nowhere: no checkpoint there"),
+    "no such checkpoint": (["test", "CONFIG", "nowhere"], "CheckpointError: nowhere: no such file or folder"),
+    "nothing to export": (["export-mesh", "nowhere", "x.ply"], "CheckpointError: nowhere: no such file or folder"),
+    "a folder without checkpoints": (["export-mesh", ".", "x.ply"], "run/checkpoints"),
+    "no such device": (["export-mesh", "WORK", "x.ply", "--device", "tpu"], "ConfigError: --device tpu"),
     "no such mesh format": (["export-mesh", "WORK", "x.stl", "--resolution", "16"], "DataError: x.stl: can't write"),
     "no resolution": (["export-mesh", "WORK", "x.ply", "--resolution", "0"], "ConfigError: resolution=0"),
     "no frames": (["render-video", "WORK", "x.gif", "--frames", "0"], "ConfigError: a video needs frames=0"),
     "no such video format": (["render-video", "WORK", "x.avi", "--frames", "1"], "x.avi"),
     "not a published checkpoint": (["convert-checkpoint", "CONFIG", "x.pth"], "CheckpointError: "),
     "no such method": (["convert-checkpoint", "x", "y", "--method", "idrr"], "ConfigError: method 'idrr': did you mean"),
-    "no such registry": (["list", "los"], "ConfigError: no registry 'los': did you mean 'loss'"),
+    "no such registry": (["list", "los"], "ConfigError: no registry 'los'; there are framework, backbone"),
     "no such benchmark": (["benchmark", "idrr"], "ConfigError: method 'idrr': did you mean 'idr'?"),
     "no such data set": (["download", "temple"], "'temple'"),
     "an unknown key": (["train", "CONFIG", "--cfg-options", "model.geometri.width=3"], "geometri"),
@@ -200,6 +202,20 @@ ERRORS = {
     "a view that is not there": (["train", "CONFIG", "--work-dir", "TMP", "--cfg-options", "scene.test_views=['x']"],
                                  "DataError: "),
 }  # yapf: disable
+
+
+@pytest.mark.parametrize("arguments", [["--resolution", "1"], ["--cfg-options", "scene.test_views=['x']"], ["--method", "x"]])
+def test_reconstruct_finds_faults_before_it_makes_a_folder(arguments, capture_folder, tmp_path, capsys):
+    assert run("reconstruct", capture_folder, "-o", tmp_path / "out", *arguments) == 1
+    assert re.match(r"(Data|Config)Error: ", capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_reconstruct_without_masks_makes_no_folder_and_names_make_masks(real_data, tmp_path, capsys):
+    options = ["--cfg-options", "scene.scale=0.1"]
+    assert run("reconstruct", real_data / "fox", "-o", tmp_path / "out", *options) == 1
+    assert "make-masks" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("case", ERRORS)

@@ -15,5 +15,5 @@ train_cfg = dict(type="StagedTrainLoop",
                      dict(name="train"),
                  ])
 optim_wrapper = dict(_delete_=True,
-                     rest=dict(optimizer=dict(type="Adam", lr=1e-3)),
+                     rest=dict(optimizer=dict(type="Adam", lr=2e-3)),
                      cameras=dict(optimizer=dict(type="SparseAdam", lr=1e-3)))

@@ -9,7 +9,7 @@ import torch
 import trimesh
 
 from deep3dmap.apis.inference import load_framework
-from deep3dmap.datasets.mesh_files import save_mesh
+from deep3dmap.datasets.mesh_files import check_mesh_name, save_mesh
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks.base import Framework
@@ -30,6 +30,7 @@ def export_mesh(checkpoint: str | Path, target: str | Path, *, resolution: int =
         device: where to compute.
         options: of the framework's ``extract_mesh``.
     """
+    check_mesh_name(target)
     mesh = load_framework(checkpoint, device).extract_mesh(resolution, **options)
     save_mesh(mesh, Path(target))
     return mesh

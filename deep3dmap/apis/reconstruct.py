@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from deep3dmap.apis.test import result_table, write_result
+from deep3dmap.datasets import load_scene
 from deep3dmap.datasets.mesh_files import save_mesh
+from deep3dmap.datasets.ray_batches import scene_info
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.hooks.log import duration
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.engine.testing import TestedView, TestResult
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.surfaces import vertex_errors
-from deep3dmap.registry import nearest
+from deep3dmap.registry import FRAMEWORKS, nearest
 from deep3dmap.version import __version__
 from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
 from deep3dmap.visualization.report import ViewComparison, write_report
@@ -76,6 +78,7 @@ def reconstruct(folder: str | Path | None,
     cfg = load_config(config or METHODS[method], options)
     if folder is not None:
         cfg.merge_from_dict({"scene.capture": str(folder)})
+    _check_first(cfg, resolution)
     output = Path(output)
     runner = _train(cfg, output, start, minutes, resume, arguments)
     left = start + 60 * minutes - time.monotonic() - 0.25 * reserve(minutes)
@@ -87,6 +90,14 @@ def reconstruct(folder: str | Path | None,
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted while the results were written; the training is kept in {runner.work_dir}; "
                           f"go on with: {again}") from None
+
+
+def _check_first(cfg, resolution: int | None) -> None:
+    """Find what is wrong with the data, the method or the resolution before the output folder is made."""
+    if resolution is not None and resolution < 2:
+        raise ConfigError(f"--resolution {resolution}: must be at least 2")
+    if "scene" in cfg:
+        FRAMEWORKS.build(cfg.model).setup(scene_info(load_scene(**cfg.scene)))
 
 
 def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path) -> str:

@@ -149,6 +149,7 @@ class _Inspection:
     def masks(self) -> None:
         """Sum up the masks; alpha channels that are opaque everywhere are none."""
         if not self.coverages or (min(self.coverages) == 1 and all(f.mask is None for f in self.scan.frames)):
+            self.report.warnings.append("no masks; methods that reconstruct one object (IDR) need them")
             return
         self.report.masked_views, self.report.mask_coverage = len(self.coverages), float(np.mean(self.coverages))
         self.report.warnings += self.mask_warnings
@@ -167,8 +168,9 @@ class _Inspection:
             distance = np.linalg.norm(cameras.centers() - point, axis=1)
             report.distances = (float(distance.min()), float(distance.max()))
         report.warnings += camera_warnings(cameras, point)
-        if self.scan.scene_from_world is not None:
-            report.warnings += sphere_warnings(cameras, self.scan.scene_from_world)
+        frame = self.scan.scene_from_world
+        if frame is not None and not np.array_equal(frame, np.eye(4)):  # the identity stands for "not normalised"
+            report.warnings += sphere_warnings(cameras, frame)
 
 
 def mask_warnings(mask: Bool[np.ndarray, "h w"], where: str) -> list[str]:

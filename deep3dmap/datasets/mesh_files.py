@@ -24,6 +24,18 @@ RAW_COLOR = "_COLOR_0"  # names with an underscore pass through trimesh unconver
 JSON_CHUNK = 0x4E4F534A
 
 
+def check_mesh_name(path: str | Path) -> Path:
+    """The path of a mesh to write.
+
+    Raises:
+        DataError: for an ending that can't be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: can't write a mesh as '{path.suffix}'; the file's name must end with {', '.join(SUFFIXES)}")
+    return path
+
+
 def save_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path:
     """Write a mesh and its vertex colours, if it has any; the file appears whole or not at all.
 
@@ -34,9 +46,7 @@ def save_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path:
     Raises:
         DataError: for another ending, a mesh without faces, or a place that can't be written.
     """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{path}: can't write a mesh as '{path.suffix}'; the file's name must end with {', '.join(SUFFIXES)}")
+    path = check_mesh_name(path)
     if not len(mesh.faces):
         raise DataError(f"{path}: the mesh to write has {len(mesh.vertices)} vertices and no faces")
     writer = {".ply": _ply_bytes, ".obj": _obj_bytes, ".glb": _glb_bytes}[path.suffix.lower()]

@@ -144,8 +144,8 @@ def resize(capture: Capture, scale: float) -> Capture:
     Raises:
         ConfigError: unless ``0 < scale <= 1``.
     """
-    if not 0 < scale <= 1:
-        raise ConfigError(f"scale={scale}: must be above 0 and at most 1")
+    if not isinstance(scale, (int, float)) or not 0 < scale <= 1:
+        raise ConfigError(f"scene.scale={scale!r}: must be a number above 0 and at most 1")
     if scale == 1:
         return capture
     size = tuple(max(round(s * scale), 1) for s in capture.cameras.size)

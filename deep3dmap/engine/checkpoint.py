@@ -99,9 +99,9 @@ def step_of(path: Path) -> int:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a work folder (or of its ``checkpoints`` folder), newest last."""
+    """The checkpoints of a work folder (also of its folder ``checkpoints``, or of the run in a ``reconstruct`` folder)."""
     folder = Path(folder)
-    places = [folder, folder / "checkpoints"]
+    places = [folder / "run" / "checkpoints", folder, folder / "checkpoints"]
     found = [path for place in places if place.is_dir() for path in place.iterdir() if step_of(path) >= 0]
     return sorted(found, key=step_of)
 
@@ -125,7 +125,9 @@ def find_checkpoint(path: Path, warn=print) -> Path:
             return candidate
         except CheckpointError as error:
             warn(f"{error}; trying the one before")
-    raise CheckpointError(f"{path}: no checkpoint there (looked for step_*.pth, also in checkpoints/)")
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file or folder")
+    raise CheckpointError(f"{path}: no checkpoint there (looked for step_*.pth, also in checkpoints/ and run/checkpoints/)")
 
 
 def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:

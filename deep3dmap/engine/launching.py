@@ -41,7 +41,9 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(f"--device {name} can't be used here: {str(error).splitlines()[0]}") from None
+        reason = "no such device" if "device string" in str(error) else str(error).splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"--device {name} can't be used here ({reason}); use auto, cpu, or cuda where there is one") from None
     return device
 
 

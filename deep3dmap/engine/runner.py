@@ -124,8 +124,8 @@ class ReconstructionRunner(Runner):
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise ConfigError(
-                f"the work folder {work_dir} can't be written ({error.strerror}); choose another --work-dir") from None
+            raise ConfigError(f"the work folder {work_dir} can't be written ({error.strerror}); choose another with "
+                              "--work-dir (reconstruct: -o)") from None
 
     @property
     def _log_dir(self) -> str:

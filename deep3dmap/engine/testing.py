@@ -66,8 +66,9 @@ class ReconstructionTestLoop:
     """
 
     def __init__(self, runner, resolution: int = 256, scale: float = 1.0, max_seconds: float | None = None):
-        if resolution < 0 or not 0 < scale <= 1:
-            raise ConfigError(f"test_cfg: resolution={resolution} must not be negative and scale={scale} in (0, 1]")
+        if resolution < 0 or resolution == 1 or not 0 < scale <= 1:
+            raise ConfigError(
+                f"test_cfg: resolution={resolution} must be 0 (no mesh) or at least 2 and scale={scale} in (0, 1]")
         self.runner, self.resolution, self.scale, self.max_seconds = runner, resolution, scale, max_seconds
 
     def run(self) -> TestResult:

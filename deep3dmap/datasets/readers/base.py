@@ -189,7 +189,9 @@ def find_masks(folder: Path, images: Sequence[str]) -> tuple[list[Path | None], 
     if where is None:
         return [None] * len(images), [], []
     files = {p.relative_to(where).as_posix(): p for p in sorted(where.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES}
-    found = [_mask_of(image, files) for image in images]
+    exact = [_mask_named_like(image, files) for image in images]
+    others = {name: p for name, p in files.items() if p not in exact}  # a mask with an image's own name is no other's
+    found = [mask or _mask_of(image, others) for mask, image in zip(exact, images)]
     missing = [str(image) for image, mask in zip(images, found) if mask is None]
     unused = sorted(set(files.values()) - {m for m in found if m is not None})
     problems = [f"{where}: no mask for the image {name}; every image needs one (or remove the folder)" for name in missing]
@@ -198,11 +200,13 @@ def find_masks(folder: Path, images: Sequence[str]) -> tuple[list[Path | None], 
     return found, problems, [f"{m}: mask without image" for m in unused]
 
 
+def _mask_named_like(image: str, files: dict[str, Path]) -> Path | None:
+    stem = without_suffix(image)
+    return next((files[name] for name in (f"{image}.png", f"{stem}.png", image) if name in files), None)
+
+
 def _mask_of(image: str, files: dict[str, Path]) -> Path | None:
     stem = without_suffix(image)
-    for candidate in (f"{image}.png", f"{stem}.png", image):
-        if candidate in files:
-            return files[candidate]
     same_stem = [p for name, p in files.items() if without_suffix(name) == stem]
     number = trailing_number(Path(image))
     same_number = [p for p in files.values() if number is not None and trailing_number(p) == number]

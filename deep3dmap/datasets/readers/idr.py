@@ -81,8 +81,10 @@ def _load_matrices(file: Path) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged archives
-        raise DataError(f"{file}: can't be read as an npz of plain arrays ({type(error).__name__}: {error}); "
-                        "it may be damaged: copy or make it again") from None
+        reason = "it is no npz file, or holds pickled objects" if "pickle" in str(
+            error) else f"{type(error).__name__}: {error}"
+        raise DataError(f"{file}: can't be read as an npz of plain arrays ({reason}); it may be damaged: copy or make it "
+                        "again") from None
 
 
 def _numbered(matrices: dict[str, np.ndarray], kind: str, file: Path, result: Scan) -> dict[int, np.ndarray]:

@@ -75,7 +75,8 @@ class IDR(BaseFramework):
             DataError: if the data have no masks, or no cameras to train.
         """
         if info.get("masks") is False:
-            raise DataError(f"{info.get('source', 'the data')}: IDR needs a mask for every view")
+            raise DataError(f"{info.get('source', 'the data')}: IDR needs a mask for every view; docs/data_formats.md says "
+                            "where masks go, `deep3dmap make-masks` makes them for objects before a plain background")
         if "scene_from_world" in info:
             self.scene_from_world.copy_(info["scene_from_world"])
         if self.train_cameras:
