@@ -189,7 +189,7 @@ def test_a_negative_seed_is_refused(line_config, runner_of):
 
 def test_a_work_folder_that_can_not_be_written_is_refused(line_config, runner_of, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="work folder .*file.* choose another --work-dir"):
+    with pytest.raises(ConfigError, match="work folder .*file.* choose another with --work-dir"):
         runner_of(line_config(), tmp_path / "file" / "work")
 
 

@@ -182,7 +182,8 @@ def test_the_interrupted_run_can_be_finished(interrupted, monkeypatch, capsys):
     folder = interrupted[0]
     step = scalars(folder)[-1]["step"]
     monkeypatch.syspath_prepend(str(HERE / "line_fit"))
-    options = ["--cfg-options", f"train_cfg.stages.0.max_steps={step + 5}", "train_cfg.stages.1.max_steps=5"]
+    stages = ["train_cfg.stages.0.max_epochs=1000000", f"train_cfg.stages.0.max_steps={step + 5}"]
+    options = ["--cfg-options", *stages, "train_cfg.stages.1.max_steps=5"]
     arguments = command(HERE / "line_fit" / "config.py", folder, "--resume", *options)[2:]
     assert main(["train", *arguments]) == 0
     assert f"trained for {step + 10} steps" in capsys.readouterr().out
