@@ -7,6 +7,7 @@ A work folder holds ``config.py`` (resolved), ``log.txt``, ``scalars.jsonl``, ``
 import itertools
 import json
 import logging
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -120,9 +121,7 @@ class ReconstructionRunner(Runner):
     def _make_work_dir(work_dir: str) -> None:
         try:
             Path(work_dir).mkdir(parents=True, exist_ok=True)
-            probe = Path(work_dir) / ".write_test"
-            probe.touch()
-            probe.unlink()
+            tempfile.TemporaryFile(dir=work_dir).close()  # a name of its own for every process
         except OSError as error:
             raise ConfigError(f"the work folder {work_dir} can't be written ({error.strerror}); choose another with "
                               "--work-dir (reconstruct: -o)") from None
