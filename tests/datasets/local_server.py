@@ -52,8 +52,8 @@ def _handler(server: LocalServer):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             body = body[:server.cut_after.pop(0)] if server.cut_after else body
+            server.sent.append(len(body))  # before the last byte goes out: the client may look at it right then
             self.wfile.write(body)
-            server.sent.append(len(body))
 
         def start_of_range(self) -> int | None:
             wanted = self.headers.get("Range")
