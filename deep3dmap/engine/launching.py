@@ -1,8 +1,8 @@
 """Starting one process or several, on a CPU or on GPUs; and the repairs that mmengine 0.10.7 needs for it.
 
-mmengine's ``init_dist`` calls ``torch.cuda.set_device`` even on a CPU, and its runner hands ``device_ids`` to the
-data-parallel wrapper, which torch refuses there. So the process group is made here, before the runner, and the
-wrapper is our own.
+mmengine's ``init_dist`` calls ``torch.cuda.set_device`` even on a CPU, so the process group is made here, before the runner.
+Its data-parallel wrappers want to see every forward pass and every parameter in it, and know nothing of unequal shares: here
+gradients are averaged before each step of an optimiser instead (see ``processes.py``), and frameworks stay unwrapped.
 Its checkpoints need a pickle allow-list: ours are written as plain values instead (see ``checkpoint.py``).
 Its default ``collate_fn`` doesn't stack: ``batches.py`` asks for ``default_collate``.
 """
@@ -10,13 +10,15 @@ Its default ``collate_fn`` doesn't stack: ``batches.py`` asks for ``default_coll
 import os
 import subprocess
 import warnings
+from collections.abc import Callable
+from functools import partial
 
 import torch
-from mmengine.model import MMDistributedDataParallel
-from mmengine.registry import MODEL_WRAPPERS
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import distributed, nn
 
 from deep3dmap.errors import ConfigError
+from deep3dmap.processes import average_gradients, several_processes, start_alike
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 
@@ -77,62 +79,19 @@ def launch(launcher: str, device: torch.device) -> None:
         torch.cuda.set_device(device)
 
 
-@MODEL_WRAPPERS.register_module()
-class FrameworkParallel(MMDistributedDataParallel):
-    """Data parallelism for frameworks: their own ``train_step``, with the forward pass through this wrapper."""
+def train_together(framework: nn.Module, wrapper: OptimWrapper | OptimWrapperDict) -> None:
+    """Make ready to train in this process group: equal weights everywhere, and steps along the processes' average gradient.
 
-    def __init__(self, module: nn.Module):
-        super().__init__(module=module, device_ids=None, broadcast_buffers=False, find_unused_parameters=True)
-
-    def train_step(self, data, optim_wrapper):
-        """One step of the wrapped framework; gradients are averaged over the processes."""
-        return self.module.train_step(data, optim_wrapper, call=self)
-
-
-class PartParallel(nn.parallel.DistributedDataParallel):
-    """Data parallelism for one part of a framework; its weights keep their names in checkpoints."""
-
-    def __init__(self, module: nn.Module):
-        super().__init__(module, broadcast_buffers=False, find_unused_parameters=True)
-
-    def state_dict(self, *args, **kwargs):
-        """The part's own."""
-        return self.module.state_dict(*args, **kwargs)
-
-
-def several_processes() -> bool:
-    """Whether this process is one of several that train together."""
-    return distributed.is_initialized() and distributed.get_world_size() > 1
-
-
-def wrap(framework: nn.Module) -> nn.Module:
-    """The framework ready to train in this process group (itself, where there is only one process)."""
+    It is averaged at the moment of the step, so a framework may come by its gradients as it likes: in one backward pass or in
+    several, for one optimiser or for each in turn; through all of its parts or some; with clipping or without.
+    """
     if not several_processes():
-        return framework
-    if hasattr(framework, "wrap_parts"):
-        framework.wrap_parts(PartParallel)
-        return framework
-    return FrameworkParallel(framework)
+        return
+    start_alike(framework)
+    for each in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
+        each.step = partial(_step_together, each, each.step)
 
 
-def unwrap_parts(framework: nn.Module) -> nn.Module:
-    """Undo :func:`wrap` at a stage's end: other parts may move in the next."""
-    for name, child in list(framework.named_children()):
-        if isinstance(child, PartParallel):
-            setattr(framework, name, child.module)
-    return framework
-
-
-def agree(*values: float, average: bool = False) -> list[float]:
-    """The largest (or the average) of each value over all processes, so that they decide alike."""
-    if not several_processes():
-        return list(values)
-    device = torch.device("cuda") if distributed.get_backend() == "nccl" else torch.device("cpu")
-    shared = torch.tensor(values, dtype=torch.float64, device=device)
-    distributed.all_reduce(shared, distributed.ReduceOp.SUM if average else distributed.ReduceOp.MAX)
-    return (shared / distributed.get_world_size() if average else shared).tolist()
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The framework inside a data-parallel wrapper."""
-    return model.module if isinstance(model, FrameworkParallel) else model
+def _step_together(wrapper: OptimWrapper, step: Callable, **arguments) -> None:
+    average_gradients(p for group in wrapper.optimizer.param_groups for p in group["params"])
+    step(**arguments)

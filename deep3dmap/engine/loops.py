@@ -10,10 +10,11 @@ import torch
 from mmengine.runner import BaseLoop
 
 from deep3dmap.engine.batches import BatchSource, build_source, seed_everything, step_seed
-from deep3dmap.engine.launching import agree, unwrap, unwrap_parts, wrap
+from deep3dmap.engine.launching import train_together
 from deep3dmap.engine.optim import build_optimizers, check_optimizers, load_optimizers_state, optimizers_state
 from deep3dmap.engine.stages import Budget, StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
+from deep3dmap.processes import agree
 from deep3dmap.registry import LOOPS
 from deep3dmap.schedules import Progress
 
@@ -159,12 +160,11 @@ class StagedTrainLoop(BaseLoop):
             for source in self._sources.values():
                 source.close()
         runner.call_hook("after_train")
-        runner.model = unwrap_parts(unwrap(runner.model))
-        return runner.model
+        return runner.framework
 
     def _check_stage(self, index: int) -> None:
         """Find what is wrong with a stage's parameters, losses, optimisers and data before the first step of the run."""
-        framework, config, source = unwrap(self.runner.model), self.stages[index], self.source_of(index)
+        framework, config, source = self.runner.framework, self.stages[index], self.source_of(index)
         stage = config.stage()
         framework.check_stage(stage)
         wrapper = config.optim_wrapper or self.runner.optim_wrapper_cfg
@@ -175,7 +175,7 @@ class StagedTrainLoop(BaseLoop):
     def _enter_stage(self) -> Iterator[dict]:
         """Make everything ready for the present stage; returns its batches."""
         runner, stage, epoch_length = self.runner, self.stage, len(self.source)
-        framework = unwrap_parts(unwrap(runner.model))
+        framework = runner.framework
         seed_everything(step_seed(runner.seed, 3, self.index))
         framework.enter_stage(stage.stage())
         self.budget = Budget(stage.steps(epoch_length), self._seconds_left())
@@ -185,8 +185,8 @@ class StagedTrainLoop(BaseLoop):
         if self._pending is not None:
             self._restore(self._pending)
             self._pending = None
-        runner.model = wrap(framework)
-        runner.model.train()
+        train_together(framework, runner.optim_wrapper)
+        framework.train()
         self._take_stock()
         return self.source(self.budget.step, self.index)
 
@@ -204,7 +204,7 @@ class StagedTrainLoop(BaseLoop):
         return agree(max(min(limits), 0.0))[0] if limits else None
 
     def _restore(self, state: Mapping) -> None:
-        unwrap(self.runner.model).load_state_dict(state["weights"])  # entering the stage may have changed some
+        self.runner.framework.load_state_dict(state["weights"])  # entering the stage may have changed some
         self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
         self.budget.max_seconds = self._seconds_left(self.budget.seconds)
         load_optimizers_state(self.runner.optim_wrapper, state["optimizers"])
@@ -250,9 +250,9 @@ class StagedTrainLoop(BaseLoop):
         runner, start = self.runner, time.perf_counter()
         batch = self._next_batch(batches)
         seed_everything(step_seed(runner.seed, 4, self.index, self.budget.step, runner.rank))
-        unwrap(runner.model).set_progress(self.progress)
+        runner.framework.set_progress(self.progress)
         runner.call_hook("before_train_iter", batch_idx=self.budget.step, data_batch=batch)
-        self.log = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
+        self.log = runner.framework.train_step(batch, optim_wrapper=runner.optim_wrapper)
         self._check_finite()
         self.step += 1
         self.budget.step += 1
@@ -261,7 +261,7 @@ class StagedTrainLoop(BaseLoop):
 
     def _check_finite(self) -> None:
         if "loss" not in self.log:
-            framework = type(unwrap(self.runner.model)).__name__
+            framework = type(self.runner.framework).__name__
             raise ConfigError(f"{framework}.train_step must return 'loss' among what it logs, got {sorted(self.log)}")
         if _finite(self.log["loss"]):
             return

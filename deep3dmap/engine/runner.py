@@ -19,8 +19,10 @@ from mmengine.runner import Runner
 
 from deep3dmap.engine import checkpoint as files
 from deep3dmap.engine.batches import build_dataset, build_source, seed_everything, step_seed
-from deep3dmap.engine.launching import agree, choose_device, launch, silence_known_warnings, unwrap
+from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings
 from deep3dmap.errors import CheckpointError, ConfigError
+from deep3dmap.files import Spared, reason, write_atomically
+from deep3dmap.processes import agree
 from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, accepted_keys, nearest, resolve
 from deep3dmap.version import __version__
 
@@ -140,6 +142,7 @@ class ReconstructionRunner(Runner):
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
                 handler.setLevel(logging.WARNING)
+            handler.handleError = lambda record: None  # a full disk: what can't be logged is no reason to stop or to shout
         return logger
 
     def _log_env(self, env_cfg) -> None:
@@ -150,7 +153,11 @@ class ReconstructionRunner(Runner):
     def dump_config(self) -> None:
         """Write the resolved config as ``config.py``."""
         if self.rank == 0:
-            (Path(self.work_dir) / "config.py").write_text(self.cfg.pretty_text)
+            try:
+                write_atomically(Path(self.work_dir) / "config.py", self.cfg.pretty_text.encode())
+            except OSError as error:
+                raise ConfigError(f"the work folder {self.work_dir} can't be written ({reason(error)}), or choose another with "
+                                  "--work-dir (reconstruct: -o)") from None
 
     def register_default_hooks(self, hooks=None) -> None:
         """Only the hooks that our configs name; mmengine's own set is for its own loops."""
@@ -177,7 +184,7 @@ class ReconstructionRunner(Runner):
         return FRAMEWORKS.build(dict(model)) if isinstance(model, Mapping) else model
 
     def wrap_model(self, model_wrapper_cfg, model):
-        """Only moves the framework to its device: data parallelism is set up per stage."""
+        """Only moves the framework to its device: it is never wrapped (see ``launching.py``)."""
         return model.to(self.target)
 
     def build_schedulers(self, cfg) -> list:
@@ -210,8 +217,8 @@ class ReconstructionRunner(Runner):
 
     @property
     def framework(self):
-        """The framework, outside any data-parallel wrapper."""
-        return unwrap(self.model)
+        """The framework."""
+        return self.model
 
     def setup(self, info: Mapping) -> None:
         """Tell the framework about its data."""
@@ -235,7 +242,8 @@ class ReconstructionRunner(Runner):
         try:
             framework = self.train_loop.run()
         finally:
-            self.visualizer.close()  # writes what is still in memory
+            with Spared("the curves in vis_data").writing(self.logger.warning):
+                self.visualizer.close()  # writes what is still in memory
         self.call_hook("after_run")
         return framework
 
@@ -262,6 +270,8 @@ class ReconstructionRunner(Runner):
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
         agree(0.0)  # all processes have read what they need
+        if self.rank == 0:
+            files.remove_leftovers(Path(self.work_dir))
         self._put_aside(files.list_checkpoints(Path(self.work_dir)))
 
     def _put_aside(self, own: list[Path]) -> None:
@@ -282,12 +292,13 @@ class ReconstructionRunner(Runner):
                     framework=type(framework).__name__,
                     config=json.dumps(self.cfg.to_dict(), default=str),
                     seed=self.seed)
-        files.save_checkpoint(
-            dict(format=files.FORMAT,
-                 meta=meta,
-                 info=self.info,
-                 state_dict=framework.state_dict(),
-                 loop=self._train_loop.state_dict()), path)
+        with self._train_loop.interrupts.shield():
+            files.save_checkpoint(
+                dict(format=files.FORMAT,
+                     meta=meta,
+                     info=self.info,
+                     state_dict=framework.state_dict(),
+                     loop=self._train_loop.state_dict()), path)
 
     def resume(self, filename: str, **kwargs) -> None:
         """Go on exactly where a checkpoint was written."""

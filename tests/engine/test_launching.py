@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
-from deep3dmap.engine.launching import agree, choose_device, launch, unwrap, wrap
+from deep3dmap.engine.launching import choose_device, launch, train_together
 from deep3dmap.errors import ConfigError
 
 HERE = Path(__file__).parent
@@ -64,7 +65,7 @@ def test_a_resumed_run_of_two_processes_ends_at_its_last_step(two):
     assert load_checkpoint(list_checkpoints(two / "batches")[-1])["loop"]["step"] == 16
 
 
-def test_the_weights_of_parts_that_are_wrapped_keep_their_names(two):
+def test_the_weights_of_a_method_with_its_own_dance_keep_their_names(two):
     checkpoint = load_checkpoint(list_checkpoints(two / "gan")[-1])
     assert set(
         checkpoint["state_dict"]) == {"generator.scale", "generator.shift"
@@ -82,10 +83,11 @@ def test_only_one_process_writes(two):
 # --- one process -------------------------------------------------------------------------------------------------------------
 
 
-def test_alone_nothing_is_wrapped_and_everything_agreed():
+def test_alone_the_steps_of_optimisers_are_left_as_they_are():
     model = torch.nn.Linear(1, 1)
-    assert wrap(model) is model and unwrap(model) is model
-    assert agree(1.5, 2.0) == [1.5, 2.0]
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    train_together(model, wrapper)
+    assert "step" not in vars(wrapper)
 
 
 def test_the_device_is_the_cpu_where_there_is_no_gpu():

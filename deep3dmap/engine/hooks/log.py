@@ -12,7 +12,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
-from deep3dmap.engine.launching import agree
+from deep3dmap.processes import agree
 from deep3dmap.registry import HOOKS
 
 

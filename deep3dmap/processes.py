@@ -1,0 +1,152 @@
+"""What processes that train together share: decisions, chance, and gradients.
+
+Every process computes the means of its own share of a batch. Counted by the size of that share (:func:`shares`) and averaged
+(:func:`average_gradients`), they are those of the whole batch, whether or not it divides evenly; and what all processes draw
+from one generator (:func:`draw_together`) is what one process would have drawn. So the number of processes changes nothing but
+the order of additions. Alone, every function here is the plain thing at no cost.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+def several_processes() -> bool:
+    """Whether this process is one of several that work together."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process's number, and how many there are."""
+    return (distributed.get_rank(), distributed.get_world_size()) if several_processes() else (0, 1)
+
+
+def agree(*values: float, average: bool = False) -> list[float]:
+    """The largest (or the average) of each value over all processes, so that they decide alike."""
+    if not several_processes():
+        return list(values)
+    shared = torch.tensor(values, dtype=torch.float64, device=_meeting_place())
+    distributed.all_reduce(shared, distributed.ReduceOp.SUM if average else distributed.ReduceOp.MAX)
+    return (shared / distributed.get_world_size() if average else shared).tolist()
+
+
+def _meeting_place() -> torch.device:
+    return torch.device("cuda") if distributed.get_backend() == "nccl" else torch.device("cpu")
+
+
+def from_first(value):
+    """A value (any picklable one) of the first process, in all of them; the others' is not looked at."""
+    values = [value]
+    if several_processes():
+        distributed.broadcast_object_list(values)
+    return values[0]
+
+
+def gathered(value) -> list:
+    """The values (any picklable ones) of all processes, in their order."""
+    values = [value]
+    if several_processes():
+        values = [None] * distributed.get_world_size()
+        distributed.all_gather_object(values, value)
+    return values
+
+
+# --- shares of a batch ----------------------------------------------------------------------------------------------------
+
+
+def shares(*counts: int) -> list[float]:
+    """Factors that make the average over processes of means over ``counts`` entries the mean over all entries.
+
+    A process with as many entries as the average one has the factor 1. Where no process has any, all factors are 1.
+    """
+    if not several_processes():
+        return [1.0] * len(counts)
+    return [count / mean if mean else 1.0 for count, mean in zip(counts, agree(*counts, average=True))]
+
+
+@dataclass(frozen=True)
+class CommonDraws:
+    """What is needed to draw for a whole batch and to take one's own share of it.
+
+    Attributes:
+        generator: on the CPU, in the same state in all processes.
+        total: entries in the whole batch.
+        share: of anything drawn for the whole batch, this process's.
+    """
+
+    generator: torch.Generator
+    total: int
+    share: slice
+
+
+def draw_together(count: int) -> CommonDraws:
+    """Begin common draws for a batch of which this process has ``count`` entries; seeded by the first process's generator."""
+    rank, world = rank_and_world()
+    seed = int(torch.randint(2**48, (), generator=torch.default_generator))
+    if world > 1:
+        seed, total = (round(world * value) for value in agree(seed if rank == 0 else 0, count, average=True))
+        count = total
+    return CommonDraws(torch.Generator().manual_seed(seed), count, slice(rank, None, world))
+
+
+# --- gradients ------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace gradients by their average over all processes.
+
+    A parameter that has a gradient in some processes only counts as zero in the others; one that has none anywhere keeps none.
+    Sparse gradients (rows of an embedding) stay sparse: their rows are those that any process touched.
+    """
+    parameters = [p for p in parameters if p.requires_grad]
+    if not several_processes() or not parameters:
+        return
+    kinds = agree(*(_kind(p.grad) for p in parameters))
+    for dtype in dict.fromkeys(p.dtype for p in parameters):
+        found = [(p, kind == SPARSE) for p, kind in zip(parameters, kinds) if p.dtype == dtype and kind]
+        if found:
+            _average(found)
+
+
+ABSENT, DENSE, SPARSE = 0, 1, 2
+
+
+def _kind(gradient: Tensor | None) -> int:
+    return ABSENT if gradient is None else SPARSE if gradient.is_sparse else DENSE
+
+
+def _average(found: list[tuple[nn.Parameter, bool]]) -> None:
+    """Average gradients of one type in a single exchange; those that are sparse bring a flag for each row."""
+    pieces = [piece for p, sparse in found for piece in _pieces(p, sparse)]
+    flat = torch.cat([piece.flatten() for piece in pieces])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    averaged = iter([part.view_as(piece) for part, piece in zip(flat.split([p.numel() for p in pieces]), pieces)])
+    for parameter, sparse in found:
+        gradient = next(averaged)
+        if sparse:
+            rows = next(averaged).nonzero().T
+            gradient = torch.sparse_coo_tensor(rows, gradient[rows[0]], gradient.shape, is_coalesced=True)
+        parameter.grad = gradient
+
+
+def _pieces(parameter: nn.Parameter, sparse: bool) -> list[Tensor]:
+    gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+    if not sparse:
+        return [gradient]
+    touched = gradient.new_zeros(len(parameter))
+    if gradient.is_sparse:
+        touched[gradient.coalesce().indices()[0]] = 1
+        gradient = gradient.to_dense()
+    return [gradient, touched]
+
+
+@torch.no_grad()
+def start_alike(module: nn.Module) -> None:
+    """Give all processes the first one's parameters and buffers."""
+    if several_processes():
+        for tensor in [*module.parameters(), *module.buffers()]:
+            distributed.broadcast(tensor.data, 0)
