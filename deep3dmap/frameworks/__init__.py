@@ -1,6 +1,7 @@
 """One method, one module: importing this package registers them all."""
 
 from deep3dmap.frameworks.base import BaseFramework, CustomFramework, Framework, Stage
+from deep3dmap.frameworks.hull import Hull
 from deep3dmap.frameworks.idr import IDR
 
-__all__ = ["IDR", "BaseFramework", "CustomFramework", "Framework", "Stage"]
+__all__ = ["IDR", "BaseFramework", "CustomFramework", "Framework", "Hull", "Stage"]

@@ -1,0 +1,201 @@
+"""The visual hull (Laurentini, "The visual hull concept", PAMI 1994) painted with the photographs' colours.
+
+Nothing is learned: the one training step carves the hull of the training views, meshes it, and gives its vertices the colours
+that the views show there. It is the mesh to look at first, and the line that learned surfaces have to beat.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Bool, UInt8
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from torch import Tensor
+
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.frameworks.base import CustomFramework
+from deep3dmap.geometry.meshing import NoSurfaceError, largest_component
+from deep3dmap.geometry.painting import BLENDS, nearest_colors, paint_vertices, visible_vertices
+from deep3dmap.geometry.ray_casting import cast_rays
+from deep3dmap.geometry.visual_hull import hull_mesh
+from deep3dmap.registry import FRAMEWORKS, nearest
+from deep3dmap.visualization.mesh_render import hit_colors, hit_normals
+
+
+@FRAMEWORKS.register_module()
+class Hull(CustomFramework):
+    """The visual hull painted with the photographs' colours: no training, a mesh within seconds.
+
+    A checkpoint holds the silhouettes and the painted points; meshes of any resolution are carved anew from them.
+
+    Args:
+        resolution: cells along an edge of the cube around the scene's unit sphere, for painting and rendering.
+        tolerance: views whose silhouette may miss a point of the object.
+        blend: one colour of those that several views show: ``mean`` or ``median``.
+        power: views weigh as this power of the cosine between normal and viewing direction.
+        background: grey of rays that miss, in [0, 1].
+        input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
+
+    Raises:
+        ConfigError: if a value is out of its range.
+    """
+
+    def __init__(self,
+                 resolution: int = 256,
+                 tolerance: int = 0,
+                 blend: str = "mean",
+                 power: float = 2.0,
+                 background: float = 1.0,
+                 input_keys: Sequence[str] | Mapping[str, str] | None = None):
+        super().__init__(input_keys)
+        if resolution < 2 or tolerance < 0 or power < 0:
+            raise ConfigError(f"Hull: resolution={resolution} must be at least 2, tolerance={tolerance} and power={power} not "
+                              "negative")
+        if blend not in BLENDS:
+            raise ConfigError(f"Hull: blend='{blend}': {nearest(blend, BLENDS)}")
+        self.resolution, self.tolerance, self.blend, self.power = resolution, tolerance, blend, power
+        self.background, self.source = background, "the data"
+        self.register_buffer("scene_from_world", torch.eye(4, dtype=torch.float64))
+        self.state: dict = {}
+        self._meshes: dict[tuple[int, bool], trimesh.Trimesh] = {}
+
+    # --- the contract -----------------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the framework is: it has no parameters."""
+        return self.scene_from_world.device
+
+    def setup(self, info: Mapping) -> None:
+        """Take over the scene's frame.
+
+        Raises:
+            DataError: if the data have no masks.
+        """
+        self.source = info.get("source", self.source)
+        if info.get("masks") is False:
+            raise DataError(f"{self.source}: a visual hull needs a mask for every view; docs/data_formats.md says where masks "
+                            "go, `deep3dmap make-masks` makes them for objects before a plain background")
+        if "scene_from_world" in info:
+            self.scene_from_world.copy_(info["scene_from_world"])
+
+    def forward(self, inputs: dict, mode: str = "tensor") -> dict:
+        """Renders rays, in every mode: there are no losses."""
+        return self.predict(inputs)
+
+    def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
+        """Carve and paint; the batch is that of :class:`deep3dmap.datasets.TrainingViews`.
+
+        Returns:
+            ``loss``: the part of the vertices that no view paints; ``vertices``: how many there are.
+
+        Raises:
+            DataError: if the silhouettes share no point.
+        """
+        inputs = self.prepare_inputs(data, True)
+        images, masks, projections, centers = (inputs[key] for key in ("images", "masks", "projections", "centers"))
+        none = torch.zeros(0, 3)
+        self._set(
+            dict(width=masks.shape[2], silhouettes=_packed(masks), projections=projections.cpu(), points=none, colors=none))
+        try:
+            mesh = self._carved(self.resolution, False)
+        except NoSurfaceError as error:
+            raise DataError(f"{self.source}: {error}. `deep3dmap check` looks closer; model.tolerance says how many views "
+                            "may disagree") from None
+        vertices, normals = (torch.tensor(np.asarray(x)) for x in (mesh.vertices, mesh.vertex_normals))
+        colors, painted = paint_vertices(vertices, normals, visible_vertices(mesh, centers), images, masks, projections,
+                                         centers, self.blend, self.power)  # yapf: disable
+        colors, painted = colors.cpu(), painted.cpu()
+        self._set(dict(self.state, points=vertices[painted], colors=colors[painted]))
+        return dict(loss=1 - painted.float().mean(), vertices=torch.tensor(float(len(vertices))))
+
+    # --- state --------------------------------------------------------------------------------------------------------------
+
+    def get_extra_state(self) -> dict:
+        """What checkpoints hold besides buffers; its size depends on the data."""
+        return self.state
+
+    def set_extra_state(self, state: dict) -> None:
+        """Take over what :meth:`get_extra_state` gave."""
+        self._set(state)
+
+    def _set(self, state: dict) -> None:
+        self.state = dict(state)
+        self._meshes.clear()
+
+    def _carved(self, resolution: int, largest: bool) -> trimesh.Trimesh:
+        """The painted hull in the scene's frame, carved once."""
+        if (resolution, largest) not in self._meshes:
+            self._meshes[resolution, largest] = self._carve(resolution, largest)
+        return self._meshes[resolution, largest]
+
+    def _carve(self, resolution: int, largest: bool) -> trimesh.Trimesh:
+        if not self.state:
+            raise NoSurfaceError("nothing is carved yet: the hull needs its one training step")
+        masks = _unpacked(self.state["silhouettes"], self.state["width"]).to(self.device)
+        box = (torch.full((3, ), side, device=self.device) for side in (-1.0, 1.0))
+        try:
+            vertices, faces = hull_mesh(masks, self.state["projections"].to(self.device), *box, resolution, self.tolerance)
+        except ValueError as error:
+            raise NoSurfaceError(str(error)) from None
+        if largest:
+            vertices, faces = largest_component(vertices, faces)
+        colors = nearest_colors(vertices.double(), self.state["points"], self.state["colors"])
+        return trimesh.Trimesh(vertices.cpu().double().numpy(), faces.cpu().numpy(), process=False,
+                               vertex_colors=(255 * colors).round().byte().numpy())  # yapf: disable
+
+    # --- results ------------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict(self, inputs: dict) -> dict[str, Tensor]:
+        """Render rays by casting them onto the mesh.
+
+        Args:
+            inputs: ``origins`` and ``directions`` (r, 3), unit, in the scene's frame.
+
+        Returns:
+            ``rgb`` (r, 3) in [0, 1], ``mask`` (r,) bool, ``distance`` (r,) along the ray in scene units (0 where it misses),
+            ``normals`` (r, 3) unit, in the scene's frame (0 where it misses).
+        """
+        origins, directions = inputs["origins"], inputs["directions"]
+        try:
+            mesh = self._carved(self.resolution, True)
+        except NoSurfaceError:
+            nothing = torch.zeros_like(origins)
+            return dict(rgb=nothing + self.background, mask=nothing[:, 0] > 0, distance=nothing[:, 0], normals=nothing)
+        hits = cast_rays(mesh, origins, directions)
+        rgb = torch.where(hits.hit[:, None], hit_colors(mesh, hits), self.background)
+        return dict(rgb=rgb.to(origins),
+                    mask=hits.hit.to(origins.device),
+                    distance=hits.distance.to(origins),
+                    normals=hit_normals(mesh, hits).to(origins))
+
+    def extract_mesh(self, resolution: int = 256, color: bool = True, largest: bool = True) -> trimesh.Trimesh:
+        """The painted hull, in the data's own frame and units.
+
+        Args:
+            resolution: cells along an edge of the cube around the scene's unit sphere. Colours are those that were painted at
+                the model's resolution.
+            color: give the vertices their colours.
+            largest: keep only the largest connected component.
+
+        Raises:
+            ConfigError: if the resolution is below 2.
+            NoSurfaceError: if nothing is carved yet, or nothing stands at this resolution.
+        """
+        if resolution < 2:
+            raise ConfigError(f"resolution={resolution}: a mesh needs at least 2 cells along an edge")
+        mesh = self._carved(resolution, largest).copy()
+        if not color:
+            mesh.visual = trimesh.visual.ColorVisuals()
+        return mesh.apply_transform(torch.linalg.inv(self.scene_from_world.cpu()).numpy())
+
+
+def _packed(masks: Bool[Tensor, "n h w"]) -> UInt8[Tensor, "n h b"]:
+    """Eight pixels in a byte."""
+    return torch.from_numpy(np.packbits(masks.cpu().numpy(), axis=2))
+
+
+def _unpacked(packed: UInt8[Tensor, "n h b"], width: int) -> Bool[Tensor, "n h w"]:
+    return torch.from_numpy(np.unpackbits(packed.numpy(), axis=2, count=width).astype(bool))
