@@ -24,7 +24,7 @@ from deep3dmap.visualization.report import ViewComparison, write_report
 from deep3dmap.visualization.video import turntable, write_video
 
 #: Configs for a user's own photographs, by method.
-METHODS = {"idr": "configs/idr/your_own.py"}
+METHODS = {"hull": "configs/hull/your_own.py", "idr": "configs/idr/your_own.py"}
 
 #: Kept for the mesh, the pictures and the report: seconds, a part of the minutes besides, and at most so many seconds.
 RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
@@ -116,8 +116,9 @@ def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str
     table = "\n".join([result_table(result), *result.notes])
     if loop.interrupted:
         result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")
-    write_result(result, output)
-    _write_shown(result, runner, output, commands)
+    if is_first():
+        write_result(result, output)
+        _write_shown(result, runner, output, commands)
     say(table)
     names = ["mesh.ply", "mesh.glb"] * (result.mesh is not None) + ["metrics.json", "report.html"]
     say(f"{output}: {', '.join(names)} ({duration(time.monotonic() - start)})")
