@@ -4,7 +4,7 @@ Runners, metrics, export and the command line only use what is declared here, so
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -15,7 +15,9 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
 from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.frameworks.step_chunks import split_batch, update_params
 from deep3dmap.losses.base import Loss
+from deep3dmap.processes import CommonDraws, agree, draw_together, several_processes
 from deep3dmap.registry import BACKBONES, LOSSES, RENDERERS, nearest
 from deep3dmap.schedules import Progress
 
@@ -33,19 +35,6 @@ class Stage:
     name: str = "train"
     params: tuple[str, ...] = ("*", )
     losses: tuple[str, ...] | None = None
-
-
-def update_params(loss: Tensor, optim_wrapper: OptimWrapper | OptimWrapperDict) -> None:
-    """One backward pass and one step of the optimiser, or of each optimiser where there are several."""
-    if not isinstance(optim_wrapper, OptimWrapperDict):
-        optim_wrapper.update_params(loss)
-        return
-    wrappers = list(optim_wrapper.values())
-    for wrapper in wrappers:
-        wrapper.zero_grad()
-    loss.backward()
-    for wrapper in wrappers:
-        wrapper.step()
 
 
 class Framework(BaseModel):
@@ -183,15 +172,33 @@ class BaseFramework(Framework):
         renderer: config of a part of ``RENDERERS``, or None.
         losses: loss terms by name: configs of parts of ``LOSSES``.
         input_keys: see :class:`Framework`.
+        step_chunk: items of a batch (rays, points) that go forward and backward at once in training; None for all. It bounds
+            the memory and changes losses and gradients by rounding only. The method must say what its items are
+            (``item_keys``), average its losses over them, and leave chance to :meth:`draw`.
+
+    Raises:
+        ConfigError: if a part is unknown, or for a ``step_chunk`` below 1 or of a method without ``item_keys``.
     """
+
+    #: Inputs with one entry an item; the first that a batch holds counts its items.
+    item_keys: tuple[str, ...] = ()
+    #: Inputs that belong to all items alike, although they may be as many as these by chance.
+    shared_keys: tuple[str, ...] = ()
+    #: Inputs with another number of entries than items, of which a part of the items gets its share.
+    proportional_keys: tuple[str, ...] = ()
 
     def __init__(self,
                  backbone: dict | None = None,
                  renderer: dict | None = None,
                  losses: Mapping[str, dict] | None = None,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None,
-                 data_preprocessor: dict | None = None):
+                 data_preprocessor: dict | None = None,
+                 step_chunk: int | None = None):
         super().__init__(input_keys, data_preprocessor)
+        if step_chunk is not None and (step_chunk < 1 or not self.item_keys):
+            raise ConfigError(f"{type(self).__name__}: step_chunk={step_chunk} must be positive" if self.item_keys else
+                              f"{type(self).__name__} can't train in chunks: it names no item_keys; leave step_chunk away")
+        self.step_chunk = step_chunk
         if backbone is not None:
             self.backbone = BACKBONES.build(backbone)
         if renderer is not None:
@@ -210,24 +217,87 @@ class BaseFramework(Framework):
         active = self.losses if self.stage.losses is None else self.stage.losses
         return {f"loss_{name}": self.losses[name].weight * self.losses[name](outputs, inputs) for name in active}
 
-    def train_step(self,
-                   data: Mapping,
-                   optim_wrapper: OptimWrapper | OptimWrapperDict,
-                   call: Callable | None = None) -> dict[str, Tensor]:
-        """One step of training.
+    # --- steps ------------------------------------------------------------------------------------------------------------
+
+    def count_items(self, inputs: Mapping) -> int:
+        """How many items (rays, points) a batch, or a part of it, holds.
+
+        Raises:
+            DataError: if it holds none of ``item_keys``.
+        """
+        for key in self.item_keys:
+            if key in inputs:
+                return len(inputs[key])
+        raise DataError(f"{type(self).__name__} counts a batch's items by {' or '.join(self.item_keys)}, but there are only "
+                        f"{sorted(inputs)}")
+
+    def draw(self, inputs: dict, common: CommonDraws) -> dict:
+        """The inputs of a training step with all its random numbers, so that they don't depend on how it is split.
+
+        Those that ``inputs`` hold already are kept.
+
+        Args:
+            inputs: of a whole batch, or of this process's share of it.
+            common: draw with its generator for the whole batch's ``total`` items, and keep the ``share`` of what has an entry
+                an item, or is shared out like items.
+        """
+        return inputs
+
+    def loss_count(self, name: str, inputs: Mapping) -> int:
+        """How many entries the term ``name`` (as in the log) averages over, given a batch or a part of it: its items.
+
+        The term of the whole batch is the sum of the parts' terms, each times its part of this count.
+        """
+        return self.count_items(inputs)
+
+    def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
+        """One step of training, in chunks where ``step_chunk`` says so.
 
         Args:
             data: a batch.
             optim_wrapper: one optimiser, or several that all step on the same loss.
-            call: what to call for the losses: the framework itself, or its data-parallel wrapper.
         """
+        log: dict[str, Tensor] = {}
+        inputs = self.prepare_inputs(data, True)
+        inputs = self.draw(inputs, draw_together(self.count_items(inputs) if self.item_keys else 1))
+        update_params(self._partial_losses(inputs, optim_wrapper, log), optim_wrapper)
+        return log
+
+    def _partial_losses(self, inputs: dict, optim_wrapper: OptimWrapper | OptimWrapperDict,
+                        log: dict[str, Tensor]) -> Iterator[Tensor]:
+        """The parts of a step's loss, one a chunk; what to log adds up in ``log``."""
         several = isinstance(optim_wrapper, OptimWrapperDict)
         first = next(iter(optim_wrapper.values())) if several else optim_wrapper
-        with first.optim_context(call or self):
-            losses = (call or self)(self.prepare_inputs(data, True), mode="loss")
-        total, log = self.parse_losses(losses)
-        update_params(total, optim_wrapper)
-        return {name: value.detach() for name, value in log.items()}
+        parts, counts = [inputs], None
+        if self.step_chunk is not None:
+            count = self.count_items(inputs)
+            parts = split_batch(inputs, count, self.step_chunk, self.shared_keys, self.proportional_keys)
+        for part in parts:
+            with first.optim_context(self):
+                losses = self(part, mode="loss")
+            if len(parts) > 1 or several_processes():
+                counts = counts or self._average_counts(losses, inputs)
+                losses = {name: self._count(name, part) / counts[name] * _mean(v) for name, v in losses.items()}
+            total, terms = self.parse_losses(losses)
+            log |= {name: log.get(name, 0) + value.detach() for name, value in terms.items()}
+            del losses, terms  # what they hold beside the loss must not outlive the chunk
+            yield total
+
+    def _average_counts(self, names: Iterable[str], inputs: Mapping) -> dict[str, float]:
+        """How many entries each term averages over in a process's share of the batch, on average over the processes.
+
+        With them for divisors, the average over the processes is the term of the whole batch.
+        """
+        names = list(names)
+        counts = agree(*(self._count(name, inputs) for name in names), average=True)
+        return {name: count or 1 for name, count in zip(names, counts)}
+
+    def _count(self, name: str, inputs: Mapping) -> int:
+        return self.loss_count(name, inputs) if self.item_keys else 1
+
+
+def _mean(value: Tensor) -> Tensor:
+    return value.mean() if value.is_floating_point() else value.float().mean()
 
 
 class CustomFramework(Framework):
@@ -235,16 +305,10 @@ class CustomFramework(Framework):
 
     A subclass names its ``stages`` and owns ``train_step(data, optim_wrapper)``. With several optimisers the config gives
     ``optim_wrapper=dict(generator=dict(optimizer=...), discriminator=dict(optimizer=...))``: one for each named part of the
-    framework; they arrive as an ``OptimWrapperDict`` with those names. For data parallelism, every part that has an optimiser
-    is wrapped on its own (:meth:`wrap_parts`).
+    framework; they arrive as an ``OptimWrapperDict`` with those names. With several processes, each optimiser's step is along
+    the average of their gradients.
     """
 
     @abstractmethod
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
         """One step of training: backward passes and optimiser steps included. Returns what to log, ``loss`` among it."""
-
-    def wrap_parts(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
-        """Wrap every child with trainable parameters for data parallelism."""
-        for name, child in list(self.named_children()):
-            if any(p.requires_grad for p in child.parameters()):
-                setattr(self, name, wrap(child))

@@ -174,13 +174,6 @@ def test_a_method_without_a_mesh_says_so():
         Scale().extract_mesh()
 
 
-def test_every_part_that_moves_is_wrapped_for_data_parallelism():
-    framework = Pair()
-    framework.enter_stage(Stage("train", ("left.*", )))
-    framework.wrap_parts(lambda part: nn.Sequential(part))
-    assert isinstance(framework.left, nn.Sequential) and isinstance(framework.right, nn.Linear)
-
-
 def test_the_bases_can_not_be_used_themselves():
     with pytest.raises(TypeError, match="abstract"):
         Framework()

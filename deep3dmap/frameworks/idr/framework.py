@@ -18,6 +18,7 @@ from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.idr.cameras import CameraPoses
 from deep3dmap.geometry.meshing import extract_surface, largest_component
+from deep3dmap.processes import CommonDraws, draw_together
 from deep3dmap.registry import BACKBONES, FRAMEWORKS
 from deep3dmap.renderers.differentiable_intersection import differentiable_intersection
 from deep3dmap.structures import Cameras, RayBundle
@@ -43,9 +44,12 @@ class IDR(BaseFramework):
         background: colour of rays that miss, in [0, 1].
         chunk: rays rendered at once when predicting.
         input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
+        step_chunk: rays (or points in ``fit_sdf``) that go forward and backward at once in training; None for all of a batch.
+            It bounds the memory, whatever the batch's size.
     """
 
     stages = ("train", "fit_sdf")
+    item_keys, shared_keys, proportional_keys = ("origins", "uv", "points"), ("uniform_steps", ), ("eikonal_points", )
 
     def __init__(self,
                  geometry: Mapping,
@@ -56,8 +60,9 @@ class IDR(BaseFramework):
                  eikonal_samples: float = 0.5,
                  background: float = 1.0,
                  chunk: int = 8192,
-                 input_keys: Sequence[str] | Mapping[str, str] | None = None):
-        super().__init__(renderer=dict(renderer), losses=losses, input_keys=input_keys)
+                 input_keys: Sequence[str] | Mapping[str, str] | None = None,
+                 step_chunk: int | None = None):
+        super().__init__(renderer=dict(renderer), losses=losses, input_keys=input_keys, step_chunk=step_chunk)
         self.geometry = BACKBONES.build(dict(type="SDFNetwork") | dict(geometry))
         self.radiance = BACKBONES.build(dict(type="RadianceNetwork") | dict(radiance))
         self.train_cameras, self.cameras = train_cameras, None
@@ -87,7 +92,7 @@ class IDR(BaseFramework):
     def forward(self, inputs: dict, mode: str = "tensor") -> dict:
         """See :class:`deep3dmap.frameworks.base.Framework`; inputs are those of ``RayBatches`` and ``Views``.
 
-        Optional inputs ``uniform_steps`` and ``eikonal_points`` replace the random draws of training.
+        Optional inputs ``uniform_steps`` and ``eikonal_points`` replace the random draws of training (see :meth:`draw`).
         """
         if mode == "predict":
             return self.predict(inputs)
@@ -119,6 +124,20 @@ class IDR(BaseFramework):
 
     # --- training ---------------------------------------------------------------------------------------------------------
 
+    def draw(self, inputs: dict, common: CommonDraws) -> dict:
+        """The inputs of a training step with its chance: ``uniform_steps`` (samples,) in [0, 1], the same for all rays, and
+        ``eikonal_points`` (m, 3), uniform in the cube around the bounding sphere, ``eikonal_samples`` a ray."""
+        if self.stage.name == "fit_sdf":
+            return inputs
+        steps = torch.rand(self.renderer.samples, generator=common.generator)
+        points = torch.rand(int(common.total * self.eikonal_samples), 3, generator=common.generator)[common.share]
+        draws = dict(uniform_steps=steps, eikonal_points=(points * 2 - 1) * self.renderer.radius)
+        return {name: value.to(self.device) for name, value in draws.items()} | inputs
+
+    def loss_count(self, name: str, inputs: Mapping) -> int:
+        """Terms are means over rays (or points in ``fit_sdf``); the eikonal term's, over them and the uniform points."""
+        return self.count_items(inputs) + (len(inputs.get("eikonal_points", ())) if name == "loss_eikonal" else 0)
+
     def render(self, inputs: dict, training: bool) -> dict[str, Tensor]:
         """Differentiable rendering of rays.
 
@@ -126,6 +145,8 @@ class IDR(BaseFramework):
             ``rgb`` (r, 3) in [-1, 1], 1 where rays miss; ``hit`` (r,); ``sdf`` (r,) at the ``points`` (r, 3) traced;
             in training ``eikonal_gradient`` (m, 3): at uniform points first, then one per ray.
         """
+        if training and not {"uniform_steps", "eikonal_points"} <= set(inputs):
+            inputs = self.draw(inputs, draw_together(self.count_items(inputs)))
         rays, rotation = self.rays(inputs)
         mask = inputs.get("mask")
         trace = self.trace(rays, mask, training, inputs.get("uniform_steps"))
@@ -152,9 +173,6 @@ class IDR(BaseFramework):
         """
         if not training:
             return (*self.geometry.sdf_and_gradient(points)[:2], points[:0])
-        if uniform is None:
-            count = int(len(points) * self.eikonal_samples)
-            uniform = (torch.rand(count, 3, device=points.device) * 2 - 1) * self.renderer.radius
         with torch.autocast(points.device.type, enabled=False):
             sdf, gradient, _ = self.geometry.sdf_and_gradient(torch.cat([uniform, points.detach()]))
             split = len(uniform)
