@@ -1,9 +1,9 @@
 """What processes that train together share: decisions, chance, and gradients.
 
-Every process computes the means of its own share of a batch. Counted by the size of that share (:func:`shares`) and averaged
-(:func:`average_gradients`), they are those of the whole batch, whether or not it divides evenly; and what all processes draw
-from one generator (:func:`draw_together`) is what one process would have drawn. So the number of processes changes nothing but
-the order of additions. Alone, every function here is the plain thing at no cost.
+Every process computes the means of its own share of a batch. Weighted by the share's size beside the average one's, their
+average over the processes (:func:`average_gradients`) is that of the whole batch, whether or not it divides evenly; and what
+all draw from one generator (:func:`draw_together`) is what one process would have drawn. So the number of processes changes
+nothing but the order of additions. Alone, every function here does the plain thing at no cost.
 """
 
 from collections.abc import Iterable
@@ -21,6 +21,11 @@ def several_processes() -> bool:
 def rank_and_world() -> tuple[int, int]:
     """This process's number, and how many there are."""
     return (distributed.get_rank(), distributed.get_world_size()) if several_processes() else (0, 1)
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return rank_and_world()[0] == 0
 
 
 def agree(*values: float, average: bool = False) -> list[float]:
@@ -44,26 +49,17 @@ def from_first(value):
     return values[0]
 
 
-def gathered(value) -> list:
-    """The values (any picklable ones) of all processes, in their order."""
-    values = [value]
-    if several_processes():
-        values = [None] * distributed.get_world_size()
-        distributed.all_gather_object(values, value)
+def gather_to_first(value) -> list:
+    """The values (any picklable ones) of all processes in their order, in the first process; nothing in the others."""
+    if not several_processes():
+        return [value]
+    rank, world = rank_and_world()
+    values = [None] * world if rank == 0 else []
+    distributed.gather_object(value, values or None)
     return values
 
 
 # --- shares of a batch ----------------------------------------------------------------------------------------------------
-
-
-def shares(*counts: int) -> list[float]:
-    """Factors that make the average over processes of means over ``counts`` entries the mean over all entries.
-
-    A process with as many entries as the average one has the factor 1. Where no process has any, all factors are 1.
-    """
-    if not several_processes():
-        return [1.0] * len(counts)
-    return [count / mean if mean else 1.0 for count, mean in zip(counts, agree(*counts, average=True))]
 
 
 @dataclass(frozen=True)

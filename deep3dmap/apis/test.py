@@ -8,6 +8,7 @@ from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.testing import TestResult
 from deep3dmap.evaluation.tables import format_table, write_metrics
+from deep3dmap.processes import is_first
 from deep3dmap.visualization.pictures import as_uint8, normal_map, save_image
 
 
@@ -34,7 +35,8 @@ def test(config: str | Path,
     runner = build_runner(cfg, work_dir=str(folder / "test"), **given)
     runner.load_checkpoint(str(path))
     result = runner.test()
-    write_result(result, folder / "test")
+    if is_first():
+        write_result(result, folder / "test")
     return result
 
 

@@ -1,5 +1,6 @@
 """The test loop of all methods: render views, extract the mesh, let the metrics look at both."""
 
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.geometry.meshing import NoSurfaceError
+from deep3dmap.processes import agree, from_first, gather_to_first, is_first, rank_and_world
 from deep3dmap.registry import LOOPS, METRICS
 
 
@@ -58,6 +60,8 @@ class TestResult:
 class ReconstructionTestLoop:
     """Renders the views of the test dataset, held-out ones first, and extracts the mesh.
 
+    Several processes share the views; the first one extracts the mesh and measures, and all return what it found.
+
     Args:
         runner: the runner.
         resolution: of the mesh; 0 for none.
@@ -82,14 +86,16 @@ class ReconstructionTestLoop:
             runner.setup(dataset.info())
         metrics: list[Metric] = [METRICS.build(m) for m in runner.test_evaluator_cfg or ()]
         result = TestResult({})
-        result.mesh = self._mesh(framework, result.notes)
+        if is_first():
+            result.mesh = self._mesh(framework, result.notes)
         self._views(framework, dataset, metrics, result, start)
-        for metric in metrics:
-            metric.add_scene(framework, result.mesh, dataset)
-        for metric in metrics:
-            result.metrics |= metric.compute()
+        if is_first():
+            for metric in metrics:
+                metric.add_scene(framework, result.mesh, dataset)
+            for metric in metrics:
+                result.metrics |= metric.compute()
         framework.train(training)
-        return result
+        return from_first(result)
 
     def _mesh(self, framework, notes: list[str]) -> trimesh.Trimesh | None:
         if not self.resolution:
@@ -106,20 +112,25 @@ class ReconstructionTestLoop:
     def _views(self, framework, dataset, metrics, result: TestResult, start: float) -> None:
         views = hasattr(dataset, "item_split")  # other datasets give plain items, which only the metrics look at
         order = sorted(range(len(dataset)), key=lambda k: views and dataset.item_split(k) != "test")
-        longest = 0.0
-        for done, index in enumerate(order):
+        (rank, world), longest = rank_and_world(), 0.0
+        for done in range(0, len(order), world):
             begun = time.perf_counter()
-            if done and self.max_seconds is not None and begun - start + longest > self.max_seconds:
+            if done and self.max_seconds is not None and any(agree(begun - start + longest > self.max_seconds)):
                 result.notes.append(f"{len(order) - done} of {len(order)} views were not rendered, for want of time")
                 return
-            item = dataset.item(index, self.scale) if views else dataset[index]
-            prediction = {k: v.detach().cpu() for k, v in framework.test_step(item).items()}
-            figures: dict[str, float] = {}
-            for metric in metrics:
-                figures |= metric.add_view(item, prediction)
-            if views:
-                result.views.append(_tested(item, prediction, figures))
+            mine = order[done + rank:done + rank + 1]  # every process renders one; the last round may leave some idle
+            rendered = [self._render(framework, dataset, index, views) for index in mine]
+            for item, prediction in itertools.chain(*gather_to_first(rendered)):
+                figures: dict[str, float] = {}
+                for metric in metrics:
+                    figures |= metric.add_view(item, prediction)
+                if views:
+                    result.views.append(_tested(item, prediction, figures))
             longest = max(longest, time.perf_counter() - begun)
+
+    def _render(self, framework, dataset, index: int, views: bool) -> tuple[Mapping, dict[str, Tensor]]:
+        item = dataset.item(index, self.scale) if views else dataset[index]
+        return item, {k: v.detach().cpu() for k, v in framework.test_step(item).items()}
 
 
 def _tested(item: Mapping, prediction: Mapping[str, Tensor], figures: dict[str, float]) -> TestedView:
