@@ -17,6 +17,7 @@ from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.engine.testing import TestedView, TestResult
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.surfaces import vertex_errors
+from deep3dmap.processes import is_first
 from deep3dmap.registry import FRAMEWORKS, nearest
 from deep3dmap.version import __version__
 from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
@@ -81,6 +82,7 @@ def reconstruct(folder: str | Path | None,
     _check_first(cfg, resolution)
     output = Path(output)
     runner = _train(cfg, output, start, minutes, resume, arguments)
+    say = say if is_first() else (lambda line: None)
     left = start + 60 * minutes - time.monotonic() - 0.25 * reserve(minutes)
     runner.test_cfg = dict(runner.test_cfg or {}, **({} if resolution is None else dict(resolution=resolution)))
     runner.test_cfg["max_seconds"] = max(min(left, reserve(minutes)) if runner.train_loop.interrupted else left, 1.0)
