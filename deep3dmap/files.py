@@ -1,29 +1,38 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one, and going on where a file that can't be written may be missing."""
 
+import errno
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from deep3dmap.errors import DataError
+
+#: What a full disk, an exhausted quota and a limit on a file's size say.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+#: Names of the files that :func:`replacing` writes to.
+PART = re.compile(r"\..+\.part-[a-z0-9_]{8}(\.[^.]+)?")
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; it takes the place of ``path`` in one step if the block succeeds.
 
-    Makes missing parent folders. Readers never see a half-written file, and a failed write keeps the old one.
+    Makes missing parent folders. Readers never see a half-written file, and a failed write keeps the old one. Only a killed
+    process leaves a part behind; see :func:`remove_parts`.
 
     Raises:
         DataError: if ``path`` is a folder.
-        OSError: if the place can't be written.
+        OSError: if the place can't be written, or the disk is full; it names the file.
     """
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path}: is a folder; give the name of a file to write.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.part-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     part = Path(name)
     try:
@@ -32,8 +41,35 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.chmod(part, 0o666 & ~_umask())
         os.replace(part, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a failing write doesn't know what it writes to
+        raise
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name survive a power failure, where the system can do that."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def remove_parts(folder: str | Path) -> list[Path]:
+    """Remove what killed processes left half-written in a folder that nobody else writes to; returns what it was."""
+    folder = Path(folder)
+    parts = [path for path in folder.iterdir() if PART.fullmatch(path.name)] if folder.is_dir() else []
+    for path in parts:
+        path.unlink(missing_ok=True)
+    return parts
 
 
 def _umask() -> int:
@@ -47,3 +83,35 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
     with replacing(path) as part:
         part.write_bytes(data)
     return Path(path)
+
+
+def reason(error: OSError) -> str:
+    """Why a write failed, in the system's words; for a full disk with what to do."""
+    text = error.strerror or str(error)
+    return f"{text}: free some space" if error.errno in FULL else text
+
+
+class Spared:
+    """A kind of files that a run can do without: the first failure to write one is told, and none stops the run.
+
+    Args:
+        what: the files' name in the message.
+
+    Attributes:
+        failed: whether the last attempt did.
+    """
+
+    def __init__(self, what: str):
+        self.what, self.told, self.failed = what, False, False
+
+    @contextmanager
+    def writing(self, warn: Callable[[str], object]) -> Iterator[None]:
+        """A block that writes such a file; ``warn`` gets the message."""
+        self.failed = False
+        try:
+            yield
+        except OSError as error:
+            self.failed = True
+            if not self.told:
+                self.told = True
+                warn(f"{self.what} can't be written ({reason(error)}); training goes on without")

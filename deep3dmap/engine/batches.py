@@ -98,7 +98,8 @@ class BatchSource:
     """Batches of a stage, step by step.
 
     Args:
-        dataset: object with ``batch(step, generator, rank, world) -> dict`` and ``len()`` = steps in an epoch, or None.
+        dataset: object with ``batch(step, generator, rank, world) -> dict`` and ``len()`` = steps in an epoch, or None. If it
+            has ``set_seed(seed)``, that is called once, for what it draws for more than one step (an epoch's order).
         dataloader: over :class:`SeededItems` with :class:`SeededBatches`, used where ``dataset`` is None.
         seed: of the run.
         rank, world: this process and how many there are.
@@ -111,6 +112,8 @@ class BatchSource:
         self.dataloader, self.seed, self.rank, self.world = dataloader, seed, rank, world
         self.whole_batches = dataset is not None
         self.dataset = dataset if self.whole_batches else dataloader.dataset.items
+        if hasattr(dataset, "set_seed"):
+            dataset.set_seed(step_seed(seed, 8))
         if not len(self):
             raise DataError(f"{type(self.dataset).__name__} gives no batch (it has {len(self.dataset)} entries)")
 

@@ -5,20 +5,24 @@ about its data), ``state_dict``, ``loop`` (stage, step, seconds, ``optimizers`` 
 """
 
 import collections
+import errno
 import pickle
 import re
+import shutil
+import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
 from deep3dmap.errors import CheckpointError
-from deep3dmap.files import replacing
+from deep3dmap.files import FULL, remove_parts, replacing
 
 FORMAT = "deep3dmap-1"
 
 #: What torch says of a file that wants to call or build something.
 REFUSED = re.compile(r"(unsupported (?:global|class|operand|persistent)|can only|trying to)[^.\n]*(?:\.\w+)?", re.IGNORECASE)
-PATTERN = re.compile(r"step_(\d+)\.pth$")
+PATTERN = re.compile(r"step_(\d+)\.pth")
 
 #: What ``weights_only=True`` reads back, besides tensors; subclasses (NumPy's floats, for example) don't count.
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.Size, torch.dtype, torch.device)
@@ -43,6 +47,44 @@ def check_plain(value, where: str = "checkpoint") -> None:
         check_plain(each, f"{where}[{key!r}]")
 
 
+class _Remembering:
+    """A file that remembers why it could not be written: torch says only that something went wrong."""
+
+    def __init__(self, file: BinaryIO):
+        self.file, self.error = file, None
+
+    def write(self, data) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _write(checkpoint: dict, part: Path) -> None:
+    with open(part, "wb") as file:
+        remembering = _Remembering(file)
+        try:
+            torch.save(checkpoint, remembering)
+        except RuntimeError:
+            if remembering.error is None:
+                raise
+            raise remembering.error from None
+
+
+def _why(error: Exception, path: Path) -> str:
+    """The reason in a few words; with the space that is left where there is too little."""
+    if not isinstance(error, OSError):
+        return str(error).splitlines()[0]
+    text = error.strerror or str(error)
+    if error.errno not in FULL or error.errno == errno.EFBIG:
+        return text
+    return f"{text}; {shutil.disk_usage(path.parent).free / 2**20:,.1f} MiB are free there"
+
+
 def save_checkpoint(checkpoint: dict, path: Path) -> None:
     """Write a checkpoint beside its place and rename it, so that no reader ever sees half a file.
 
@@ -54,10 +96,10 @@ def save_checkpoint(checkpoint: dict, path: Path) -> None:
     path = Path(path)
     try:
         with replacing(path) as part:
-            torch.save(checkpoint, part)
+            _write(checkpoint, part)
     except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: the checkpoint can't be written ({error}); free some space or choose another "
-                              "--work-dir. Checkpoints written before are untouched.") from None
+        raise CheckpointError(f"{path}: the checkpoint can't be written ({_why(error, path)}); free some space and go on with "
+                              "--resume, or choose another --work-dir. Checkpoints written before are untouched.") from None
 
 
 def read_pickle(path: Path) -> object:
@@ -70,6 +112,7 @@ def read_pickle(path: Path) -> object:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     try:
+        _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # reading a damaged file can fail in any way
         refused = REFUSED.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
@@ -77,6 +120,14 @@ def read_pickle(path: Path) -> object:
             raise CheckpointError(f"{path}: refused, because it holds more than tensors and plain values and loading it could "
                                   f"run foreign code ({refused[0]})") from None
         raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({type(error).__name__})") from None
+
+
+def _check_sums(path: Path) -> None:
+    """Compare every tensor's bytes with the checksum that torch writes and never looks at."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if (name := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(name)
 
 
 def load_checkpoint(path: Path) -> dict:
@@ -94,7 +145,7 @@ def load_checkpoint(path: Path) -> dict:
 
 def step_of(path: Path) -> int:
     """The step at which a checkpoint was written, by its name; -1 where the name doesn't say."""
-    match = PATTERN.search(path.name)
+    match = PATTERN.fullmatch(path.name)
     return int(match[1]) if match else -1
 
 
@@ -119,7 +170,8 @@ def find_checkpoint(path: Path, warn=print) -> Path:
     path = Path(path)
     if path.is_file():
         return path
-    for candidate in reversed(list_checkpoints(path)):
+    candidates = list_checkpoints(path)
+    for candidate in reversed(candidates):
         try:
             load_checkpoint(candidate)
             return candidate
@@ -127,7 +179,16 @@ def find_checkpoint(path: Path, warn=print) -> Path:
             warn(f"{error}; trying the one before")
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or folder")
+    if candidates:
+        raise CheckpointError(
+            f"{path}: none of its {len(candidates)} checkpoints can be read; without --resume training starts "
+            "afresh and puts them aside")
     raise CheckpointError(f"{path}: no checkpoint there (looked for step_*.pth, also in checkpoints/ and run/checkpoints/)")
+
+
+def remove_leftovers(work_dir: Path) -> list[Path]:
+    """Remove what earlier, killed runs left half-written in a work folder; returns what it was."""
+    return [path for name in ("", "checkpoints", "pictures") for path in remove_parts(Path(work_dir) / name)]
 
 
 def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:

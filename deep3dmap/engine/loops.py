@@ -1,15 +1,14 @@
 """The training loop of all methods: stages one after another, each with its own budget, optimisers and data."""
 
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import torch
 from mmengine.runner import BaseLoop
 
 from deep3dmap.engine.batches import BatchSource, build_source, seed_everything, step_seed
+from deep3dmap.engine.finite import FiniteWatch
+from deep3dmap.engine.interrupts import Interrupts
 from deep3dmap.engine.launching import train_together
 from deep3dmap.engine.optim import build_optimizers, check_optimizers, load_optimizers_state, optimizers_state
 from deep3dmap.engine.stages import Budget, StageConfig
@@ -51,7 +50,7 @@ class StagedTrainLoop(BaseLoop):
         self.deadline: float | None = runner.deadline
         self.interrupted = self.finished = False
         self.log: dict = {}
-        self._signals = 0
+        self.interrupts, self._finite = Interrupts(), FiniteWatch()
         self._sources: dict[int, BatchSource] = {}
         self._pending: Mapping | None = None
         self._check_budgets()
@@ -153,13 +152,13 @@ class StagedTrainLoop(BaseLoop):
             for index in range(self.index, len(self.stages)):
                 self._check_stage(index)
             runner.call_hook("before_train")
-            with self._listen_for_interrupts():
+            with self.interrupts.listen():
                 while not self.finished and not self.interrupted:
                     self._run_stage()
+                runner.call_hook("after_train")
         finally:
             for source in self._sources.values():
                 source.close()
-        runner.call_hook("after_train")
         return runner.framework
 
     def _check_stage(self, index: int) -> None:
@@ -186,6 +185,7 @@ class StagedTrainLoop(BaseLoop):
             self._restore(self._pending)
             self._pending = None
         train_together(framework, runner.optim_wrapper)
+        self._finite.watch(framework, runner.optim_wrapper)
         framework.train()
         self._take_stock()
         return self.source(self.budget.step, self.index)
@@ -241,7 +241,7 @@ class StagedTrainLoop(BaseLoop):
     def _take_stock(self, spent: float = 0.0) -> None:
         """Count the time spent; look for interrupts and the deadline. Several processes agree on all of it."""
         late = self.deadline is not None and time.monotonic() >= self.deadline
-        spent, late, signals = agree(spent, late, self._signals)
+        spent, late, signals = agree(spent, late, self.interrupts.count)
         self.budget.seconds += spent
         self.seconds += spent
         self.interrupted, self.finished = signals > 0, late > 0
@@ -263,31 +263,8 @@ class StagedTrainLoop(BaseLoop):
         if "loss" not in self.log:
             framework = type(self.runner.framework).__name__
             raise ConfigError(f"{framework}.train_step must return 'loss' among what it logs, got {sorted(self.log)}")
-        if _finite(self.log["loss"]):
-            return
-        terms = [name for name, value in self.log.items() if name != "loss" and not _finite(value)] or ["loss"]
-        raise TrainingError(f"step {self.step + 1}, stage '{self.stage.name}': {', '.join(terms)} is not a finite number any "
-                            "more; the last checkpoint is kept. A smaller learning rate usually helps.")
-
-    @contextmanager
-    def _listen_for_interrupts(self):
-        """Ctrl-C and SIGTERM end training after the present step; a second Ctrl-C ends the program."""
-
-        def stop(number, frame):
-            self._signals += 1
-            if self._signals > 1 and number == signal.SIGINT:
-                raise KeyboardInterrupt
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def _finite(value) -> bool:
-    return bool(torch.isfinite(torch.as_tensor(value)).all())
+        problem = self._finite.problem(self.log)
+        if agree(float(bool(problem)))[0]:
+            raise TrainingError(f"step {self.step + 1}, stage '{self.stage.name}': "
+                                f"{problem or 'another process has lost its numbers'}; the last checkpoint is kept. A smaller "
+                                "learning rate usually helps.")

@@ -102,7 +102,7 @@ def test_another_layout_says_how_published_checkpoints_are_converted(other, tmp_
 def test_a_failing_write_leaves_the_old_file_and_no_rubbish(saved, monkeypatch):
 
     def full(value, part):
-        part.write_bytes(b"half")
+        part.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)

@@ -1,7 +1,9 @@
 """The live line of progress, and the scalars of a run (JSON lines and TensorBoard)."""
 
+import errno
 import json
 import math
+import os
 import resource
 import shutil
 import sys
@@ -12,6 +14,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
+from deep3dmap.files import Spared, write_atomically
 from deep3dmap.processes import agree
 from deep3dmap.registry import HOOKS
 
@@ -59,13 +62,16 @@ class LogHook(Hook):
         self._values: dict[str, list[torch.Tensor]] = {}
         self._rays, self._since, self._printed = 0, 0.0, -math.inf
         self._live = sys.stdout.isatty()
+        self._scalars, self._curves, self._lines = (Spared(name) for name in ("scalars.jsonl", "the curves in vis_data",
+                                                                              "progress on the terminal"))
 
     def before_train(self, runner) -> None:
         """Forget records of steps that a resumed run does again."""
         path = Path(runner.work_dir) / "scalars.jsonl"
         if runner.rank == 0 and path.exists():
             lines = [line for line in path.read_text().splitlines() if _step_of(line) <= runner.iter]
-            path.write_text("".join(line + "\n" for line in lines if _step_of(line) >= 0))
+            with self._scalars.writing(runner.logger.warning):
+                write_atomically(path, "".join(line + "\n" for line in lines if _step_of(line) >= 0).encode())
         self._since = time.perf_counter()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -88,11 +94,17 @@ class LogHook(Hook):
         self._values, self._rays, self._since = {}, 0, now
         if runner.rank != 0:
             return
-        with open(Path(runner.work_dir) / "scalars.jsonl", "a") as file:
-            file.write(json.dumps(record) + "\n")
-        numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
-        runner.visualizer.add_scalars(numbers, step=loop.step)
-        self._show(runner, _line(record, loop), now, loop.ending)
+        self._write(runner, record)
+        with self._lines.writing(runner.logger.warning):
+            self._show(runner, _line(record, loop), now, loop.ending)
+
+    def _write(self, runner, record: dict) -> None:
+        with self._scalars.writing(runner.logger.warning):
+            _append(Path(runner.work_dir) / "scalars.jsonl", json.dumps(record) + "\n")
+        if not (self._scalars.failed or self._curves.told):  # TensorBoard's writer does not survive a failure
+            numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
+            with self._curves.writing(runner.logger.warning):
+                runner.visualizer.add_scalars(numbers, step=record["step"])
 
     def _show(self, runner, line: str, now: float, last: bool) -> None:
         due = last or now - self._printed >= self.seconds
@@ -104,6 +116,16 @@ class LogHook(Hook):
             print(f"\r{line[:width]}\x1b[K", end="\n" if last else "", flush=True)
         elif runner.show_progress and due:
             print(line, flush=True)
+
+
+def _append(path: Path, line: str) -> None:
+    """Add a whole line or none."""
+    with open(path, "ab", buffering=0) as file:
+        end = file.seek(0, 2)
+        data = line.encode()
+        if file.write(data) < len(data):
+            file.truncate(end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _step_of(line: str) -> int:

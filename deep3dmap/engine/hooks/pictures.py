@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from mmengine.hooks import Hook
 
+from deep3dmap.files import Spared
 from deep3dmap.registry import HOOKS
 from deep3dmap.visualization.pictures import save_image
 
@@ -25,7 +26,7 @@ class PictureHook(Hook):
 
     def __init__(self, minutes: float = 2.0, view: int = -1, scale: float = 0.5):
         self.seconds, self.view, self.scale = 60 * minutes, view, scale
-        self._last = 0.0
+        self._last, self._files = 0.0, Spared("pictures/")
 
     def before_train(self, runner) -> None:
         """Start the clock."""
@@ -47,4 +48,5 @@ class PictureHook(Hook):
         height, width = item["size"]
         pair = [item["rgb"], prediction["rgb"].cpu()]
         picture = torch.cat([p.reshape(height, width, 3) for p in pair], 1).clamp(0, 1)
-        save_image(Path(runner.work_dir) / "pictures" / f"step_{runner.iter:08d}.png", (picture * 255).byte().numpy())
+        with self._files.writing(runner.logger.warning):
+            save_image(Path(runner.work_dir) / "pictures" / f"step_{runner.iter:08d}.png", (picture * 255).byte().numpy())
