@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deep3dmap.errors import Deep3DError
+from deep3dmap.files import FULL, reason
 from deep3dmap.version import __version__
 
 INTERRUPTED = 130
@@ -324,4 +325,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if args.traceback or error.errno not in FULL:
+            raise
+        print(f"{error.filename or 'the output'}: can't be written ({reason(error)}, and run the command again)", file=sys.stderr)
         return 1

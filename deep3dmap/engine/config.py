@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from deep3dmap.engine.optim import is_single
 from deep3dmap.engine.runner import ReconstructionRunner, complete_hooks
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import ConfigError
+from deep3dmap.files import FULL, reason
 from deep3dmap.registry import check_keys, known_parts, load_plugins, nearest
 
 #: Keys of a config's top level besides the runner's own arguments.
@@ -84,6 +86,9 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
     try:
         cfg = Config.fromfile(str(path))
     except Exception as error:  # a config is Python: anything can go wrong in it
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise ConfigError(f"{path}: can't be copied to the temporary folder {tempfile.gettempdir()} ({reason(error)}, or "
+                              "name another folder in TMPDIR)") from None
         raise ConfigError(f"{path}: can't be read: {type(error).__name__}: {error}") from error
     try:
         cfg.merge_from_dict(dict(options or {}))

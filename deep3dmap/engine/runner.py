@@ -156,8 +156,8 @@ class ReconstructionRunner(Runner):
             try:
                 write_atomically(Path(self.work_dir) / "config.py", self.cfg.pretty_text.encode())
             except OSError as error:
-                raise ConfigError(f"the work folder {self.work_dir} can't be written ({reason(error)}), or choose another with "
-                                  "--work-dir (reconstruct: -o)") from None
+                raise ConfigError(f"the work folder {self.work_dir} can't be written ({reason(error)}), or choose another "
+                                  "with --work-dir (reconstruct: -o)") from None
 
     def register_default_hooks(self, hooks=None) -> None:
         """Only the hooks that our configs name; mmengine's own set is for its own loops."""
