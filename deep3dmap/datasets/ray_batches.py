@@ -58,7 +58,7 @@ class RayBatches:
         self.cameras = self.capture.scene_cameras.to(torch.float32)
         self.rotations = self.cameras.rotations.transpose(1, 2).contiguous()
         self.rays, self.views_per_batch, self.focus = rays, views_per_batch, focus
-        self.pixels = None
+        self.pixels, self.seed = None, 0
         if focus and self.capture.masks is not None:
             self.pixels = _surroundings(self.capture, border)
 
@@ -69,11 +69,16 @@ class RayBatches:
         """See :func:`scene_info`."""
         return scene_info(self.scene)
 
+    def set_seed(self, seed: int) -> None:
+        """Of the order of the views, where a batch has one view."""
+        self.seed = seed
+
     def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
         """The batch of a step; every process draws the same rays and takes its own share."""
         if self.views_per_batch == 1:
-            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(step // len(self)))
-            view = torch.full((self.rays, ), int(order[step % len(self)]))
+            epoch, k = divmod(step, len(self))
+            order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed + epoch))
+            view = torch.full((self.rays, ), int(order[k]))
         else:
             view = torch.randint(len(self), (self.rays, ), generator=generator)
         row, column = self._draw(view, generator)

@@ -1,8 +1,11 @@
+import itertools
+
 import pytest
 import torch
 
 from deep3dmap.datasets.ray_batches import RayBatches, Views
 from deep3dmap.datasets.readers import idr
+from deep3dmap.engine.batches import build_source
 from deep3dmap.errors import ConfigError
 from tests.datasets.scenes import SIZE, sphere_capture, write_sphere
 
@@ -105,6 +108,17 @@ def test_an_epoch_of_single_views_passes_each_view_once_in_another_order(scene):
         epochs.append([int(b["view"][0]) for b in batches])
     assert all(sorted(order) == [0, 1, 2, 3, 4] for order in epochs)
     assert len({tuple(order) for order in epochs}) > 1
+
+
+def test_the_order_of_single_views_is_the_runs_own_and_the_same_again_for_its_seed(scene):
+
+    def order(seed):
+        cfg = dict(type="RayBatches", scene=scene, rays=2, views_per_batch=1)
+        return [int(b["view"][0]) for b in itertools.islice(build_source(cfg, None, seed=seed)(0), 20)]
+
+    assert order(3) == order(3)
+    assert len({tuple(order(seed)) for seed in range(4)}) == 4
+    assert order(3)[5:10] != order(4)[:5]  # nor is it the neighbour's, an epoch later
 
 
 def test_the_generator_alone_decides_the_draw(scene):
