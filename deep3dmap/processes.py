@@ -125,7 +125,11 @@ def _average(found: list[tuple[nn.Parameter, bool]]) -> None:
         gradient = next(averaged)
         if sparse:
             rows = next(averaged).nonzero().T
-            gradient = torch.sparse_coo_tensor(rows, gradient[rows[0]], gradient.shape, is_coalesced=True)
+            gradient = torch.sparse_coo_tensor(rows,
+                                               gradient[rows[0]],
+                                               gradient.shape,
+                                               is_coalesced=True,
+                                               check_invariants=False)
         parameter.grad = gradient
 
 
@@ -133,7 +137,7 @@ def _pieces(parameter: nn.Parameter, sparse: bool) -> list[Tensor]:
     gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
     if not sparse:
         return [gradient]
-    touched = gradient.new_zeros(len(parameter))
+    touched = parameter.new_zeros(len(parameter))
     if gradient.is_sparse:
         touched[gradient.coalesce().indices()[0]] = 1
         gradient = gradient.to_dense()

@@ -10,15 +10,14 @@ Its default ``collate_fn`` doesn't stack: ``batches.py`` asks for ``default_coll
 import os
 import subprocess
 import warnings
-from collections.abc import Callable
-from functools import partial
+from types import MethodType
 
 import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from torch import distributed, nn
+from torch import distributed
 
 from deep3dmap.errors import ConfigError
-from deep3dmap.processes import average_gradients, several_processes, start_alike
+from deep3dmap.processes import average_gradients, several_processes
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 
@@ -71,6 +70,8 @@ def launch(launcher: str, device: torch.device) -> None:
     try:
         if launcher == "slurm":
             _slurm_environment()
+        for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(threads, "1")  # as mmengine would do, with a warning
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (KeyError, ValueError, OSError) as error:
         raise ConfigError(f"--launcher {launcher}: not started by it ({error}); use `torchrun --nproc-per-node N ...` or "
@@ -79,19 +80,18 @@ def launch(launcher: str, device: torch.device) -> None:
         torch.cuda.set_device(device)
 
 
-def train_together(framework: nn.Module, wrapper: OptimWrapper | OptimWrapperDict) -> None:
-    """Make ready to train in this process group: equal weights everywhere, and steps along the processes' average gradient.
+def step_together(wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper | OptimWrapperDict:
+    """Let every step of the optimisers be along the average of the processes' gradients; alone, leaves them as they are.
 
     It is averaged at the moment of the step, so a framework may come by its gradients as it likes: in one backward pass or in
-    several, for one optimiser or for each in turn; through all of its parts or some; with clipping or without.
+    several, for one optimiser or for each in turn, through all of its parts or some; and what clips them sees the average.
     """
-    if not several_processes():
-        return
-    start_alike(framework)
-    for each in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
-        each.step = partial(_step_together, each, each.step)
+    if several_processes():
+        for each in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
+            each.step = MethodType(_averaged_step, each)
+    return wrapper
 
 
-def _step_together(wrapper: OptimWrapper, step: Callable, **arguments) -> None:
+def _averaged_step(wrapper: OptimWrapper, **arguments) -> None:
     average_gradients(p for group in wrapper.optimizer.param_groups for p in group["params"])
-    step(**arguments)
+    type(wrapper).step(wrapper, **arguments)

@@ -9,11 +9,11 @@ from mmengine.runner import BaseLoop
 from deep3dmap.engine.batches import BatchSource, build_source, seed_everything, step_seed
 from deep3dmap.engine.finite import FiniteWatch
 from deep3dmap.engine.interrupts import Interrupts
-from deep3dmap.engine.launching import train_together
+from deep3dmap.engine.launching import step_together
 from deep3dmap.engine.optim import build_optimizers, check_optimizers, load_optimizers_state, optimizers_state
 from deep3dmap.engine.stages import Budget, StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
-from deep3dmap.processes import agree
+from deep3dmap.processes import agree, start_alike
 from deep3dmap.registry import LOOPS
 from deep3dmap.schedules import Progress
 
@@ -178,13 +178,14 @@ class StagedTrainLoop(BaseLoop):
         seed_everything(step_seed(runner.seed, 3, self.index))
         framework.enter_stage(stage.stage())
         self.budget = Budget(stage.steps(epoch_length), self._seconds_left())
-        runner.optim_wrapper = build_optimizers(framework, stage.optim_wrapper or runner.optim_wrapper_cfg, runner.amp)
+        wrapper = build_optimizers(framework, stage.optim_wrapper or runner.optim_wrapper_cfg, runner.amp)
+        runner.optim_wrapper = step_together(wrapper)
         schedules = runner.param_scheduler_cfg if stage.param_scheduler is None else stage.param_scheduler
         runner.param_schedulers = runner.build_schedulers(schedules)
         if self._pending is not None:
             self._restore(self._pending)
             self._pending = None
-        train_together(framework, runner.optim_wrapper)
+        start_alike(framework)
         self._finite.watch(framework, runner.optim_wrapper)
         framework.train()
         self._take_stock()
