@@ -15,6 +15,7 @@ from deep3dmap.datasets import generate_capture, load_scene
 from deep3dmap.engine.config import find_config, load_config, top_level_keys
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.evaluation import metrics
+from deep3dmap.frameworks import Hull
 from deep3dmap.registry import ALL, METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +141,13 @@ def test_the_table_of_the_generated_captures_options_is_whole():
 def test_every_option_of_idr_is_in_its_page(registry, part, heading, column):
     found = next(r for r in ALL if r.name == registry).get(part)
     assert arguments(found) - {"scene"} - named("docs/idr.md", heading, column) == set()
+
+
+def test_every_option_of_the_hull_is_in_its_page_with_its_default():
+    defaults = {row[0].strip("`"): row[2].strip("`") for row in rows("docs/hull.md", "Options")[1:]}
+    signature = inspect.signature(Hull).parameters
+    assert set(defaults) == set(signature)
+    assert all(ast.literal_eval(defaults[k]) == p.default for k, p in signature.items() if p.default is not None)
 
 
 @pytest.mark.parametrize("registry, part, key, heading", [
