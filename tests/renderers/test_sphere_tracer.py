@@ -7,7 +7,7 @@ import torch
 from deep3dmap.backbones import SDFNetwork
 from deep3dmap.errors import ConfigError
 from deep3dmap.renderers import SphereTracer
-from deep3dmap.renderers.sphere_tracer import _Field
+from deep3dmap.renderers.ray_field import RayField
 from deep3dmap.structures import RayBundle
 
 CASES = ["sphere", "torus", "torus_few_iterations", "bumpy", "camera_inside_bounding_sphere", "network"]
@@ -84,7 +84,7 @@ def test_rays_meet_what_the_references_rays_meet(goldens, case, mode):
 @pytest.mark.parametrize("case", CASES)
 def test_marching_leaves_the_references_distances_and_unfinished_rays(goldens, case):
     golden, tracer, rays = golden_case(goldens, case)
-    field = _Field(sdf_of(case, golden), rays, 10000)
+    field = RayField(sdf_of(case, golden), rays, 10000)
     interval = torch.from_numpy(golden["sphere_intersections"]).reshape(-1, 2)
     with torch.no_grad():
         march = tracer._march(field, interval, torch.from_numpy(golden["mask_intersect"]).reshape(-1))
@@ -213,20 +213,7 @@ def test_a_slope_bound_spares_evaluations_at_the_same_answer(goldens, case):
     assert spared.evaluations < 0.75 * plain.evaluations
 
 
-@pytest.mark.parametrize("case", ["sphere", "torus"])
-def test_the_smallest_sdf_on_the_march_is_as_small_as_that_of_samples(goldens, case):
-    golden, tracer, rays = golden_case(goldens, case)
-    sdf, mask = sdf_of(case, golden), torch.from_numpy(golden["object_mask"])
-    sampled = tracer.trace(sdf, rays, mask, True, torch.from_numpy(golden["uniform_steps"]))
-    tracer.smallest = "march"
-    marched = tracer.trace(sdf, rays, mask, True)
-    missed = ~sampled.hit & torch.from_numpy(golden["mask_intersect"]).reshape(-1)
-    assert (sdf(marched.points) - sdf(sampled.points))[missed].max() < 0.01
-    assert torch.equal(sampled.hit & mask, marched.hit & mask)
-    assert marched.evaluations < 0.5 * sampled.evaluations
-
-
-@pytest.mark.parametrize("wrong", [{"radius": 0}, {"chunk": 0}, {"slope_bound": -1}, {"samples": 1}, {"smallest": "none"}])
+@pytest.mark.parametrize("wrong", [{"radius": 0}, {"chunk": 0}, {"slope_bound": -1}, {"samples": 1}])
 def test_parameters_out_of_range_are_refused(wrong):
     name, value = next(iter(wrong.items()))
     with pytest.raises(ConfigError, match=f"{name}='?{value}"):

@@ -20,7 +20,7 @@ from deep3dmap.frameworks.idr.cameras import CameraPoses
 from deep3dmap.geometry.meshing import extract_surface, largest_component
 from deep3dmap.processes import CommonDraws, draw_together
 from deep3dmap.registry import BACKBONES, FRAMEWORKS
-from deep3dmap.renderers.differentiable_intersection import differentiable_intersection
+from deep3dmap.renderers import DistanceCache, Trace, differentiable_intersection
 from deep3dmap.structures import Cameras, RayBundle
 
 #: Inputs with one entry a ray; ``camera_rotation`` may be one matrix for all rays instead.
@@ -116,19 +116,29 @@ class IDR(BaseFramework):
         rotation = inputs.get("camera_rotation")
         return RayBundle(inputs["origins"], inputs["directions"], inputs.get("near"), inputs.get("far")), rotation
 
-    def trace(self, rays: RayBundle, mask: Bool[Tensor, "r"] | None, training: bool, uniform_steps: Tensor | None = None):
-        """Trace rays without gradients, in float32."""
+    def trace(self,
+              rays: RayBundle,
+              mask: Bool[Tensor, "r"] | None,
+              training: bool,
+              uniform_steps: Tensor | None = None,
+              cache: DistanceCache | None = None) -> Trace:
+        """Trace rays without gradients, in float32; see :meth:`deep3dmap.renderers.SphereTracer.trace`."""
         rays = RayBundle(rays.origins.detach(), rays.directions.detach(), rays.near, rays.far)
         with torch.no_grad(), torch.autocast(rays.origins.device.type, enabled=False), self.geometry.frozen():
-            return self.renderer.trace(self.geometry.sdf, rays, mask, training, uniform_steps)
+            return self.renderer.trace(self.geometry.sdf, rays, mask, training, uniform_steps, cache)
 
     # --- training ---------------------------------------------------------------------------------------------------------
 
     def draw(self, inputs: dict, common: CommonDraws) -> dict:
-        """The inputs of a training step with its chance: ``uniform_steps`` (samples,) in [0, 1], the same for all rays, and
-        ``eikonal_points`` (m, 3), uniform in the cube around the bounding sphere, ``eikonal_samples`` a ray."""
+        """Prepare a step of training: the tracer's cache is told of it, and its chance is drawn.
+
+        Adds ``uniform_steps`` (samples,) in [0, 1], the same for all rays, and ``eikonal_points`` (m, 3), uniform in the cube
+        around the bounding sphere, ``eikonal_samples`` a ray.
+        """
         if self.stage.name == "fit_sdf":
             return inputs
+        with torch.no_grad(), self.geometry.frozen():
+            self.renderer.update_cache(self.geometry.sdf)
         steps = torch.rand(self.renderer.samples, generator=common.generator)
         points = torch.rand(int(common.total * self.eikonal_samples), 3, generator=common.generator)[common.share]
         draws = dict(uniform_steps=steps, eikonal_points=(points * 2 - 1) * self.renderer.radius)
@@ -214,13 +224,15 @@ class IDR(BaseFramework):
         rotation = inputs.get("camera_rotation")
         if rotation is not None:
             per_ray["camera_rotation"] = rotation.expand(len(per_ray["origins"]), 3, 3)
-        chunks = [self._predict_chunk({key: value[s:s + self.chunk] for key, value in per_ray.items()})
+        with self.geometry.frozen():
+            cache = self.renderer.snapshot(self.geometry.sdf, len(per_ray["origins"]))
+        chunks = [self._predict_chunk({key: value[s:s + self.chunk] for key, value in per_ray.items()}, cache)
                   for s in range(0, max(len(per_ray["origins"]), 1), self.chunk)]  # yapf: disable
         return {key: torch.cat([c[key] for c in chunks]) for key in chunks[0]}
 
-    def _predict_chunk(self, inputs: dict) -> dict[str, Tensor]:
+    def _predict_chunk(self, inputs: dict, cache: DistanceCache | None) -> dict[str, Tensor]:
         rays, rotation = self.rays(inputs)
-        trace = self.trace(rays, None, False)
+        trace = self.trace(rays, None, False, cache=cache)
         hit = trace.hit
         rgb = torch.full_like(rays.origins, self.background)
         normals = torch.zeros_like(rays.origins)

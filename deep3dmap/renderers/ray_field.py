@@ -1,0 +1,83 @@
+"""What every tracer shares: a distance field seen along rays, and what tracing found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from deep3dmap.structures import RayBundle
+
+#: Maps points (p, 3) to distances (p,).
+Evaluate = Callable[[Tensor], Tensor]
+
+CPU_CHUNK, DEVICE_CHUNK = 2048, 200_000
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What tracing found, one entry a ray; nothing in it carries gradient.
+
+    Attributes:
+        points: (r, 3) on the surface where the ray hits; else where training should look (see :class:`SphereTracer`).
+        hit: (r,) True where the ray meets the surface.
+        distance: (r,) of ``points`` along the ray, in the rays' units.
+        evaluations: how many points the sdf was evaluated at.
+    """
+
+    points: Float[Tensor, "r 3"]
+    hit: Bool[Tensor, "r"]
+    distance: Float[Tensor, "r"]
+    evaluations: int
+
+
+class PointField:
+    """An sdf at points, in chunks and in float32: half precision can't tell the surface from its surroundings.
+
+    Args:
+        sdf: maps points (p, 3) to signed distances (p,).
+        device: of the points.
+        chunk: points evaluated at once; None for what suits the device.
+
+    Attributes:
+        evaluations: points asked for so far.
+    """
+
+    def __init__(self, sdf: Evaluate, device: torch.device, chunk: int | None):
+        self.chunk = (CPU_CHUNK if device.type == "cpu" else DEVICE_CHUNK) if chunk is None else chunk
+        self.sdf, self.evaluations = sdf, 0
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Sdf (p,) of points (p, 3)."""
+        self.evaluations += len(points)
+        if not len(points):
+            return points.new_zeros(0)
+        with torch.autocast(points.device.type, enabled=False):
+            return torch.cat([self.sdf(p) for p in points.split(self.chunk)])
+
+
+class RayField:
+    """An sdf along the rays of a bundle; see :class:`PointField`."""
+
+    def __init__(self, sdf: Evaluate, rays: RayBundle, chunk: int | None):
+        self.at, self.rays = PointField(sdf, rays.origins.device, chunk), rays
+
+    @property
+    def evaluations(self) -> int:
+        """Points asked for so far."""
+        return self.at.evaluations
+
+    def __call__(self, ray: Tensor, distance: Tensor) -> Tensor:
+        """Sdf at distances (m,) or (m, k) along the rays with indices (m,), in the distances' shape."""
+        directions, origins = self.rays.directions[ray], self.rays.origins[ray]
+        if distance.ndim == 2:
+            directions, origins = directions[:, None], origins[:, None]
+        points = torch.addcmul(origins, distance[..., None], directions)
+        return self.at(points.reshape(-1, 3)).view_as(distance)
+
+
+def line_root(z0: Tensor, f0: Tensor, z1: Tensor, f1: Tensor) -> Tensor:
+    """Where the line through (z0, f0) and (z1, f1) is zero; z0 where the line is level."""
+    difference = f1 - f0
+    return torch.where(difference == 0, z0, z0 - f0 * (z1 - z0) / difference)
