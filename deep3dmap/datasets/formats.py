@@ -9,6 +9,7 @@ from deep3dmap.datasets.images import image_files
 from deep3dmap.datasets.paths import resolve_data
 from deep3dmap.datasets.readers import READERS
 from deep3dmap.datasets.readers.base import Scan
+from deep3dmap.datasets.reading import reaching
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.structures import Capture
 
@@ -20,14 +21,16 @@ def detect_format(path: str | Path) -> str:
         DataError: if there is none or more than one; lists what was looked for.
     """
     folder = _folder(path)
-    found = [name for name, reader in READERS.items() if reader.detect(folder)]
+    with reaching(folder):
+        found = [name for name, reader in READERS.items() if reader.detect(folder)]
+        nothing = "" if found else _nothing_found(folder)
     if len(found) == 1:
         return found[0]
     looked_for = "".join(f"\n  {name}: {reader.LOOKED_FOR}" for name, reader in READERS.items())
     if found:
         raise DataError(f"{folder}: holds {len(found)} formats, {' and '.join(found)}; say which with format='{found[0]}', or "
                         f"move the others away. Looked for:{looked_for}")
-    raise DataError(f"{folder}: {_nothing_found(folder)} Looked for:{looked_for}")
+    raise DataError(f"{folder}: {nothing} Looked for:{looked_for}")
 
 
 def load_capture(path: str | Path, views: Sequence[str] | None = None, format: str | None = None, **options) -> Capture:
@@ -47,7 +50,8 @@ def load_capture(path: str | Path, views: Sequence[str] | None = None, format: s
     name = format or detect_format(folder)
     reader = _reader(name)
     check_options(name, options)
-    return reader.read(folder, views, **options)
+    with reaching(folder):
+        return reader.read(folder, views, **options)
 
 
 def scan_capture(path: str | Path, format: str | None = None, **options) -> tuple[str, Scan]:
@@ -59,17 +63,20 @@ def scan_capture(path: str | Path, format: str | None = None, **options) -> tupl
     name = format or detect_format(folder)
     reader = _reader(name)
     check_options(name, options)
-    return name, reader.scan(folder, **options)
+    with reaching(folder):
+        return name, reader.scan(folder, **options)
 
 
 def save_capture(capture: Capture, path: str | Path, format: str, **options) -> None:
     """Write a capture to a new folder in a format.
 
     Raises:
-        DataError: if the folder exists and is not empty, or the format can't store the cameras.
+        DataError: if the folder exists and is not empty or can't be written, or the format can't store the cameras.
         ConfigError: if there is no such format.
     """
-    _reader(format).write(capture, Path(path), **options)
+    writer = _reader(format)
+    with reaching(Path(path)):
+        writer.write(capture, Path(path), **options)
 
 
 def check_options(format: str, options) -> None:
@@ -95,7 +102,9 @@ def _reader(format: str):
 
 def _folder(path: str | Path) -> Path:
     folder = resolve_data(path)
-    if not folder.is_dir():
+    with reaching(folder):
+        is_folder = folder.is_dir()
+    if not is_folder:
         raise DataError(f"{folder}: is a file; give the folder of the capture ({folder.parent})")
     return folder
 

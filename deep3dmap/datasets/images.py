@@ -4,7 +4,7 @@ EXIF orientation is ignored, as by the programs that calibrate cameras on the st
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,17 +14,34 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from deep3dmap.datasets.reading import is_text, printable, reading
 from deep3dmap.errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+DECODERS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # whatever a file's ending: others may start programs (EPS)
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted by name; none if there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    """The image files directly in a folder, sorted by name; none if there is no such folder.
+
+    Raises:
+        DataError: if the name of one is no text.
+    """
+    return _images(folder.iterdir()) if folder.is_dir() else []
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files in a folder and its subfolders; see :func:`image_files`."""
+    return _images(folder.rglob("*"))
+
+
+def _images(paths: Iterable[Path]) -> list[Path]:
+    found = sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+    for path in found:
+        if not is_text(str(path)):
+            raise DataError(f"{printable(path)}: the file's name is no text in UTF-8; rename it")
+    return found
 
 
 def trailing_number(path: Path) -> int | None:
@@ -36,17 +53,10 @@ def trailing_number(path: Path) -> int | None:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An image file opened by Pillow; whatever its decoders raise becomes a DataError that names the file."""
-    try:
-        if not path.is_file():
-            raise DataError(f"{path}: no such image file")
-        with Image.open(path) as picture:
-            yield picture
-    except DataError:
-        raise
-    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, ... on damaged files
-        reason = str(error).replace(str(path), "the file")
-        raise DataError(
-            f"{path}: can't be read as an image ({reason}); it may be damaged or cut short: copy it again") from None
+    with reading(path, "an image"), Image.open(path, formats=DECODERS) as picture:
+        if not (picture.width and picture.height):
+            raise DataError(f"{path}: the image has no pixels ({picture.width}x{picture.height})")
+        yield picture
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -16,6 +16,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Shaped, UInt8
 
+from deep3dmap.datasets.reading import reading
 from deep3dmap.errors import DataError
 from deep3dmap.files import write_atomically
 
@@ -65,16 +66,9 @@ def load_mesh(path: str | Path) -> trimesh.Trimesh:
         DataError: if the file is missing, damaged, without faces, or has vertices that are not finite or missing.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such mesh file")
-    try:
+    with reading(path, "a mesh", f"it may be damaged, or not a mesh file ({', '.join(SUFFIXES)})"):
         mesh = _load_glb(path.read_bytes()) if path.suffix.lower() == ".glb" else trimesh.load_mesh(path, process=False)
         return _checked(mesh, path)
-    except DataError:
-        raise
-    except Exception as error:  # every format's reader raises its own kinds of errors on damaged files
-        raise DataError(f"{path}: can't be read as a mesh ({error}); it may be damaged, or not a mesh file "
-                        f"({', '.join(SUFFIXES)})") from None
 
 
 def _checked(mesh, path: Path) -> trimesh.Trimesh:

@@ -4,6 +4,7 @@ import difflib
 import os
 from pathlib import Path
 
+from deep3dmap.datasets.reading import exists, is_text, printable
 from deep3dmap.errors import DataError
 
 ROOT_VARIABLE = "DEEP3DMAP_DATA"
@@ -18,17 +19,27 @@ def resolve_data(name_or_path: str | Path) -> Path:
     """Path of a data set that is given by its path or by its name under :func:`data_root`; an existing path wins.
 
     Raises:
-        DataError: if there is neither; says what was looked for and where, what has a similar name, and how to get it.
+        DataError: if the name is no text, or if there is neither; says what was looked for and where, what has a similar
+            name, and how to get it.
     """
+    if not is_text(str(name_or_path)):
+        raise DataError(f"{printable(name_or_path)}: the folder's name is no text in UTF-8; rename it")
     root = data_root()
-    candidates = [Path(name_or_path).expanduser(), root / name_or_path]
+    candidates = [_expanded(Path(name_or_path)), root / name_or_path]
     for candidate in candidates:
-        if str(name_or_path) and candidate.exists():
+        if str(name_or_path) and exists(candidate):
             return candidate
     looked = " nor ".join(dict.fromkeys(str(c) for c in candidates))
     raise DataError(f"no data '{name_or_path}': there is no {looked}.{_similar(candidates)}\n"
                     f"Known data sets come by `deep3dmap download NAME`; set {ROOT_VARIABLE} if your data lie in "
                     f"another folder (now {root}).")
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # ~ of a user whom the machine doesn't know
+        return path
 
 
 def _similar(candidates: list[Path]) -> str:
@@ -43,5 +54,5 @@ def _similar(candidates: list[Path]) -> str:
 def _subfolders(folder: Path) -> list[str]:
     try:
         return sorted(p.name for p in folder.iterdir() if p.is_dir())
-    except OSError:  # absent or not readable: nothing to suggest
+    except (OSError, ValueError):  # absent, not readable or no name: nothing to suggest
         return []

@@ -70,7 +70,7 @@ def test_an_unknown_option_names_those_of_the_format(make_capture, tmp_path):
 
 def test_options_reach_the_reader(make_capture, tmp_path):
     save_capture(make_capture(), tmp_path / "scan", "idr")
-    with pytest.raises(DataError, match=r"other\.npz: no such file"):
+    with pytest.raises(DataError, match=r"other\.npz: no such npz file"):
         load_capture(tmp_path / "scan", cameras="other.npz")
 
 

@@ -5,19 +5,22 @@ A reader is a module with ``detect(path)``, ``scan(path, **options)``, ``read(pa
 stopped by it goes to ``Scan.problems``, so that ``deep3dmap check`` can list everything while ``read`` raises.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import reprlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from deep3dmap.datasets.images import IMAGE_SUFFIXES, image_files, trailing_number
+from deep3dmap.datasets.images import images_below, trailing_number
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.errors import DataError
 
 ROTATION_TOLERANCE = 1e-3
 LARGEST = 1e15
+LARGEST_PIXELS, SHORTEST_FOCAL = 1e9, 1e-3  # beyond them rays can't be told apart in single precision
 UNKNOWN = np.full((3, 3), np.nan)
 
 
@@ -79,12 +82,12 @@ def is_plausible(values: Float[np.ndarray, "..."]) -> bool:
 
 
 def camera_problems(K: Float[np.ndarray, "3 3"], world_to_cam: Float[np.ndarray, "3 4"]) -> list[str]:
-    """What is wrong with a camera: not finite, focal length not positive, not a pinhole matrix, rotation not a rotation."""
-    if not (is_plausible(K) and is_plausible(world_to_cam)):
+    """What is wrong with a camera: not finite or absurd, not a pinhole matrix, focal length not positive, no rotation."""
+    if not ((np.abs(K) < LARGEST_PIXELS).all() and is_plausible(world_to_cam)):
         return ["the camera holds values that are not finite (NaN or infinity) or absurdly large"]
     problems = []
-    if not (K[0, 0] > 0 and K[1, 1] > 0):
-        problems.append(f"the focal lengths must be positive, they are {K[0, 0]:g} and {K[1, 1]:g}")
+    if not (K[0, 0] > SHORTEST_FOCAL and K[1, 1] > SHORTEST_FOCAL):
+        problems.append(f"the focal lengths must be positive numbers of pixels, they are {K[0, 0]:g} and {K[1, 1]:g}")
     if not np.allclose(K[[1, 2, 2, 2], [0, 0, 1, 2]], [0, 0, 0, 1], atol=1e-6):
         problems.append("the pinhole matrix must be upper triangular with 1 in its last corner")
     rotation = world_to_cam[:, :3]
@@ -96,10 +99,13 @@ def camera_problems(K: Float[np.ndarray, "3 3"], world_to_cam: Float[np.ndarray,
 
 
 def frame_problems(frame: Frame) -> list[str]:
-    """What is wrong with a view's camera, each naming file and entry."""
+    """What is wrong with a view's camera and its lens, each naming file and entry."""
     if frame.defect:
         return [frame.defect]
-    return [f"{frame.where}: {problem}" for problem in camera_problems(frame.K, frame.world_to_cam)]
+    problems = camera_problems(frame.K, frame.world_to_cam)
+    if not is_plausible(np.array(astuple(frame.distortion))):
+        problems.append(f"the distortion parameters must be finite, they are {frame.distortion}")
+    return [f"{frame.where}: {problem}" for problem in problems]
 
 
 def is_similarity(matrix: Float[np.ndarray, "4 4"]) -> bool:
@@ -108,7 +114,7 @@ def is_similarity(matrix: Float[np.ndarray, "4 4"]) -> bool:
         return False
     scale = np.cbrt(np.linalg.det(matrix[:3, :3]))
     deviation = np.abs(matrix[:3, :3] @ matrix[:3, :3].T - scale**2 * np.eye(3)).max()
-    return bool(scale > 0 and deviation <= 1e-4 * scale**2 and np.allclose(matrix[3], [0, 0, 0, 1]))
+    return bool(scale > 1 / LARGEST and deviation <= 1e-4 * scale**2 and np.allclose(matrix[3], [0, 0, 0, 1]))
 
 
 def nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
@@ -137,8 +143,8 @@ def numbers(value, shape: tuple[int, ...], where: str) -> Float[np.ndarray, "...
         if np.iscomplexobj(value):
             raise TypeError
         array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise DataError(f"{where}: expected {_shape_text(shape)}, got {str(value)[:60]!r}") from None
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise DataError(f"{where}: expected {_shape_text(shape)}, got {reprlib.repr(value)}") from None
     if array.shape != shape:
         raise DataError(f"{where}: expected {_shape_text(shape)}, got shape {array.shape}")
     return array
@@ -148,21 +154,14 @@ def _shape_text(shape: tuple[int, ...]) -> str:
     return f"numbers of shape {shape}" if shape else "a number"
 
 
-def read_text(path: Path) -> str:
-    """The text of a file.
-
-    Raises:
-        DataError: if it can't be read or is no text.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: can't be read as text ({type(error).__name__}: {error}); is it damaged?") from None
-
-
 def without_suffix(name: str) -> str:
     """A file's name or path without its last ending."""
     return name[:len(name) - len(Path(name).suffix)]
+
+
+def repeated(names: Iterable) -> list:
+    """What is there more than once, sorted."""
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def view_names(paths: Sequence[str]) -> list[str]:
@@ -185,17 +184,17 @@ def find_masks(folder: Path, images: Sequence[str]) -> tuple[list[Path | None], 
         A mask or None for each image; problems (images without mask, several masks for one); warnings (masks without image).
         Without a folder of masks there are no masks and no problems.
     """
-    where = next((folder / name for name in ("masks", "mask") if image_files(folder / name)), None)
+    where = next((folder / name for name in ("masks", "mask") if images_below(folder / name)), None)
     if where is None:
         return [None] * len(images), [], []
-    files = {p.relative_to(where).as_posix(): p for p in sorted(where.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES}
+    files = {p.relative_to(where).as_posix(): p for p in images_below(where)}
     exact = [_mask_named_like(image, files) for image in images]
-    others = {name: p for name, p in files.items() if p not in exact}  # a mask with an image's own name is no other's
+    others = {name: p for name, p in files.items() if p not in set(exact)}  # a mask with an image's own name is no other's
     found = [mask or _mask_of(image, others) for mask, image in zip(exact, images)]
     missing = [str(image) for image, mask in zip(images, found) if mask is None]
     unused = sorted(set(files.values()) - {m for m in found if m is not None})
     problems = [f"{where}: no mask for the image {name}; every image needs one (or remove the folder)" for name in missing]
-    twice = sorted({str(m) for m in found if m is not None and found.count(m) > 1})
+    twice = repeated(m for m in found if m is not None)
     problems += [f"{m}: this mask fits several images; name masks like their images" for m in twice]
     return found, problems, [f"{m}: mask without image" for m in unused]
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from deep3dmap.datasets.images import IMAGE_SUFFIXES, write_image, write_mask
+from deep3dmap.datasets.images import images_below, write_image, write_mask
 from deep3dmap.datasets.readers import colmap_binary, colmap_text
-from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, find_masks, is_plausible, view_names
+from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, find_masks, is_plausible, repeated, view_names
 from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage, Points
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import check_no_skew, file_names, new_folder
+from deep3dmap.datasets.reading import is_file, short
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Capture
 
@@ -54,12 +55,13 @@ def scan(path: Path, images: str | None = None, model: str | None = None) -> Sca
     parser = _parser(folder)
     file = folder / f"images{parser.SUFFIX}"
     cameras, entries = parser.read_cameras(folder), sorted(parser.read_images(folder), key=lambda e: e.id)
+    if not entries:
+        raise DataError(f"{file}: holds no views; copy it again, or let COLMAP find more of them")
     names = [e.name for e in entries]
     root = _image_root(path, names, images)
     masks, problems, warnings = find_masks(root.parent, names)
-    repeated = sorted({n for n in names if names.count(n) > 1})
     result = Scan("COLMAP", path, file, [], problems=problems, warnings=warnings, rescale=images is not None)
-    result.problems += [f"{file}: the image {n} is listed more than once" for n in repeated]
+    result.problems += [f"{file}: the image {n} is listed more than once" for n in repeated(names)]
     result.warnings += [f"{p}: image that the model has no camera for; it is left out" for p in _unlisted(root, names)]
     for entry, name, mask in zip(entries, view_names(names), masks):
         result.frames.append(_frame(entry, cameras.get(entry.camera_id), name, root, mask, file))
@@ -96,16 +98,16 @@ def _image_root(path: Path, names: Sequence[str], images: str | None) -> Path:
         return path / images
     above = path.absolute().parents
     candidates = [p / name for p in (path, *above[:2]) for name in ("images", "image", "input")] + [path]
-    return next((c for c in candidates if names and (c / names[0]).is_file()), path / "images")
+    return next((c for c in candidates if is_file(c / names[0])), path / "images")
 
 
 def _unlisted(root: Path, names: Sequence[str]) -> list[Path]:
     listed = {root / n for n in names}
-    return sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p not in listed)
+    return [p for p in images_below(root) if p not in listed]
 
 
 def _frame(entry: ModelImage, camera: ModelCamera | None, name: str, root: Path, mask: Path | None, file: Path) -> Frame:
-    where = f"{file}: image {entry.id} ({entry.name})"
+    where = f"{file}: image {entry.id} ({short(entry.name)})"
     norm = np.linalg.norm(entry.quaternion) if is_plausible(entry.quaternion) else np.nan
     defect = ""
     if camera is None:

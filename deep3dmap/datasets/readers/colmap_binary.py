@@ -11,11 +11,14 @@ from deep3dmap.datasets.readers.colmap_model import (
     ModelCamera,
     ModelImage,
     Points,
+    check_ids,
+    check_new,
     checked_name,
     checked_size,
     parameter_count,
     points_of,
 )
+from deep3dmap.datasets.reading import read_bytes
 from deep3dmap.errors import DataError
 
 SUFFIX = ".bin"
@@ -28,10 +31,7 @@ class Cursor:
     def __init__(self, file: Path):
         self.file = file
         self.at = 0
-        try:
-            self.data = file.read_bytes()
-        except OSError as error:
-            raise DataError(f"{file}: can't be read ({error.strerror}); a model has cameras, images and points3D") from None
+        self.data = read_bytes(file, "a COLMAP model")
 
     def _cut_short(self, needed: int) -> DataError:
         return DataError(f"{self.file}: is cut short or damaged: {needed} bytes expected at byte {self.at}, "
@@ -49,6 +49,12 @@ class Cursor:
             raise self._cut_short(count)
         self.at += count
         return self.at - count
+
+    def finish(self) -> None:
+        """Make sure that nothing is left."""
+        if self.at < len(self.data):
+            raise DataError(f"{self.file}: {len(self.data) - self.at} bytes follow the last record; the file is damaged: copy "
+                            "it again")
 
     def count(self, record_bytes: int) -> int:
         """A number of records, each of which has at least the given bytes."""
@@ -82,7 +88,9 @@ def read_cameras(folder: Path) -> dict[int, ModelCamera]:
         where = f"{cursor.file}: camera {number}"
         name = MODEL_NAMES[model] if 0 <= model < len(MODEL_NAMES) else f"number {model}"
         params = np.array(cursor.take(f"{parameter_count(name, where)}d"))
+        check_new(number, cameras, where)
         cameras[number] = ModelCamera(number, name, checked_size(width, height, where), params)
+    cursor.finish()
     return cameras
 
 
@@ -99,6 +107,8 @@ def read_images(folder: Path) -> list[ModelImage]:
         name = checked_name(cursor.text(), f"{cursor.file}: image {number}")
         cursor.skip(POINT2D_BYTES * cursor.count(POINT2D_BYTES))
         images.append(ModelImage(number, np.array(pose[:4]), np.array(pose[4:]), camera, name))
+    cursor.finish()
+    check_ids(images, cursor.file)
     return images
 
 
@@ -115,6 +125,7 @@ def read_points(folder: Path) -> Points:
         cursor.skip(TRACK_BYTES * cursor.count(TRACK_BYTES))
         positions.append(values[:3])
         colors.append(values[3:])
+    cursor.finish()
     return points_of(positions, colors, cursor.file)
 
 

@@ -1,11 +1,14 @@
 """The parts of a COLMAP sparse model that text and binary files share (https://colmap.github.io/format.html)."""
 
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from deep3dmap.datasets.readers.base import repeated
+from deep3dmap.datasets.reading import short
 from deep3dmap.errors import DataError
 
 # name by number in binary files; only the parameters of the supported ones are known here
@@ -51,7 +54,7 @@ def parameter_count(model: str, where: str) -> int:
         DataError: if the model is not supported; names it.
     """
     if model not in PARAMETERS:
-        raise DataError(f"{where}: the camera model {model} is not supported; undistort the images with "
+        raise DataError(f"{where}: the camera model {short(model)} is not supported; undistort the images with "
                         f"`colmap image_undistorter`. Supported: {', '.join(PARAMETERS)}")
     return PARAMETERS[model]
 
@@ -76,6 +79,26 @@ def checked_name(name: str, where: str) -> str:
     if not name or "\0" in name or len(name) > 4096:
         raise DataError(f"{where}: {name[:60]!r} is no file name; the file may be damaged")
     return name
+
+
+def check_new(number: int, known: Container[int], where: str) -> None:
+    """Refuse a number that was given before.
+
+    Raises:
+        DataError: naming it.
+    """
+    if number in known:
+        raise DataError(f"{where}: the number {number} was given before; the file may be damaged")
+
+
+def check_ids(images: Sequence[ModelImage], file: Path) -> None:
+    """Refuse two images of one number.
+
+    Raises:
+        DataError: naming it.
+    """
+    for number in repeated(image.id for image in images)[:1]:
+        raise DataError(f"{file}: the number {number} is given to several images; the file may be damaged")
 
 
 def points_of(positions: list, colors: list, file: Path) -> Points:

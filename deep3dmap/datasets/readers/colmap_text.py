@@ -5,30 +5,33 @@ from pathlib import Path
 
 import numpy as np
 
-from deep3dmap.datasets.readers.base import numbers, read_text
+from deep3dmap.datasets.readers.base import numbers
 from deep3dmap.datasets.readers.colmap_model import (
     ModelCamera,
     ModelImage,
     Points,
+    check_ids,
+    check_new,
     checked_name,
     checked_size,
     parameter_count,
     points_of,
 )
+from deep3dmap.datasets.reading import read_text, short
 from deep3dmap.errors import DataError
 
 SUFFIX = ".txt"
 
 
 def _lines(file: Path) -> list[str]:
-    return [line.strip() for line in read_text(file).splitlines() if not line.startswith("#")]
+    return [line.strip() for line in read_text(file).split("\n") if not line.startswith("#")]
 
 
 def _whole(text: str, where: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise DataError(f"{where}: expected a whole number, got '{text[:60]}'") from None
+        raise DataError(f"{where}: expected a whole number, got '{short(text)}'") from None
 
 
 def read_cameras(folder: Path) -> dict[int, ModelCamera]:
@@ -40,11 +43,12 @@ def read_cameras(folder: Path) -> dict[int, ModelCamera]:
     file = folder / "cameras.txt"
     cameras = {}
     for row in filter(None, (line.split() for line in _lines(file))):
-        where = f"{file}: camera {row[0]}"
+        where = f"{file}: camera {short(row[0])}"
         if len(row) < 4:
             raise DataError(f"{where}: expected number, model, width, height and parameters; the line is cut short")
         number, width, height = (_whole(row[i], where) for i in (0, 2, 3))
-        params = numbers(row[4:], (parameter_count(row[1], where), ), f"{where}: parameters of {row[1]}")
+        check_new(number, cameras, where)
+        params = numbers(row[4:], (parameter_count(row[1], where), ), f"{where}: parameters of {short(row[1])}")
         cameras[number] = ModelCamera(number, row[1], checked_size(width, height, where), params)
     return cameras
 
@@ -58,16 +62,24 @@ def read_images(folder: Path) -> list[ModelImage]:
     file = folder / "images.txt"
     images, points_follow = [], False
     for line in _lines(file):
-        if points_follow or not line:  # the second line of an image lists its points and may be empty
-            points_follow = False
-            continue
-        images.append(_image(line.split(maxsplit=9), file))
-        points_follow = True
+        if points_follow:
+            _check_points(line, f"{file}: image {images[-1].id}")
+        elif line:
+            images.append(_image(line.split(maxsplit=9), file))
+        points_follow = bool(line) and not points_follow
+    check_ids(images, file)
     return images
 
 
+def _check_points(line: str, where: str) -> None:
+    """The second line of an image lists its points (x, y, number) and may be empty; a missing one hides the next image."""
+    row = line.split()
+    if len(row) % 3 or row and not row[-1].lstrip("-").isdecimal():
+        raise DataError(f"{where}: the line after it must list its points or be empty, it is '{short(line)}'")
+
+
 def _image(row: list[str], file: Path) -> ModelImage:
-    where = f"{file}: image {row[0]}"
+    where = f"{file}: image {short(row[0])}"
     if len(row) != 10:
         raise DataError(f"{where}: expected number, quaternion, translation, camera and name (10 fields), got {len(row)}")
     pose = numbers(row[1:8], (7, ), where)
@@ -83,7 +95,7 @@ def read_points(folder: Path) -> Points:
     file = folder / "points3D.txt"
     positions, colors = [], []
     for row in filter(None, (line.split() for line in _lines(file))):
-        values = numbers(row[1:7], (6, ), f"{file}: point {row[0]}")
+        values = numbers(row[1:7], (6, ), f"{file}: point {short(row[0])}")
         positions.append(values[:3])
         colors.append(np.clip(np.nan_to_num(values[3:]), 0, 255))
     return points_of(positions, colors, file)

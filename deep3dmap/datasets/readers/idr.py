@@ -5,24 +5,29 @@ that maps the unit sphere onto the object's surroundings. Images, masks and came
 format counts the centre of the first pixel as (0, 0); 0.5 is added to the principal point here.
 """
 
+import io
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.lib import format as npy
 
 from deep3dmap.datasets.images import image_files, trailing_number, write_image, write_mask
 from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, is_plausible, is_similarity, numbers, view_names
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import new_folder, ordered_file_names
+from deep3dmap.datasets.reading import reading
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.projection import decompose_projection
 from deep3dmap.structures import Capture
 
 LOOKED_FOR = "IDR/NeuS: cameras.npz or cameras_sphere.npz beside image/"
 CAMERA_FILES = ("cameras.npz", "cameras_sphere.npz", "cameras_linear_init.npz", "cameras_large.npz")
-MAX_BYTES = 1 << 20  # of one entry; they are 4x4 matrices
+KINDS = ("world_mat", "scale_mat")
+MAX_BYTES = 1 << 16  # of one entry; they are 4x4 matrices
 
 
 def detect(path: Path) -> bool:
@@ -51,7 +56,9 @@ def scan(path: Path, cameras: str | None = None) -> Scan:
         (path / n for n in CAMERA_FILES if (path / n).is_file()), path / CAMERA_FILES[0])
     matrices = _load_matrices(file)
     result = Scan("IDR/NeuS", path, file, [])
-    world, scale = (_numbered(matrices, kind, file, result) for kind in ("world_mat", "scale_mat"))
+    for kind in KINDS:
+        _note_gaps(matrices[kind], kind, file, result)
+    world, scale = (matrices[kind] for kind in KINDS)
     if not world:
         raise DataError(f"{file}: holds no world_mat_0; expected one world_mat_i for each image")
     images = image_files(path / "image")
@@ -67,38 +74,39 @@ def scan(path: Path, cameras: str | None = None) -> Scan:
     return result
 
 
-def _load_matrices(file: Path) -> dict[str, np.ndarray]:
-    """The entries ``world_mat_i`` and ``scale_mat_i`` of an npz, without unpickling anything."""
-    if not file.is_file():
-        raise DataError(f"{file}: no such file; choose another with cameras='NAME.npz', or make it from your calibration")
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            names = [n for n in archive.files if re.fullmatch(r"(world|scale)_mat_\d+", n)]
-            large = [n for n in names if archive.zip.getinfo(f"{n}.npy").file_size > MAX_BYTES]
-            if large:
-                raise DataError(f"{file}: {large[0]} is too large to be a 4x4 matrix")
-            return {n: archive[n] for n in names}
-    except DataError:
-        raise
-    except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damaged archives
-        reason = "it is no npz file, or holds pickled objects" if "pickle" in str(
-            error) else f"{type(error).__name__}: {error}"
-        raise DataError(f"{file}: can't be read as an npz of plain arrays ({reason}); it may be damaged: copy or make it "
-                        "again") from None
+def _load_matrices(file: Path) -> dict[str, dict[int, np.ndarray]]:
+    """The upper three rows of the entries ``world_mat_i`` and ``scale_mat_i`` of an npz, by kind and i."""
+    found = {kind: {} for kind in KINDS}
+    advice = "choose another with cameras='NAME.npz', or copy or make it again"
+    with reading(file, "an npz", advice), zipfile.ZipFile(file) as archive:
+        for entry in archive.infolist():
+            if name := re.fullmatch(r"(world_mat|scale_mat)_([0-9]{1,9})\.npy", entry.filename):
+                kind, number = name[1], int(name[2])
+                if number in found[kind]:
+                    raise DataError(f"{file}: {kind}_{number} is there twice; make the file again")
+                found[kind][number] = _matrix(archive, entry, f"{file}: {kind}_{number}")
+    return found
 
 
-def _numbered(matrices: dict[str, np.ndarray], kind: str, file: Path, result: Scan) -> dict[int, np.ndarray]:
-    """The 4x4 (or 3x4) matrices ``kind_i`` by i; notes gaps in the numbering."""
-    found = {}
-    for name, value in matrices.items():
-        if name.startswith(kind):
-            rows = 3 if np.shape(value) == (3, 4) else 4
-            top = numbers(value, (rows, 4), f"{file}: {name}")[:3]
-            found[int(name.rsplit("_", 1)[1])] = top
+def _matrix(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> np.ndarray:
+    """One 4x4 (or 3x4) matrix; what its header says is checked before a byte of it is believed, and nothing is unpickled."""
+    with archive.open(entry) as stream:
+        data = io.BytesIO(stream.read(MAX_BYTES + 1))
+    if data.getbuffer().nbytes > MAX_BYTES:
+        raise DataError(f"{where} is too large to be a 4x4 matrix")
+    header = npy.read_array_header_1_0 if npy.read_magic(data) == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = header(data)
+    if dtype.kind not in "fiu" or shape not in ((3, 4), (4, 4)):
+        raise DataError(f"{where}: expected numbers of shape (4, 4), got shape {shape} and type {dtype}; pickled objects are "
+                        "never read")
+    data.seek(0)
+    return numbers(npy.read_array(data, allow_pickle=False), shape, where)[:3]
+
+
+def _note_gaps(found: dict[int, np.ndarray], kind: str, file: Path, result: Scan) -> None:
     gaps = sorted(set(range(len(found))) - set(found))
     if gaps:
         result.problems.append(f"{file}: {kind}_{gaps[0]} is missing; the numbers must run from 0 to the last image")
-    return found
 
 
 def _compare_counts(result: Scan, what: str, count: int, other: str, other_count: int, file: Path) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from deep3dmap.datasets.images import image_files, write_image, write_mask
-from deep3dmap.datasets.readers.base import Frame, Scan, find_masks, nearest_rotation, numbers, read_text, view_names
+from deep3dmap.datasets.readers.base import Frame, Scan, find_masks, nearest_rotation, numbers, repeated, view_names
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import file_names, new_folder
+from deep3dmap.datasets.reading import read_text, short
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Capture
 
@@ -42,22 +43,24 @@ def read(path: Path, views: Sequence[str] | None = None) -> Capture:
 def scan(path: Path) -> Scan:
     """The views of a folder; errors as in :func:`read`, without reading pixels."""
     file = _parameter_file(path)
-    lines = [line.split() for line in read_text(file).splitlines() if line.strip()]
+    lines = [line.rsplit(maxsplit=FIELDS - 1) for line in read_text(file).split("\n") if line.strip()]  # names hold spaces
     if not lines or len(lines[0]) != 1 or not lines[0][0].isdecimal():
         raise DataError(
-            f"{file}: the first line must be the number of images, got '{' '.join(lines[0] if lines else [])[:60]}'")
+            f"{file}: the first line must be the number of images, got '{short(' '.join(lines[0] if lines else []))}'")
     result = Scan("Middlebury", path, file, [])
+    if not lines[1:]:
+        raise DataError(f"{file}: holds no views, only their number; copy it again")
     if not lines[0][0].isascii() or int(lines[0][0][:9]) != len(lines) - 1:
-        result.problems.append(f"{file}: the first line says {lines[0][0]} images but {len(lines) - 1} lines follow; "
+        result.problems.append(f"{file}: the first line says {short(lines[0][0])} images but {len(lines) - 1} lines follow; "
                                "it may be cut short: copy it again")
     rows = lines[1:]
     files = [row[0] for row in rows]
     masks, problems, warnings = find_masks(path, files)
-    result.problems += problems + [f"{file}: the image {f} is listed more than once" for f in _repeated(files)]
+    result.problems += problems + [f"{file}: the image {f} is listed more than once" for f in repeated(files)]
     unlisted = [p for p in image_files(path) if p.name not in set(files)]
     result.warnings += warnings + [f"{p}: image without a camera in {file.name}; it is left out" for p in unlisted]
     for i, (row, name, mask) in enumerate(zip(rows, view_names(files), masks)):
-        result.frames.append(_frame(row, name, mask, path, f"{file}: image {i + 1} ({row[0]})"))
+        result.frames.append(_frame(row, name, mask, path, f"{file}: image {i + 1} ({short(row[0])})"))
     return result
 
 
@@ -66,10 +69,6 @@ def _parameter_file(path: Path) -> Path:
     if len(files) != 1:
         raise DataError(f"{path}: expected one *_par.txt, found {', '.join(p.name for p in files) or 'none'}")
     return files[0]
-
-
-def _repeated(names: list[str]) -> list[str]:
-    return sorted({n for n in names if names.count(n) > 1})
 
 
 def _frame(row: list[str], name: str, mask: Path | None, path: Path, where: str) -> Frame:

@@ -7,6 +7,7 @@ frame's ``mask_path``. Distortion of the OpenCV model is removed from the images
 
 import json
 import math
+import reprlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +22,13 @@ from deep3dmap.datasets.readers.base import (
     is_similarity,
     numbers,
     pose_from_camera_to_world,
-    read_text,
+    repeated,
     view_names,
 )
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import check_no_skew, file_names, new_folder
+from deep3dmap.datasets.reading import is_file, is_text, reading
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Capture
 
@@ -78,8 +80,7 @@ def scan(path: Path, split: str | None = None) -> Scan:
             result.scene_from_world = _similarity(document["scene_from_world"], f"{file}: scene_from_world", result)
     parsed = [_frame(path, *entry) for entry in entries]
     names = view_names([f.name for f in parsed])
-    repeated = sorted({n for n in names if names.count(n) > 1})
-    result.problems += [f"{files[0]}: the image {n} is listed more than once" for n in repeated]
+    result.problems += [f"{files[0]}: the image {n} is listed more than once" for n in repeated(names)]
     result.frames = [replace(f, name=name) for f, name in zip(parsed, names)]
     return result
 
@@ -96,23 +97,26 @@ def _files(path: Path, split: str | None) -> list[Path]:
     if split not in (None, "all", *SPLITS):
         raise DataError(f"{path}: no split '{split}'; there are {', '.join(SPLITS)} and all")
     if split is None:
-        split = "train"
         wanted = [n for n in ("transforms.json", *_split_files(SPLITS)) if (path / n).is_file()][:1]
     else:
         wanted = [n for n in _split_files(SPLITS if split == "all" else [split]) if (path / n).is_file()]
     if not wanted:
-        raise DataError(f"{path}: no transforms_{split}.json")
+        raise DataError(f"{path}: holds no {' nor '.join(_split_files(SPLITS if split == 'all' else [split or 'train']))}")
     return [path / n for n in wanted]
 
 
 def _load_json(file: Path) -> dict:
-    try:
-        document = json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file}: is not valid JSON ({error}); it may be damaged or cut short: copy it again") from None
+    with reading(file, "JSON"):
+        document = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
     if not isinstance(document, dict):
         raise DataError(f"{file}: expected an object with 'frames', got a {type(document).__name__}")
     return document
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict:
+    if twice := repeated(key for key, _ in pairs):
+        raise ValueError(f"the key '{twice[0]}' stands there twice")
+    return dict(pairs)
 
 
 def _frame(path: Path, file: Path, index: int, document: dict, entry) -> Frame:
@@ -154,8 +158,8 @@ def _matrix(value, where: str) -> np.ndarray:
 
 
 def _relative(text, where: str) -> str:
-    if not isinstance(text, str) or not text or "\0" in text or len(text) > 4096:
-        raise DataError(f"{where}: expected the path of a file, got {str(text)[:60]!r}")
+    if not isinstance(text, str) or not text or "\0" in text or len(text) > 4096 or not is_text(text):
+        raise DataError(f"{where}: expected the path of a file, got {ascii(reprlib.repr(text))}")
     return Path(text.replace("\\", "/")).as_posix()
 
 
@@ -163,14 +167,7 @@ def _image_file(path: Path, relative: str) -> Path:
     """The file that a ``file_path`` means; Blender sets leave the ending away."""
     named = path / relative
     candidates = [named, *(named.with_name(named.name + suffix) for suffix in IMAGE_SUFFIXES)]
-    return next((c for c in candidates if _is_file(c)), named)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # for example a name that is too long
-        return False
+    return next((c for c in candidates if is_file(c)), named)
 
 
 def _number(values: dict, key: str, default: float, where: str) -> float:
@@ -211,16 +208,14 @@ def _pinhole(values: dict, size: tuple[int, int], where: str) -> np.ndarray:
 def _distortion(values: dict, where: str) -> Distortion:
     model = values.get("camera_model", "OPENCV")
     if model not in PINHOLE_MODELS:
-        raise DataError(f"{where}: the lens model camera_model='{model}' is not supported; undistort the images first "
-                        f"(for example with COLMAP). Supported: {', '.join(PINHOLE_MODELS)}")
+        raise DataError(f"{where}: the lens model camera_model={reprlib.repr(model)} is not supported; undistort the "
+                        f"images first (for example with COLMAP). Supported: {', '.join(PINHOLE_MODELS)}")
     for key in REFUSED_KEYS:
-        if np.any(values.get(key)):
-            raise DataError(f"{where}: '{key}' ({values[key]}) describes a lens or shutter that is not supported; "
+        value = values.get(key)
+        if any(value) if isinstance(value, list) else value:  # zeros say that there is none
+            raise DataError(f"{where}: '{key}' ({reprlib.repr(value)}) describes a lens or shutter that is not supported; "
                             "undistort the images first (for example with COLMAP)")
-    coefficients = [_number(values, k, 0.0, where) for k in ("k1", "k2", "p1", "p2", "k3")]
-    if not np.isfinite(coefficients).all():
-        raise DataError(f"{where}: distortion parameters must be finite, they are {coefficients}")
-    return Distortion(*coefficients)
+    return Distortion(*(_number(values, k, 0.0, where) for k in ("k1", "k2", "p1", "p2", "k3")))
 
 
 def write(capture: Capture, path: Path) -> None:
