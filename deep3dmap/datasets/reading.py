@@ -1,0 +1,108 @@
+"""Reading files that may be missing, damaged or out of reach: whatever goes wrong becomes one DataError that names the file.
+
+Decoders (zip, npy, PNG, JSON, glTF, ...) raise a dozen types of exceptions on damaged files. Each file is decoded inside
+:func:`reading`, and every folder is looked into inside :func:`reaching`; readers need no ``try`` of their own.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deep3dmap.errors import DataError, Deep3DError
+
+COPY_AGAIN = "it may be damaged or cut short: copy it again"
+
+
+@contextmanager
+def reading(path: Path, kind: str, advice: str = COPY_AGAIN) -> Iterator[None]:
+    """Around the lines that open and decode one file, and no others: *any* exception there is taken for the file's fault.
+
+    Args:
+        path: of the file.
+        kind: what it should be, for the message: ``an image``, ``text``.
+        advice: what to do.
+
+    Raises:
+        DataError: if there is no such file, or instead of any other exception.
+    """
+    try:
+        if not path.is_file():
+            raise DataError(f"{path}: no such {kind.removeprefix('an ').removeprefix('a ')} file")
+        yield
+    except Deep3DError:
+        raise
+    except Exception as error:
+        raise DataError(f"{path}: can't be read as {kind} ({_reason(error, path)}); {advice}") from None
+
+
+@contextmanager
+def reaching(path: Path) -> Iterator[None]:
+    """Around the lines that look for files in a folder, or write into it.
+
+    Raises:
+        DataError: for what the file system refuses: no permission, a name that is too long, a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{printable(error.filename or path)}: {error.strerror or error}; check the name, who may read and "
+                        "write there, and whether the disk is whole and not full") from None
+
+
+def _reason(error: Exception, path: Path) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    words = str(error).replace(str(path), "the file")
+    return f"{type(error).__name__}: {words[:300]}" if words else type(error).__name__
+
+
+def read_bytes(path: Path, kind: str) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DataError: if it can't be read.
+    """
+    with reading(path, kind):
+        return path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        DataError: if it can't be read or is no text.
+    """
+    with reading(path, "text"):
+        return path.read_text(encoding="utf-8-sig")
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file within reach; also False for names that no file can have."""
+    return _asked(path.is_file)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder within reach; also False for names that none can have."""
+    return _asked(path.exists)
+
+
+def _asked(question) -> bool:
+    try:
+        return question()
+    except (OSError, ValueError):  # no permission, too long, or no text
+        return False
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written and shown: names on disk, and in JSON, may hold halves of characters."""
+    return printable(name) == name
+
+
+def short(text: str) -> str:
+    """A word of a file as messages show it: a damaged file may be one word from end to end."""
+    return text if len(text) <= 60 else text[:60] + "..."
+
+
+def printable(name: str | Path) -> str:
+    """A name in which what is no text is escaped."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
