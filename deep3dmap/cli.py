@@ -99,10 +99,10 @@ def _test_arguments(parser) -> None:
 
 def _test(args) -> int:
     from deep3dmap.apis.test import result_table, test
+    from deep3dmap.processes import is_first
     result = test(args.config, args.checkpoint, args.work_dir, **_run_arguments(args))
-    print(result_table(result))
-    for note in result.notes:
-        print(note)
+    if is_first():
+        print("\n".join([result_table(result), *result.notes]))
     return 0
 
 
