@@ -138,7 +138,16 @@ class BatchSource:
         generator = torch.Generator()
         for step in itertools.count(first_step):
             generator.manual_seed(step_seed(self.seed, 1, stage, step))
-            yield self.dataset.batch(step, generator, self.rank, self.world)
+            batch = self.dataset.batch(step, generator, self.rank, self.world)
+            if self.world > 1:
+                self._check_share(batch)
+            yield batch
+
+    def _check_share(self, batch: Mapping) -> None:
+        sizes = [len(value) for value in batch.values() if isinstance(value, torch.Tensor) and value.ndim]
+        if sizes and not any(sizes):
+            raise DataError(f"{type(self.dataset).__name__}: process {self.rank + 1} of {self.world} got no part of a batch: "
+                            "start fewer processes, or make the batches larger")
 
     def _from_loader(self, first_step: int, stage: int) -> Iterator[dict]:
         first_epoch, skip = divmod(first_step, len(self))

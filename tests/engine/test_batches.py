@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import RandomSampler
 
 from deep3dmap.engine.batches import BatchSource, build_dataset, build_loader, build_source, step_seed
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.registry import DATASETS
 
 
@@ -92,6 +92,12 @@ def test_the_shares_of_several_processes_make_up_the_global_batch():
     for step in range(3):
         both = torch.stack([take(s, step, 1)[0]["height"] for s in shares], 1).flatten()
         assert torch.equal(both, take(whole, step, 1)[0]["height"])
+
+
+def test_a_process_without_a_share_of_the_batch_is_told():
+    source = build_source(dict(type="LineBatches"), None, rank=99, world=100)
+    with pytest.raises(DataError, match="LineBatches: process 100 of 100 got no part of a batch: start fewer processes"):
+        next(source(0))
 
 
 def test_whole_batches_depend_on_the_step_and_the_seed():

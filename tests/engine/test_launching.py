@@ -13,6 +13,7 @@ from mmengine.optim import OptimWrapper
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
 from deep3dmap.engine.launching import choose_device, launch, step_together
 from deep3dmap.errors import ConfigError
+from deep3dmap.processes import agree, average_gradients, draw_together, from_first, gather_to_first
 
 HERE = Path(__file__).parent
 PLUGINS = [HERE.parent / "plugins" / name for name in ("line_fit", "tiny_gan")]
@@ -80,12 +81,43 @@ def test_only_one_process_writes(two):
     assert (two / "items" / "log.txt").read_text().count("step 6/6") == 1
 
 
+def test_gradients_are_averaged_over_the_processes_that_have_them_or_not(two):
+    for found in json.loads((two / "shared.json").read_text()):
+        assert found["both"] == [2.0, 2.0] and found["second"] == [0.5, 0.5] and found["neither"] is None
+
+
+def test_sparse_gradients_keep_the_rows_that_any_process_touched(two):
+    for found in json.loads((two / "shared.json").read_text()):
+        assert found["rows"] == [0, 1, 3] and found["values"] == [0.5, 0.5, 2.0]
+
+
+def test_what_processes_draw_together_is_what_the_first_would_have_drawn_alone(two):
+    torch.manual_seed(0)
+    alone = draw_together(7)
+    expected = torch.rand(7, generator=alone.generator).tolist()
+    first, second = json.loads((two / "shared.json").read_text())
+    assert first["drawn"] == second["drawn"] == pytest.approx(expected)
+    assert first["own"] == first["drawn"][::2] and second["own"] == first["drawn"][1::2]
+
+
+def test_the_first_process_tells_the_others(two):
+    assert [found["first"] for found in json.loads((two / "shared.json").read_text())] == ["process 0"] * 2
+
+
 # --- one process -------------------------------------------------------------------------------------------------------------
 
 
 def test_alone_the_steps_of_optimisers_are_left_as_they_are():
     wrapper = OptimWrapper(torch.optim.SGD([torch.zeros(1)], lr=0.1))
     assert step_together(wrapper) is wrapper and "step" not in vars(wrapper)
+
+
+def test_alone_a_process_agrees_with_itself():
+    assert agree(1.5, 2.0) == [1.5, 2.0] and from_first("a") == "a" and gather_to_first("a") == ["a"]
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter.grad = gradient = torch.ones(1)
+    average_gradients([parameter])
+    assert parameter.grad is gradient
 
 
 def test_the_device_is_the_cpu_where_there_is_no_gpu():

@@ -1,14 +1,17 @@
 """Trains with two processes; started by torchrun from test_launching.py with a folder to write to."""
 
+import json
 import sys
 from pathlib import Path
 
 import line_fit  # noqa: F401 - registers
 import tiny_gan
+import torch
 from mmengine.config import Config
-from torch import distributed
+from torch import distributed, nn
 
 from deep3dmap.engine.config import build_runner
+from deep3dmap.processes import average_gradients, draw_together, from_first, gather_to_first, is_first, rank_and_world
 
 LINE = dict(model=dict(type="LineFit",
                        backbone=dict(type="Line"),
@@ -51,6 +54,29 @@ def timed(config: dict) -> dict:
     return dict(config, train_cfg=dict(max_minutes=0.004), param_scheduler=dict(type="ProgressLR", decay=0.1))
 
 
+def shared() -> dict:
+    """What this process has after exchanging gradients and drawing together with the other."""
+    rank, _ = rank_and_world()
+    both, neither, second = (nn.Parameter(torch.zeros(2)) for _ in range(3))
+    rows = nn.Embedding(4, 1, sparse=True)
+    both.grad = torch.full((2, ), 1.0 + 2 * rank)
+    second.grad = torch.ones(2) if rank else None
+    rows(torch.tensor([rank, 3, 3])).sum().backward()
+    average_gradients([both, neither, second, rows.weight])
+    sparse = rows.weight.grad.coalesce()
+    torch.manual_seed(rank)
+    common = draw_together(4 - rank)
+    drawn = torch.rand(common.total, generator=common.generator)
+    return dict(both=both.grad.tolist(),
+                neither=neither.grad,
+                second=second.grad.tolist(),
+                rows=sparse.indices()[0].tolist(),
+                values=sparse.values()[:, 0].tolist(),
+                drawn=drawn.tolist(),
+                own=drawn[common.share].tolist(),
+                first=from_first(f"process {rank}"))
+
+
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     train(BATCHES, root / "batches", "pytorch")
@@ -61,4 +87,8 @@ if __name__ == "__main__":
     runner = train(timed(BATCHES), root / "timed", "pytorch")
     distributed.all_gather_object(ends, (runner.iter, runner.framework.backbone.slope.item()))
     assert ends[0] == ends[1] and ends[0][0] > 0, ends
+    found = gather_to_first(shared())
+    if is_first():
+        (root / "shared.json").write_text(json.dumps(found))
+    assert is_first() or found == []
     distributed.destroy_process_group()
