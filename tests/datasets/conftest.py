@@ -1,5 +1,9 @@
 """A small posed capture for tests of readers, writers and checks."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -48,3 +52,10 @@ def make_capture():
         return Capture(images, cameras, names, silhouettes, similarity if normalised else None)
 
     return build
+
+
+@pytest.fixture(scope="module")
+def place():
+    """A new folder for each example, below one that is removed at the end; in memory where that is possible."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as root:
+        yield lambda: Path(tempfile.mkdtemp(dir=root))
