@@ -7,16 +7,22 @@ Parts from outside the package reach the registries through ``custom_imports`` i
 import difflib
 import inspect
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 
 import mmengine.registry as root
 from mmengine.registry import Registry
 from torch import nn
 
+from deep3dmap.annotations import annotations_of, fault
 from deep3dmap.errors import ConfigError, PluginError
 
 PLUGIN_GROUP = "deep3dmap.plugins"
+
+#: What constructors raise where they can't use a value; what is shown of a config then.
+UNUSABLE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError, RuntimeError)
+PLAIN = (bool, int, float, str, list, tuple, type(None))
 
 
 def nearest(name: str, known, count: int = 3) -> str:
@@ -43,11 +49,36 @@ def resolve(registry: Registry, name):
         ConfigError: if the registry has no such part; names the registry and the nearest known names.
     """
     if not isinstance(name, str):
-        return name
+        if callable(name):
+            return name
+        raise ConfigError(f"type={name!r}: expected the name of a part of the registry '{registry.name}'")
     part = registry.get(name)
     if part is None:
         raise ConfigError(f"type='{name}' is not in the registry '{registry.name}': {nearest(name, known_parts(registry))}")
     return part
+
+
+def _constructors(part) -> Iterator[Callable]:
+    """The functions that take a part's arguments: its constructor; behind ``**kwargs`` that of its base class as well."""
+    owners = [c for c in part.__mro__ if "__init__" in vars(c)] if inspect.isclass(part) else [part]
+    for owner in owners:
+        if owner not in (object, nn.Module):
+            yield owner.__init__ if inspect.isclass(owner) else owner
+
+
+def _signatures(part) -> Iterator[tuple[Callable, list[inspect.Parameter], bool]]:
+    """The functions that take a part's arguments, what they take, and whether anything else is taken by nobody knows whom."""
+    for function in _constructors(part):
+        try:
+            parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):  # some C functions have no signature
+            yield function, [], True
+            return
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
+        yield function, named, open_ended
+        if not open_ended:
+            return
 
 
 def accepted_keys(part) -> set[str] | None:
@@ -55,20 +86,10 @@ def accepted_keys(part) -> set[str] | None:
 
     A constructor with ``**kwargs`` hands them on to its base class, so that one's arguments count as well.
     """
-    owners = [c for c in part.__mro__ if "__init__" in vars(c)] if inspect.isclass(part) else [part]
-    if owners[0] in (object, nn.Module):  # no constructor of its own
-        return set()
-    keys: set[str] = set()
-    for owner in owners:
-        function = owner.__init__ if inspect.isclass(owner) else owner
-        try:
-            parameters = list(inspect.signature(function).parameters.values())
-        except (TypeError, ValueError):  # some C functions have no signature
-            return None
-        keys |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return keys
-    return None
+    signatures = list(_signatures(part))
+    if signatures and signatures[-1][2]:
+        return None
+    return {p.name for _, parameters, _ in signatures for p in parameters}
 
 
 def check_keys(part, keys, where: str) -> None:
@@ -100,12 +121,49 @@ def check_required(part, keys, where: str) -> None:
                           f"{', '.join(repr(m) for m in missing)}")
 
 
+def check_values(part, values: Mapping, where: str) -> None:
+    """Compare a config's values with the annotations of a part's constructor, where these are plain types.
+
+    Args:
+        part: class or function.
+        values: by key.
+        where: they stand, for the message; the key is added to it.
+
+    Raises:
+        ConfigError: naming the first wrong value's place, the value and what was expected.
+    """
+    annotations: dict = {}
+    for function, parameters, _ in _signatures(part):
+        hints = annotations_of(function)
+        annotations = {p.name: hints[p.name] for p in parameters if p.name in hints} | annotations
+    for key in annotations:
+        wrong = fault(values[key], annotations[key], f"{where}{key}") if key in values else None
+        if wrong:
+            raise ConfigError(wrong)
+
+
+@contextmanager
+def explained(what: str, cfg: Mapping) -> Iterator[None]:
+    """What a constructor in the block raises becomes a ConfigError that shows what it was given.
+
+    Args:
+        what: is built, for the message.
+        cfg: its config.
+    """
+    try:
+        yield
+    except UNUSABLE as error:
+        shown = ", ".join(f"{key}={value!r}" for key, value in cfg.items() if isinstance(value, PLAIN) and key != "type")
+        raise ConfigError(f"{what} can't be built from {shown or 'this config'}: {type(error).__name__}: {error} "
+                          "(--traceback shows where)") from error
+
+
 def build_part(cfg: object, registry: Registry, default_args: Mapping | None = None):
     """Build a part from its config; arguments that it leaves out come from ``default_args``.
 
     Raises:
-        ConfigError: if there is no ``type``, the registry has no such part, the part takes no such argument, or one that it
-            needs is missing.
+        ConfigError: if there is no ``type``, the registry has no such part, the part takes no such argument or can't use a
+            value, or one that it needs is missing.
     """
     if not isinstance(cfg, Mapping) or "type" not in cfg:
         raise ConfigError(f"a part of the registry '{registry.name}' is a dictionary with a 'type', got {cfg!r}")
@@ -113,7 +171,9 @@ def build_part(cfg: object, registry: Registry, default_args: Mapping | None = N
     part = resolve(registry, cfg["type"])
     check_keys(part, arguments, f"type='{part.__name__}'")
     check_required(part, arguments, f"type='{part.__name__}'")
-    return part(**arguments)
+    check_values(part, arguments, f"{part.__name__}: ")
+    with explained(part.__name__, cfg):
+        return part(**arguments)
 
 
 def _registry(name: str, parent: Registry | None, *locations: str) -> Registry:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from deep3dmap.apis.preflight import look_first, untouched_unless_begun
 from deep3dmap.apis.test import result_table, write_result
-from deep3dmap.datasets import load_scene
 from deep3dmap.datasets.mesh_files import save_mesh
-from deep3dmap.datasets.ray_batches import scene_info
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.hooks.log import duration
 from deep3dmap.engine.runner import ReconstructionRunner
@@ -18,7 +17,7 @@ from deep3dmap.engine.testing import TestedView, TestResult
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.surfaces import vertex_errors
 from deep3dmap.processes import is_first
-from deep3dmap.registry import FRAMEWORKS, nearest
+from deep3dmap.registry import nearest
 from deep3dmap.version import __version__
 from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
 from deep3dmap.visualization.report import ViewComparison, write_report
@@ -98,8 +97,7 @@ def _check_first(cfg, resolution: int | None) -> None:
     """Find what is wrong with the data, the method or the resolution before the output folder is made."""
     if resolution is not None and resolution < 2:
         raise ConfigError(f"--resolution {resolution}: must be at least 2")
-    if "scene" in cfg:
-        FRAMEWORKS.build(cfg.model).setup(scene_info(load_scene(**cfg.scene)))
+    look_first(cfg)
 
 
 def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path) -> str:
@@ -138,8 +136,9 @@ def _train(cfg, output: Path, start: float, minutes: float, resume: bool, argume
     deadline = start + 60 * minutes - reserve(minutes)
     cfg.train_cfg.pop("max_minutes", None)
     given = {key: value for key, value in arguments.items() if value is not None}
-    runner = build_runner(cfg, work_dir=str(output / "run"), resume=resume, deadline=deadline, **given)
-    runner.train()
+    with untouched_unless_begun(output / "run"):
+        runner = build_runner(cfg, work_dir=str(output / "run"), resume=resume, deadline=deadline, **given)
+        runner.train()
     return runner
 
 

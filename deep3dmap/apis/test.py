@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from deep3dmap.apis.preflight import look_first, untouched_unless_begun
 from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, load_config
@@ -32,9 +33,11 @@ def test(config: str | Path,
     cfg = load_config(config, options)
     folder = Path(work_dir) if work_dir else path.parent.parent if path.parent.name == "checkpoints" else path.parent
     given = {key: value for key, value in arguments.items() if value is not None}
-    runner = build_runner(cfg, work_dir=str(folder / "test"), **given)
-    runner.load_checkpoint(str(path))
-    result = runner.test()
+    look_first(cfg)
+    with untouched_unless_begun(folder / "test"):
+        runner = build_runner(cfg, work_dir=str(folder / "test"), **given)
+        runner.load_checkpoint(str(path))
+        result = runner.test()
     if is_first():
         write_result(result, folder / "test")
     return result

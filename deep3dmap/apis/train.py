@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from deep3dmap.apis.preflight import look_first, untouched_unless_begun
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.runner import ReconstructionRunner
 
@@ -17,8 +18,9 @@ def train(config: str | Path,
 
     Args:
         config: path of the config file.
-        work_dir: where everything is written; ``work_dirs/`` and the config's folder and name by default.
-        resume: True goes on with the newest checkpoint of the work folder; a path with that one.
+        work_dir: where everything is written; by default the config's ``work_dir``, or else ``work_dirs/`` and the config's
+            folder and name. A run that fails before its first step leaves it as it was.
+        resume: True goes on with the newest checkpoint of the work folder; a path with that one. The config's by default.
         options: values that replace the config's, by dotted key (``{'optim_wrapper.optimizer.lr': 1e-3}``).
         arguments: of :class:`deep3dmap.engine.runner.ReconstructionRunner` that win over the config's.
 
@@ -27,8 +29,11 @@ def train(config: str | Path,
     """
     cfg = load_config(config, options)
     given = {key: value for key, value in arguments.items() if value is not None}
-    runner = build_runner(cfg, work_dir=str(work_dir or default_work_dir(config)), resume=resume, **given)
-    runner.train()
+    folder = Path(work_dir or cfg.get("work_dir") or default_work_dir(config))
+    look_first(cfg)
+    with untouched_unless_begun(folder):
+        runner = build_runner(cfg, work_dir=str(folder), resume=resume or cfg.get("resume", False), **given)
+        runner.train()
     return runner
 
 

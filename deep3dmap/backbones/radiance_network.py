@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from deep3dmap.annotations import Count, Whole
 from deep3dmap.backbones.encoding import encoded_size, fourier_encoding
 from deep3dmap.backbones.linear import make_linear
 from deep3dmap.errors import ConfigError
@@ -38,14 +39,14 @@ class RadianceNetwork(nn.Module):
     """
 
     def __init__(self,
-                 width: int = 512,
-                 depth: int = 4,
-                 features: int = 256,
+                 width: Count = 512,
+                 depth: Count = 4,
+                 features: Whole = 256,
                  mode: str = "idr",
-                 view_frequencies: int = 4,
+                 view_frequencies: Whole = 4,
                  weight_norm: bool = True,
                  camera_light: bool = False,
-                 point_frequencies: int = 0):
+                 point_frequencies: Whole = 0):
         super().__init__()
         if mode not in MODES:
             raise ConfigError(f"RadianceNetwork: mode='{mode}' must be one of {', '.join(MODES)}")

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from deep3dmap.annotations import Count, Whole
 from deep3dmap.backbones.encoding import encoded_size, encoding_pullback, fourier_encoding
 from deep3dmap.backbones.linear import WeightNormLinear, frozen, make_linear
 from deep3dmap.errors import ConfigError
@@ -76,11 +77,11 @@ class SDFNetwork(nn.Module):
     """
 
     def __init__(self,
-                 width: int = 512,
-                 depth: int = 8,
+                 width: Count = 512,
+                 depth: Count = 8,
                  skip: Sequence[int] = (4, ),
-                 frequencies: int = 6,
-                 features: int = 256,
+                 frequencies: Whole = 6,
+                 features: Whole = 256,
                  bias: float = 0.6,
                  weight_norm: bool = True,
                  geometric_init: bool = True):
@@ -146,7 +147,8 @@ class SDFNetwork(nn.Module):
         """Signed distance, its gradient, and features, in one pass up and one down the network.
 
         The way down is written out rather than left to autograd, so everything is differentiable with respect to the
-        parameters and points by an ordinary backward pass (the eikonal loss needs no ``create_graph``).
+        parameters and points by an ordinary backward pass (the eikonal loss needs no ``create_graph``). Within autocast the
+        layers compute in its precision; distances and gradients come in float32, good to about 0.01 then.
         """
         encoded = fourier_encoding(points, self.frequencies)
         weights, slopes, hidden = [layer.weight for layer in self.layers], [], encoded
@@ -156,7 +158,7 @@ class SDFNetwork(nn.Module):
             slopes.append(slope)
         out = functional.linear(self._input(self.depth, hidden, encoded), weights[-1], self.layers[-1].bias)
         gradient = encoding_pullback(encoded, self._pullback(weights, slopes, encoded), self.frequencies)
-        return out[:, 0], gradient, out[:, 1:]
+        return out[:, 0].to(points.dtype), gradient.to(points.dtype), out[:, 1:]
 
     def _pullback(self, weights: list[Tensor], slopes: list[Tensor], encoded: Tensor) -> Tensor:
         """Gradient of the sdf with respect to the encoded points."""

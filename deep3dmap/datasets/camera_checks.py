@@ -81,7 +81,8 @@ def common_point(centers: Float[np.ndarray, "n 3"], directions: Float[np.ndarray
 
 def camera_warnings(cameras: CameraSet, point: Float[np.ndarray, "3"] | None) -> list[str]:
     """Everything odd about the cameras, given the point they look at."""
-    found = [f"only {len(cameras)} views; a surface needs more"] if len(cameras) < FEW_VIEWS else []
+    few = 1 < len(cameras) < FEW_VIEWS
+    found = [f"only {len(cameras)} views; a surface needs more"] if few else []
     found += _duplicates(cameras) + _off_center(cameras)
     if point is None:
         if len(cameras) > 1:
@@ -116,16 +117,21 @@ def _in_image(cameras: CameraSet, uv: np.ndarray) -> np.ndarray:
 
 
 def _duplicates(cameras: CameraSet) -> list[str]:
-    """Pairs of views with the same pose."""
+    """Groups of views with the same pose."""
     if not len(cameras):
         return []
     spread = max(float(np.ptp(cameras.centers(), axis=0).max()), 1e-12)
     poses = np.concatenate([cameras.centers() / spread, np.stack([p[:, :3].ravel() for p in cameras.poses])], 1)
     same = np.array([np.abs(poses - p).max(1) < 1e-6 for p in poses])
-    return [
-        f"the cameras of {cameras.names[a]} and {cameras.names[b]} have the same pose"
-        for a, b in np.argwhere(np.triu(same, 1))
-    ]
+    first = same.argmax(1)  # the first view with each one's pose
+    groups = [[cameras.names[k] for k in np.flatnonzero(first == view)] for view in np.unique(first)]
+    return [f"the cameras of {_names(group)} have the same pose" for group in groups if len(group) > 1]
+
+
+def _names(names: list[str]) -> str:
+    """Some names as a sentence has them."""
+    left = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + f" and {left} more" if left > 0 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _off_center(cameras: CameraSet) -> list[str]:

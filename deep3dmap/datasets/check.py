@@ -4,15 +4,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 
 from deep3dmap.datasets.camera_checks import CameraSet, camera_warnings, common_point, sphere_warnings
 from deep3dmap.datasets.formats import scan_capture
 from deep3dmap.datasets.images import image_size, size_text
+from deep3dmap.datasets.masking import MASK_FAULTS, mask_border_and_middle, mask_centroid, mask_fault
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import View, check_same_size, load_view
+from deep3dmap.datasets.scene_checks import Silhouettes, cut_warnings, hopeless, small_mask
 from deep3dmap.errors import DataError
+from deep3dmap.geometry.silhouettes import silhouette_bounds
+from deep3dmap.structures import Cameras
 
 
 @dataclass
@@ -29,7 +34,7 @@ class CaptureReport:
         mask_coverage: mean part of the images that masks cover; None without masks.
         distances: smallest and largest distance of cameras from the point they look at, in the data's units, or None.
         focal: smallest and largest focal length in pixels, or None.
-        errors: what keeps the capture from being read.
+        errors: what keeps the capture from being read, or an object from being reconstructed.
         warnings: what is odd and may spoil a reconstruction.
     """
 
@@ -47,7 +52,7 @@ class CaptureReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the capture can be read."""
+        """Whether there is sense in reconstructing something from it."""
         return not self.errors
 
     def to_text(self) -> str:
@@ -58,7 +63,7 @@ class CaptureReport:
                  ("distance", _range_text(self.distances, "in the data's units"))]
         lines = [f"{name:<13} {value}" for name, value in facts if value]
         lines += [f"error: {e}" for e in self.errors] + [f"warning: {w}" for w in self.warnings]
-        verdict = "can be read" if self.ok else "can't be read"
+        verdict = "can be used" if self.ok else "can't be used"
         return "\n".join([*lines, f"{verdict}; {len(self.errors)} errors, {len(self.warnings)} warnings"])
 
     def _mask_text(self) -> str:
@@ -99,6 +104,7 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
         inspection.view(frame)
     inspection.masks()
     inspection.camera_set()
+    inspection.object()
     report.errors, report.warnings = (list(dict.fromkeys(lines)) for lines in (report.errors, report.warnings))
     return report
 
@@ -111,6 +117,7 @@ class _Inspection:
         self.cameras = CameraSet()  # of the views whose camera and image are sound
         self.coverages: list[float] = []
         self.mask_warnings: list[str] = []
+        self.small: list[tuple] = []  # names, small masks and their faults, K and poses of those views
         self.unmasked: list[Frame] = []
         self.first: Frame | None = None
 
@@ -126,8 +133,12 @@ class _Inspection:
             self.report.errors.append(str(error))
             return
         centroid = self._mask(frame, view)
-        if not faults:
-            self.cameras.add(frame.name, view.K, frame.world_to_cam, view.size, centroid)
+        if faults:
+            return
+        self.cameras.add(frame.name, view.K, frame.world_to_cam, view.size, centroid)
+        if view.mask is not None:
+            fault = mask_fault(view.mask.numpy())
+            self.small.append((str(frame.mask or frame.image), small_mask(view.mask), fault, view.K, frame.world_to_cam))
 
     def _size(self, frame: Frame, size: tuple[int, int]) -> None:
         if self.first is None:
@@ -144,7 +155,7 @@ class _Inspection:
         mask = view.mask.numpy()
         self.coverages.append(float(mask.mean()))
         self.mask_warnings += mask_warnings(mask, str(frame.mask or f"alpha channel of {frame.image}"))
-        return _centroid(mask)
+        return mask_centroid(mask)
 
     def masks(self) -> None:
         """Sum up the masks; alpha channels that are opaque everywhere are none."""
@@ -168,31 +179,46 @@ class _Inspection:
             distance = np.linalg.norm(cameras.centers() - point, axis=1)
             report.distances = (float(distance.min()), float(distance.max()))
         report.warnings += camera_warnings(cameras, point)
+        if not self._no_frame():
+            report.warnings += sphere_warnings(cameras, self.scan.scene_from_world)
+
+    def object(self) -> None:
+        """Check whether the silhouettes show an object, and whether it is in the unit sphere."""
+        report = self.report
+        if len(self.cameras) == 1 and not report.errors:
+            report.errors.append("only one view: a surface is reconstructed from several, taken from different sides")
+        if not report.mask_coverage or len({len(self.scan.frames), len(self.small), len(self.cameras)}) > 1:
+            return  # there are no masks, or what is missing has been told
+        names, masks, faults, K, poses = zip(*self.small)
+        if len({mask.shape for mask in masks}) > 1:
+            return
+        full = Cameras(torch.from_numpy(np.stack(K)).double(), torch.from_numpy(np.stack(poses)).double(), report.size)
+        views = Silhouettes(names, torch.stack(masks), faults, full.resized(tuple(masks[0].shape)))
+        self._object(views, None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double())
+
+    def _no_frame(self) -> bool:
         frame = self.scan.scene_from_world
-        if frame is not None and not np.array_equal(frame, np.eye(4)):  # the identity stands for "not normalised"
-            report.warnings += sphere_warnings(cameras, frame)
+        return frame is None or np.array_equal(frame, np.eye(4))  # the identity stands for "not normalised"
+
+    def _object(self, views: Silhouettes, frame: torch.Tensor | None) -> None:
+        report = self.report
+        found = hopeless(views, frame)
+        if not found and frame is None and len(views.names) > 1:
+            try:
+                silhouette_bounds(views.masks, views.cameras.projections)
+            except ValueError as error:
+                found = str(error)
+        if found:
+            report.errors.append(found.split("\n")[0])  # what is odd stands among the warnings
+        elif frame is not None:
+            report.warnings += cut_warnings(views, frame)
 
 
 def mask_warnings(mask: Bool[np.ndarray, "h w"], where: str) -> list[str]:
-    """Masks that are empty, full, or look inverted: most of the image's border and little of its middle is set."""
-    if not mask.any():
-        return [f"{where}: the mask is empty"]
-    if mask.all():
-        return [f"{where}: the mask covers the whole image"]
-    height, width = mask.shape
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()
-    middle = mask[height // 4:height - height // 4, width // 4:width - width // 4].mean()
-    if border > 0.6 and middle < border:
-        return [
-            f"{where}: the mask seems inverted: it covers {border:.0%} of the image's border but {middle:.0%} of its middle; "
-            "the object must be white"
-        ]
-    return []
-
-
-def _centroid(mask: Bool[np.ndarray, "h w"]) -> tuple[float, float, float] | None:
-    """Mean pixel coordinates of a mask, and the radius of a disc of its area; None if it says nothing."""
-    rows, columns = np.nonzero(mask)
-    if not 0 < len(rows) < mask.size:
-        return None
-    return columns.mean() + 0.5, rows.mean() + 0.5, float(np.sqrt(len(rows) / np.pi))
+    """What is wrong with a mask, naming its file; for one that seems inverted with the parts that it covers."""
+    fault = mask_fault(mask)
+    if not fault:
+        return []
+    border, middle = mask_border_and_middle(mask)
+    parts = f" (it covers {border:.0%} of the image's border and {middle:.0%} of its middle)" if fault == "inverted" else ""
+    return [f"{where}: the mask {MASK_FAULTS[fault]}{parts}"]

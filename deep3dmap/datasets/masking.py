@@ -1,4 +1,4 @@
-"""Masks of objects photographed in front of a dark or a bright background (as in Middlebury's temple and dino)."""
+"""Masks: what is wrong with one, and masks of objects before a dark or a bright background (as in Middlebury's temple)."""
 
 from pathlib import Path
 
@@ -10,6 +10,37 @@ from scipy import ndimage
 from deep3dmap.datasets.formats import scan_capture
 from deep3dmap.datasets.images import read_image, write_mask
 from deep3dmap.errors import DataError
+
+#: What can be wrong with a mask, as it follows "the mask".
+MASK_FAULTS = {"empty": "is empty (nothing in it is white): mend it",
+               "full": "covers the whole image: only the object must be white",
+               "inverted": "seems inverted: the object must be white, what is around it black"}  # yapf: disable
+
+
+def mask_fault(mask: Bool[np.ndarray, "h w"]) -> str:
+    """A key of :data:`MASK_FAULTS`, or nothing. An inverted mask covers the image's border, not its middle."""
+    if not mask.any():
+        return "empty"
+    if mask.all():
+        return "full"
+    border, middle = mask_border_and_middle(mask)
+    return "inverted" if border > 0.6 and middle < border else ""
+
+
+def mask_border_and_middle(mask: Bool[np.ndarray, "h w"]) -> tuple[float, float]:
+    """The parts of an image's border and of its middle that a mask covers."""
+    height, width = mask.shape
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    middle = mask[height // 4:height - height // 4, width // 4:width - width // 4]
+    return float(border.mean()), float(middle.mean()) if middle.size else 1.0
+
+
+def mask_centroid(mask: Bool[np.ndarray, "h w"]) -> tuple[float, float, float] | None:
+    """Mean pixel coordinates of a mask, and the radius of a disc of its area; None if it says nothing."""
+    rows, columns = np.nonzero(mask)
+    if not 0 < len(rows) < mask.size:
+        return None
+    return float(columns.mean()) + 0.5, float(rows.mean()) + 0.5, float(np.sqrt(len(rows) / np.pi))
 
 
 def brightness_mask(image: UInt8[np.ndarray, "h w 3"],

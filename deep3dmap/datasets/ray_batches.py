@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Generator, Tensor
 
+from deep3dmap.annotations import Count, NotNegative, Share, Whole
 from deep3dmap.datasets.scene import Scene, load_scene
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import DATASETS
@@ -46,10 +47,10 @@ class RayBatches:
 
     def __init__(self,
                  scene: Mapping,
-                 rays: int = 2048,
+                 rays: Count = 2048,
                  views_per_batch: int | None = None,
-                 focus: float = 0.0,
-                 border: float = 0.04):
+                 focus: Share = 0.0,
+                 border: NotNegative = 0.04):
         if rays < 1 or views_per_batch not in (None, 1) or not 0 <= focus <= 1:
             raise ConfigError(f"RayBatches: rays={rays} must be positive, views_per_batch={views_per_batch} 1 or None, "
                               f"focus={focus} in [0, 1]")
@@ -137,7 +138,7 @@ class Views:
         ConfigError: for another split.
     """
 
-    def __init__(self, scene: Mapping, split: str = "test", train_views: int | None = None):
+    def __init__(self, scene: Mapping, split: str = "test", train_views: Whole | None = None):
         self.scene = load_scene(**scene)
         train, test = self.scene.train_views, self.scene.test_views
         if train_views is not None and train_views < len(train):

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 
 from deep3dmap.datasets.formats import load_capture, scan_capture
 from deep3dmap.datasets.images import IMAGE_SUFFIXES
+from deep3dmap.datasets.readers.base import frame_problems
+from deep3dmap.datasets.scene_checks import Silhouettes, clues, hopeless
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry import normalization
 from deep3dmap.registry import DATASETS, nearest
@@ -58,7 +60,8 @@ def FolderCapture(path: str, true_cameras: str | None = None, **options) -> Capt
     capture = load_capture(path, **options)
     if true_cameras is None:
         return capture
-    frames = {f.name: f for f in scan_capture(path, "idr", cameras=true_cameras)[1].frames if not f.defect}
+    scan = scan_capture(path, "idr", cameras=true_cameras)[1]
+    frames = {f.name: f for f in scan.frames if not frame_problems(f)}
     if missing := [name for name in capture.names if name not in frames]:
         raise DataError(f"{path}: {true_cameras} holds no proper camera for the view '{missing[0]}'")
     K, world_to_cam = (torch.from_numpy(np.stack([getattr(frames[name], key) for name in capture.names])).double()
@@ -201,7 +204,28 @@ def _load_scene(key: str) -> Scene:
     test = _held_out(capture, held_out)
     train = tuple(k for k in range(len(capture)) if k not in test)
     if len(train) < 2:
-        raise DataError(f"{capture.source}: {len(train)} of {len(capture)} views to train on; at least 2 are needed, "
-                        "from different sides")
-    frame = normalize(capture.subset(train), how).scene_from_world
+        raise DataError(f"{capture.source}: only {len(train)} of {len(capture)} views to train on, the others are held out "
+                        "(scene.test_views); at least 2 are needed, from different sides")
+    frame = _sound_frame(capture.subset(train), how)
     return Scene(resize(replace(capture, scene_from_world=frame), arguments["s"]), train, test)
+
+
+def _sound_frame(capture: Capture, how: str | Sequence) -> torch.Tensor:
+    """``scene_from_world`` of the training views, in which there is an object to reconstruct, as far as masks tell.
+
+    Raises:
+        DataError: if there is none.
+    """
+    if capture.masks is None:
+        return normalize(capture, how).scene_from_world
+    views = Silhouettes.of(capture)
+    fault = hopeless(views)
+    if not fault:
+        try:
+            frame = normalize(capture, how).scene_from_world
+        except DataError as error:
+            raise DataError(f"{error}{clues(views)}") from None
+        fault = hopeless(views, frame)
+    if fault:
+        raise DataError(f"{capture.source}: {fault}")
+    return frame

@@ -17,7 +17,7 @@ from mmengine.registry import DATA_SAMPLERS, FUNCTIONS
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from deep3dmap.errors import ConfigError, DataError
-from deep3dmap.registry import DATASETS, accepted_keys, resolve
+from deep3dmap.registry import DATASETS, accepted_keys, explained, resolve
 
 
 def step_seed(seed: int, *numbers: int) -> int:
@@ -193,10 +193,11 @@ def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank
                              drop_last=cfg.pop("drop_last", False))
     cfg["collate_fn"] = _function(cfg.get("collate_fn", default_collate))
     cfg["worker_init_fn"] = partial(_begin_worker, then=_function(cfg.get("worker_init_fn")))
-    return DataLoader(SeededItems(dataset),
-                      batch_sampler=SeededBatches(batches, seed, rank, world),
-                      generator=torch.Generator(),
-                      **cfg)
+    with explained("train_dataloader", cfg):
+        return DataLoader(SeededItems(dataset),
+                          batch_sampler=SeededBatches(batches, seed, rank, world),
+                          generator=torch.Generator(),
+                          **cfg)
 
 
 def _begin_worker(number: int, then: Callable | None) -> None:

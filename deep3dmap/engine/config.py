@@ -1,13 +1,16 @@
 """Reading a config and checking all of it before anything heavy starts."""
 
 import copy
+import importlib
 import inspect
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import mmengine.registry as root
 from mmengine.config import Config, ConfigDict
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 import deep3dmap
@@ -18,7 +21,7 @@ from deep3dmap.engine.runner import ReconstructionRunner, complete_hooks
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import ConfigError
 from deep3dmap.files import FULL, reason
-from deep3dmap.registry import check_keys, known_parts, load_plugins, nearest
+from deep3dmap.registry import check_keys, check_required, check_values, known_parts, load_plugins, nearest
 
 #: Keys of a config's top level besides the runner's own arguments.
 EXTRA_KEYS = {"custom_imports", "runner_type", "compile", "experiment"}
@@ -84,7 +87,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
         raise ConfigError(f"{path}: no such config; {nearest(str(path), near) if near else 'see configs/'}")
     load_plugins()
     try:
-        cfg = Config.fromfile(str(path))
+        cfg = Config.fromfile(str(path), import_custom_modules=False)
     except Exception as error:  # a config is Python: anything can go wrong in it
         if isinstance(error, OSError) and error.errno in FULL:
             raise ConfigError(f"{path}: can't be copied to the temporary folder {tempfile.gettempdir()} ({reason(error)}, or "
@@ -96,8 +99,43 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
         raise ConfigError(f"{path}: --cfg-options {dict(options)} don't fit it: {error}") from None
     for key in [k for k in cfg if k.startswith("_")]:
         cfg.pop(key)
+    import_plugins(cfg.get("custom_imports"), path)
     check_config(cfg, str(path))
     return cfg
+
+
+def import_plugins(wanted: object, path: Path) -> None:
+    """Import what a config's ``custom_imports`` names: modules beside the config, or on Python's path.
+
+    Raises:
+        ConfigError: if it names no modules, one can't be imported, or one beside the config is hidden by another of its name.
+    """
+    if wanted is None:
+        return
+    imports = wanted.get("imports") if isinstance(wanted, Mapping) else None
+    imports = [imports] if isinstance(imports, str) else imports
+    where = f"{path}: custom_imports"
+    if not isinstance(imports, list) or not all(isinstance(name, str) for name in imports):
+        raise ConfigError(f"{where}={wanted!r}: expected dict(imports=['MODULE', ...])")
+    folder = path.resolve().parent
+    if any(_beside(folder, name) for name in imports) and str(folder) not in sys.path:
+        sys.path.append(str(folder))  # last, so that no part of Python or of the package is hidden; it stays for late imports
+    for name in imports:
+        try:
+            module = importlib.import_module(name)
+        except Exception as error:  # whatever goes wrong in foreign code
+            raise ConfigError(f"{path}: can't be read: custom_imports: '{name}' can't be imported (looked on Python's path "
+                              f"and in {folder}): {type(error).__name__}: {error}") from error
+        own, file = _beside(folder, name), getattr(module, "__file__", None)
+        if own and (file is None or not Path(file).resolve().is_relative_to(folder)):
+            raise ConfigError(f"{where}: '{name}' is {own}, but Python has another module of that name "
+                              f"({file or 'built in'}); rename yours")
+
+
+def _beside(folder: Path, name: str) -> Path | None:
+    """The file or package in a folder that an import of a name would find there."""
+    top = folder / name.split(".")[0]
+    return next((p for p in (top.with_suffix(".py"), top / "__init__.py") if p.is_file()), None)
 
 
 def check_config(cfg: Mapping | Config, source: str = "config") -> None:
@@ -112,16 +150,54 @@ def check_config(cfg: Mapping | Config, source: str = "config") -> None:
         if key not in top_level_keys():
             raise ConfigError(f"{source}: unknown key '{key}' at the top: {nearest(key, top_level_keys())}. "
                               "Private variables of a config begin with an underscore.")
+    check_values(ReconstructionRunner, dict(cfg.items()), f"{source}: ")
+    check_structure(cfg, f"{source}: ")
     stages = (cfg.get("train_cfg") or {}).get("stages") or ()
-    for stage in stages:
+    stages = stages if isinstance(stages, (list, tuple)) else ()  # otherwise the loop's own check says so, below
+    for k, stage in enumerate(stages):
+        if isinstance(stage, Mapping):
+            check_values(StageConfig, stage, f"{source}: train_cfg.stages[{k}].")
         StageConfig.read(stage)
+        check_structure(stage, f"{source}: train_cfg.stages[{k}].")
     for where, each in [("", cfg), *((f"train_cfg.stages[{k}].", stage) for k, stage in enumerate(stages))]:
         _check_training(each, f"{source}: {where}")
     for where, scene in _named("scene", {key: value for key, value in cfg.items() if key != "model"}):
         check_keys(load_scene, scene, f"{source}: {where}")
+        check_required(load_scene, scene, f"{source}: {where}")
+        check_values(load_scene, scene, f"{source}: {where}.")
     cfg = dict(cfg.items(), default_hooks=complete_hooks(cfg.get("default_hooks")))
     for where, key, part in _parts(cfg):
         _check_part(where, key, part, source)
+
+
+def check_structure(cfg: Mapping | Config, where: str) -> None:
+    """Make sure that parts stand where parts have to be, in a config or in a stage of it.
+
+    Raises:
+        ConfigError: naming the first place with anything but a dictionary with a ``type``.
+    """
+    hooks = cfg.get("default_hooks") or {}
+    places = [(key, cfg[key]) for key in ("train_dataset", "test_dataset") if cfg.get(key) is not None]
+    places += [("model", cfg["model"])] if "model" in cfg else []
+    places += [(f"default_hooks.{k}", v) for k, v in complete_hooks(hooks).items() if v is not None] if hooks else []
+    for key in ("custom_hooks", "test_evaluator"):
+        places += [(f"{key}[{k}]", each) for k, each in enumerate(cfg.get(key) or ())]
+    places += _schedules("param_scheduler", cfg.get("param_scheduler"))
+    wrapper = cfg.get("optim_wrapper")
+    if isinstance(wrapper, Mapping):
+        places += [("optim_wrapper.optimizer", wrapper["optimizer"])] if "optimizer" in wrapper else []
+    for place, part in places:
+        if not isinstance(part, Mapping) or "type" not in part:
+            raise ConfigError(f"{where}{place}={part!r}: expected a dictionary with a 'type', such as dict(type='NAME', ...)")
+
+
+def _schedules(place: str, node) -> list[tuple[str, object]]:
+    """All learning-rate schedules: a single one, those of a list, or those that are named by optimisers."""
+    if isinstance(node, (list, tuple)):
+        return [(f"{place}[{k}]", each) for k, each in enumerate(node)]
+    if isinstance(node, Mapping) and "type" not in node:
+        return [found for name, each in node.items() for found in _schedules(f"{place}.{name}", each)]
+    return [] if node is None else [(place, node)]
 
 
 def _check_training(cfg: Mapping | Config, where: str) -> None:
@@ -137,11 +213,25 @@ def _check_training(cfg: Mapping | Config, where: str) -> None:
         return
     if is_single(wrapper):
         check_keys(root.OPTIM_WRAPPERS.get("OptimWrapper"), set(wrapper) - BUILDERS, f"{where}optim_wrapper")
+        _check_clipping(wrapper.get("clip_grad"), f"{where}optim_wrapper.clip_grad")
         return
     for name, part in wrapper.items():
         if not isinstance(part, Mapping) or not is_single(part):
             raise ConfigError(f"{where}optim_wrapper.{name}: unknown key, or a part of the framework without an 'optimizer'; "
                               "expected dict(optimizer=dict(type=...)), or one such dictionary for each part")
+
+
+def _check_clipping(clip: object, where: str) -> None:
+    """The arguments of torch's gradient clipping, which would else be looked at in the first step."""
+    if clip is None:
+        return
+    if not isinstance(clip, Mapping):
+        raise ConfigError(f"{where}={clip!r}: expected a dictionary, such as dict(max_norm=1.0)")
+    by_value, given = clip.get("type") == "value", {key: value for key, value in clip.items() if key != "type"}
+    function = clip_grad_value_ if by_value else clip_grad_norm_
+    check_keys(function, given, where)
+    check_required(function, {"parameters", *given}, where)
+    check_values(function, given, f"{where}.")
 
 
 def _named(name: str, node, where: str = "") -> Iterator[tuple[str, Mapping]]:
@@ -184,7 +274,9 @@ def _check_part(where: str, key: str, part: Mapping, source: str) -> None:
     else:
         cls = _find(part["type"], BY_KEY.get(key, (*registry.ALL, *OTHERS)), f"{source}: {where}", key in BY_KEY)
     own = BUILDERS | {"priority"} if key in ("default_hooks", "custom_hooks") else BUILDERS
-    check_keys(cls, [k for k in part if k not in own], f"{source}: {where}")
+    values = {key: value for key, value in part.items() if key not in own}
+    check_keys(cls, values, f"{source}: {where}")
+    check_values(cls, values, f"{source}: {where}.")
 
 
 def _find(name: str, registries, where: str, specific: bool):

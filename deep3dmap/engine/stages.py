@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from deep3dmap.annotations import NotNegative, Whole
 from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.base import Stage
 from deep3dmap.registry import nearest
@@ -25,10 +26,10 @@ class StageConfig:
     """
 
     name: str = "train"
-    max_steps: int | None = None
-    max_epochs: int | None = None
-    max_minutes: float | None = None
-    max_share: float = 1.0
+    max_steps: Whole | None = None
+    max_epochs: Whole | None = None
+    max_minutes: NotNegative | None = None
+    max_share: NotNegative = 1.0
     params: Sequence[str] | str = ("*", )
     losses: Sequence[str] | None = None
     optim_wrapper: Mapping | None = None

@@ -10,6 +10,7 @@ import torch
 import trimesh
 from torch import Tensor
 
+from deep3dmap.annotations import NotNegative, Scale, Whole
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import Framework
@@ -69,7 +70,7 @@ class ReconstructionTestLoop:
         max_seconds: no further view is begun when the next one would likely end later than this; at least one is rendered.
     """
 
-    def __init__(self, runner, resolution: int = 256, scale: float = 1.0, max_seconds: float | None = None):
+    def __init__(self, runner, resolution: Whole = 256, scale: Scale = 1.0, max_seconds: NotNegative | None = None):
         if resolution < 0 or resolution == 1 or not 0 < scale <= 1:
             raise ConfigError(
                 f"test_cfg: resolution={resolution} must be 0 (no mesh) or at least 2 and scale={scale} in (0, 1]")

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.hooks import Hook
 
+from deep3dmap.annotations import Count, NotNegative, Whole
 from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.errors import TrainingError
 from deep3dmap.registry import HOOKS
@@ -24,7 +25,11 @@ class CheckpointHook(Hook):
 
     priority = "VERY_LOW"
 
-    def __init__(self, minutes: float | None = 5.0, steps: int | None = None, keep: int = 3, at_minutes: Sequence[float] = ()):
+    def __init__(self,
+                 minutes: NotNegative | None = 5.0,
+                 steps: Count | None = None,
+                 keep: Whole = 3,
+                 at_minutes: Sequence[NotNegative] = ()):
         self.seconds = None if minutes is None else 60 * minutes
         self.steps, self.keep, self.at_minutes = steps, keep, sorted(at_minutes)
         self._last, self._saved = 0.0, -1

@@ -1,0 +1,184 @@
+"""Values of a config compared with the annotations of what they are given to.
+
+Only what an annotation says beyond doubt is refused: plain types, and lists, dictionaries and unions of them. Of every other
+class a config may name or describe an object, so its values are left to the constructor.
+
+A part whose numbers have a range says so in its signature (``width: Count = 512``); the range is then checked with the type,
+before anything is built, and named with the place in the config.
+"""
+
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a number has to lie, as metadata of ``Annotated``.
+
+    Attributes:
+        least, most: bounds that belong to the range.
+        above: a lower bound that doesn't, or None.
+    """
+
+    least: float = -math.inf
+    most: float = math.inf
+    above: float | None = None
+
+    def __contains__(self, value) -> bool:
+        return self.least <= value <= self.most and (self.above is None or value > self.above)
+
+    def __str__(self) -> str:
+        bounds = [(self.least, "of at least"), (self.above, "above"), (self.most, "at most")]
+        return " and ".join(f"{words} {bound:g}" for bound, words in bounds if bound is not None and math.isfinite(bound))
+
+
+Whole = Annotated[int, Range(0)]
+Count = Annotated[int, Range(1)]
+NotNegative = Annotated[float, Range(0)]
+Positive = Annotated[float, Range(above=0)]
+Share = Annotated[float, Range(0, 1)]
+Scale = Annotated[float, Range(above=0, most=1)]
+
+#: What a value of a plain type is called, one and many.
+WORDS = {bool: ("True or False", "True or False"), int: ("a whole number", "whole numbers"), float: ("a number", "numbers"),
+         str: ("a text", "texts"), Path: ("a path", "paths"), type(None): ("None", "None"),
+         Tensor: ("a tensor", "tensors")}  # yapf: disable
+LISTS = (list, tuple, set, frozenset, Sequence, Iterable, Collection)
+MAPPINGS = (dict, Mapping)
+
+
+def annotations_of(function: Callable) -> dict[str, Any]:
+    """The annotations of a function's arguments, resolved; none where they can't be. A default of None allows None."""
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+        parameters = inspect.signature(function).parameters
+    except Exception:  # names that don't exist at run time, C functions
+        return {}
+    return {
+        name: hint if parameters[name].default is not None else Union[hint, None]  # noqa: UP007 - hint may be any object
+        for name, hint in hints.items() if name in parameters
+    }
+
+
+def fault(value: object, annotation: Any, where: str) -> str | None:
+    """What is wrong with a value: where, what it is and what was expected; None if nothing is, or nobody can say.
+
+    Args:
+        value: of a config.
+        annotation: of the argument to which it goes.
+        where: it stands; entries of lists and dictionaries are added to it.
+    """
+    if fits(value, annotation) is not False:
+        return None
+    for inner, each, key in _entries(value, annotation):
+        found = fault(each, inner, f"{where}{key}")
+        if found:
+            return found
+    whole = isinstance(value, Real) and math.isfinite(value) and float(value).is_integer() and not isinstance(value, bool)
+    hint = f" (write {int(value)})" if whole and fits(int(value), annotation) else ""
+    return f"{where}={_short(value)}: expected {describe(annotation)}{hint}"
+
+
+def fits(value: object, annotation: Any) -> bool | None:
+    """Whether a value is what an annotation says; None if the annotation doesn't say it beyond doubt."""
+    origin = typing.get_origin(annotation) or annotation
+    inner = typing.get_args(annotation)
+    if origin is Annotated:
+        plain = fits(value, inner[0])
+        return all(value in each for each in inner[1:] if isinstance(each, Range)) if plain else plain
+    if origin in (Union, types.UnionType):
+        answers = [fits(value, each) for each in inner]
+        return True if True in answers else None if None in answers else False
+    if origin is Literal:
+        return value in inner
+    if origin in LISTS or origin in MAPPINGS:
+        return _container_fits(value, annotation, origin)
+    return _plain_fits(value, origin)
+
+
+def _plain_fits(value: object, kind: Any) -> bool | None:
+    if kind in (None, type(None)):
+        return value is None
+    if kind is bool:
+        return isinstance(value, (bool, np.bool_))
+    if kind in (int, float):
+        number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+        return number and not (isinstance(value, Real) and math.isnan(value))
+    if kind is str:
+        return isinstance(value, str)
+    if kind in (Path, PathLike):
+        return isinstance(value, (str, Path))
+    if kind is Tensor:
+        return True if isinstance(value, Tensor) else False if value is None or isinstance(value, (str, Mapping)) else None
+    return None
+
+
+def _container_fits(value: object, annotation: Any, origin: Any) -> bool | None:
+    if origin in MAPPINGS and not isinstance(value, Mapping):
+        return False
+    if origin in LISTS:
+        if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
+            return False
+        length = _fixed_length(annotation)
+        if length is not None and len(value) != length:
+            return False
+    answers = [fits(each, inner) for inner, each, _ in _entries(value, annotation)]
+    return False if False in answers else None if None in answers else True
+
+
+def _fixed_length(annotation: Any) -> int | None:
+    inner = typing.get_args(annotation)
+    return len(inner) if typing.get_origin(annotation) is tuple and Ellipsis not in inner else None
+
+
+def _entries(value: object, annotation: Any) -> list[tuple[Any, object, str]]:
+    """The entries of a list or dictionary: annotation, value, and how a config names it."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (Union, types.UnionType):  # the one alternative that is of the value's kind
+        kinds = MAPPINGS if isinstance(value, Mapping) else LISTS
+        same = [each for each in inner if (typing.get_origin(each) or each) in kinds]
+        return _entries(value, same[0]) if len(same) == 1 else []
+    if origin in MAPPINGS and isinstance(value, Mapping):
+        return [(inner[1], each, f".{key}") for key, each in value.items()]
+    if origin in LISTS and not isinstance(value, (str, bytes, Mapping)) and hasattr(value, "__iter__"):
+        length = _fixed_length(annotation)
+        kinds = [inner[0]] * len(value) if length is None else inner if length == len(value) else ()
+        return [(kind, each, f"[{k}]") for k, (kind, each) in enumerate(zip(kinds, value))]
+    return []
+
+
+def describe(annotation: Any, many: bool = False) -> str:
+    """An annotation in words."""
+    origin, inner = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+    if origin is Annotated:
+        return " ".join([describe(inner[0], many), *(str(each) for each in inner[1:] if isinstance(each, Range))])
+    if origin in (Union, types.UnionType):
+        shown = [each for each in inner if each is not Tensor] or inner  # nobody writes a tensor into a config
+        return " or ".join(dict.fromkeys(describe(each, many) for each in shown))
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, inner))
+    if origin in MAPPINGS:
+        return "dictionaries" if many else "a dictionary"
+    if origin in LISTS:
+        length, name = _fixed_length(annotation), "lists" if many else "a list"
+        if length is not None:
+            return f"{name} of {length} entries"
+        return f"{name} of {describe(inner[0], True)}" if inner else name
+    origin = type(None) if origin is None else origin
+    return WORDS.get(origin, (f"a {getattr(origin, '__name__', origin)}", ) * 2)[many]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
