@@ -14,6 +14,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
+from deep3dmap.annotations import Count, NotNegative
 from deep3dmap.files import Spared, write_atomically
 from deep3dmap.processes import agree
 from deep3dmap.registry import HOOKS
@@ -57,7 +58,7 @@ class LogHook(Hook):
 
     priority = "BELOW_NORMAL"
 
-    def __init__(self, interval: int = 10, seconds: float = 10.0):
+    def __init__(self, interval: Count = 10, seconds: NotNegative = 10.0):
         self.interval, self.seconds = interval, seconds
         self._values: dict[str, list[torch.Tensor]] = {}
         self._rays, self._since, self._printed = 0, 0.0, -math.inf

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from mmengine.hooks import Hook
 
+from deep3dmap.annotations import NotNegative, Scale
 from deep3dmap.files import Spared
 from deep3dmap.registry import HOOKS
 from deep3dmap.visualization.pictures import save_image
@@ -24,7 +25,7 @@ class PictureHook(Hook):
 
     priority = "VERY_LOW"
 
-    def __init__(self, minutes: float = 2.0, view: int = -1, scale: float = 0.5):
+    def __init__(self, minutes: NotNegative = 2.0, view: int = -1, scale: Scale = 0.5):
         self.seconds, self.view, self.scale = 60 * minutes, view, scale
         self._last, self._files = 0.0, Spared("pictures/")
 
@@ -43,7 +44,8 @@ class PictureHook(Hook):
         dataset, framework = runner.build_test_dataset(), runner.framework
         item = dataset.item(self.view, scale=self.scale)
         framework.eval()
-        prediction = framework.test_step(item)
+        with runner.train_loop.average.applied(framework):
+            prediction = framework.test_step(item)
         framework.train()
         height, width = item["size"]
         pair = [item["rgb"], prediction["rgb"].cpu()]
