@@ -7,6 +7,7 @@ about its data), ``state_dict``, ``loop`` (stage, step, seconds, ``optimizers`` 
 import collections
 import errno
 import pickle
+import pickletools
 import re
 import shutil
 import zipfile
@@ -116,10 +117,22 @@ def read_pickle(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # reading a damaged file can fail in any way
         refused = REFUSED.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if refused:
+        if refused and _has_pickle(path):
             raise CheckpointError(f"{path}: refused, because it holds more than tensors and plain values and loading it could "
                                   f"run foreign code ({refused[0]})") from None
         raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({type(error).__name__})") from None
+
+
+def _has_pickle(path: Path) -> bool:
+    """Whether a file is an archive or a whole pickle: rubbish that is neither can't run code, whatever it starts with."""
+    if zipfile.is_zipfile(path):
+        return True
+    try:
+        with open(path, "rb") as file:
+            collections.deque(pickletools.genops(file), maxlen=0)  # reads, and runs nothing
+        return True
+    except Exception:  # rubbish can fail in any way
+        return False
 
 
 def _check_sums(path: Path) -> None:

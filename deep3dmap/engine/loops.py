@@ -10,7 +10,14 @@ from deep3dmap.engine.batches import BatchSource, build_source, seed_everything,
 from deep3dmap.engine.finite import FiniteWatch
 from deep3dmap.engine.interrupts import Interrupts
 from deep3dmap.engine.launching import step_together
-from deep3dmap.engine.optim import build_optimizers, check_optimizers, load_optimizers_state, optimizers_state
+from deep3dmap.engine.optim import (
+    build_optimizers,
+    check_optimizers,
+    load_optimizers_state,
+    load_schedulers_state,
+    optimizers_state,
+    schedulers_state,
+)
 from deep3dmap.engine.stages import Budget, StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
 from deep3dmap.processes import agree, start_alike
@@ -127,7 +134,7 @@ class StagedTrainLoop(BaseLoop):
         state = dict(index=self.index, stage=self.stage.name, step=self.step, seconds=self.seconds)
         state |= dict(stage_step=self.budget.step, stage_seconds=self.budget.seconds)
         state["optimizers"] = optimizers_state(self.runner.optim_wrapper)
-        state["schedulers"] = [s.state_dict() for s in self.runner.param_schedulers or []]
+        state["schedulers"] = schedulers_state(self.runner.param_schedulers, self.runner.optim_wrapper)
         return state
 
     def load_state_dict(self, state: Mapping) -> None:
@@ -209,11 +216,7 @@ class StagedTrainLoop(BaseLoop):
         self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
         self.budget.max_seconds = self._seconds_left(self.budget.seconds)
         load_optimizers_state(self.runner.optim_wrapper, state["optimizers"])
-        if len(self.runner.param_schedulers or []) != len(state["schedulers"]):
-            raise CheckpointError(f"the checkpoint has {len(state['schedulers'])} learning-rate schedules, the config "
-                                  f"{len(self.runner.param_schedulers or [])}; to start afresh from its weights use load_from")
-        for scheduler, saved in zip(self.runner.param_schedulers or [], state["schedulers"]):
-            scheduler.load_state_dict(saved)
+        load_schedulers_state(self.runner.param_schedulers, self.runner.optim_wrapper, state["schedulers"])
 
     def _run_stage(self) -> None:
         runner = self.runner

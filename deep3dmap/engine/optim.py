@@ -1,6 +1,6 @@
 """Optimisers and learning-rate schedules of a stage."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -151,3 +151,35 @@ def load_optimizers_state(wrapper: OptimWrapper | OptimWrapperDict, state: dict)
         except (ValueError, KeyError) as error:
             raise CheckpointError(f"the checkpoint's optimiser state does not fit the config ({error}); to start afresh from "
                                   "its weights use load_from") from None
+
+
+def _by_optimizer(schedulers: Iterable, wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, list]:
+    """Schedules by the name of their optimiser (``''`` for a single one)."""
+    names = {id(each): name for name, each in wrapper.items()} if isinstance(wrapper, OptimWrapperDict) else {}
+    found: dict[str, list] = {}
+    for scheduler in schedulers or ():
+        found.setdefault(names.get(id(scheduler.optimizer), ""), []).append(scheduler)
+    return found
+
+
+def schedulers_state(schedulers: Iterable, wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, list[dict]]:
+    """The learning-rate schedules' states by the name of their optimiser: a config may list these in any order."""
+    return {name: [s.state_dict() for s in each] for name, each in _by_optimizer(schedulers, wrapper).items()}
+
+
+def load_schedulers_state(schedulers: Iterable, wrapper: OptimWrapper | OptimWrapperDict, state: Mapping | Sequence) -> None:
+    """Put saved states back; a plain list, of an older checkpoint, in its order.
+
+    Raises:
+        CheckpointError: if there is another number of them.
+    """
+    own = _by_optimizer(schedulers, wrapper)
+    if not isinstance(state, Mapping):
+        own, state = {"": [s for each in own.values() for s in each]}, {"": state}
+    counts, saved = ({name: len(each) for name, each in every.items() if each} for every in (own, state))
+    if counts != saved:
+        raise CheckpointError(f"the checkpoint has {sum(saved.values())} learning-rate schedules, the config "
+                              f"{sum(counts.values())}, or others; to start afresh from its weights use load_from")
+    for name, each in own.items():
+        for scheduler, values in zip(each, state[name]):
+            scheduler.load_state_dict(values)
