@@ -74,17 +74,27 @@ def load_mesh(path: str | Path) -> trimesh.Trimesh:
 def _checked(mesh, path: Path) -> trimesh.Trimesh:
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         raise DataError(f"{path}: holds no triangles; a mesh with faces is needed")
+    if mesh.vertices.shape[1:] != (3, ) or mesh.faces.shape[1:] != (3, ):
+        raise DataError(f"{path}: vertices and faces must have three numbers each, they have {mesh.vertices.shape[1:]} and "
+                        f"{mesh.faces.shape[1:]}")
     if not np.isfinite(mesh.vertices).all():
         raise DataError(f"{path}: has vertices whose coordinates are not finite numbers")
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
         raise DataError(f"{path}: has faces that name vertices which it doesn't hold ({len(mesh.vertices)} vertices)")
+    uv, colors = getattr(mesh.visual, "uv", None), vertex_colors(mesh)
+    count = len(mesh.vertices)
+    if colors is not None and colors.shape != (count, 4) or uv is not None and uv.shape != (count, 2):
+        raise DataError(f"{path}: its colours or texture coordinates are not one for each of its {count} vertices")
     return mesh
 
 
 def vertex_colors(mesh: trimesh.Trimesh) -> UInt8[np.ndarray, "v 4"] | None:
     """A mesh's sRGB colours at its vertices (RGBA), or None where it has none; textures are sampled at the vertices."""
     visual = mesh.visual.to_color() if mesh.visual.kind == "texture" else mesh.visual
-    return np.asarray(visual.vertex_colors, np.uint8) if visual.kind in ("vertex", "face") else None
+    if visual.kind not in ("vertex", "face"):
+        return None
+    colors = np.asarray(visual.vertex_colors, np.uint8)
+    return colors if colors.ndim == 2 else np.tile(colors, (len(mesh.vertices), 1))  # one for all: a texture without image
 
 
 def srgb_to_linear(color: UInt8[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -43,6 +44,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _pick(draw, paths: list[Path]) -> Path:
+    assume(paths)  # an earlier damage may have left nothing to choose from
     return draw(st.sampled_from(paths))
 
 
@@ -121,8 +123,7 @@ def become_something_else(draw, folder):
 
 def lose_folder(draw, folder):
     """Delete a folder, or put a file, a link to itself or to its parent in its place."""
-    folders = sorted(p for p in folder.rglob("*") if p.is_dir()) or [folder / "images"]
-    lost = _pick(draw, folders)
+    lost = _pick(draw, sorted(p for p in folder.rglob("*") if p.is_dir() and not p.is_symlink()))
     shutil.rmtree(lost, ignore_errors=True)
     kind = draw(st.sampled_from(["gone", "file", "loop", "parent"]))
     if kind == "file":
@@ -138,7 +139,8 @@ def add_file(draw, folder):
         file.name.upper(), "transforms_train.json", "b_par.txt", ".hidden.png", b"\xff\xfe.png", "x" * 250 + ".p"
     ]
     name = os.fsdecode(draw(st.sampled_from(names)))
-    shutil.copyfile(file, file.parent / name) if not (file.parent / name).exists() else None
+    if not (file.parent / name).exists():
+        shutil.copyfile(file, file.parent / name)
 
 
 def rename(draw, folder):
@@ -323,7 +325,7 @@ def change_image(draw, folder):
         image = image.convert("I").convert("I;16") if mode == "I;16" else image.convert("L").convert(
             "F") if mode == "F" else image
         image = Image.new("LAB", image.size) if mode == "LAB" else image if image.mode == mode else image.convert(mode)
-        image.save(file, format="PNG" if mode in ("1", "L", "LA", "P", "RGBA", "I", "I;16") else "TIFF")
+        image.save(file, format="PNG" if mode in ("1", "L", "LA", "P", "RGBA", "I;16") else "TIFF")
     elif how == "format":
         image.save(file, format=draw(st.sampled_from(["GIF", "EPS", "PDF", "ICO", "PPM", "BMP", "WEBP", "TGA"])))
     elif how == "claim":

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from deep3dmap.datasets.generated.head import head_mesh
-from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.datasets.mesh_files import load_mesh
+from deep3dmap.errors import ConfigError
 from deep3dmap.geometry.lookat import look_at, sphere_of_cameras
 from deep3dmap.registry import DATASETS
 from deep3dmap.structures import Cameras, Capture
@@ -111,16 +112,9 @@ def _load(mesh: str | Path | trimesh.Trimesh) -> tuple[trimesh.Trimesh, str]:
         return mesh, "a mesh"
     if mesh == "head":
         return head_mesh(), "the built-in head"
-    path = Path(mesh)
-    if not path.is_file():
-        raise DataError(f"{path}: no such mesh file; give a file (PLY, OBJ, GLB, OFF, STL) or 'head' for the built-in one")
-    try:
-        loaded = trimesh.load_mesh(path)
-    except Exception as error:  # trimesh's loaders raise whatever the format's parser meets
-        raise DataError(f"{path}: can't be read as a mesh ({error})") from error
-    if not isinstance(loaded, trimesh.Trimesh) or not len(loaded.faces):
-        raise DataError(f"{path}: holds no triangles; a mesh with faces is needed, not points or lines")
-    return loaded, str(path)
+    loaded = load_mesh(mesh)
+    loaded.process()  # vertices that are one become one, for smooth normals
+    return loaded, str(mesh)
 
 
 def _cameras_around(mesh: trimesh.Trimesh, views: int, test_views: int, size: tuple[int, int]) -> Cameras:
