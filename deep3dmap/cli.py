@@ -267,11 +267,31 @@ def _make_masks(args) -> int:
 def _benchmark_arguments(parser) -> None:
     parser.add_argument("method", nargs="?", default="idr", help="idr (default)")
     parser.add_argument("--quick", action="store_true", help="small work only")
+    parser.add_argument("--networks", nargs="+", help="some of the method's networks instead of all")
+    parser.add_argument("--only", nargs="+", help="some kinds of work instead of all")
+    parser.add_argument("--variants", nargs="+", help="variants of the configs, instead of the configs as they are")
+    parser.add_argument("--ablation", action="store_true", help="compare the variants on one amount of each kind of work")
+    parser.add_argument("--output", type=Path, help="keep the lines in this file, too")
+    parser.add_argument("--from", dest="source", type=Path, help="measure nothing: print tables of the lines in this file")
+    parser.add_argument("--plot", type=Path, help="draw cost against work into this picture")
 
 
 def _benchmark(args) -> int:
     from deep3dmap.apis.benchmark import benchmark
-    benchmark(args.method, quick=args.quick)
+    from deep3dmap.apis.benchmark_report import line_writer, plot, read_results, tables
+    if args.source is None:
+        results = benchmark(args.method,
+                            quick=args.quick,
+                            networks=args.networks,
+                            variants=args.variants,
+                            ablation=args.ablation,
+                            only=args.only,
+                            write=line_writer(args.output))
+    else:
+        results = read_results(args.source)
+        print(tables(results))
+    if args.plot is not None:
+        plot(results, args.plot)
     return 0
 
 
@@ -329,5 +349,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if args.traceback or error.errno not in FULL:
             raise
-        print(f"{error.filename or 'the output'}: can't be written ({reason(error)}, and run the command again)", file=sys.stderr)
+        place = error.filename or "the output"
+        print(f"{place}: can't be written ({reason(error)}, and run the command again)", file=sys.stderr)
         return 1

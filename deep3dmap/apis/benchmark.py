@@ -1,189 +1,259 @@
 """Cost against work: what one step, one trace, one mesh, one picture cost as they grow, as JSON lines.
 
 Every measurement runs in a process of its own, so that its peak memory is its own: ``python -m deep3dmap.apis.benchmark CASE``
-runs one case and prints its line.
+runs one case and prints its line. Before them the machine's rate of matrix products is measured in the same way, and every
+network is fitted to an object once, so that all variants are measured in the same state.
 """
 
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from deep3dmap.engine.config import load_config
-from deep3dmap.engine.hooks.log import peak_memory_mib
+from deep3dmap.apis.benchmark_cases import AS_CONFIGURED, NETWORKS, VARIANTS, WORK, choose, read_networks, vary
+from deep3dmap.apis.benchmark_limits import MatrixFlops, fastest, least_seconds, matrix_product, peak_mib, timed
+from deep3dmap.apis.benchmark_work import JOBS, Job, fitted_state
 from deep3dmap.engine.launching import choose_device, silence_known_warnings
-from deep3dmap.engine.optim import build_optimizers
-from deep3dmap.engine.runner import synchronize
 from deep3dmap.errors import ConfigError, Deep3DError
 from deep3dmap.frameworks.base import Framework
-from deep3dmap.geometry.lookat import sphere_of_cameras
 from deep3dmap.registry import FRAMEWORKS, load_plugins, nearest
-from deep3dmap.structures import Cameras
 
-#: Networks by method and name: the configs that hold them.
-NETWORKS = {"idr": {"published": "configs/idr/dtu_fixed_cameras.py", "small": "configs/idr/generated_head.py"}}
-
-#: What is measured: the work's unit, and how much of it: all of it, and in quick mode.
-WORK: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
-    "train_step": ("rays", (512, 1024, 2048, 4096, 8192), (128, 256)),
-    "forward_backward": ("rays", (512, 1024, 2048, 4096, 8192), (128, 256)),
-    "trace": ("rays", (512, 1024, 2048, 4096, 8192), (128, 256)),
-    "mesh": ("resolution", (64, 128, 256, 512), (16, 32)),
-    "render_view": ("pixels", (64**2, 128**2, 256**2), (16**2, 32**2)),
-}
-
-REPEATS = 3
-FOCAL, DISTANCE, OBJECT_RADIUS = 2.0, 2.5, 0.5
+PRODUCTS = {f"matrix_product_{dtype}": dtype for dtype in ("float32", "bfloat16")}
+REPEATS, FIT_STEPS, QUICK_FIT_STEPS = 3, 300, 10
+PRODUCT_SECONDS = 2.0
+#: Work that takes longer than this many seconds is measured once.
+LONG = 20.0
 
 
 def benchmark(method: str = "idr",
               *,
               quick: bool = False,
-              networks: Mapping[str, Mapping] | None = None,
+              networks: Mapping[str, Mapping] | Iterable[str] | None = None,
+              variants: Iterable[str] | None = None,
+              ablation: bool = False,
+              only: Iterable[str] | str | None = None,
               device: str = "auto",
-              only: str | None = None,
               write: Callable[[str], Any] = print) -> list[dict]:
     """Measure a method's cost against growing work.
 
     Args:
-        method: one of :data:`NETWORKS`.
+        method: one of :data:`~deep3dmap.apis.benchmark_cases.NETWORKS`.
         quick: little work, each measured once.
-        networks: ``model`` configs by name, instead of the method's own.
+        networks: some of the method's own, by name; or other ``model`` configs by name.
+        variants: of the configs (see :data:`~deep3dmap.apis.benchmark_cases.VARIANTS`); the configs as they are if None.
+        ablation: compare variants (all if None are chosen) on one amount of each kind of work, instead of growing work.
+        only: some of :data:`~deep3dmap.apis.benchmark_cases.WORK` instead of all.
         device: where to compute.
-        only: one of :data:`WORK`, instead of all.
         write: called with each measurement as a line of JSON, as it comes.
 
     Returns:
-        The measurements: ``name``, ``network``, the work under its unit's name, ``cpu_seconds`` and ``wall_seconds`` (the
-        least of a few repeats), ``peak_mib`` (of the process), ``base_mib`` (before the work), ``device``, ``threads``, and
-        ``evaluations`` of the distance network where it is asked for distances alone.
+        The measurements. docs/benchmarks.md says what they hold.
 
     Raises:
-        ConfigError: for an unknown method or measurement.
+        ConfigError: for an unknown method, network, variant or measurement.
         Deep3DError: if a measurement fails.
     """
     if method not in NETWORKS:
         raise ConfigError(f"method '{method}': {nearest(method, NETWORKS)}")
-    if only is not None and only not in WORK:
-        raise ConfigError(f"no measurement '{only}': {nearest(only, WORK)}")
-    models = networks or {name: load_config(path).model.to_dict() for name, path in NETWORKS[method].items()}
-    results = []
-    for name in WORK if only is None else [only]:
-        unit, full, little = WORK[name]
-        for network, model in models.items():
-            for amount in little if quick else full:
-                case = dict(name=name, network=network, model=model, unit=unit, amount=amount, device=device,
-                            repeats=1 if quick else REPEATS)  # yapf: disable
-                results.append(_in_own_process(case))
-                write(json.dumps(results[-1]))
-    return results
+    own = networks if isinstance(networks, Mapping) else None
+    chosen = {name: dict(model=model) for name, model in own.items()} if own else read_networks(method, networks)
+    changes = {name: VARIANTS[method][name] for name in choose(variants, VARIANTS[method], "variant")}
+    changes = changes if ablation or variants is not None else {AS_CONFIGURED: {}}
+    settings = {(network, name): vary(chosen[network], change, name) for network in chosen for name, change in changes.items()}
+    works = [name for name in choose(only, WORK, "measurement") if name not in PRODUCTS]
+    with tempfile.TemporaryDirectory() as folder:
+        run = _Run(Path(folder), device, quick, write)
+        run.measure_products()
+        for name in works:
+            for (network, variant), setting in settings.items():
+                for amount in _amounts(name, quick, ablation):
+                    run.measure(dict(name=name, network=network, variant=variant, unit=WORK[name].unit, work=amount,
+                                     **setting))
+    return run.results
 
 
-def _in_own_process(case: Mapping) -> dict:
-    command = [sys.executable, "-m", "deep3dmap.apis.benchmark", json.dumps(case)]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if run.returncode:
-        reason = (run.stderr.strip() or f"exit code {run.returncode}").splitlines()[-1]
-        raise Deep3DError(
-            f"{case['name']} with {case['unit']}={case['amount']} of the network '{case['network']}' failed: {reason}")
-    return json.loads(run.stdout.splitlines()[-1])
+def _amounts(name: str, quick: bool, ablation: bool) -> tuple[int, ...]:
+    work = WORK[name]
+    if ablation and work.ablation is None:
+        return ()
+    return work.quick[:1 if ablation else None] if quick else (work.ablation, ) if ablation else work.amounts
 
 
-def measure(case: Mapping) -> dict:
-    """Run one case in this process; see :func:`benchmark`."""
+class _Run:
+    """A benchmark in progress: its results, the machine's rates, and the networks' fitted states in a folder."""
+
+    def __init__(self, folder: Path, device: str, quick: bool, write: Callable[[str], Any]):
+        self.folder, self.device, self.quick, self.write = folder, device, quick, write
+        self.results: list[dict] = []
+        self.rates: dict[str, float] = {}
+
+    def measure_products(self) -> None:
+        """The machine's rates of matrix products: lines of their own, and what all others are compared with."""
+        products = [dict(name=name, work=_amounts(name, self.quick, False)[0], unit=WORK[name].unit) for name in PRODUCTS]
+        for result in self._start(dict(products=products), "matrix products"):
+            self.rates[PRODUCTS[result["name"]]] = 1e9 * result["gflop_per_second"]
+            self._keep(result)
+
+    def measure(self, case: Mapping) -> None:
+        """Run one case in a process of its own, and write its line."""
+        where = f"{case['name']} with {case['unit']}={case['work']} of the network '{case['network']}'"
+        self._keep(self._start(dict(case, state=self._state(case), rates=self.rates), where))
+
+    def _keep(self, result: dict) -> None:
+        self.results.append(result)
+        self.write(json.dumps(result))
+
+    def _state(self, case: Mapping) -> str:
+        """File of the fitted weights of a case's networks; made once for all variants that share them."""
+        parts = {key: value for key, value in case["model"].items() if key in ("geometry", "radiance")}
+        path = self.folder / f"{case['network']}_{hash(json.dumps(parts, sort_keys=True))}.pt"
+        if not path.exists():
+            steps = QUICK_FIT_STEPS if self.quick else FIT_STEPS
+            self._start(dict(fit=str(path), model=case["model"], steps=steps), f"fitting the network '{case['network']}'")
+        return str(path)
+
+    def _start(self, case: Mapping, what: str) -> dict | list:
+        case = dict(case, device=self.device, quick=self.quick)
+        command = [sys.executable, "-m", "deep3dmap.apis.benchmark", json.dumps(case)]
+        run = subprocess.run(command, capture_output=True, text=True)
+        if run.returncode:
+            reason = (run.stderr.strip() or f"exit code {run.returncode}").splitlines()[-1]
+            raise Deep3DError(f"{what} failed: {reason}")
+        return json.loads(run.stdout.splitlines()[-1])
+
+
+# --- in the process of one case -------------------------------------------------------------------------------------------
+
+
+def run_case(case: Mapping) -> dict | list:
+    """Do what a case asks for, in this process: measure the machine, fit a network's state, or measure work."""
     silence_known_warnings()
     load_plugins()
     torch.manual_seed(0)
     device = choose_device(case["device"])
-    framework = FRAMEWORKS.build(case["model"]).to(device)
-    work = WORKERS[case["name"]](framework, case["amount"])
-    base, counter = peak_memory_mib(device), _count_evaluations(framework)
-    times = [_timed(work, device) for _ in range(case["repeats"])]
-    evaluations = counter[0] // case["repeats"]
-    result = dict(name=case["name"], network=case["network"])
-    result |= {case["unit"]: case["amount"]}
-    result |= dict(cpu_seconds=min(t[0] for t in times),
-                   wall_seconds=min(t[1] for t in times),
-                   peak_mib=round(peak_memory_mib(device), 1),
-                   base_mib=round(base, 1),
-                   device=str(device),
-                   threads=torch.get_num_threads())
-    return result | (dict(evaluations=evaluations) if evaluations else {})
+    if "fit" in case:
+        torch.save(fitted_state(case["model"], device, case["steps"]), case["fit"])
+        return {}
+    if "products" in case:
+        return [measure_product(product, device, 0.1 if case["quick"] else PRODUCT_SECONDS) for product in case["products"]]
+    return measure(case, device)
 
 
-def _timed(work: Callable[[], Any], device: torch.device) -> tuple[float, float]:
-    """CPU seconds of all threads, and seconds on the clock."""
-    synchronize(device)
-    cpu, wall = time.process_time(), time.perf_counter()
-    work()
-    synchronize(device)
-    return time.process_time() - cpu, time.perf_counter() - wall
+def measure_product(case: Mapping, device: torch.device, seconds: float) -> dict:
+    """The machine's rate of matrix products of one type, with all threads, in so many seconds."""
+    run = matrix_product(case["work"], getattr(torch, PRODUCTS[case["name"]]), device)
+    with MatrixFlops() as flops:
+        run()
+    cpu, wall = fastest(run, device, seconds)
+    gflop = flops.by_type.total() / 1e9
+    result = _line(case, device, cpu, wall) | dict(peak_mib=round(peak_mib(device), 1))
+    return result | dict(gflop=_rounded(gflop), gflop_per_second=_rounded(gflop / wall))
 
 
-def _count_evaluations(framework: Framework) -> list[int]:
-    """Count the points at which the distance network is asked for distances alone, as tracing and meshing do."""
-    counter, sdf = [0], framework.geometry.sdf
-
-    def counted(points):
-        counter[0] += len(points)
-        return sdf(points)
-
-    framework.geometry.sdf = counted
-    return counter
-
-
-# --- the work -------------------------------------------------------------------------------------------------------------
-
-
-def _batch(count: int, device: torch.device) -> dict[str, torch.Tensor]:
-    """Rays of cameras on a sphere around an object of known silhouette."""
-    generator = torch.Generator().manual_seed(0)
-    poses = sphere_of_cameras(16, DISTANCE).float()
-    K = torch.tensor([[FOCAL, 0, 0.5], [0, FOCAL, 0.5], [0, 0, 1.0]]).repeat(len(poses), 1, 1)
-    view = torch.randint(len(poses), (count, ), generator=generator)
-    rays = Cameras(K, poses, (1, 1)).rays(view, torch.rand(count, 2, generator=generator))
-    mask = torch.linalg.cross(rays.origins, rays.directions).norm(dim=-1) < OBJECT_RADIUS
-    batch = dict(origins=rays.origins, directions=rays.directions, mask=mask, rgb=torch.rand(count, 3, generator=generator))
-    return {key: value.to(device) for key, value in batch.items()}
+def measure(case: Mapping, device: torch.device) -> dict:
+    """Cost of one kind of work; see docs/benchmarks.md for what the result holds."""
+    framework = FRAMEWORKS.build(dict(case["model"])).to(device)
+    for part, state in torch.load(case["state"], map_location=device, weights_only=True).items():
+        getattr(framework, part).load_state_dict(state)
+    job = JOBS[case["name"]](framework, case["work"], rate=case["rate"], amp=case["amp"])
+    base, counter = peak_mib(device), EvaluationCounter(framework)
+    job.warm_up()
+    flops = _count_flops(job, counter)
+    counter.reset()
+    cpu, wall, runs = _mean_cost(job, device, case["quick"]) if job.steps else _least_cost(job, device, case["quick"])
+    evaluations = counter.points / runs
+    result = _line(case, device, cpu * job.scale, wall * job.scale)
+    result |= dict(peak_mib=round(peak_mib(device), 1), base_mib=round(base, 1), runs=runs)
+    result |= dict(evaluations=round(evaluations * job.scale)) if evaluations else {}
+    result |= dict(extrapolated=True) if job.scale != 1 else {}
+    return result | _share(flops(evaluations), case["rates"], wall, job.scale)
 
 
-def _train_step(framework: Framework, rays: int) -> Callable[[], Any]:
-    batch = _batch(rays, framework.device)
-    optimizer = build_optimizers(framework.train(), dict(optimizer=dict(type="Adam", lr=1e-5)), amp=False)
-    return lambda: framework.train_step(batch, optimizer)
+def _line(case: Mapping, device: torch.device, cpu: float, wall: float) -> dict:
+    what = {key: case[key] for key in ("name", "network", "variant", "work", "unit") if key in case}
+    where = dict(device=str(device), threads=torch.get_num_threads())
+    return what | where | dict(cpu_seconds=_rounded(cpu), wall_seconds=_rounded(wall))
 
 
-def _forward_backward(framework: Framework, rays: int) -> Callable[[], Any]:
-    batch = _batch(rays, framework.device)
-    framework.train()
-
-    def work():
-        framework.zero_grad()
-        framework.parse_losses(framework(batch, mode="loss"))[0].backward()
-
-    return work
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
-def _trace(framework: Framework, rays: int) -> Callable[[], Any]:
-    batch = _batch(rays, framework.device)
-    bundle, _ = framework.rays(batch)
-    return lambda: framework.trace(bundle, batch["mask"], True)
+def _share(flops: Mapping[str, float], rates: Mapping[str, float], wall: float, scale: float) -> dict:
+    result = dict(gflop=_rounded(sum(flops.values()) * scale / 1e9))
+    least = least_seconds(flops, rates)
+    return result if least is None else result | dict(matmul_share=_rounded(least / wall))
 
 
-def _mesh(framework: Framework, resolution: int) -> Callable[[], Any]:
-    return lambda: framework.eval().extract_mesh(resolution)
+def _least_cost(job: Job, device: torch.device, quick: bool) -> tuple[float, float, int]:
+    """CPU and wall seconds of the fastest of a few runs, and their number."""
+    times = [timed(job.run, device)]
+    while not quick and len(times) < REPEATS and times[0][1] < LONG:
+        times.append(timed(job.run, device))
+    return min(t[0] for t in times), min(t[1] for t in times), len(times)
 
 
-def _render_view(framework: Framework, pixels: int) -> Callable[[], Any]:
-    batch = _batch(pixels, framework.device)
-    return lambda: framework.eval().predict(batch)
+def _mean_cost(job: Job, device: torch.device, quick: bool) -> tuple[float, float, int]:
+    """CPU and wall seconds of one of several runs in a row, on average, and their number."""
+    runs = 2 if quick else job.steps
+    cpu, wall = timed(lambda: [job.run() for _ in range(runs)], device)
+    return cpu / runs, wall / runs, runs
 
 
-WORKERS = dict(train_step=_train_step, forward_backward=_forward_backward, trace=_trace, mesh=_mesh, render_view=_render_view)
+class EvaluationCounter:
+    """Counts the points at which a framework's distance network is asked for distances alone, as tracing and meshing do.
+
+    Attributes:
+        points: asked for since the last reset.
+        flops: of these evaluations, by type, while ``counting`` is set.
+        counting: counts all matrix products at present, or None.
+    """
+
+    def __init__(self, framework: Framework):
+        self._sdf = framework.geometry.sdf
+        framework.geometry.sdf = self
+        self.counting: MatrixFlops | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.points, self.flops = 0, Counter()
+
+    def __call__(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
+        """The distances."""
+        before = None if self.counting is None else Counter(self.counting.by_type)
+        out = self._sdf(points)
+        self.points += len(points)
+        if before is not None:
+            self.flops += self.counting.by_type - before
+        return out
+
+
+def _count_flops(job: Job, counter: EvaluationCounter, runs: int = 2) -> Callable[[float], dict[str, float]]:
+    """Floating-point operations by type of one run with a given number of evaluations.
+
+    Counted while the work warms up. Runs may differ in their evaluations (a grid is refreshed now and then), the rest is the
+    same in all.
+    """
+    runs = runs if job.steps else 1
+    counter.reset()
+    with MatrixFlops() as flops:
+        counter.counting = flops
+        for _ in range(runs):
+            job.run()
+    counter.counting = None
+    rest, evaluated, points = flops.by_type - counter.flops, Counter(counter.flops), max(counter.points, 1)
+    types = set(rest) | set(evaluated)
+    return lambda evaluations: {t: rest[t] / runs + evaluated[t] / points * evaluations for t in types}
+
 
 if __name__ == "__main__":
-    print(json.dumps(measure(json.loads(sys.argv[1]))))
+    print(json.dumps(run_case(json.loads(sys.argv[1]))))

@@ -1,0 +1,103 @@
+"""What a machine could do: its rate of matrix products, the products that a piece of work asks for, and its peak memory."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from deep3dmap.engine.hooks.log import peak_memory_mib
+from deep3dmap.engine.runner import synchronize
+
+#: Columns of the matrix product: the width of the published networks.
+WIDTH = 512
+
+
+def peak_mib(device: torch.device) -> float:
+    """Peak memory of this process, MiB: of a GPU where it computes on one, else resident.
+
+    The high-water mark of ``getrusage`` can't be used: Linux hands that of the process which started this one on to it.
+    """
+    status = Path("/proc/self/status")
+    if device.type == "cuda" or not status.is_file():
+        return peak_memory_mib(device)
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM:")) / 2**10
+
+
+class MatrixFlops(TorchDispatchMode):
+    """Counts the floating-point operations of all matrix products done inside, backward passes included.
+
+    ``with MatrixFlops() as flops: ...`` As torch's ``FlopCounterMode`` does (a multiplication and an addition are two), but by
+    type.
+
+    Attributes:
+        by_type: operations by the products' type (``float32``).
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.by_type: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            product = out if isinstance(out, torch.Tensor) else out[0]
+            self.by_type[str(product.dtype).removeprefix("torch.")] += count(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def matrix_product(rows: int, dtype: torch.dtype, device: torch.device) -> Callable[[], Any]:
+    """A product of the size of a published layer's: ``rows`` points through 512 x 512 weights."""
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(n, WIDTH, generator=generator).to(device, dtype) for n in (rows, WIDTH))
+    out = torch.empty(rows, WIDTH, dtype=dtype, device=device)
+    return lambda: torch.mm(left, right, out=out)
+
+
+def fastest(work: Callable[[], Any], device: torch.device, seconds: float, batch_seconds: float = 0.02) -> tuple[float, float]:
+    """CPU and wall seconds of one run of short work: of the fastest of many batches, so that clocks and pauses don't count.
+
+    Args:
+        work: to run.
+        device: where it computes.
+        seconds: how long to go on.
+        batch_seconds: least length of a batch of runs.
+    """
+
+    def batch(count: int) -> tuple[float, float]:
+        cpu, wall = timed(lambda: [work() for _ in range(count)], device)
+        return wall / count, cpu / count
+
+    count = 1
+    while batch(count)[0] * count < batch_seconds and count < 2**20:
+        count *= 2
+    best, end = batch(count), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        best = min(best, batch(count))
+    return best[1], best[0]
+
+
+def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, float]:
+    """CPU seconds of all threads, and seconds on the clock."""
+    synchronize(device)
+    cpu, wall = time.process_time(), time.perf_counter()
+    work()
+    synchronize(device)
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def least_seconds(flops: Mapping[str, float], rates: Mapping[str, float]) -> float | None:
+    """How long the products of a piece of work take at least, at the machine's rates; None where a type's is not known.
+
+    Args:
+        flops: floating-point operations by type.
+        rates: operations a second by type.
+    """
+    if not flops or not set(flops) <= set(rates):
+        return None
+    return sum(count / rates[name] for name, count in flops.items())
