@@ -30,8 +30,8 @@ def parts():
     class BreaksInside(line_fit.LineFit):
         """Its slope is not a number after a step of the run, though no loss has said so yet."""
 
-        def train_step(self, data, optim_wrapper, call=None):
-            log = super().train_step(data, optim_wrapper, call)
+        def train_step(self, data, optim_wrapper):
+            log = super().train_step(data, optim_wrapper)
             if self.progress.step == 4:
                 self.backbone.slope.data.fill_(float("inf"))
             return log
