@@ -1,4 +1,5 @@
-# IDR with the paper's own settings: known cameras, a start from a sphere, hours on a GPU.
+# IDR with the paper's own settings: known cameras, a start from a sphere, hours on a GPU. The cache spares evaluations at the same
+# hits; model.renderer.cache=None traces as the authors' code does.
 _base_ = ["../_base_/default_runtime.py", "../_base_/datasets/dtu.py", "../_base_/schedules/idr_paper.py"]
 
 model = dict(
@@ -11,7 +12,8 @@ model = dict(
                   line_search_iterations=3,
                   iterations=10,
                   samples=100,
-                  secant_steps=8),
+                  secant_steps=8,
+                  cache=dict(resolution=64, interval=16, parts=16)),
     losses=dict(rgb=dict(type="ColorLoss", weight=1.0),
                 eikonal=dict(type="EikonalLoss", weight=0.1),
                 mask=dict(type="MaskLoss",

@@ -5,6 +5,7 @@ scene = dict(capture=dict(camera_noise=2.0))
 model = dict(train_cameras=True)
 train_cfg = dict(type="StagedTrainLoop",
                  max_minutes=6.0,
+                 average=0.995,
                  stages=[
                      dict(name="fit_sdf",
                           max_steps=300,

@@ -1,7 +1,9 @@
 """Checkpoints: plain dictionaries of tensors and simple values, so that ``weights_only=True`` is all that loading ever needs.
 
 Layout of a file: ``format``, ``meta`` (version, framework, config as JSON text, seed), ``info`` (what the framework was told
-about its data), ``state_dict``, ``loop`` (stage, step, seconds, ``optimizers`` and ``schedulers`` of the stage).
+about its data), ``state_dict`` (to test and to export: the averaged weights, where the run averages them), ``loop`` (stage,
+step, seconds, ``optimizers`` and ``schedulers`` of the stage, the framework's ``training`` state, and the trained ``weights``
+themselves where they are averaged).
 """
 
 import collections

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from mmengine.runner import BaseLoop
 
+from deep3dmap.annotations import NotNegative, Whole
+from deep3dmap.engine.averaging import WeightAverage
 from deep3dmap.engine.batches import BatchSource, build_source, seed_everything, step_seed
 from deep3dmap.engine.finite import FiniteWatch
 from deep3dmap.engine.interrupts import Interrupts
@@ -37,15 +39,17 @@ class StagedTrainLoop(BaseLoop):
         stages: see :class:`deep3dmap.engine.stages.StageConfig`; a single stage by default.
         max_steps, max_epochs: budget of the single stage, where ``stages`` is left out.
         max_minutes: training time of the whole run; the last stage gets what the others leave.
+        average: decay of the exponential average of the weights, which checkpoints and results then hold; 0 for none.
     """
 
     def __init__(self,
                  runner,
                  dataloader=None,
                  stages: Sequence[Mapping] | None = None,
-                 max_steps: int | None = None,
-                 max_epochs: int | None = None,
-                 max_minutes: float | None = None):
+                 max_steps: Whole | None = None,
+                 max_epochs: Whole | None = None,
+                 max_minutes: NotNegative | None = None,
+                 average: float = 0.0):
         self._runner = runner
         self.stages = [StageConfig.read(s) for s in stages or [dict(max_steps=max_steps, max_epochs=max_epochs)]]
         if stages and (max_steps is not None or max_epochs is not None):
@@ -57,6 +61,7 @@ class StagedTrainLoop(BaseLoop):
         self.deadline: float | None = runner.deadline
         self.interrupted = self.finished = False
         self.log: dict = {}
+        self.average = WeightAverage(average)
         self.interrupts, self._finite = Interrupts(), FiniteWatch()
         self._sources: dict[int, BatchSource] = {}
         self._pending: Mapping | None = None
@@ -133,12 +138,15 @@ class StagedTrainLoop(BaseLoop):
         """Where the run is, with the optimisers' and schedulers' states; plain values and tensors."""
         state = dict(index=self.index, stage=self.stage.name, step=self.step, seconds=self.seconds)
         state |= dict(stage_step=self.budget.step, stage_seconds=self.budget.seconds)
+        state["training"] = self.runner.framework.training_state()
+        if self.average.values:
+            state["weights"] = self.runner.framework.state_dict()
         state["optimizers"] = optimizers_state(self.runner.optim_wrapper)
         state["schedulers"] = schedulers_state(self.runner.param_schedulers, self.runner.optim_wrapper)
         return state
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Go on where a checkpoint was written; ``weights`` stands beside what :meth:`state_dict` gave.
+        """Go on where a checkpoint was written; ``averages``, its ``state_dict``, stands beside what :meth:`state_dict` gave.
 
         Raises:
             CheckpointError: if the config has other stages.
@@ -158,11 +166,15 @@ class StagedTrainLoop(BaseLoop):
         try:
             for index in range(self.index, len(self.stages)):
                 self._check_stage(index)
+            batches = self._enter_stage()  # after this, nothing can be wrong with config and checkpoint
+            runner.put_aside()
             runner.call_hook("before_train")
             with self.interrupts.listen():
                 while not self.finished and not self.interrupted:
-                    self._run_stage()
+                    self._run_stage(batches or self._enter_stage())
+                    batches = None
                 runner.call_hook("after_train")
+                self.average.apply(runner.framework)
         finally:
             for source in self._sources.values():
                 source.close()
@@ -175,6 +187,7 @@ class StagedTrainLoop(BaseLoop):
         framework.check_stage(stage)
         wrapper = config.optim_wrapper or self.runner.optim_wrapper_cfg
         check_optimizers(framework, wrapper, framework.moving_parameters(stage), stage.name)
+        build_optimizers(framework, wrapper, self.runner.amp)
         seed_everything(step_seed(self.runner.seed, 7, index))
         framework.check_inputs(next(source(0)), f"the data of stage '{stage.name}' ({type(source.dataset).__name__})")
 
@@ -189,6 +202,7 @@ class StagedTrainLoop(BaseLoop):
         runner.optim_wrapper = step_together(wrapper)
         schedules = runner.param_scheduler_cfg if stage.param_scheduler is None else stage.param_scheduler
         runner.param_schedulers = runner.build_schedulers(schedules)
+        self.average.start(framework)
         if self._pending is not None:
             self._restore(self._pending)
             self._pending = None
@@ -212,15 +226,17 @@ class StagedTrainLoop(BaseLoop):
         return agree(max(min(limits), 0.0))[0] if limits else None
 
     def _restore(self, state: Mapping) -> None:
-        self.runner.framework.load_state_dict(state["weights"])  # entering the stage may have changed some
+        framework = self.runner.framework
+        framework.load_state_dict(state.get("weights", state["averages"]))  # entering the stage may have changed some
+        framework.load_training_state(state.get("training", {}))
+        self.average.load(state["averages"])
         self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
         self.budget.max_seconds = self._seconds_left(self.budget.seconds)
         load_optimizers_state(self.runner.optim_wrapper, state["optimizers"])
         load_schedulers_state(self.runner.param_schedulers, self.runner.optim_wrapper, state["schedulers"])
 
-    def _run_stage(self) -> None:
+    def _run_stage(self, batches: Iterator[dict]) -> None:
         runner = self.runner
-        batches = self._enter_stage()
         while not self.ending:
             if self.starts_epoch:
                 runner.call_hook("before_train_epoch")
@@ -260,6 +276,7 @@ class StagedTrainLoop(BaseLoop):
         self._check_finite()
         self.step += 1
         self.budget.step += 1
+        self.average.update(runner.framework, self.budget.step)
         self._take_stock(time.perf_counter() - start)
         runner.call_hook("after_train_iter", batch_idx=self.budget.step - 1, data_batch=batch, outputs=self.log)
 

@@ -9,8 +9,9 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.registry import OPTIM_WRAPPERS, PARAM_SCHEDULERS
 from torch import nn
 
+from deep3dmap.annotations import Positive, Whole
 from deep3dmap.errors import CheckpointError, ConfigError
-from deep3dmap.registry import nearest
+from deep3dmap.registry import explained, nearest
 from deep3dmap.schedules import Progress, Schedule
 
 
@@ -42,7 +43,7 @@ class ProgressLR(_ParamScheduler):
         progress: holder of the present progress (given by the loop).
     """
 
-    def __init__(self, optimizer, schedule=1.0, decay: float = 1.0, warmup: int = 0, progress=None):
+    def __init__(self, optimizer, schedule=1.0, decay: Positive = 1.0, warmup: Whole = 0, progress=None):
         self.schedule = Schedule(schedule, "ProgressLR.schedule")
         self.decay, self.warmup, self.source = decay, warmup, progress
         super().__init__(optimizer, "lr", by_epoch=False)
@@ -123,9 +124,10 @@ def _build(module: nn.Module, cfg: Mapping, amp: bool) -> OptimWrapper:
     cfg = dict(cfg)
     if amp:
         cfg["type"] = "AutocastOptimWrapper"
-    if "paramwise_cfg" in cfg or "constructor" in cfg:
+    if "paramwise_cfg" not in cfg and "constructor" not in cfg:
+        module = _Trainable(module)
+    with explained("optim_wrapper", cfg.get("optimizer") or cfg):
         return build_optim_wrapper(module, cfg)
-    return build_optim_wrapper(_Trainable(module), cfg)
 
 
 def optimizers_state(wrapper: OptimWrapper | OptimWrapperDict) -> dict:

@@ -17,13 +17,14 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
+from deep3dmap.annotations import Whole
 from deep3dmap.engine import checkpoint as files
 from deep3dmap.engine.batches import build_dataset, build_source, seed_everything, step_seed
 from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.files import Spared, reason, write_atomically
 from deep3dmap.processes import agree
-from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, accepted_keys, nearest, resolve
+from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, accepted_keys, explained, nearest, resolve
 from deep3dmap.version import __version__
 
 DEFAULT_HOOKS = dict(param_scheduler=dict(type="ParamSchedulerHook"),
@@ -84,7 +85,7 @@ class ReconstructionRunner(Runner):
                  test_evaluator: list | None = None,
                  default_hooks: dict | None = None,
                  custom_hooks: list | None = None,
-                 seed: int = 0,
+                 seed: Whole = 0,
                  amp: bool = False,
                  device: str = "auto",
                  launcher: str = "none",
@@ -210,7 +211,8 @@ class ReconstructionRunner(Runner):
             accepted = accepted_keys(resolve(PARAM_SCHEDULERS, one["type"]))
             given = dict(progress=loop, end=loop.max_epochs if one.get("by_epoch", True) else loop.max_iters)
             given = {k: v for k, v in given.items() if accepted is None or k in accepted} | dict(epoch_length=len(loop.source))
-            schedulers += [PARAM_SCHEDULERS.build(dict(one), default_args=dict(given, optimizer=w)) for w in wrappers]
+            with explained("param_scheduler", one):
+                schedulers += [PARAM_SCHEDULERS.build(dict(one), default_args=dict(given, optimizer=w)) for w in wrappers]
         return schedulers
 
     # --- the three things a runner does -----------------------------------------------------------------------------------
@@ -272,11 +274,10 @@ class ReconstructionRunner(Runner):
         agree(0.0)  # all processes have read what they need
         if self.rank == 0:
             files.remove_leftovers(Path(self.work_dir))
-        self._put_aside(files.list_checkpoints(Path(self.work_dir)))
 
-    def _put_aside(self, own: list[Path]) -> None:
+    def put_aside(self) -> None:
         """Checkpoints of later steps are another run's, or damaged: they would be taken for this one's newest."""
-        later = [path for path in own if files.step_of(path) > self.iter]
+        later = [path for path in files.list_checkpoints(Path(self.work_dir)) if files.step_of(path) > self.iter]
         if not later or self.rank != 0:
             return
         parents = (Path(self.work_dir) / f"checkpoints_before_{k}" for k in itertools.count(1))
@@ -297,7 +298,7 @@ class ReconstructionRunner(Runner):
                 dict(format=files.FORMAT,
                      meta=meta,
                      info=self.info,
-                     state_dict=framework.state_dict(),
+                     state_dict=self._train_loop.average.state_dict(framework),
                      loop=self._train_loop.state_dict()), path)
 
     def resume(self, filename: str, **kwargs) -> None:
@@ -305,7 +306,7 @@ class ReconstructionRunner(Runner):
         checkpoint = self._load(filename)
         if "loop" not in checkpoint:
             raise CheckpointError(f"{filename}: holds weights only; use it with load_from instead of --resume")
-        self._train_loop.load_state_dict(dict(checkpoint["loop"], weights=checkpoint["state_dict"]))
+        self._train_loop.load_state_dict(dict(checkpoint["loop"], averages=checkpoint["state_dict"]))
         self.logger.info(f"resumed from {filename} at step {self._train_loop.step}")
 
     def load_checkpoint(self, filename: str, **kwargs) -> dict:

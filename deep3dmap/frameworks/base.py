@@ -91,6 +91,13 @@ class Framework(BaseModel):
         Called once on a fresh run, before the optimisers are built. What must survive belongs into buffers.
         """
 
+    def training_state(self) -> dict:
+        """What training needs to go on exactly, besides weights and buffers: tensors and plain values."""
+        return {}
+
+    def load_training_state(self, state: Mapping) -> None:
+        """Take back what :meth:`training_state` gave; an empty one (of another config's run) means a fresh start."""
+
     def extract_mesh(self, resolution: int = 256, **options) -> trimesh.Trimesh:
         """The reconstructed surface in the data's own frame and units, for every method that has one to give.
 

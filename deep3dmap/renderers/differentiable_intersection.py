@@ -1,12 +1,17 @@
 """The traced surface point as a differentiable function of geometry and camera (IDR, Yariv et al. 2020, eq. 3)."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
-def differentiable_intersection(sdf: Float[Tensor, "n"], surface_sdf: Float[Tensor, "n"],
-                                surface_gradient: Float[Tensor, "n 3"], distance: Float[Tensor, "n"],
-                                origins: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+def differentiable_intersection(sdf: Float[Tensor, "n"],
+                                surface_sdf: Float[Tensor, "n"],
+                                surface_gradient: Float[Tensor, "n 3"],
+                                distance: Float[Tensor, "n"],
+                                origins: Float[Tensor, "n 3"],
+                                directions: Float[Tensor, "n 3"],
+                                least_slope: float = 0.0) -> Float[Tensor, "n 3"]:
     """Surface points whose values are those of the trace and whose gradients are those of the implicit surface.
 
     The distance along the ray moves with the sdf: ``t = distance - (sdf - surface_sdf) / (gradient . direction)``, and the
@@ -19,7 +24,11 @@ def differentiable_intersection(sdf: Float[Tensor, "n"], surface_sdf: Float[Tens
         surface_gradient: of the sdf at the traced points.
         distance: of the traced points along the rays.
         origins, directions: of the rays.
+        least_slope: bound on ``gradient . direction`` from below. Where a ray grazes the surface the slope is next to nothing
+            and a single ray could outweigh the whole batch; with a bound its gradient is smaller than the paper's.
     """
     slope = (surface_gradient * directions.detach()).sum(1)
+    if least_slope:
+        slope = torch.where(slope > 0, slope.clamp(min=least_slope), slope.clamp(max=-least_slope))
     t = distance - (sdf - surface_sdf) / slope
     return origins + t[:, None] * directions

@@ -4,6 +4,8 @@ Away from the surface a grid tells a distance's sign as well as the network does
 zero level, whose width follows from how much the network has lately moved from refresh to refresh, the network must be asked.
 """
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,9 +18,7 @@ from deep3dmap.renderers.ray_field import Evaluate
 class DistanceCache(nn.Module):
     """Signed distances at the cells of a cube around the bounding sphere, as of the last refresh.
 
-    A refresh reads the cells near the surface and one part in turn of the others. The grid is part of a checkpoint, so that a
-    resumed run goes on as it would have. A checkpoint without it, or with one of another resolution, leaves the cache empty
-    until its first use.
+    A refresh reads the cells near the surface and one part in turn of the others. It is filled at its first use.
 
     Args:
         radius: of the bounding sphere.
@@ -41,9 +41,10 @@ class DistanceCache(nn.Module):
         cells = (centers.norm(dim=1) < radius + 2 * self.cell).nonzero()[:, 0]
         self.register_buffer("cells", cells, persistent=False)
         self.register_buffer("centers", centers[cells], persistent=False)
-        self.register_buffer("grid", torch.full((resolution, ) * 3, 4.0 * radius))
-        self.register_buffer("drift", torch.zeros(()))
-        self.register_buffer("turns", torch.tensor([-1, 0]))  # refreshes so far less one, steps since the last
+        self.register_buffer("grid", torch.full((resolution, ) * 3, 4.0 * radius), persistent=False)
+        self.register_buffer("drift", torch.zeros(()), persistent=False)
+        self.register_buffer("turns", torch.tensor([-1, 0]),
+                             persistent=False)  # refreshes so far less one, steps since the last
 
     @property
     def band(self) -> float:
@@ -85,9 +86,14 @@ class DistanceCache(nn.Module):
         reach = points.new_full((3, ), self.radius)
         return sample_grid(self.grid, points, -reach, reach)
 
-    def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors) -> None:
-        saved = state_dict.get(prefix + "grid")
-        if saved is not None and saved.shape == self.grid.shape:
-            super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
+    def state(self) -> dict[str, Tensor]:
+        """What training needs to go on exactly; it is not part of ``state_dict``, because nobody else needs it."""
+        return {name: getattr(self, name).clone() for name in ("grid", "drift", "turns")}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with what :meth:`state` gave; with nothing, or a grid of another resolution, begin empty."""
+        if state and state["grid"].shape == self.grid.shape:
+            for name, value in state.items():
+                getattr(self, name).copy_(value)
         else:
             self.turns.copy_(torch.tensor([-1, 0]))

@@ -107,7 +107,7 @@ def test_in_training_a_ray_that_only_grazes_between_samples_misses():
     """Its hit would move without bound as the surface moves."""
     graze = bundle([0.0, 0.599999, -3.0], [[0.0, 0.0, 1.0]])
     tracer = cached()
-    trained = tracer.trace(sphere, graze, torch.ones(1, dtype=torch.bool), True, torch.full((100, ), 0.5))
+    trained = tracer.trace(sphere, graze, torch.ones(1, dtype=torch.bool), True, torch.zeros(100))
     assert not trained.hit
     assert sphere(trained.points).item() == pytest.approx(-1e-6, abs=5e-7)
     assert tracer.trace(sphere, graze, cache=tracer.snapshot(sphere, 10**6)).hit

@@ -73,3 +73,13 @@ def test_the_point_moves_with_a_growing_sphere():
     torch.testing.assert_close(points, traced)
     points[0, 2].backward()
     torch.testing.assert_close(radius.grad, torch.tensor(-1.0))
+
+
+def test_a_least_slope_bounds_the_gradient_of_a_grazing_ray_and_no_other():
+    sdf = torch.zeros(3, requires_grad=True)
+    normals, directions = torch.tensor([[0.0, 0.0, -1.0]] * 3), torch.tensor([[1.0, 0.0, 0.01], [0.8, 0.0, 0.6],
+                                                                              [1.0, 0.0, -0.01]])
+    points = differentiable_intersection(sdf, sdf.detach(), normals, torch.ones(3), torch.zeros(3, 3), directions, 0.2)
+    torch.testing.assert_close(points, directions)
+    points[:, 0].sum().backward()
+    torch.testing.assert_close(sdf.grad, torch.tensor([1 / 0.2, 0.8 / 0.6, -1 / 0.2]))

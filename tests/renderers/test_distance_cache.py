@@ -70,7 +70,7 @@ def test_a_refresh_reads_fewer_cells_than_the_first():
 
 def test_a_saved_cache_goes_on_as_it_was():
     old, new = refreshed(DistanceCache(resolution=16), ball(0.5), ball(0.51)), DistanceCache(resolution=16)
-    new.load_state_dict(old.state_dict())
+    new.load(old.state())
     for cache in (old, new):
         for _ in range(5):
             cache.update(ball(0.53))
@@ -78,10 +78,10 @@ def test_a_saved_cache_goes_on_as_it_was():
     assert torch.equal(old.grid, new.grid)
 
 
-@pytest.mark.parametrize("state", [{}, DistanceCache(resolution=8).state_dict()], ids=["without one", "of another resolution"])
-def test_a_checkpoint_that_has_no_such_grid_leaves_the_cache_empty(state):
+@pytest.mark.parametrize("state", [{}, DistanceCache(resolution=8).state()], ids=["without one", "of another resolution"])
+def test_a_state_that_has_no_such_grid_leaves_the_cache_empty(state):
     cache = refreshed(DistanceCache(resolution=16), ball(0.5))
-    cache.load_state_dict(state)
+    cache.load(state)
     assert not cache.filled
 
 

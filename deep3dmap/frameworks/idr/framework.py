@@ -14,6 +14,7 @@ import trimesh
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from deep3dmap.annotations import Count, NotNegative, Share
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.idr.cameras import CameraPoses
@@ -42,6 +43,8 @@ class IDR(BaseFramework):
         train_cameras: move the cameras as well; the config then needs an optimiser for the part ``cameras``.
         eikonal_samples: uniform points per ray for the eikonal term, besides the traced ones.
         background: colour of rays that miss, in [0, 1].
+        least_slope: a ray that grazes the surface counts, in the gradient of its hit, as if it met it at an angle of this
+            cosine; see :func:`deep3dmap.renderers.differentiable_intersection`. 0 as in the paper.
         chunk: rays rendered at once when predicting.
         input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
         step_chunk: rays (or points in ``fit_sdf``) that go forward and backward at once in training; None for all of a batch.
@@ -57,9 +60,10 @@ class IDR(BaseFramework):
                  renderer: Mapping,
                  losses: Mapping[str, Mapping],
                  train_cameras: bool = False,
-                 eikonal_samples: float = 0.5,
-                 background: float = 1.0,
-                 chunk: int = 8192,
+                 eikonal_samples: NotNegative = 0.5,
+                 background: Share = 1.0,
+                 least_slope: Share = 0.0,
+                 chunk: Count = 8192,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None,
                  step_chunk: int | None = None):
         super().__init__(renderer=dict(renderer), losses=losses, input_keys=input_keys, step_chunk=step_chunk)
@@ -67,6 +71,7 @@ class IDR(BaseFramework):
         self.radiance = BACKBONES.build(dict(type="RadianceNetwork") | dict(radiance))
         self.train_cameras, self.cameras = train_cameras, None
         self.eikonal_samples, self.background, self.chunk = eikonal_samples, background, chunk
+        self.least_slope = least_slope
         self.register_buffer("scene_from_world", torch.eye(4, dtype=torch.float64))
         if self.geometry.features != self.radiance.features:
             raise ConfigError(f"geometry gives {self.geometry.features} features but radiance takes {self.radiance.features}")
@@ -105,6 +110,15 @@ class IDR(BaseFramework):
         active = [n for n in self.losses if (n in ("sdf", "eikonal") if fitting else n != "sdf")]
         active = [n for n in active if self.stage.losses is None or n in self.stage.losses]
         return {f"loss_{n}": self.losses[n].weight * self.losses[n](outputs, inputs) for n in active}
+
+    def training_state(self) -> dict:
+        """The tracer's cache."""
+        return {} if self.renderer.cache is None else {"cache": self.renderer.cache.state()}
+
+    def load_training_state(self, state: Mapping) -> None:
+        """See :meth:`training_state`."""
+        if self.renderer.cache is not None:
+            self.renderer.cache.load(state.get("cache", {}))
 
     # --- rays -------------------------------------------------------------------------------------------------------------
 
@@ -163,10 +177,13 @@ class IDR(BaseFramework):
         points = rays.points(trace.distance)
         sdf, gradient, uniform_gradient = self._geometry_at(points, inputs.get("eikonal_points"), training)
         surface = trace.hit & mask if training and mask is not None else trace.hit
+        if training and torch.is_autocast_enabled(points.device.type):
+            sdf = self._exact_values(sdf, points, ~surface)
         seen = points[surface]
         if training:
             seen = differentiable_intersection(sdf[surface], sdf[surface].detach(), gradient[surface].detach(),
-                                               trace.distance[surface], rays.origins[surface], rays.directions[surface])
+                                               trace.distance[surface], rays.origins[surface], rays.directions[surface],
+                                               self.least_slope)
         rgb = torch.ones_like(points)
         if surface.any():
             rotation = None if rotation is None else rotation[surface]
@@ -183,16 +200,28 @@ class IDR(BaseFramework):
         """
         if not training:
             return (*self.geometry.sdf_and_gradient(points)[:2], points[:0])
-        with torch.autocast(points.device.type, enabled=False):
-            sdf, gradient, _ = self.geometry.sdf_and_gradient(torch.cat([uniform, points.detach()]))
-            split = len(uniform)
-            at_points = self.geometry.sdf(points) if points.requires_grad else sdf[split:]
+        sdf, gradient, _ = self.geometry.sdf_and_gradient(torch.cat([uniform, points.detach()]))
+        split = len(uniform)
+        at_points = self.geometry.sdf(points).to(points.dtype) if points.requires_grad else sdf[split:]
         return at_points, gradient[split:], gradient[:split]
+
+    @torch.no_grad()
+    def _values(self, points: Tensor) -> Tensor:
+        """Distances in float32."""
+        with torch.autocast(points.device.type, enabled=False):
+            return self.geometry.sdf(points.detach())
+
+    def _exact_values(self, sdf: Tensor, points: Tensor, where: Bool[Tensor, "r"]) -> Tensor:
+        """``sdf`` with float32's values where the mask loss needs them: it tells apart what half precision can't.
+
+        The gradients stay those of the mixed precision.
+        """
+        ray = where.nonzero()[:, 0]
+        return sdf.index_add(0, ray, self._values(points[ray]) - sdf[ray].detach())
 
     def color(self, points: Tensor, directions: Tensor, rotation: Tensor | None = None) -> Float[Tensor, "n 3"]:
         """Colours in [-1, 1] of surface points seen along ``directions`` by cameras with camera-to-world ``rotation``."""
-        with torch.autocast(points.device.type, enabled=False):
-            _, gradient, features = self.geometry.sdf_and_gradient(points)
+        _, gradient, features = self.geometry.sdf_and_gradient(points)
         camera_normals = None
         if self.radiance.camera_light:
             normals = F.normalize(gradient, dim=-1)

@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+from torch import nn
+
+from deep3dmap.engine.averaging import WeightAverage
+from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
+from deep3dmap.errors import ConfigError
+from deep3dmap.registry import HOOKS
+from tests.engine.test_resume import assert_same, state
+
+ONE_STAGE = dict(train_cfg__stages=[dict(name="train", max_steps=12)], train_cfg__average=0.8)
+
+
+@HOOKS.register_module()
+class Trace(Hook):
+    """Notes the weights after every step."""
+
+    seen: list = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self.seen.append({name: p.detach().clone() for name, p in runner.framework.named_parameters()})
+
+
+def trained(runner_of, config, **arguments):
+    Trace.seen.clear()
+    runner = runner_of(config, **arguments)
+    return runner, runner.train()
+
+
+def averaged_by_hand(decay):
+    average = None
+    for k, weights in enumerate(Trace.seen):
+        share = max(1 - decay, 1 / (k + 1))
+        average = weights if average is None else {n: (1 - share) * average[n] + share * w for n, w in weights.items()}
+    return average
+
+
+def test_a_checkpoint_holds_the_average_of_the_weights_and_the_trained_ones_beside(line_config, runner_of):
+    runner, _ = trained(runner_of, line_config(**ONE_STAGE, custom_hooks=[dict(type="Trace")]))
+    checkpoint = load_checkpoint(list_checkpoints(Path(runner.work_dir))[-1])
+    for name, value in averaged_by_hand(0.8).items():
+        torch.testing.assert_close(checkpoint["state_dict"][name], value)
+        assert torch.equal(checkpoint["loop"]["weights"][name], Trace.seen[-1][name])
+    assert not torch.equal(checkpoint["state_dict"]["backbone.slope"], Trace.seen[-1]["backbone.slope"])
+
+
+def test_after_training_the_framework_has_the_average_for_its_weights(line_config, runner_of):
+    runner, framework = trained(runner_of, line_config(**ONE_STAGE))
+    assert_same(dict(framework.state_dict()), load_checkpoint(list_checkpoints(Path(runner.work_dir))[-1])["state_dict"])
+
+
+def test_averaging_does_not_change_what_is_trained(line_config, runner_of, tmp_path):
+    trained(runner_of, line_config(custom_hooks=[dict(type="Trace")]), work_dir=tmp_path / "plain")
+    plain = list(Trace.seen)
+    trained(runner_of, line_config(custom_hooks=[dict(type="Trace")], train_cfg__average=0.9), work_dir=tmp_path / "averaged")
+    assert_same(plain, Trace.seen)
+
+
+@pytest.mark.parametrize("step", [3, 8, 13])
+def test_a_resumed_run_ends_with_the_same_average(line_config, runner_of, tmp_path, step):
+    config = line_config(train_cfg__average=0.9)
+    runner_of(config, tmp_path / "whole").train()
+    interrupted = config | dict(custom_hooks=[dict(type="SignalAt", step=step)])
+    assert runner_of(interrupted, tmp_path / "parts").train() is not None
+    runner_of(config, tmp_path / "parts", resume=True).train()
+    assert_same(state(tmp_path / "whole"), state(tmp_path / "parts"))
+
+
+def test_weights_that_rest_are_not_averaged():
+    layer = nn.Linear(2, 1)
+    layer.bias.requires_grad_(False)
+    average = WeightAverage(0.5)
+    average.start(layer)
+    assert set(average.values) == {"weight"}
+    assert set(average.state_dict(layer)) == {"weight", "bias"}
+
+
+def test_within_the_context_a_module_has_the_average_and_then_its_own_weights_again():
+    layer = nn.Linear(1, 1, bias=False)
+    layer.weight.data.fill_(0.0)
+    average = WeightAverage(0.5)
+    average.start(layer)
+    for step, value in enumerate([1.0, 2.0, 4.0], 1):
+        layer.weight.data.fill_(value)
+        average.update(layer, step)
+    with average.applied(layer):
+        assert layer.weight.item() == pytest.approx(((1 + 2) / 2 + 4) / 2)
+    assert layer.weight.item() == 4
+
+
+def test_without_an_average_nothing_is_kept():
+    layer, average = nn.Linear(2, 1), WeightAverage()
+    average.start(layer)
+    average.update(layer, 1)
+    assert not average.values
+    assert_same(dict(average.state_dict(layer)), dict(layer.state_dict()))
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0])
+def test_a_decay_out_of_range_is_refused(decay):
+    with pytest.raises(ConfigError, match=f"average={decay}"):
+        WeightAverage(decay)
