@@ -2,7 +2,7 @@
 
 Every measurement runs in a process of its own, so that its peak memory is its own: ``python -m deep3dmap.apis.benchmark CASE``
 runs one case and prints its line. Before them the machine's rate of matrix products is measured in the same way, and every
-network is fitted to an object once, so that all variants are measured in the same state.
+network is brought near an object once, so that all variants are measured in the same state.
 """
 
 import json
@@ -20,14 +20,16 @@ from torch import Tensor
 
 from deep3dmap.apis.benchmark_cases import AS_CONFIGURED, NETWORKS, VARIANTS, WORK, choose, read_networks, vary
 from deep3dmap.apis.benchmark_limits import MatrixFlops, fastest, least_seconds, matrix_product, peak_mib, timed
-from deep3dmap.apis.benchmark_work import JOBS, Job, fitted_state
+from deep3dmap.apis.benchmark_work import JOBS, Job, prepared_state
 from deep3dmap.engine.launching import choose_device, silence_known_warnings
 from deep3dmap.errors import ConfigError, Deep3DError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.registry import FRAMEWORKS, load_plugins, nearest
 
 PRODUCTS = {f"matrix_product_{dtype}": dtype for dtype in ("float32", "bfloat16")}
-REPEATS, FIT_STEPS, QUICK_FIT_STEPS = 3, 300, 10
+REPEATS = 3
+#: Steps of fitting and of training before anything is measured: in full, and in quick mode.
+PREPARATION, QUICK_PREPARATION = (300, 100), (10, 2)
 PRODUCT_SECONDS = 2.0
 #: Work that takes longer than this many seconds is measured once.
 LONG = 20.0
@@ -88,7 +90,7 @@ def _amounts(name: str, quick: bool, ablation: bool) -> tuple[int, ...]:
 
 
 class _Run:
-    """A benchmark in progress: its results, the machine's rates, and the networks' fitted states in a folder."""
+    """A benchmark in progress: its results, the machine's rates, and the networks' states in a folder."""
 
     def __init__(self, folder: Path, device: str, quick: bool, write: Callable[[str], Any]):
         self.folder, self.device, self.quick, self.write = folder, device, quick, write
@@ -112,12 +114,13 @@ class _Run:
         self.write(json.dumps(result))
 
     def _state(self, case: Mapping) -> str:
-        """File of the fitted weights of a case's networks; made once for all variants that share them."""
+        """File of the prepared weights of a case's networks; made once for all variants that share them."""
         parts = {key: value for key, value in case["model"].items() if key in ("geometry", "radiance")}
         path = self.folder / f"{case['network']}_{hash(json.dumps(parts, sort_keys=True))}.pt"
         if not path.exists():
-            steps = QUICK_FIT_STEPS if self.quick else FIT_STEPS
-            self._start(dict(fit=str(path), model=case["model"], steps=steps), f"fitting the network '{case['network']}'")
+            steps = QUICK_PREPARATION if self.quick else PREPARATION
+            preparation = dict(prepare=str(path), model=case["model"], steps=steps, rate=case["rate"])
+            self._start(preparation, f"preparing the network '{case['network']}'")
         return str(path)
 
     def _start(self, case: Mapping, what: str) -> dict | list:
@@ -134,13 +137,13 @@ class _Run:
 
 
 def run_case(case: Mapping) -> dict | list:
-    """Do what a case asks for, in this process: measure the machine, fit a network's state, or measure work."""
+    """Do what a case asks for, in this process: measure the machine, prepare a network, or measure work."""
     silence_known_warnings()
     load_plugins()
     torch.manual_seed(0)
     device = choose_device(case["device"])
-    if "fit" in case:
-        torch.save(fitted_state(case["model"], device, case["steps"]), case["fit"])
+    if "prepare" in case:
+        torch.save(prepared_state(case["model"], device, *case["steps"], case["rate"]), case["prepare"])
         return {}
     if "products" in case:
         return [measure_product(product, device, 0.1 if case["quick"] else PRODUCT_SECONDS) for product in case["products"]]
@@ -161,9 +164,10 @@ def measure_product(case: Mapping, device: torch.device, seconds: float) -> dict
 def measure(case: Mapping, device: torch.device) -> dict:
     """Cost of one kind of work; see docs/benchmarks.md for what the result holds."""
     framework = FRAMEWORKS.build(dict(case["model"])).to(device)
-    for part, state in torch.load(case["state"], map_location=device, weights_only=True).items():
-        getattr(framework, part).load_state_dict(state)
-    job = JOBS[case["name"]](framework, case["work"], rate=case["rate"], amp=case["amp"])
+    state = torch.load(case["state"], map_location=device, weights_only=True)
+    framework.geometry.load_state_dict(state["geometry"])
+    framework.radiance.load_state_dict(state["radiance"])
+    job = JOBS[case["name"]](framework, case["work"], rate=case["rate"], amp=case["amp"], optimizer=state["optimizer"])
     base, counter = peak_mib(device), EvaluationCounter(framework)
     job.warm_up()
     flops = _count_flops(job, counter)

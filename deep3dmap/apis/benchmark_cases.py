@@ -67,7 +67,7 @@ AS_CONFIGURED = "as configured"
 #: The paper's tracer in single precision: every faster way switched off.
 PLAIN = {"model.renderer.samples": 100, "model.renderer.slope_bound": None, "model.renderer.cache": None, "amp": False}
 SLOPE_BOUND = {"model.renderer.slope_bound": 2.0}
-CACHED_GRID = {"model.renderer.cache": {"interval": 32}}
+CACHED_GRID = {"model.renderer.cache": {}}  # with its defaults
 MIXED_PRECISION = {"amp": True}
 CHUNKED_STEP = {"model.step_chunk": 512}
 

@@ -1,4 +1,4 @@
-"""The work that the benchmark measures, and the state in which: an object's distances fitted, as in the middle of a training.
+"""The work that the benchmark measures, and the state in which: near an object's surface, as in the middle of a training.
 
 The object is a ball with a ring around it, whose distances, masks and colours are computed, so that no data are needed.
 """
@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from deep3dmap.apis.benchmark_limits import matrix_product
-from deep3dmap.engine.optim import build_optimizers
+from deep3dmap.engine.optim import build_optimizers, load_optimizers_state, optimizers_state
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.geometry.intersections import sphere_intersection
 from deep3dmap.geometry.lookat import sphere_of_cameras
@@ -26,8 +27,11 @@ from deep3dmap.structures import Cameras
 VIEWS, FOCAL, DISTANCE = 16, 2.0, 2.5
 BALL, RING, THICKNESS = 0.4, 0.6, 0.1
 FIT_POINTS, FIT_RATE = 2048, 1e-3
-BATCHES = 8
-WARM_UP_RAYS = 128
+BATCHES, TRAIN_RAYS = 8, 512
+#: Part of the training that the measured steps are taken from.
+MIDDLE = 0.5
+#: Least number of training steps that are measured: of all, and where a grid is refreshed now and then.
+STEPS, REFRESHED_STEPS = 5, 10
 #: Resolution up to which the mesh of all lattice points is really made; beyond, its evaluations are timed on a sample.
 DENSE, SAMPLE = 128, 100_000
 
@@ -40,7 +44,7 @@ class Job:
         run: does it once.
         steps: how many runs in a row make a fair mean, where runs differ (a grid is refreshed now and then); None where they
             are all alike and the fastest counts.
-        warm_up: runs before the measurement, of little work.
+        warm_up: what it takes until runs cost what they will cost.
         scale: how much more work than one run the amount asks for.
     """
 
@@ -100,29 +104,56 @@ def _points_to_fit(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
     return points, object_sdf(points)
 
 
-def fitted_state(model: Mapping, device: torch.device, steps: int) -> dict[str, dict[str, Tensor]]:
-    """Weights of a model's networks after fitting the object's distances.
+def prepared_state(model: Mapping, device: torch.device, fit_steps: int, train_steps: int, rate: float) -> dict[str, dict]:
+    """Weights of a model after fitting the object's distances and a short training that begins gently.
 
     Args:
         model: config of the framework.
         device: where to compute.
-        steps: of Adam, each on 2048 points.
+        fit_steps: of Adam to fit the distances, each on 2048 points.
+        train_steps: of training afterwards, each on 512 rays.
+        rate: learning rate of the training, reached in its middle.
 
     Returns:
-        State dictionaries of ``geometry`` and ``radiance``.
+        State dictionaries of ``geometry`` and ``radiance``, and that of the training's ``optimizer``.
     """
     framework = FRAMEWORKS.build(dict(model)).to(device)
+    _fit(framework, fit_steps)
+    step, optimizer = _training(framework, TRAIN_RAYS, rate, False)
+    for k in range(train_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(2 * (k + 1) / train_steps, 1.0)
+        step()
+    return dict(geometry=framework.geometry.state_dict(),
+                radiance=framework.radiance.state_dict(),
+                optimizer=optimizers_state(optimizer))
+
+
+def _fit(framework: Framework, steps: int) -> None:
+    """Fit the distance network to the object."""
     optimizer = torch.optim.Adam(framework.geometry.parameters(), lr=FIT_RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: min((k + 1) / 20, 1.0) * 0.05**(k / max(steps, 1)))
     for _ in range(steps):
-        points, target = _points_to_fit(FIT_POINTS, device)
+        points, target = _points_to_fit(FIT_POINTS, framework.device)
         value, gradient, _ = framework.geometry.sdf_and_gradient(points)
         loss = (value - target).abs().mean() + 0.1 * ((gradient.norm(dim=1) - 1)**2).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    return dict(geometry=framework.geometry.state_dict(), radiance=framework.radiance.state_dict())
+
+
+def _training(framework: Framework, rays: int, rate: float, amp: bool) -> tuple[Callable[[], Any], OptimWrapper]:
+    """A function that does a step of training, on other rays each, and the optimiser."""
+    optimizer = build_optimizers(framework.train(), dict(optimizer=dict(type="Adam", lr=rate)), amp=amp)
+    batches = itertools.cycle([batch_of_rays(rays, framework.device, seed) for seed in range(BATCHES)])
+    count = itertools.count()
+
+    def step():
+        framework.set_progress(Progress(step=next(count), fraction=MIDDLE))
+        framework.train_step(next(batches), optimizer)
+
+    return step, optimizer
 
 
 # --- the work -------------------------------------------------------------------------------------------------------------
@@ -146,27 +177,14 @@ def _evaluate(framework: Framework, points: int, chunk: int | None = None, **_) 
     return Job(run)
 
 
-def _train_step(framework: Framework, rays: int, rate: float, amp: bool, **_) -> Job:
-    optimizer = build_optimizers(framework.train(), dict(optimizer=dict(type="Adam", lr=rate)), amp=amp)
-    count = itertools.count()
-
-    def step(batches):
-        framework.set_progress(Progress(step=next(count), fraction=0.5))
-        framework.train_step(next(batches), optimizer)
-
-    few, many = (_batches(n, framework.device) for n in (WARM_UP_RAYS, rays))
-    refresh = _refresh_interval(framework)
-    return Job(partial(step, many), max(refresh, 5), lambda: [step(few) for _ in range(2 * refresh)])
-
-
-def _refresh_interval(framework: Framework) -> int:
-    """Steps after which the tracer's grid has surely been refreshed; 0 where it has none."""
+def _train_step(framework: Framework, rays: int, rate: float, amp: bool, optimizer: Mapping, **_) -> Job:
+    step, wrapper = _training(framework, rays, rate, amp)
+    load_optimizers_state(wrapper, optimizer)
     cache = getattr(framework.renderer, "cache", None)
-    return 0 if cache is None else cache.interval
-
-
-def _batches(rays: int, device: torch.device):
-    return itertools.cycle([batch_of_rays(rays, device, seed) for seed in range(BATCHES)])
+    if cache is None:
+        return Job(step, STEPS)
+    steps = -(-REFRESHED_STEPS // cache.interval) * cache.interval
+    return Job(step, steps, lambda: [step() for _ in range(2 * cache.interval)])
 
 
 def _trace(framework: Framework, rays: int, **_) -> Job:
@@ -207,7 +225,8 @@ def _render_view(framework: Framework, pixels: int, **_) -> Job:
     return Job(lambda: framework.eval().predict(batch))
 
 
-#: How each kind of work of ``benchmark_cases.WORK`` is made ready: from the framework, the amount, ``rate`` and ``amp``.
+#: How each kind of work of ``benchmark_cases.WORK`` is made ready: from the framework, the amount, the learning ``rate``,
+#: ``amp`` and the state of the ``optimizer``.
 JOBS = dict(evaluate=_evaluate,
             train_step=_train_step,
             trace=_trace,

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deep3dmap.apis.benchmark import EvaluationCounter, benchmark, measure
 from deep3dmap.apis.benchmark_cases import NETWORKS, VARIANTS, WORK, read_networks, vary
 from deep3dmap.apis.benchmark_limits import MatrixFlops, fastest, least_seconds, matrix_product
-from deep3dmap.apis.benchmark_work import JOBS, batch_of_rays, fitted_state, object_sdf
+from deep3dmap.apis.benchmark_work import JOBS, batch_of_rays, object_sdf, prepared_state
 from deep3dmap.errors import ConfigError, Deep3DError
 from deep3dmap.registry import FRAMEWORKS
 
@@ -33,9 +33,9 @@ def traced():
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory):
-    """File of the fitted weights of TINY."""
+    """File of the prepared weights of TINY."""
     path = tmp_path_factory.mktemp("state") / "tiny.pt"
-    torch.save(fitted_state(TINY, CPU, 5), path)
+    torch.save(prepared_state(TINY, CPU, 5, 2, 1e-4), path)
     return path
 
 
@@ -124,17 +124,23 @@ def test_a_large_dense_mesh_is_extrapolated_and_says_so(cost, monkeypatch):
     assert "extrapolated" not in cost("dense_mesh", 4)
 
 
-def test_a_mean_step_has_its_share_of_the_grids_refreshes():
+def test_a_mean_step_has_its_share_of_the_grids_refreshes(state):
     model = vary(dict(model=TINY), {"model.renderer.cache": dict(resolution=8, interval=7)})["model"]
     framework = FRAMEWORKS.build(model)
-    job = JOBS["train_step"](framework, 64, rate=1e-4, amp=False)
+    optimizer = torch.load(state, weights_only=True)["optimizer"]
+    job = JOBS["train_step"](framework, 64, rate=1e-4, amp=False, optimizer=optimizer)
     job.warm_up()
-    assert job.steps == 7
     refreshes, refresh = [], framework.renderer.cache.refresh
     framework.renderer.cache.refresh = lambda *args: refreshes.append(refresh(*args))
     for _ in range(job.steps):
         job.run()
-    assert refreshes
+    assert len(refreshes) == job.steps / 7 == 2
+
+
+def test_the_preparation_ends_at_the_measured_learning_rate(state):
+    optimizer, = torch.load(state, weights_only=True)["optimizer"].values()
+    assert [group["lr"] for group in optimizer["param_groups"]] == [1e-4]
+    assert {int(moment["step"]) for moment in optimizer["state"].values()} == {2}
 
 
 def test_evaluations_are_counted_where_gradients_are_not_wanted():
@@ -167,7 +173,7 @@ def test_fitting_brings_the_network_to_the_object():
     for steps in (0, 60):
         torch.manual_seed(0)
         framework = FRAMEWORKS.build(TINY)
-        framework.geometry.load_state_dict(fitted_state(TINY, CPU, steps)["geometry"])
+        framework.geometry.load_state_dict(prepared_state(TINY, CPU, steps, 0, 1e-4)["geometry"])
         with torch.no_grad():
             errors.append((framework.geometry.sdf(points) - object_sdf(points)).abs().mean())
     assert errors[1] < errors[0] / 2
@@ -222,5 +228,5 @@ def test_unknown_names_are_refused():
 def test_work_that_fails_is_named(monkeypatch):
     monkeypatch.setattr("deep3dmap.apis.benchmark._Run.measure_products", lambda self: None)
     broken = TINY | dict(renderer=dict(type="SphereTracer", samples=1))
-    with pytest.raises(Deep3DError, match="fitting the network 'broken' failed: .*samples=1"):
+    with pytest.raises(Deep3DError, match="preparing the network 'broken' failed: .*samples=1"):
         benchmark("idr", quick=True, networks=dict(broken=broken), only="mesh", write=lambda line: None)
