@@ -1,5 +1,5 @@
-# IDR with the paper's own settings: known cameras, a start from a sphere, hours on a GPU. The cache spares evaluations at the same
-# hits; model.renderer.cache=None traces as the authors' code does.
+# IDR with the paper's own settings: known cameras, a start from a sphere, hours on a GPU.
+# The cache spares evaluations at the same hits; model.renderer.cache=None traces as the authors' code does.
 _base_ = ["../_base_/default_runtime.py", "../_base_/datasets/dtu.py", "../_base_/schedules/idr_paper.py"]
 
 model = dict(
