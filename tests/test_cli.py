@@ -25,8 +25,8 @@ from tests.frameworks.idr.test_published import capture_of, publish
 
 head_file, capture_folder, config_file, work_dir = (tiny.head_file, tiny.capture_folder, tiny.config_file, tiny.work_dir)
 
-#: Besides those for developers, which are no commands.
-TOOLS = sorted(set((Path(__file__).parents[1] / "tools").glob("*.py")) - {Path(__file__).parents[1] / "tools/stress_resume.py"})
+#: Besides the one for developers, which is no command.
+TOOLS = sorted(p for p in (Path(__file__).parents[1] / "tools").glob("*.py") if p.name != "stress_resume.py")
 
 
 def run(*arguments) -> int:

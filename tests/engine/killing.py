@@ -27,7 +27,8 @@ KILLS_IN_A_RUN = 5
 
 
 def tiny_idr(folder: Path, steps: int = 20, fit_steps: int = 5, **hook) -> dict:
-    """IDR on a small made capture with noisy masks and cameras that move: two stages, three optimisers, a schedule each.
+    """IDR on a small made capture, with all state that it may have: moving cameras, a cached grid, averaged weights, two
+    stages, an optimiser for each part with its schedule.
 
     A checkpoint is written after every step, so that many kills meet one that is being written.
     """
@@ -39,7 +40,7 @@ def tiny_idr(folder: Path, steps: int = 20, fit_steps: int = 5, **hook) -> dict:
         model=dict(type="IDR",
                    geometry=dict(width=32, depth=2, skip=[], frequencies=2, features=8),
                    radiance=dict(width=16, depth=1, features=8, view_frequencies=1),
-                   renderer=dict(type="SphereTracer", iterations=4, samples=8),
+                   renderer=dict(type="SphereTracer", iterations=4, samples=8, cache=dict(resolution=16, interval=3)),
                    train_cameras=True,
                    losses=dict(rgb=dict(type="ColorLoss"),
                                eikonal=dict(type="EikonalLoss", weight=0.1),
@@ -47,7 +48,7 @@ def tiny_idr(folder: Path, steps: int = 20, fit_steps: int = 5, **hook) -> dict:
                                sdf=dict(type="SDFLoss"))),
         scene=dict(capture=str(capture)),
         train_dataset=dict(type="RayBatches", rays=32, focus=0.5),
-        train_cfg=dict(stages=[
+        train_cfg=dict(average=0.9, stages=[
             dict(name="fit_sdf",
                  max_steps=fit_steps,
                  params=["geometry.*"],
