@@ -347,8 +347,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        if args.traceback or error.errno not in FULL:
+        if args.traceback or (error.filename is None and error.errno not in FULL):
             raise
-        place = error.filename or "the output"
-        print(f"{place}: can't be written ({reason(error)}, and run the command again)", file=sys.stderr)
+        print(_about_place(error), file=sys.stderr)
         return 1
+
+
+def _about_place(error: OSError) -> str:
+    """One message about a place that can't be written, or read."""
+    if error.errno in FULL:
+        return f"{error.filename or 'the output'}: can't be written ({reason(error)}, and run the command again)"
+    return f"{type(error).__name__}: {error.filename}: {reason(error)}; choose another place (--traceback shows what for)"

@@ -187,7 +187,7 @@ class _Inspection:
         report = self.report
         if len(self.cameras) == 1 and not report.errors:
             report.errors.append("only one view: a surface is reconstructed from several, taken from different sides")
-        if not report.mask_coverage or len({len(self.scan.frames), len(self.small), len(self.cameras)}) > 1:
+        if report.mask_coverage is None or len({len(self.scan.frames), len(self.small), len(self.cameras)}) > 1:
             return  # there are no masks, or what is missing has been told
         names, masks, faults, K, poses = zip(*self.small)
         if len({mask.shape for mask in masks}) > 1:

@@ -29,10 +29,10 @@ def test_the_facts_are_those_of_the_capture(folder, make_capture):
 
 
 def test_the_text_holds_facts_and_findings(folder):
-    write_mask(folder / "masks" / "view_001.png", torch.zeros(12, 16, dtype=torch.bool))
+    write_mask(folder / "masks" / "view_001.png", torch.ones(12, 16, dtype=torch.bool))
     text = check_capture(folder).to_text()
-    for part in (str(folder), "middlebury", "16x12", "5 of 5", "14.5 to 24 px", "warning: ", "view_001.png: the mask is empty",
-                 "can be read; 0 errors, 1 warnings"):
+    for part in (str(folder), "middlebury", "16x12", "5 of 5", "14.5 to 24 px", "warning: ",
+                 "view_001.png: the mask covers the whole image", "can be used; 0 errors, 1 warnings"):
         assert part in text
 
 
@@ -57,7 +57,7 @@ def test_faults_of_different_kinds_are_all_listed(folder):
             "view_002.png: mask is 16x12", "image 4 (view_003.png): the camera holds values that are not finite")
     for part in told:
         assert any(part in e for e in report.errors), part
-    assert not report.ok and "can't be read; 5 errors" in report.to_text()
+    assert not report.ok and "can't be used; 5 errors" in report.to_text()
 
 
 def test_what_it_calls_unreadable_is_unreadable_and_the_other_way_round(folder, make_capture, tmp_path):

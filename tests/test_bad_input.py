@@ -1,0 +1,456 @@
+"""Bad data, checkpoints, archives and folders, given to the true commands: one clear message, and nothing half-written."""
+
+import io
+import os
+import pickle
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deep3dmap.datasets.check import check_capture
+from deep3dmap.datasets.formats import load_capture, save_capture
+from deep3dmap.datasets.generated import generate_capture
+from deep3dmap.datasets.scene import normalize
+from tests.apis import conftest as tiny
+from tests.broken import (
+    cameras,
+    contents,
+    every_mask,
+    first_frame,
+    first_views,
+    images,
+    matrices,
+    one_mask_each_in_a_corner,
+    pixels,
+    refusal,
+    run,
+    sphere,
+    turned_away,
+)
+from tests.datasets.local_server import serve
+
+head_file, capture_folder, config_file, work_dir = (tiny.head_file, tiny.capture_folder, tiny.config_file, tiny.work_dir)
+
+ALL = range(9)
+
+
+@pytest.fixture(scope="module")
+def sound(head_file, tmp_path_factory) -> dict[str, Path]:
+    """Nine views of the head with masks: with a ``scale_mat`` or without (``idr``, ``unscaled``), and as ``transforms``."""
+    root = tmp_path_factory.mktemp("sound")
+    capture = generate_capture(head_file, views=9, test_views=0, size=(32, 32), supersample=1)
+    save_capture(normalize(capture, "hull"), root / "idr", "idr")
+    save_capture(capture, root / "unscaled", "idr")
+    matrices(lambda m: [m.pop(name) for name in list(m) if name.startswith("scale")])(root / "unscaled")
+    save_capture(capture, root / "transforms", "transforms")
+    return {name: root / name for name in ("idr", "unscaled", "transforms")}
+
+
+@pytest.fixture
+def broken(sound, tmp_path):
+    """Makes a copy of a sound capture and breaks it."""
+
+    def make(breaks, kind: str = "idr") -> Path:
+        shutil.copytree(sound[kind], tmp_path / "mug")
+        breaks(tmp_path / "mug")
+        return tmp_path / "mug"
+
+    return make
+
+
+def replaced(kind: str, content: bytes | None = None, kept: float = 0.5):
+    """Cut the fourth image or mask short, or write something else into it."""
+
+    def breaks(folder: Path) -> None:
+        path = images(folder, kind)[3]
+        data = path.read_bytes()
+        path.write_bytes(data[:int(kept * len(data))] if content is None else content)
+
+    return breaks
+
+
+def small_mask(folder: Path) -> None:
+    Image.fromarray(np.full((16, 16), 255, np.uint8)).save(images(folder, "mask")[3])
+
+
+def mirrored(matrix: np.ndarray) -> np.ndarray:
+    return matrix @ np.diag([1, 1, -1, 1])
+
+
+def without_focal(matrix: np.ndarray) -> np.ndarray:
+    return np.diag([0, 1, 1, 1]) @ matrix
+
+
+def pickled_matrix(folder: Path) -> None:
+    values = dict(np.load(folder / "cameras.npz"))
+    np.savez(folder / "cameras.npz", **dict(values, world_mat_0=np.array([Pwned(folder)], dtype=object)))
+
+
+class Pwned:
+    """What unpickles to a file on the disk: proof that foreign code has run."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder / "pwned"), )
+
+
+# --- captures that are refused by `check`, `train` and `reconstruct` alike ------------------------------------------------
+
+#: How a capture is broken; what the message names; the capture that is broken.
+REFUSED = {
+    "an image is missing": (lambda f: images(f)[3].unlink(), ["cameras.npz", "8 images", "9 world_mat_i"], "idr"),
+    "an image is cut short": (replaced("image"), ["image/view_003.png", "cut short", "copy it again"], "idr"),
+    "an image is empty": (replaced("image", b""), ["image/view_003.png", "copy it again"], "idr"),
+    "an image is a text": (replaced("image", b"hello"), ["image/view_003.png", "can't be read as an image"], "idr"),
+    "there are no images": (lambda f: shutil.rmtree(f / "image"), ["mug/image: no images"], "idr"),
+    "a mask has another size": (small_mask, ["mask/view_003.png: mask is 16x16", "image/view_003.png is 32x32"], "idr"),
+    "a mask is cut short": (replaced("mask"), ["mask/view_003.png", "copy it again"], "idr"),
+    "a mask is missing": (lambda f: images(f, "mask")[3].unlink(), ["mask: 8 masks but 9 images"], "idr"),
+    "masks of zeros and ones": (every_mask(lambda m: m // 255), ["mask/view_000.png", "multiply it by 255"], "idr"),
+    "one mask is empty": (every_mask(np.zeros_like, 1), ["view_000", "the mask is empty", "leave the view out"], "idr"),
+    "all masks are empty": (every_mask(np.zeros_like), ["every mask is empty", "mend it"], "idr"),
+    "all masks are full": (every_mask(lambda m: 0 * m + 255), ["every mask covers the whole image", "only the object"], "idr"),
+    "all masks are inverted": (every_mask(lambda m: 255 - m), ["every mask seems inverted", "object must be white"], "idr"),
+    "all masks are inverted, unscaled": (every_mask(lambda m: 255 - m), ["every mask seems inverted"], "unscaled"),
+    "fewer cameras than images": (matrices(lambda m: [m.pop("world_mat_8"), m.pop("scale_mat_8")]),
+                                  ["cameras.npz: 9 images", "8 world_mat_i"], "idr"),
+    "more cameras than images": (matrices(lambda m: m.update(world_mat_9=m["world_mat_8"], scale_mat_9=m["scale_mat_8"])),
+                                 ["cameras.npz: 9 images", "10 world_mat_i"], "idr"),
+    "a camera is missing between others": (matrices(lambda m: m.pop("world_mat_4")), ["world_mat_4 is missing"], "idr"),
+    "the cameras' file is cut short": (lambda f: (f / "cameras.npz").write_bytes((f / "cameras.npz").read_bytes()[:900]),
+                                       ["cameras.npz: can't be read", "copy or make it again"], "idr"),
+    "the cameras' file is a pickle": (pickled_matrix, ["cameras.npz: world_mat_0", "pickled objects"], "idr"),
+    "a camera is not a number": (cameras(lambda w: w * np.nan, [2]), ["cameras.npz: world_mat_2", "finite"], "idr"),
+    "a singular camera": (cameras(lambda w: np.diag([1, 1, 0, 1]) @ w, [2]), ["world_mat_2", "invertible"], "idr"),
+    "a camera without focal length": (cameras(without_focal, [2]), ["world_mat_2", "invertible"], "idr"),
+    "a mirrored camera": (cameras(mirrored, [2]), ["world_mat_2: the camera is mirrored"], "idr"),
+    "a mirrored camera, unscaled": (cameras(mirrored, [2]), ["view_002", "behind"], "unscaled"),
+    "all cameras are mirrored": (cameras(mirrored, ALL), ["world_mat_0: the camera is mirrored"], "idr"),
+    "all cameras look away": (cameras(turned_away, ALL), ["no point of space", "look away", "axes convention"], "idr"),
+    "all cameras look away, unscaled": (cameras(turned_away, ALL), ["silhouettes don't overlap", "look away"], "unscaled"),
+    "one camera looks away, unscaled": (cameras(turned_away, [2]), ["silhouettes don't overlap", "view_002"], "unscaled"),
+    "all cameras in one place": (matrices(lambda m: m.update({f"world_mat_{k}": m["world_mat_0"] for k in ALL})),
+                                 ["all cameras stand in one place"], "idr"),
+    "no normalisation": (matrices(lambda m: m.update(scale_mat_0=np.diag([1, 2, 3, 1.0]))),
+                         ["scale_mat_0 is not a similarity", "make it anew"], "idr"),
+    "the object is beside the sphere": (sphere(4), ["outside the unit sphere", "the radius", "normalization='hull'"], "idr"),
+    "the object is far from the sphere": (sphere(300), ["outside the unit sphere", "scale_mat"], "idr"),
+    "the sphere holds a crumb of the object": (sphere(0, 0.1), ["look past the unit sphere", "scale_mat"], "idr"),
+    "one view": (first_views(1), ["view", "from different sides"], "idr"),
+    "no overlap between views": (one_mask_each_in_a_corner, ["no point of space lies in most of the silhouettes"], "idr"),
+    "no overlap between views, unscaled": (one_mask_each_in_a_corner, ["silhouettes don't overlap"], "unscaled"),
+    "a mirrored frame": (first_frame(lambda f: f["transform_matrix"][0].__setitem__(slice(0, 3), [
+        -x for x in f["transform_matrix"][0][:3]])), ["frames[0]", "mirrored"], "transforms"),
+    "a frame without focal length": (first_frame(lambda f: f.update(fl_x=0.0)), ["frames[0]", "positive"], "transforms"),
+    "a frame that is not a number": (first_frame(lambda f: f.update(fl_x=float("nan"))), ["frames[0]"], "transforms"),
+    "a frame with too few numbers": (first_frame(lambda f: f["transform_matrix"][0].pop()), ["frames[0]"], "transforms"),
+}  # yapf: disable
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_broken_capture_is_refused_by_every_command_and_nothing_is_written(case, broken, config_file, tmp_path, capsys):
+    breaks, words, kind = REFUSED[case]
+    folder = broken(breaks, kind)
+    before = contents(folder)
+    assert run("check", folder) == 1
+    errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error: ")]
+    assert errors and not (folder / "pwned").exists()
+    commands = [["train", config_file, "--work-dir", tmp_path / "out", "--cfg-options", f"scene.capture={folder}"],
+                ["reconstruct", folder, "-o", tmp_path / "out"]]  # yapf: disable
+    for command in commands:
+        message = refusal(capsys, *command)
+        assert message.startswith("DataError: ") and str(folder) in message
+        assert not [word for word in words if word not in message], message
+        assert not (tmp_path / "out").exists()
+    assert contents(folder) == before
+
+
+# --- captures on which one can train, but of which something is odd -------------------------------------------------------
+
+ODD = {
+    "one mask is full": (every_mask(lambda m: 0 * m + 255, 1), "view_000.png: the mask covers the whole image", "idr"),
+    "one mask is inverted": (every_mask(lambda m: 255 - m, 1), "view_000.png: the mask seems inverted", "idr"),
+    "one camera looks away": (cameras(turned_away, [2]), "the point that the others look at behind them: view_002", "idr"),
+    "two views": (first_views(2), "only 2 views", "idr"),
+    "the sphere cuts the object": (sphere(0, 0.6), "look past the unit sphere, where nothing is reconstructed", "idr"),
+    "the cameras are in the sphere": (sphere(0, 100), "cameras lie inside the unit sphere", "idr"),
+    "no masks": (lambda f: shutil.rmtree(f / "mask"), "no masks; methods that reconstruct one object (IDR) need them", "idr"),
+}  # yapf: disable
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_what_is_odd_about_a_capture_is_a_warning(case, broken, capsys):
+    breaks, words, kind = ODD[case]
+    assert run("check", broken(breaks, kind)) == 0
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert any(words in line for line in warnings), warnings
+
+
+def test_a_sound_capture_is_neither_wrong_nor_odd(sound):
+    for folder in sound.values():
+        report = check_capture(folder)
+        assert report.errors == report.warnings == []
+
+
+def test_training_says_what_is_odd_and_goes_on(broken, config_file, tmp_path, capsys):
+    folder = broken(every_mask(lambda m: 255 - m, 1))
+    options = [f"scene.capture={folder}", "scene.test_views=0", "train_cfg.max_steps=1", "default_hooks.pictures=None"]
+    assert run("train", config_file, "--work-dir", tmp_path / "out", "--cfg-options", *options) == 0
+    assert "warning: view_000: the mask seems inverted" in capsys.readouterr().err
+
+
+def test_masks_are_asked_for_before_anything_is_written(broken, tmp_path, capsys):
+    folder = broken(lambda f: shutil.rmtree(f / "mask"))
+    assert "make-masks" in refusal(capsys, "reconstruct", folder, "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# --- kinds of images ------------------------------------------------------------------------------------------------------
+
+
+def exif(orientation: int) -> Image.Exif:
+    data = Image.Exif()
+    data[0x0112] = orientation
+    return data
+
+
+def png16(array: np.ndarray) -> bytes:
+    return cv2.imencode(".png", array)[1].tobytes()
+
+
+def saved(picture: Image.Image, ending: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, ending, **options)
+    return buffer.getvalue()
+
+
+def grey(rgb: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(rgb).convert("L"))
+
+
+#: How a photograph is written (from its RGB array, name's ending), and how it is to be read: exactly, or nearly.
+KINDS = {
+    "16-bit grey": (lambda a: png16(grey(a).astype(np.uint16) * 257), ".png", lambda a: grey(a)[..., None].repeat(3, 2), 0),
+    "16-bit colour": (lambda a: png16(a[..., ::-1].astype(np.uint16) * 257), ".png", lambda a: a, 0),
+    "8-bit grey": (lambda a: saved(Image.fromarray(grey(a)), "png"), ".png", lambda a: grey(a)[..., None].repeat(3, 2), 0),
+    "grey and alpha": (lambda a: saved(Image.fromarray(a).convert("LA"), "png"), ".png",
+                       lambda a: grey(a)[..., None].repeat(3, 2), 0),
+    "palette": (lambda a: saved(Image.fromarray(a).quantize(256), "png"), ".png", lambda a: a, 24),
+    "CMYK": (lambda a: saved(Image.fromarray(a).convert("CMYK"), "tiff"), ".tif", lambda a: a, 0),
+    "CMYK JPEG": (lambda a: saved(Image.fromarray(a).convert("CMYK"), "jpeg", quality=100), ".jpg", lambda a: a, 8),
+    "turned by EXIF": (lambda a: saved(Image.fromarray(a), "png", exif=exif(6)), ".png", lambda a: a, 0),
+}  # yapf: disable
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_photographs_of_every_usual_kind_are_read_as_they_lie_in_their_files(kind, broken):
+    encode, ending, expected, tolerance = KINDS[kind]
+    rgb = []
+
+    def rewrite(folder: Path) -> None:
+        for path in images(folder):
+            rgb.append(pixels(path))
+            path.unlink()
+            path.with_suffix(ending).write_bytes(encode(rgb[-1]))
+
+    folder = broken(rewrite)
+    assert check_capture(folder).errors == []
+    read = load_capture(folder).images.numpy()
+    for photograph, image in zip(rgb, read):
+        assert np.abs(image.astype(int) - expected(photograph)).mean() <= tolerance / 4
+        assert np.abs(image.astype(int) - expected(photograph)).max() <= 2 * tolerance
+
+
+@pytest.mark.parametrize("array", [np.zeros((32, 32), np.float32), np.zeros((32, 32), np.int32)], ids=["float", "32-bit"])
+def test_photographs_without_a_known_range_are_refused(array, broken, capsys, tmp_path):
+
+    def rewrite(folder: Path) -> None:
+        images(folder)[3].unlink()
+        Image.fromarray(array).save(folder / "image" / "view_003.tif")
+
+    message = refusal(capsys, "reconstruct", broken(rewrite), "-o", tmp_path / "out")
+    assert "view_003.tif" in message and "save it with 8 or 16 bits" in message and not (tmp_path / "out").exists()
+
+
+# --- checkpoints ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["zip", "legacy", "pickle"])
+def hostile(request, tmp_path) -> Path:
+    """A checkpoint that makes a folder when it is unpickled, in torch's present and former format, and as a plain pickle."""
+    path, content = tmp_path / "step_00000009.pth", dict(format="deep3dmap-1", state_dict=Pwned(tmp_path))
+    if request.param == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=request.param == "zip")
+    return path
+
+
+CONSUMERS = {
+    "train --resume": ["train", "CONFIG", "--work-dir", "OUT", "--resume", "HOSTILE"],
+    "train from weights": ["train", "CONFIG", "--work-dir", "OUT", "--cfg-options", "load_from=HOSTILE"],
+    "test": ["test", "CONFIG", "HOSTILE", "--work-dir", "OUT"],
+    "export-mesh": ["export-mesh", "HOSTILE", "OUT/mesh.ply"],
+    "render-video": ["render-video", "HOSTILE", "OUT/a.gif"],
+    "render-video --appearance": ["render-video", "WORK", "OUT/a.gif", "--appearance", "HOSTILE"],
+    "convert-checkpoint": ["convert-checkpoint", "HOSTILE", "OUT/b.pth"],
+}
+
+
+@pytest.mark.parametrize("command", CONSUMERS)
+def test_a_hostile_checkpoint_is_refused_and_runs_nothing(command, hostile, config_file, work_dir, tmp_path, capsys):
+    names = dict(CONFIG=config_file, OUT=tmp_path / "out", HOSTILE=hostile, WORK=work_dir)
+    arguments = [str(names.get(a, a)).replace("OUT", str(tmp_path / "out")).replace("HOSTILE", str(hostile))
+                 for a in CONSUMERS[command]]  # yapf: disable
+    message = refusal(capsys, *arguments)
+    assert message.startswith(f"CheckpointError: {hostile}: ") and ("refused" in message or "not a checkpoint" in message)
+    assert not (tmp_path / "pwned").exists() and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"no checkpoint"], ids=["empty", "cut short", "a text"])
+def test_what_is_no_checkpoint_is_refused(content, config_file, tmp_path, capsys):
+    path = tmp_path / "a.pth"
+    path.write_bytes(content)
+    for command in (["export-mesh", path, tmp_path / "mesh.ply"], ["test", config_file, path, "--work-dir", tmp_path / "out"]):
+        assert f"{path}: not a checkpoint, or a damaged one" in refusal(capsys, *command)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_a_checkpoint_of_another_network_leaves_the_work_folder_as_it_was(config_file, work_dir, tmp_path, capsys):
+    shutil.copytree(work_dir, tmp_path / "work")
+    before = contents(tmp_path / "work")
+    options = ["--cfg-options", "model.geometry.width=24", "train_cfg.max_steps=99"]
+    assert "don't fit" in refusal(capsys, "train", config_file, "--work-dir", tmp_path / "work", "--resume", *options)
+    assert contents(tmp_path / "work") == before
+
+
+# --- archives -------------------------------------------------------------------------------------------------------------
+
+
+def zipped(name: str, content: bytes = b"x", mode: int = 0o100644) -> bytes:
+    buffer, info = io.BytesIO(), zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("scan/a.txt", b"a")
+        file.writestr(info, content)
+    return buffer.getvalue()
+
+
+def tarred(kind: bytes, target: str) -> bytes:
+    buffer, info = io.BytesIO(), tarfile.TarInfo("scan/link")
+    info.type, info.linkname = kind, target
+    with tarfile.open(fileobj=buffer, mode="w") as file:
+        file.addfile(info)
+    return buffer.getvalue()
+
+
+def bomb() -> bytes:
+    """A zip of a few kilobytes that says of itself that it holds many gigabytes."""
+    data = bytearray(zipped("scan/bomb", bytes(1000)))
+    for entry in (b"PK\x01\x02", b"PK\x03\x04"):
+        place = data.rfind(entry) + (24 if entry == b"PK\x01\x02" else 22)
+        data[place:place + 4] = (0xFFFFFF00).to_bytes(4, "little")
+    return bytes(data)
+
+
+ARCHIVES = {
+    "a name that leads out": (zipped("../evil.txt"), "would leave the folder"),
+    "a name that leads out further in": (zipped("scan/../../evil.txt"), "would leave the folder"),
+    "a name of Windows that leads out": (zipped("..\\evil.txt"), "would leave the folder"),
+    "an absolute name": (zipped("/tmp/deep3dmap_evil.txt"), "would leave the folder"),
+    "a symbolic link": (zipped("scan/link", b"/etc/passwd", 0o120777), "is a link"),
+    "a symbolic link in a tar": (tarred(tarfile.SYMTYPE, "/etc/passwd"), "is a link"),
+    "a hard link in a tar": (tarred(tarfile.LNKTYPE, "../../etc/passwd"), "is a link"),
+    "a device in a tar": (tarred(tarfile.CHRTYPE, ""), "is a device"),
+    "a bomb": (bomb(), "would unpack to more than"),
+    "a web page": (b"<html>404</html>", "is neither a zip nor a tar file"),
+    "a zip cut short": (zipped("scan/b.txt",
+                               bytes(range(256)) * 40)[:-60], "zip"),
+}
+
+
+@pytest.mark.parametrize("case", ARCHIVES)
+def test_a_hostile_archive_is_refused_and_nothing_is_unpacked(case, tmp_path, capsys):
+    content, words = ARCHIVES[case]
+    (tmp_path / "data").mkdir()
+    with serve(content) as server:
+        message = refusal(capsys, "download", "temple_sparse_ring", "--root", tmp_path / "data", "--url", server.url)
+    assert "temple_sparse_ring.zip: " in message and words in message
+    assert [p.name for p in tmp_path.rglob("*")] == ["data", "temple_sparse_ring.zip"]
+    assert not Path("/tmp/deep3dmap_evil.txt").exists()
+
+
+# --- folders --------------------------------------------------------------------------------------------------------------
+
+#: Places that are no data.
+NO_DATA = {
+    "a folder that is not there": (lambda root: root / "nowhere", "no data '", "download NAME"),
+    "a file": (lambda root: root / "file", "is a file; give the folder", "file"),
+    "an empty folder": (lambda root: root / "empty", "holds no capture", "Looked for"),
+    "photographs without cameras": (lambda root: root / "photos", "photos but no cameras", "colmap automatic_reconstructor"),
+}
+
+
+@pytest.fixture
+def places(tmp_path) -> Path:
+    """A folder with a file, an empty folder, and one with a photograph."""
+    root = tmp_path / "places"
+    (root / "empty").mkdir(parents=True)
+    (root / "file").write_text("")
+    (root / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(root / "photos" / "a.png")
+    return root
+
+
+@pytest.mark.parametrize("case", NO_DATA)
+def test_a_place_without_data_is_refused(case, places, config_file, tmp_path, capsys):
+    place, *words = NO_DATA[case]
+    place = place(places)
+    commands = [["train", config_file, "--work-dir", tmp_path / "out", "--cfg-options", f"scene.capture={place}"],
+                ["reconstruct", place, "-o", tmp_path / "out"]]  # yapf: disable
+    for command in commands:
+        message = refusal(capsys, *command)
+        assert message.startswith("DataError: ") and all(word in message for word in (str(place), *words))
+        assert not (tmp_path / "out").exists()
+    assert run("check", place) == 1
+
+
+#: Commands that write to ``BAD``, a place below a file.
+WRITERS = {
+    "train": ["train", "CONFIG", "--work-dir", "BAD"],
+    "reconstruct": ["reconstruct", "DATA", "-o", "BAD"],
+    "test": ["test", "CONFIG", "WORK", "--work-dir", "BAD"],
+    "export-mesh": ["export-mesh", "WORK", "BAD/mesh.ply", "--resolution", "8"],
+    "render-video": ["render-video", "WORK", "BAD/a.gif", "--frames", "1"],
+    "convert-checkpoint": ["convert-checkpoint", "PUBLISHED", "BAD/a.pth"],
+    "download": ["download", "temple_sparse_ring", "--root", "BAD"],
+}
+
+
+@pytest.mark.parametrize("below", ["", "/below"], ids=["a file", "below a file"])
+@pytest.mark.parametrize("command", WRITERS)
+def test_a_place_that_can_not_be_written_is_named(command, below, places, config_file, capture_folder, work_dir, tmp_path,
+                                                  capsys):  # yapf: disable
+    from tests.frameworks.idr.test_published import publish
+    bad = f"{places / 'file'}{below}"
+    names = dict(CONFIG=config_file, DATA=capture_folder, WORK=work_dir)
+    if command == "convert-checkpoint":
+        names["PUBLISHED"] = publish(tmp_path, "dtu_fixed_cameras")[0]
+    message = refusal(capsys, *(str(names.get(a, a)).replace("BAD", bad) for a in WRITERS[command]))
+    assert str(places / "file") in message
+    assert (places / "file").read_text() == ""
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a file system that nobody can write to")
+def test_a_work_folder_that_may_not_be_made_is_named(config_file, capsys):
+    message = refusal(capsys, "train", config_file, "--work-dir", "/proc/deep3dmap")
+    assert "ConfigError: the work folder /proc/deep3dmap can't be written" in message and "--work-dir" in message
