@@ -9,6 +9,7 @@ and stored as float32, so that dark colours survive. Textures become vertex colo
 
 import io
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from deep3dmap.files import write_atomically
 
 SUFFIXES = (".ply", ".obj", ".glb")
 RAW_COLOR = "_COLOR_0"  # names with an underscore pass through trimesh unconverted
+LARGEST = 1e15  # in single precision their squares still have a place
 JSON_CHUNK = 0x4E4F534A
 
 
@@ -67,8 +69,20 @@ def load_mesh(path: str | Path) -> trimesh.Trimesh:
     """
     path = Path(path)
     with reading(path, "a mesh", f"it may be damaged, or not a mesh file ({', '.join(SUFFIXES)})"):
-        mesh = _load_glb(path.read_bytes()) if path.suffix.lower() == ".glb" else trimesh.load_mesh(path, process=False)
-        return _checked(mesh, path)
+        if path.suffix.lower() == ".glb":
+            return _checked(_load_glb(path.read_bytes()), path)
+        return _checked(trimesh.load_mesh(path, resolver=_Beside(str(path)), process=False), path)
+
+
+class _Beside(trimesh.resolvers.FilePathResolver):
+    """Where a mesh's materials and textures come from: files in its own folder, and no devices or pipes, which never end."""
+
+    def get(self, name: str) -> bytes:
+        """The content of a file that the mesh names."""
+        path = Path(os.path.normpath(Path(self.parent) / name.strip()))
+        if not (path.is_relative_to(self.parent) and path.is_file()):
+            raise FileNotFoundError(f"{name}: no file in the mesh's folder")
+        return path.read_bytes()
 
 
 def _checked(mesh, path: Path) -> trimesh.Trimesh:
@@ -77,8 +91,8 @@ def _checked(mesh, path: Path) -> trimesh.Trimesh:
     if mesh.vertices.shape[1:] != (3, ) or mesh.faces.shape[1:] != (3, ):
         raise DataError(f"{path}: vertices and faces must have three numbers each, they have {mesh.vertices.shape[1:]} and "
                         f"{mesh.faces.shape[1:]}")
-    if not np.isfinite(mesh.vertices).all():
-        raise DataError(f"{path}: has vertices whose coordinates are not finite numbers")
+    if not (np.abs(mesh.vertices) < LARGEST).all():
+        raise DataError(f"{path}: has vertices whose coordinates are not finite numbers, or absurdly large")
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
         raise DataError(f"{path}: has faces that name vertices which it doesn't hold ({len(mesh.vertices)} vertices)")
     uv, colors = getattr(mesh.visual, "uv", None), vertex_colors(mesh)
@@ -90,11 +104,12 @@ def _checked(mesh, path: Path) -> trimesh.Trimesh:
 
 def vertex_colors(mesh: trimesh.Trimesh) -> UInt8[np.ndarray, "v 4"] | None:
     """A mesh's sRGB colours at its vertices (RGBA), or None where it has none; textures are sampled at the vertices."""
-    visual = mesh.visual.to_color() if mesh.visual.kind == "texture" else mesh.visual
-    if visual.kind not in ("vertex", "face"):
-        return None
-    colors = np.asarray(visual.vertex_colors, np.uint8)
-    return colors if colors.ndim == 2 else np.tile(colors, (len(mesh.vertices), 1))  # one for all: a texture without image
+    visual = mesh.visual
+    if visual.kind == "texture":
+        colors = visual.material.to_color(visual.uv)
+        colors = visual.material.main_color if colors is None else colors  # one for all, as the material has no image
+        return np.array(np.broadcast_to(colors, (len(mesh.vertices), 4)), np.uint8)
+    return np.asarray(visual.vertex_colors, np.uint8) if visual.kind in ("vertex", "face") else None
 
 
 def srgb_to_linear(color: UInt8[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

@@ -1,13 +1,14 @@
 """Meshes written and read back; what other programs find in the files; broken files."""
 
 import json
+import os
 import struct
 
 import numpy as np
 import pytest
 import trimesh
 
-from deep3dmap.datasets.mesh_files import linear_to_srgb, load_mesh, save_mesh, srgb_to_linear
+from deep3dmap.datasets.mesh_files import linear_to_srgb, load_mesh, save_mesh, srgb_to_linear, vertex_colors
 from deep3dmap.errors import DataError
 
 FORMATS = ["ply", "obj", "glb"]
@@ -175,3 +176,28 @@ def test_the_real_meshes_are_read(real_data):
     assert files
     for path in files[:2]:
         assert len(load_mesh(path).faces) > 100
+
+
+QUAD = "mtllib {}\nusemtl m\nv 0 0 0\nv 1 0 0\nv 1 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nf 1/1 2/2 3/3\n"
+
+
+@pytest.mark.parametrize("material", ["/dev/zero", "pipe", "../secret.mtl", "gone.mtl"])
+def test_materials_that_are_no_files_beside_the_mesh_are_passed_over(tmp_path, material):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe")
+    (tmp_path / "secret.mtl").write_text("newmtl m\nKd 1 0 0\n")
+    (folder / "mesh.obj").write_text(QUAD.format(material))
+    assert len(load_mesh(folder / "mesh.obj").faces) == 1
+
+
+def test_the_material_beside_a_mesh_is_its_colour(tmp_path):
+    (tmp_path / "m.mtl").write_text("newmtl m\nKd 1 0 0\n")
+    (tmp_path / "mesh.obj").write_text(QUAD.format("m.mtl"))
+    assert vertex_colors(load_mesh(tmp_path / "mesh.obj")).tolist() == [[255, 0, 0, 255]] * 3
+
+
+def test_vertices_of_two_numbers_are_refused(tmp_path):
+    (tmp_path / "mesh.obj").write_text("v 0 0\nv 1 0\nv 1 1\nf 1 2 3\n")
+    with pytest.raises(DataError, match=r"mesh\.obj"):
+        load_mesh(tmp_path / "mesh.obj")
