@@ -42,6 +42,7 @@ def _model_config(content: Mapping, path: Path) -> dict:
     for module in [plugins] if isinstance(plugins, str) else plugins:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            raise PluginError(f"{path}: was made with the plug-in '{module}', which can't be imported here: {error}") from None
+        except Exception as error:  # whatever goes wrong in foreign code
+            raise PluginError(f"{path}: was made with the plug-in '{module}', which can't be imported here "
+                              f"({type(error).__name__}: {error}); put its folder on PYTHONPATH, or install it") from error
     return model

@@ -29,7 +29,7 @@ def folder(tmp_path_factory) -> Path:
 
 def run_tool(folder: Path, tool: str, *arguments: str) -> None:
     """A script of tools/ as the page's reader calls it, in the folder of the files."""
-    environment = dict(os.environ, PYTHONPATH=str(folder), OMP_NUM_THREADS="1")
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | dict(OMP_NUM_THREADS="1")
     result = subprocess.run([sys.executable, str(ROOT / "tools" / tool), *arguments],
                             cwd=folder,
                             env=environment,
