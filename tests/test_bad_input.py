@@ -208,6 +208,14 @@ def test_training_says_what_is_odd_and_goes_on(broken, config_file, tmp_path, ca
     assert "warning: view_000: the mask seems inverted" in capsys.readouterr().err
 
 
+def test_data_that_changed_are_read_anew(broken, config_file, tmp_path, capsys):
+    folder = broken(lambda f: None)
+    options = ["--cfg-options", f"scene.capture={folder}", "train_cfg.max_steps=1", "default_hooks.pictures=None"]
+    assert run("train", config_file, "--work-dir", tmp_path / "out", *options) == 0
+    replaced("image")(folder)
+    assert "view_003.png" in refusal(capsys, "train", config_file, "--work-dir", tmp_path / "out", *options)
+
+
 def test_masks_are_asked_for_before_anything_is_written(broken, tmp_path, capsys):
     folder = broken(lambda f: shutil.rmtree(f / "mask"))
     assert "make-masks" in refusal(capsys, "reconstruct", folder, "-o", tmp_path / "out")

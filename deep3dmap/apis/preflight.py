@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from deep3dmap.datasets.ray_batches import scene_info
-from deep3dmap.datasets.scene import Scene, load_scene
+from deep3dmap.datasets.scene import Scene, forget_scenes, load_scene
 from deep3dmap.datasets.scene_checks import Silhouettes, odd
 from deep3dmap.engine.batches import build_dataset
 from deep3dmap.errors import Deep3DError, TrainingError
@@ -34,6 +34,7 @@ def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None
     framework = FRAMEWORKS.build(cfg.model)
     if not cfg.get("scene"):
         return
+    forget_scenes()
     scene = load_scene(**cfg.scene)
     framework.setup(scene_info(scene))
     views = cfg.get("test_dataset")

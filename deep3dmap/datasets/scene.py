@@ -18,6 +18,7 @@ from deep3dmap.geometry import normalization
 from deep3dmap.registry import DATASETS, nearest
 from deep3dmap.structures import Cameras, Capture
 
+FARTHEST = 1e6  # unit spheres; from there the object is less than a pixel, whatever the lens
 NORMALIZATIONS = ("auto", "given", "hull", "masks", "cameras")
 
 
@@ -152,6 +153,9 @@ def resize(capture: Capture, scale: float) -> Capture:
     if scale == 1:
         return capture
     size = tuple(max(round(s * scale), 1) for s in capture.cameras.size)
+    if min(size) < 2:
+        raise ConfigError(f"scene.scale={scale!r}: nothing is left of images of {capture.cameras.size[1]}x"
+                          f"{capture.cameras.size[0]} pixels")
 
     def shrink(values):
         return F.interpolate(values.permute(0, 3, 1, 2).float(), size, mode="area").permute(0, 2, 3, 1)
@@ -196,6 +200,11 @@ def load_scene(capture: Mapping | str,
     return _load_scene(json.dumps(dict(c=capture, n=normalization, t=test_views, s=scale), default=list, sort_keys=True))
 
 
+def forget_scenes() -> None:
+    """Read scenes anew from now on: their files may have changed."""
+    _load_scene.cache_clear()
+
+
 @lru_cache(maxsize=2)
 def _load_scene(key: str) -> Scene:
     arguments = json.loads(key)
@@ -207,7 +216,19 @@ def _load_scene(key: str) -> Scene:
         raise DataError(f"{capture.source}: only {len(train)} of {len(capture)} views to train on, the others are held out "
                         "(scene.test_views); at least 2 are needed, from different sides")
     frame = _sound_frame(capture.subset(train), how)
-    return Scene(resize(replace(capture, scene_from_world=frame), arguments["s"]), train, test)
+    capture = replace(capture, scene_from_world=frame)
+    _check_distances(capture)
+    return Scene(resize(capture, arguments["s"]), train, test)
+
+
+def _check_distances(capture: Capture) -> None:
+    """Refuse a normalisation that doesn't belong to the cameras: single precision would lose them."""
+    far = ~(capture.scene_cameras.centers.norm(dim=-1) < FARTHEST)
+    if far.any():
+        view = capture.names[int(far.nonzero()[0])]
+        raise DataError(
+            f"{capture.source}: the camera of view '{view}' is more than {FARTHEST:g} times as far away as the unit "
+            "sphere is wide; look for a wrong camera, or normalise otherwise (scene.normalization)")
 
 
 def _sound_frame(capture: Capture, how: str | Sequence) -> torch.Tensor:
