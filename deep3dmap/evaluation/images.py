@@ -5,6 +5,7 @@ import math
 from jaxtyping import Bool, Float
 from skimage.metrics import structural_similarity
 from torch import Tensor
+from torch.nn.functional import pad
 
 SSIM_WINDOW = 11
 
@@ -62,6 +63,18 @@ def mask_iou(prediction: Bool[Tensor, "h w"], target: Bool[Tensor, "h w"]) -> fl
     """Intersection over union of two masks; 1 where both are empty."""
     union = int((prediction | target).sum())
     return int((prediction & target).sum()) / union if union else 1.0
+
+
+def shifted_mask_iou(prediction: Bool[Tensor, "h w"], target: Bool[Tensor, "h w"], reach: int) -> float:
+    """The largest IoU over translations of the prediction by up to ``reach`` whole pixels along either axis.
+
+    What it is above :func:`mask_iou` is owed to the camera's pose rather than to the shape. What a translation takes out of the
+    picture is lost, what it brings in is empty.
+    """
+    height, width = target.shape
+    around = pad(prediction, (reach, ) * 4)
+    steps = range(2 * reach + 1)
+    return max(mask_iou(around[i:i + height, j:j + width], target) for i in steps for j in steps)
 
 
 def _not_empty(mask: Bool[Tensor, "h w"]) -> Bool[Tensor, "h w"]:

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 import trimesh
 
+from deep3dmap.annotations import Whole
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.evaluation.cameras import camera_metrics
-from deep3dmap.evaluation.images import mask_iou, psnr, ssim
+from deep3dmap.evaluation.images import mask_iou, psnr, shifted_mask_iou, ssim
 from deep3dmap.evaluation.surfaces import surface_metrics
 from deep3dmap.geometry.alignment import align_cameras
 from deep3dmap.registry import METRICS
@@ -24,9 +25,13 @@ class ViewMetrics(Metric):
 
     Where the rendering has no surface but the photograph shows the object, the rendering counts as the framework's background
     (white by default, as in the paper's evaluation); views without masks are compared whole.
+
+    Args:
+        shift: also give the largest IoU over translations by up to so many pixels: what poor cameras cost.
     """
 
-    def __init__(self):
+    def __init__(self, shift: Whole = 0):
+        self.shift = shift
         self.values = defaultdict(lambda: defaultdict(list))
 
     def add_view(self, item: Mapping, prediction: Mapping) -> dict[str, float]:
@@ -40,6 +45,8 @@ class ViewMetrics(Metric):
         figures = dict(psnr=psnr(rendered, photo, seen), ssim=ssim(rendered, photo, seen))
         if mask is not None:
             figures["mask_iou"] = mask_iou(hit, seen)
+            if self.shift:
+                figures["mask_iou_shifted"] = shifted_mask_iou(hit, seen, self.shift)
         for name, value in figures.items():
             self.values[item["split"]][name].append(float(value))
         return {name: float(value) for name, value in figures.items()}

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from deep3dmap.evaluation.images import mask_iou, psnr, ssim
+from deep3dmap.evaluation.images import mask_iou, psnr, shifted_mask_iou, ssim
 
 
 @pytest.fixture
@@ -95,3 +95,18 @@ def test_iou_counts_pixels():
 def test_two_empty_masks_agree():
     empty = torch.zeros(4, 4, dtype=torch.bool)
     assert mask_iou(empty, empty) == 1
+
+
+def test_a_translation_within_reach_is_found_and_one_beyond_is_not():
+    square = torch.zeros(12, 12, dtype=torch.bool)
+    square[3:8, 4:8] = True
+    moved = square.roll((2, -1), (0, 1))
+    assert shifted_mask_iou(moved, square, 2) == 1
+    assert shifted_mask_iou(moved, square, 1) == pytest.approx(4 * 4 / (2 * 20 - 4 * 4))
+    assert shifted_mask_iou(moved, square, 0) == mask_iou(moved, square)
+
+
+def test_what_a_translation_takes_out_of_the_picture_does_not_come_in_on_the_other_side():
+    first, last = torch.zeros(1, 4, dtype=torch.bool), torch.zeros(1, 4, dtype=torch.bool)
+    first[0, 0], last[0, 3] = True, True
+    assert shifted_mask_iou(first, last, 2) == 0

@@ -48,6 +48,15 @@ def test_the_iou_of_masks_is_known(columns, iou):
     assert ViewMetrics().add_view(item, prediction(item, columns=columns))["mask_iou"] == pytest.approx(iou)
 
 
+def test_the_best_shift_is_given_where_it_is_asked_for():
+    item = view()
+    seen = prediction(item)
+    seen["mask"] = seen["mask"].reshape(SIZE).roll(1, 1).flatten()
+    assert "mask_iou_shifted" not in ViewMetrics().add_view(item, seen)
+    figures = ViewMetrics(shift=1).add_view(item, seen)
+    assert (figures["mask_iou"], figures["mask_iou_shifted"]) == (pytest.approx(9 / 11), 1)
+
+
 def test_views_are_averaged_by_split():
     metric, item = ViewMetrics(), view("train")
     for columns in (10, 5):
