@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from PIL import Image
+
 from deep3dmap.errors import ConfigError, DataError
 
 KEYS = ("name", "work", "unit", "cpu_seconds", "wall_seconds", "peak_mib")
@@ -112,7 +114,7 @@ def plot(results: Iterable[dict], path: str | Path) -> None:
     units = list(dict.fromkeys(unit for unit, _ in curves))
     if not units:
         raise ConfigError(f"{path}: nothing to draw; a curve needs two amounts of the same work at least")
-    figure = Figure(figsize=(4.6 * len(units), 7.4), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(units), 7.8), layout="constrained")
     axes = figure.subplots(2, len(units), squeeze=False)
     for column, unit in enumerate(units):
         for number, (label, rows) in enumerate((label, rows) for (u, label), rows in curves.items() if u == unit):
@@ -125,9 +127,13 @@ def plot(results: Iterable[dict], path: str | Path) -> None:
                                                for (u, _), rows in curves.items() if u == unit for r in rows}), amounts)
             axis.minorticks_off()
             axis.grid(alpha=0.3)
-        axes[0, column].legend(fontsize=7)
+        axes[0, column].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=7, frameon=False)
     try:
         figure.savefig(path, dpi=80)
+        if Path(path).suffix.lower() == ".png":  # a few colours make a quarter of the file
+            with Image.open(path) as picture:
+                few = picture.convert("RGB").quantize(64)
+            few.save(path, optimize=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: can't write the plot: {error}") from None
 
