@@ -111,16 +111,16 @@ def _outside(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"]) -> str:
     """Silhouettes that share no point of the unit sphere, or look past it."""
     if len(views.names) < 2:
         return ""
-    if not _shared_points(views, scene_from_world):
-        try:
-            lower, upper = silhouette_bounds(views.masks, views.cameras.projections)
-        except ValueError:
-            return "no point of space lies in most of the silhouettes: masks and cameras don't belong together" + clues(views)
-        return _elsewhere(lower, upper, scene_from_world)
-    lost = part_past_sphere(views, scene_from_world)
-    if lost > LOST:
-        return f"{lost:.0%} of the silhouettes' pixels look past the unit sphere: the object is not in it; {WHAT_TO_DO}"
-    return ""
+    shared, lost = _shared_points(views, scene_from_world), part_past_sphere(views, scene_from_world)
+    if shared and lost <= LOST:
+        return ""
+    past = f"{lost:.0%} of the silhouettes' pixels look past the unit sphere: the object is not in it; {WHAT_TO_DO}"
+    try:
+        lower, upper = silhouette_bounds(views.masks, views.cameras.projections)
+    except ValueError:
+        none = "no point of space lies in most of the silhouettes: masks and cameras don't belong together"
+        return past if shared else none + clues(views)
+    return _elsewhere(lower, upper, scene_from_world) or (past if lost > LOST else "")
 
 
 WHAT_TO_DO = ("mend the data's normalisation (scale_mat), or let it be computed from the masks by scene.normalization='hull'")
