@@ -1,6 +1,7 @@
 """A small posed capture for tests of readers, writers and checks."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def make_capture():
 
 @pytest.fixture(scope="module")
 def place():
-    """A new folder for each example, below one that is removed at the end; in memory where that is possible."""
+    """A new folder for each example, in memory where that is possible; the one before it goes."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as root:
-        yield lambda: Path(tempfile.mkdtemp(dir=root))
+
+        def make() -> Path:
+            for old in Path(root).iterdir():
+                shutil.rmtree(old, ignore_errors=True)
+            return Path(tempfile.mkdtemp(dir=root))
+
+        yield make

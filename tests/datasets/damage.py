@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import struct
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -295,8 +296,9 @@ def change_npz(draw, folder):
         entries[i] = (draw(st.sampled_from(ENTRIES)), entries[i][1])
     else:
         entries.append(("world_mat_00.npy", entries[i][1]))
-    with zipfile.ZipFile(file, "w", draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED,
-                                                          zipfile.ZIP_LZMA]))) as packed:
+    packing = draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA]))
+    with zipfile.ZipFile(file, "w", packing) as packed, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are there twice
         for name, data in entries:
             packed.writestr(name, data)
 
@@ -329,7 +331,7 @@ def change_image(draw, folder):
         image = Image.new("LAB", image.size) if mode == "LAB" else image if image.mode == mode else image.convert(mode)
         image.save(file, format="PNG" if mode in ("1", "L", "LA", "P", "RGBA", "I;16") else "TIFF")
     elif how == "format":
-        image.save(file, format=draw(st.sampled_from(["GIF", "EPS", "PDF", "ICO", "PPM", "BMP", "WEBP", "TGA"])))
+        image.save(file, format=draw(st.sampled_from(["GIF", "EPS", "PDF", "PPM", "BMP", "WEBP", "TGA"])))
     elif how == "claim":
         sides = draw(st.sampled_from([(0, 5), (40_000, 40_000), (2**31 - 1, 2**31 - 1), (9000, 9000), (12, 10**6)]))
         file.write_bytes(_png_that_claims(*sides, b"\0" * 50))

@@ -2,9 +2,9 @@
 
 import io
 import json
-import shutil
 import struct
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +13,10 @@ from PIL import Image
 
 from deep3dmap.datasets.formats import load_capture, save_capture
 from deep3dmap.datasets.images import read_image
-from deep3dmap.datasets.readers import colmap
+from deep3dmap.datasets.readers import colmap, idr
 from deep3dmap.datasets.scene import load_scene
 from deep3dmap.errors import DataError
-from tests.datasets.scenes import sphere_capture, write_sphere
+from tests.datasets.scenes import sphere_capture
 
 # Counts and sizes that nothing stands behind ------------------------------------------------------------------------------
 
@@ -178,12 +178,11 @@ def test_a_file_of_no_views_is_named(make_capture, tmp_path, format, file, text)
 
 
 def test_a_camera_millions_of_radii_away_is_no_view_of_the_object(tmp_path):
-    folder = write_sphere(tmp_path / "a")
     similarity = torch.diag(torch.tensor([1e8, 1e8, 1e8, 1.0], dtype=torch.float64))
-    shutil.rmtree(folder)
-    write_sphere(folder, similarity=similarity)
-    with pytest.raises(DataError, match="times the unit sphere's radius away|unit sphere"):
-        load_scene(str(folder), normalization="given")
+    idr.write(replace(sphere_capture(similarity), masks=None), tmp_path / "a")
+    with pytest.raises(DataError,
+                       match="the camera of view 'test_000' is more than .* as far away as the unit sphere is wide"):
+        load_scene(str(tmp_path / "a"), test_views=["test_000", "test_001"])
 
 
 # Names and kinds of files --------------------------------------------------------------------------------------------------
