@@ -68,8 +68,8 @@ def mask_iou(prediction: Bool[Tensor, "h w"], target: Bool[Tensor, "h w"]) -> fl
 def shifted_mask_iou(prediction: Bool[Tensor, "h w"], target: Bool[Tensor, "h w"], reach: int) -> float:
     """The largest IoU over translations of the prediction by up to ``reach`` whole pixels along either axis.
 
-    What it is above :func:`mask_iou` is owed to the camera's pose rather than to the shape. What a translation takes out of the
-    picture is lost, what it brings in is empty.
+    What it is above :func:`mask_iou` is owed to the camera's pose rather than to the shape. What a translation takes out of
+    the picture is lost, what it brings in is empty.
     """
     height, width = target.shape
     around = pad(prediction, (reach, ) * 4)
