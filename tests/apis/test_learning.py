@@ -23,6 +23,8 @@ SMALL = {
     "model.renderer.samples": 32,
     "model.losses.mask.alpha": [50, 200, 800],
     "train_dataset.rays": 384,
+    "optim_wrapper.optimizer.lr": 2e-3,
+    "train_cfg.average": 0.9,
     "param_scheduler.decay": 0.1,
     "param_scheduler.warmup": 0,
     "train_cfg.stages": [dict(name="train", max_steps=200)],
