@@ -26,6 +26,11 @@ def assert_close(a: torch.Tensor, b: np.ndarray, tolerance: float) -> None:
     assert np.abs(a.numpy() - b).max() <= tolerance * max(1.0, np.abs(b).max())
 
 
+def precision(shoot: Shoot) -> float:
+    """How well numbers come back, relative to the largest: as well as they were written, and as double precision allows."""
+    return max(10**(2 - shoot.digits), 1e-11)
+
+
 @formats
 @given(data=st.data())
 @fuzz(15)
@@ -58,11 +63,11 @@ def test_what_other_programs_write_is_read(place, format: Format, data):
         for name, part in splits(shoot, list(shoot.photos)).items():
             read = load_capture(folder, split=name[len("transforms_"):-len(".json")])
             assert len(read) == len(part)
-            assert_close(read.cameras.world_to_cam, np.stack([p.pose for p in part]), 10**(2 - shoot.digits))
+            assert_close(read.cameras.world_to_cam, np.stack([p.pose for p in part]), precision(shoot))
 
 
 def assert_reads(read, shoot: Shoot, format: Format, folder: Path) -> None:
-    tolerance = 10**(2 - shoot.digits)
+    tolerance = precision(shoot)
     assert [n.split("/")[-1].removesuffix(shoot.suffix) for n in read.names] == [p.stem for p in shoot.photos]
     assert read.cameras.size == shoot.size and len(set(read.names)) == len(read)
     assert_close(read.cameras.world_to_cam, np.stack([p.pose for p in shoot.photos]), tolerance)
@@ -89,7 +94,7 @@ def assert_straightened(read, i: int, image: np.ndarray, photo: Photo, shoot: Sh
     K, original = read.cameras.K[i].numpy(), photo.K
     zoom = K[0, 0] / original[0, 0]
     assert 0.5 <= zoom <= 2
-    assert_close(read.cameras.K[i], np.array([[zoom, zoom, 1], [1, zoom, 1], [1, 1, 1]]) * original, 10**(2 - shoot.digits))
+    assert_close(read.cameras.K[i], np.array([[zoom, zoom, 1], [1, zoom, 1], [1, 1, 1]]) * original, precision(shoot))
     corner = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
     size, lens = shoot.size[::-1], np.array(shoot.lens)
     maps = cv2.initUndistortRectifyMap(original - corner, lens, None, K - corner, size, cv2.CV_32FC1)

@@ -13,6 +13,7 @@ from torch import Tensor
 from deep3dmap.datasets.images import check_mask_size, read_image_and_alpha, read_mask, size_text
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import resample, undistortion
+from deep3dmap.datasets.reading import is_file
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Cameras, Capture
 
@@ -59,6 +60,8 @@ def load_view(frame: Frame, folder: Path, rescale: bool = False) -> View:
     Raises:
         DataError: if a file is missing or damaged, sizes contradict each other, or the distortion can't be removed.
     """
+    if not is_file(frame.image):
+        raise DataError(f"{frame.image}: no such image file; it belongs to {frame.where}")
     image, mask = read_image_and_alpha(frame.image)
     size = (image.shape[0], image.shape[1])
     if frame.mask is not None:

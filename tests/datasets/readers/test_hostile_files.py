@@ -221,3 +221,10 @@ def test_an_image_without_pixels_is_refused(tmp_path):
     (tmp_path / "a.ppm").write_bytes(b"P6 0 0 255\n")
     with pytest.raises(DataError, match=r"a\.ppm"):
         read_image(tmp_path / "a.ppm")
+
+
+def test_a_photograph_elsewhere_that_is_missing_is_named_with_the_entry_that_wants_it(make_capture, tmp_path):
+    save_capture(make_capture(masks=False), tmp_path / "a", "middlebury")
+    path = tmp_path / "a" / "a_par.txt"
+    path.write_text(path.read_text().replace("view_001.png", "/dev/zero"))
+    refused(tmp_path / "a", r"/dev/zero: no such image file; it belongs to .*a_par\.txt: image 2")
