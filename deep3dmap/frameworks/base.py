@@ -266,21 +266,20 @@ class BaseFramework(Framework):
         """
         log: dict[str, Tensor] = {}
         inputs = self.prepare_inputs(data, True)
-        inputs = self.draw(inputs, draw_together(self.count_items(inputs) if self.item_keys else 1))
+        with _first(optim_wrapper).optim_context(self):
+            inputs = self.draw(inputs, draw_together(self.count_items(inputs) if self.item_keys else 1))
         update_params(self._partial_losses(inputs, optim_wrapper, log), optim_wrapper)
         return log
 
     def _partial_losses(self, inputs: dict, optim_wrapper: OptimWrapper | OptimWrapperDict,
                         log: dict[str, Tensor]) -> Iterator[Tensor]:
         """The parts of a step's loss, one a chunk; what to log adds up in ``log``."""
-        several = isinstance(optim_wrapper, OptimWrapperDict)
-        first = next(iter(optim_wrapper.values())) if several else optim_wrapper
         parts, counts = [inputs], None
         if self.step_chunk is not None:
             count = self.count_items(inputs)
             parts = split_batch(inputs, count, self.step_chunk, self.shared_keys, self.proportional_keys)
         for part in parts:
-            with first.optim_context(self):
+            with _first(optim_wrapper).optim_context(self):
                 losses = self(part, mode="loss")
             if len(parts) > 1 or several_processes():
                 counts = counts or self._average_counts(losses, inputs)
@@ -301,6 +300,11 @@ class BaseFramework(Framework):
 
     def _count(self, name: str, inputs: Mapping) -> int:
         return self.loss_count(name, inputs) if self.item_keys else 1
+
+
+def _first(optim_wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper:
+    """The wrapper whose precision counts where several step on the same loss."""
+    return next(iter(optim_wrapper.values())) if isinstance(optim_wrapper, OptimWrapperDict) else optim_wrapper
 
 
 def _mean(value: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ it; the first change of sign is refined on the network alone. With a band that i
 if the network had been asked everywhere.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from deep3dmap.renderers.distance_cache import DistanceCache
 from deep3dmap.renderers.ray_field import RayField, line_root
+
+#: Samples of a ray that the network is asked for at once, in the first block from the front; the next blocks double it.
+FIRST_BLOCK = 4
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,43 @@ class BandTracing:
         lowest = value.amin(1, keepdim=True)
         lowest_first = (value <= lowest + 2 * cache.drift) & (lowest <= band)
         asked = torch.where(ask[:, None], (value <= band) & before, lowest_first) & (length > 0)
-        row, column = asked.nonzero(as_tuple=True)
-        value = value.index_put((row, column), field(row, z[row, column]))
-        return Samples(z, value, asked)
+        if field.at.mixed and float(cache.rounding) > 0:
+            rounding = float(cache.rounding)
+            rough = self._values_until_inside(field.rough, Samples(z, value, asked), ask, -rounding)
+            value, asked = rough.value, self._in_doubt(rough, ask, rounding)
+            exact = self._values_until_inside(field, Samples(z, value, asked), ask, 0.0)
+            return Samples(z, exact.value, rough.asked)
+        return self._values_until_inside(field, Samples(z, value, asked), ask, 0.0)
+
+    @staticmethod
+    def _in_doubt(rough: Samples, ask: Bool[Tensor, "r"], rounding: float) -> Bool[Tensor, "r k"]:
+        """Samples that may be a ray's first inside, or on rays that are not asked for a hit its smallest, given the rounding."""
+        before = (rough.value < -rounding).cumsum(1) == 0
+        lowest = torch.where(rough.asked, rough.value, torch.inf).amin(1, keepdim=True)
+        doubt = torch.where(ask[:, None], (rough.value <= rounding) & before, rough.value <= lowest + 2 * rounding)
+        return rough.asked & doubt
+
+    @staticmethod
+    def _values_until_inside(evaluate: Callable[[Tensor, Tensor], Tensor], samples: Samples, ask: Bool[Tensor, "r"],
+                             inside: float) -> Samples:
+        """The values of the samples asked, block by block from the front; rays ``ask`` are done with the first below ``inside``.
+
+        Behind it nothing matters, and the values there stay.
+        """
+        z, value, asked = samples.z, samples.value, samples.asked
+        rank = torch.where(ask[:, None], asked.cumsum(1), 0)
+        looking, known, first = torch.ones_like(ask), torch.zeros_like(asked), 0
+        while True:
+            last = max(2 * first, FIRST_BLOCK)
+            block = asked & looking[:, None] & (rank <= last) & ((rank > first) | (first == 0))
+            row, column = block.nonzero(as_tuple=True)
+            if not len(row):
+                return Samples(z, value, known)
+            values = evaluate(row, z[row, column])
+            value = value.index_put((row, column), values)
+            known |= block
+            looking = looking.index_fill(0, row[(values < inside) & ask[row]], False) & ask
+            first = last
 
     def first_hits(self, field: RayField, samples: Samples, rays: Bool[Tensor, "r"]) -> tuple[Tensor, Tensor]:
         """Which of the chosen rays have a sample inside (r,), and the distances at which they come in (else their last's)."""

@@ -14,6 +14,9 @@ from deep3dmap.errors import ConfigError
 from deep3dmap.geometry.distance_grid import sample_grid
 from deep3dmap.renderers.ray_field import Evaluate
 
+#: Of the cells near the surface, one in so many is read in both ways; the largest difference counts so many times.
+ROUNDING_STRIDE, ROUNDING_MARGIN = 4, 1.5
+
 
 class DistanceCache(nn.Module):
     """Signed distances at the cells of a cube around the bounding sphere, as of the last refresh.
@@ -43,6 +46,7 @@ class DistanceCache(nn.Module):
         self.register_buffer("centers", centers[cells], persistent=False)
         self.register_buffer("grid", torch.full((resolution, ) * 3, 4.0 * radius), persistent=False)
         self.register_buffer("drift", torch.zeros(()), persistent=False)
+        self.register_buffer("rounding", torch.zeros(()), persistent=False)
         self.register_buffer("turns", torch.tensor([-1, 0]),
                              persistent=False)  # refreshes so far less one, steps since the last
 
@@ -57,17 +61,22 @@ class DistanceCache(nn.Module):
         return int(self.turns[0]) >= 0
 
     @torch.no_grad()
-    def update(self, evaluate: Evaluate) -> None:
-        """Count a training step, and refresh the grid if it is due."""
+    def update(self, evaluate: Evaluate, rough: Evaluate | None = None) -> None:
+        """Count a training step, and refresh the grid if it is due; arguments as of :meth:`refresh`."""
         refreshes, age = self.turns.tolist()
         if refreshes >= 0 and age < self.interval:
             self.turns[1] += 1
             return
-        self.refresh(evaluate)
+        self.refresh(evaluate, rough)
 
     @torch.no_grad()
-    def refresh(self, evaluate: Evaluate) -> None:
-        """Read the distances anew: all of them the first time, then near the surface and one part of the others."""
+    def refresh(self, evaluate: Evaluate, rough: Evaluate | None = None) -> None:
+        """Read the distances anew: all of them the first time, then near the surface and one part of the others.
+
+        Args:
+            evaluate: the distances at points.
+            rough: a cheaper way to them; then it is learnt how far it is off near the surface (``rounding``).
+        """
         turn = int(self.turns[0])
         known = self.grid.view(-1)[self.cells]
         near = known.abs() < 3 * self.cell + self.band
@@ -79,6 +88,11 @@ class DistanceCache(nn.Module):
             change = (values - known[due]).abs()[close]
             self.drift.copy_(change.quantile(0.99) if len(change) else 0.0)
         self.grid.view(-1)[self.cells[due]] = values.to(self.grid)
+        self.rounding.zero_()
+        if rough is not None:
+            near = (values.abs() < 2 * self.cell).nonzero()[::ROUNDING_STRIDE, 0]
+            error = (rough(self.centers[due[near]]) - values[near]).abs()
+            self.rounding.copy_(ROUNDING_MARGIN * error.max() if len(error) else 0.0)
         self.turns.copy_(torch.tensor([turn + 1, 1]))
 
     def forward(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
@@ -88,7 +102,7 @@ class DistanceCache(nn.Module):
 
     def state(self) -> dict[str, Tensor]:
         """What training needs to go on exactly; it is not part of ``state_dict``, because nobody else needs it."""
-        return {name: getattr(self, name).clone() for name in ("grid", "drift", "turns")}
+        return {name: getattr(self, name).clone() for name in ("grid", "drift", "rounding", "turns")}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Go on with what :meth:`state` gave; with nothing, or a grid of another resolution, begin empty."""

@@ -41,19 +41,32 @@ class PointField:
         chunk: points evaluated at once; None for what suits the device.
 
     Attributes:
-        evaluations: points asked for so far.
+        mixed: whether it was made within autocast: then :meth:`rough` computes in its precision.
+        evaluations: points asked for so far, in float32.
+        rough_evaluations: points asked for so far in autocast's precision.
     """
 
     def __init__(self, sdf: Evaluate, device: torch.device, chunk: int | None):
         self.chunk = (CPU_CHUNK if device.type == "cpu" else DEVICE_CHUNK) if chunk is None else chunk
-        self.sdf, self.evaluations = sdf, 0
+        self.mixed = torch.is_autocast_enabled(device.type)
+        self.sdf, self.evaluations, self.rough_evaluations = sdf, 0, 0
 
     def __call__(self, points: Tensor) -> Tensor:
         """Sdf (p,) of points (p, 3)."""
         self.evaluations += len(points)
+        return self._evaluate(points, False)
+
+    def rough(self, points: Tensor) -> Tensor:
+        """Sdf (p,) of points (p, 3), nearly: in the precision of the autocast around, where there is one."""
+        if not self.mixed:
+            return self(points)
+        self.rough_evaluations += len(points)
+        return self._evaluate(points, True).to(points.dtype)
+
+    def _evaluate(self, points: Tensor, mixed: bool) -> Tensor:
         if not len(points):
             return points.new_zeros(0)
-        with torch.autocast(points.device.type, enabled=False):
+        with torch.autocast(points.device.type, torch.get_autocast_dtype(points.device.type), enabled=mixed):
             return torch.cat([self.sdf(p) for p in points.split(self.chunk)])
 
 
@@ -70,11 +83,17 @@ class RayField:
 
     def __call__(self, ray: Tensor, distance: Tensor) -> Tensor:
         """Sdf at distances (m,) or (m, k) along the rays with indices (m,), in the distances' shape."""
+        return self.at(self._points(ray, distance).reshape(-1, 3)).view_as(distance)
+
+    def rough(self, ray: Tensor, distance: Tensor) -> Tensor:
+        """The same in the precision of the autocast around, where there is one."""
+        return self.at.rough(self._points(ray, distance).reshape(-1, 3)).view_as(distance)
+
+    def _points(self, ray: Tensor, distance: Tensor) -> Tensor:
         directions, origins = self.rays.directions[ray], self.rays.origins[ray]
         if distance.ndim == 2:
             directions, origins = directions[:, None], origins[:, None]
-        points = torch.addcmul(origins, distance[..., None], directions)
-        return self.at(points.reshape(-1, 3)).view_as(distance)
+        return torch.addcmul(origins, distance[..., None], directions)
 
 
 def line_root(z0: Tensor, f0: Tensor, z1: Tensor, f1: Tensor) -> Tensor:

@@ -94,6 +94,9 @@ class SphereTracer(nn.Module):
               cache: DistanceCache | None = None) -> Trace:
         """Trace rays to the first surface of a signed distance field.
 
+        Distances count in float32, within autocast as well; through a cached grid, its precision is used to tell the signs of
+        samples that are clearly on one side.
+
         Args:
             sdf: maps points (p, 3) to signed distances (p,), positive outside.
             rays: to trace. Their ``near`` and ``far``, where given, narrow the search for a hit.
@@ -118,7 +121,7 @@ class SphereTracer(nn.Module):
         if cache is not None:
             hit, distance = self._trace_band(field, cache, narrowed, sphere, marched, mask, training, uniform_steps)
             distance = torch.where(meets, distance, -(rays.origins * rays.directions).sum(1))
-            return Trace(rays.points(distance), hit, distance, field.evaluations)
+            return Trace(rays.points(distance), hit, distance, field.evaluations + field.at.rough_evaluations)
         march = self._march(field, narrowed, marched)
         hit, distance = (march.start < march.end) & marched, march.start
         ray = march.unsettled.nonzero()[:, 0]
@@ -138,7 +141,8 @@ class SphereTracer(nn.Module):
     def update_cache(self, sdf: Evaluate) -> None:
         """Count a step of training for the cache, if there is one, and refresh it when it is due."""
         if self.cache is not None:
-            self.cache.update(PointField(sdf, self.cache.grid.device, self.chunk))
+            field = PointField(sdf, self.cache.grid.device, self.chunk)
+            self.cache.update(field, field.rough if field.mixed else None)
 
     @torch.no_grad()
     def snapshot(self, sdf: Evaluate, rays: int) -> DistanceCache | None:
@@ -151,7 +155,7 @@ class SphereTracer(nn.Module):
 
     def _filled_cache(self, field: RayField) -> DistanceCache | None:
         if self.cache is not None and not self.cache.filled:
-            self.cache.refresh(field.at)
+            self.cache.refresh(field.at, field.at.rough if field.at.mixed else None)
         return self.cache
 
     def _trace_band(self, field: RayField, cache: DistanceCache, narrowed: Tensor, sphere: Tensor, marched: Tensor,

@@ -104,6 +104,51 @@ def test_the_network_is_asked_a_tenth_as_often():
     assert sdf.points < 0.1 * without.evaluations
 
 
+def test_the_network_is_not_asked_behind_the_first_sample_inside():
+    """A ray through a ball asks about half of the band around the first side, and nothing of the other."""
+    sdf, tracer, rays = counted(sphere), cached(margin=4.0), rays_around(reach=0.1)
+    everywhere = torch.ones(4000, dtype=torch.bool)
+    tracer.trace(sdf, rays, everywhere, True)
+    sdf.points, samples_in_half_a_band = 0, tracer.cache.band / (2 / 100)
+    trace = tracer.trace(sdf, rays, everywhere, True)
+    assert trace.hit.all()
+    assert sdf.points < (samples_in_half_a_band + 4 + 5) * 4000
+
+
+def rough(sdf, error):
+    """The sdf, off by up to ``error`` within autocast, as a network is; counts what it is asked in float32."""
+
+    def field(points):
+        if torch.is_autocast_enabled("cpu"):
+            return (sdf(points) + error * (1000 * points).sin().prod(1)).bfloat16()
+        field.exact += len(points)
+        return sdf(points)
+
+    field.exact = 0
+    return field
+
+
+@pytest.mark.parametrize("sdf", [sphere, torus, bumpy])
+@pytest.mark.parametrize("beside", [False, True])
+def test_within_autocast_rays_meet_and_look_deepest_where_they_do_in_float32(sdf, beside):
+    rays, mask, steps = rays_around(), torch.full((4000, ), not beside), torch.full((100, ), 0.3)
+    tracers = exact, mixed = cached(margin=2.0), cached(margin=2.0)
+    fields, traces = [rough(sdf, 0.005) for _ in tracers], []
+    for tracer, field, enabled in zip(tracers, fields, (False, True)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            tracer.update_cache(field)
+            tracer.cache.drift.fill_(0.02)  # as if the surface had moved
+            field.exact = 0
+            traces.append(tracer.trace(field, rays, mask, True, steps))
+    assert 0.005 < float(mixed.cache.rounding) < 0.02
+    assert exact.cache.rounding == 0
+    assert torch.equal(traces[0].hit, traces[1].hit)
+    difference = (traces[0].distance - traces[1].distance).abs()
+    assert (difference[traces[0].hit & mask] < 1e-3).all()
+    torch.testing.assert_close(sdf(traces[1].points), sdf(traces[0].points), atol=5e-3, rtol=0)
+    assert fields[1].exact < 0.7 * fields[0].exact
+
+
 def test_in_training_a_ray_that_only_grazes_between_samples_misses():
     """Its hit would move without bound as the surface moves."""
     graze = bundle([0.0, 0.599999, -3.0], [[0.0, 0.0, 1.0]])

@@ -68,6 +68,14 @@ def test_a_refresh_reads_fewer_cells_than_the_first():
     assert counts[1] < counts[0] / 3
 
 
+def test_a_refresh_learns_how_far_a_cheaper_way_is_off_near_the_surface():
+    cache, exact = DistanceCache(resolution=32), ball(0.5)
+    cache.refresh(exact, lambda points: exact(points) + 0.01)
+    assert 0.01 <= float(cache.rounding) < 0.02
+    cache.refresh(exact)
+    assert cache.rounding == 0
+
+
 def test_a_saved_cache_goes_on_as_it_was():
     old, new = refreshed(DistanceCache(resolution=16), ball(0.5), ball(0.51)), DistanceCache(resolution=16)
     new.load(old.state())

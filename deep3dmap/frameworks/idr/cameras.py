@@ -34,7 +34,8 @@ class CameraPoses(nn.Module):
         y = (uv[:, 1] - K[:, 1, 2]) / K[:, 1, 1]
         x = (uv[:, 0] - K[:, 0, 2] - K[:, 0, 1] * y) / K[:, 0, 0]
         in_camera = torch.stack([x, y, torch.ones_like(x)], -1)
-        directions = nn.functional.normalize((rotation @ in_camera[..., None])[..., 0], dim=-1)
+        with torch.autocast(uv.device.type, enabled=False):  # half precision would be off by pixels
+            directions = nn.functional.normalize((rotation @ in_camera[..., None])[..., 0], dim=-1)
         return pose[which, 4:], directions, rotation
 
     def cam_to_world(self) -> Float[Tensor, "n 3 4"]:

@@ -136,9 +136,9 @@ class IDR(BaseFramework):
               training: bool,
               uniform_steps: Tensor | None = None,
               cache: DistanceCache | None = None) -> Trace:
-        """Trace rays without gradients, in float32; see :meth:`deep3dmap.renderers.SphereTracer.trace`."""
+        """Trace rays without gradients; see :meth:`deep3dmap.renderers.SphereTracer.trace`."""
         rays = RayBundle(rays.origins.detach(), rays.directions.detach(), rays.near, rays.far)
-        with torch.no_grad(), torch.autocast(rays.origins.device.type, enabled=False), self.geometry.frozen():
+        with torch.no_grad(), self.geometry.frozen():
             return self.renderer.trace(self.geometry.sdf, rays, mask, training, uniform_steps, cache)
 
     # --- training ---------------------------------------------------------------------------------------------------------
