@@ -19,8 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deep3dmap.apis.benchmark_cases import AS_CONFIGURED, NETWORKS, VARIANTS, WORK, choose, read_networks, vary
-from deep3dmap.apis.benchmark_limits import MatrixFlops, fastest, least_seconds, matrix_product, peak_mib, timed
+from deep3dmap.apis.benchmark_limits import MatrixFlops, fastest, least_seconds, matrix_product, timed
 from deep3dmap.apis.benchmark_work import JOBS, Job, prepared_state
+from deep3dmap.engine.hooks.log import peak_memory_mib
 from deep3dmap.engine.launching import choose_device, silence_known_warnings
 from deep3dmap.errors import ConfigError, Deep3DError
 from deep3dmap.frameworks.base import Framework
@@ -157,7 +158,7 @@ def measure_product(case: Mapping, device: torch.device, seconds: float) -> dict
         run()
     cpu, wall = fastest(run, device, seconds)
     gflop = flops.by_type.total() / 1e9
-    result = _line(case, device, cpu, wall) | dict(peak_mib=round(peak_mib(device), 1))
+    result = _line(case, device, cpu, wall) | dict(peak_mib=round(peak_memory_mib(device), 1))
     return result | dict(gflop=_rounded(gflop), gflop_per_second=_rounded(gflop / wall))
 
 
@@ -168,14 +169,14 @@ def measure(case: Mapping, device: torch.device) -> dict:
     framework.geometry.load_state_dict(state["geometry"])
     framework.radiance.load_state_dict(state["radiance"])
     job = JOBS[case["name"]](framework, case["work"], rate=case["rate"], amp=case["amp"], optimizer=state["optimizer"])
-    base, counter = peak_mib(device), EvaluationCounter(framework)
+    base, counter = peak_memory_mib(device), EvaluationCounter(framework)
     job.warm_up()
     flops = _count_flops(job, counter)
     counter.reset()
     cpu, wall, runs = _mean_cost(job, device, case["quick"]) if job.steps else _least_cost(job, device, case["quick"])
     evaluations = counter.points / runs
     result = _line(case, device, cpu * job.scale, wall * job.scale)
-    result |= dict(peak_mib=round(peak_mib(device), 1), base_mib=round(base, 1), runs=runs)
+    result |= dict(peak_mib=round(peak_memory_mib(device), 1), base_mib=round(base, 1), runs=runs)
     result |= dict(evaluations=round(evaluations * job.scale)) if evaluations else {}
     result |= dict(extrapolated=True) if job.scale != 1 else {}
     return result | _share(flops(evaluations), case["rates"], wall, job.scale)

@@ -1,31 +1,18 @@
-"""What a machine could do: its rate of matrix products, the products that a piece of work asks for, and its peak memory."""
+"""What a machine could do: its rate of matrix products, and the products that a piece of work asks for."""
 
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from deep3dmap.engine.hooks.log import peak_memory_mib
 from deep3dmap.engine.runner import synchronize
 
 #: Columns of the matrix product: the width of the published networks.
 WIDTH = 512
-
-
-def peak_mib(device: torch.device) -> float:
-    """Peak memory of this process, MiB: of a GPU where it computes on one, else resident.
-
-    The high-water mark of ``getrusage`` can't be used: Linux hands that of the process which started this one on to it.
-    """
-    status = Path("/proc/self/status")
-    if device.type == "cuda" or not status.is_file():
-        return peak_memory_mib(device)
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM:")) / 2**10
 
 
 class MatrixFlops(TorchDispatchMode):

@@ -81,7 +81,7 @@ class BandTracing:
 
     @staticmethod
     def _in_doubt(rough: Samples, ask: Bool[Tensor, "r"], rounding: float) -> Bool[Tensor, "r k"]:
-        """Samples that may be a ray's first inside, or on rays that are not asked for a hit its smallest, given the rounding."""
+        """Samples that may be the first inside, or on rays that are not asked for a hit the smallest, given the rounding."""
         before = (rough.value < -rounding).cumsum(1) == 0
         lowest = torch.where(rough.asked, rough.value, torch.inf).amin(1, keepdim=True)
         doubt = torch.where(ask[:, None], (rough.value <= rounding) & before, rough.value <= lowest + 2 * rounding)
@@ -90,7 +90,7 @@ class BandTracing:
     @staticmethod
     def _values_until_inside(evaluate: Callable[[Tensor, Tensor], Tensor], samples: Samples, ask: Bool[Tensor, "r"],
                              inside: float) -> Samples:
-        """The values of the samples asked, block by block from the front; rays ``ask`` are done with the first below ``inside``.
+        """The values of the samples asked, block by block from the front; rays ``ask`` end with the first below ``inside``.
 
         Behind it nothing matters, and the values there stay.
         """
