@@ -1,0 +1,53 @@
+"""ReLU and dropout in one, without the scaling, for wide layers trained on a CPU.
+
+Dropout (Srivastava et al. 2014) multiplies what it keeps by ``1 / (1 - p)``. Here the layer above multiplies its weights
+instead, which are far fewer than the activations; and nothing is remembered for the way back but the output itself, whose
+zeros tell where no gradient passes.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: Probabilities are rounded to a multiple of its inverse on a CPU: four random numbers come out of one draw of 64 bits.
+LEVELS = 2**16
+
+
+class _ReluDropout(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx, z, probability):
+        out = torch.relu(z)
+        if probability > 0:
+            out.masked_fill_(random_mask(out.shape, probability, out.device), 0)
+        ctx.save_for_backward(out)
+        return out
+
+    @staticmethod
+    def backward(ctx, by_out):
+        out, = ctx.saved_tensors
+        return torch.ops.aten.threshold_backward(by_out, out, 0), None
+
+
+def relu_dropout(z: Float[Tensor, "*shape"], probability: float = 0.0) -> Float[Tensor, "*shape"]:
+    """``relu(z)`` with entries set to zero at random; the others are *not* scaled by :func:`kept_scale`.
+
+    Args:
+        z: any shape.
+        probability: of an entry to be dropped, in [0, 1).
+    """
+    return _ReluDropout.apply(z, probability)
+
+
+def kept_scale(probability: float) -> float:
+    """What makes the expectation of :func:`relu_dropout` that of ``relu``."""
+    return 1 / (1 - probability)
+
+
+def random_mask(shape: torch.Size, probability: float, device: torch.device) -> Tensor:
+    """True with this probability, independently, from the device's default generator."""
+    if device.type != "cpu":
+        return torch.rand(shape, device=device) < probability
+    count = shape.numel()
+    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-2**63, None).view(torch.int16)[:count]
+    return (bits < round(probability * LEVELS) - LEVELS // 2).view(shape)

@@ -1,0 +1,132 @@
+"""The decoder against values and gradients of the authors' code, and its faster ways against the plain one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from deep3dmap.backbones import DeepSDFDecoder
+from deep3dmap.errors import ConfigError
+
+GOLDENS = Path(__file__).parents[1] / "data" / "goldens" / "deepsdf"
+VARIANTS = ["published_kind", "xyz_in_all", "use_tanh", "layer_norm", "part_norm", "no_dropout_no_latent_in", "latent_dropout"]
+
+
+def decoder_of(golden, variant) -> DeepSDFDecoder:
+    config = json.loads(str(golden[f"{variant}/config"]))
+    decoder = DeepSDFDecoder(config.pop("latent_size"), **config)
+    prefix = f"{variant}/state/"
+    decoder.load_state_dict({k[len(prefix):]: torch.from_numpy(golden[k]) for k in golden.files if k.startswith(prefix)})
+    return decoder.eval()
+
+
+def shapes_of(golden) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Codes (5, 16), points (5, k, 3), and the golden row of each point (5, k)."""
+    index = torch.from_numpy(golden["code_index"]).long()
+    rows = torch.stack([(index == s).nonzero()[:, 0] for s in range(5)])
+    return torch.from_numpy(golden["codes"]), torch.from_numpy(golden["xyz"])[rows], rows
+
+
+def small(**options) -> DeepSDFDecoder:
+    torch.manual_seed(0)
+    defaults = dict(code_length=8, dims=(32, ) * 4, dropout=range(4), norm_layers=range(4), latent_in=(2, ))
+    return DeepSDFDecoder(**defaults | options)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_distances_are_those_of_the_reference(goldens, variant):
+    golden = goldens("deepsdf/decoder")
+    codes, points, rows = shapes_of(golden)
+    with torch.no_grad():
+        ours = decoder_of(golden, variant)(codes, points)
+    torch.testing.assert_close(ours, torch.from_numpy(golden[f"{variant}/sdf"])[rows, 0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradients_with_respect_to_points_and_codes_are_those_of_the_reference(goldens, variant):
+    golden, (codes, points, rows) = goldens("deepsdf/decoder"), shapes_of(goldens("deepsdf/decoder"))
+    codes, points = codes.requires_grad_(), points.requires_grad_()
+    cotangent = torch.from_numpy(golden[f"{variant}/cotangent"])[rows, 0]
+    (decoder_of(golden, variant)(codes, points) * cotangent).sum().backward()
+    expected = torch.from_numpy(golden[f"{variant}/input_grad"])[rows]
+    torch.testing.assert_close(points.grad, expected[..., 16:], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(codes.grad, expected[..., :16].sum(1), rtol=1e-3, atol=1e-5)
+
+
+def test_gradients_with_respect_to_the_parameters_are_those_of_the_reference(goldens):
+    golden, (codes, points, rows) = goldens("deepsdf/decoder"), shapes_of(goldens("deepsdf/decoder"))
+    decoder = decoder_of(golden, "published_kind")
+    (decoder(codes, points) * torch.from_numpy(golden["published_kind/cotangent"])[rows, 0]).sum().backward()
+    for name, parameter in decoder.named_parameters():
+        expected = torch.from_numpy(golden[f"published_kind/grad/{name}"])
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()), msg=name)
+
+
+def test_one_code_for_all_points_gives_what_the_reference_decodes(goldens):
+    golden = goldens("deepsdf/decoder")
+    decoder, xyz = decoder_of(golden, "published_kind"), torch.from_numpy(golden["xyz"])
+    expected = torch.from_numpy(golden["published_kind/decode_sdf_first_code"])[:, 0]
+    code = torch.from_numpy(golden["codes"])[0]
+    torch.testing.assert_close(decoder.field(code)(xyz), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(decoder(code[None], xyz[None])[0], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_field_of_one_shape_is_the_decoder_with_its_code(goldens, variant):
+    golden = goldens("deepsdf/decoder")
+    decoder, (codes, points, _) = decoder_of(golden, variant), shapes_of(golden)
+    for code, at, expected in zip(codes, points, decoder(codes, points).detach()):
+        torch.testing.assert_close(decoder.field(code)(at), expected, atol=1e-6, rtol=0)
+
+
+def test_the_published_network_has_the_published_parameters():
+    manifest = json.loads((GOLDENS / "manifest.json").read_text())
+    specs = manifest["specs"]["chairs"]
+    decoder = DeepSDFDecoder(specs["CodeLength"], **specs["NetworkSpecs"])
+    expected = {name.removeprefix("module."): tuple(shape) for name, shape in manifest["model_state_dict"].items()}
+    assert {name: tuple(p.shape) for name, p in decoder.state_dict().items()} == expected
+
+
+def test_dropout_keeps_the_expectation_and_drops_its_share():
+    decoder = small(latent_in=(), dims=(64, ), dropout=(0, ), norm_layers=())
+    codes, points = torch.randn(1, 8), torch.randn(1, 1, 3).expand(1, 20_000, 3)
+    with torch.no_grad():
+        decoder.lin1.weight.mul_(0.01)  # where tanh is a straight line
+        plain, dropped = decoder.eval()(codes, points)[0, 0], decoder.train()(codes, points)[0]
+    assert dropped.std() > 1e-4
+    assert dropped.mean() == pytest.approx(float(plain), abs=4 * float(dropped.std()) / 20_000**0.5)
+
+
+def test_latent_dropout_drops_a_fifth_of_the_codes_entries_point_by_point():
+    decoder = small(latent_dropout=True, dropout=None, dims=(16, ), norm_layers=(), latent_in=())
+    codes, points = torch.ones(1, 8), torch.zeros(1, 5000, 3)
+    with torch.no_grad():
+        values = decoder.train()(codes, points)
+        assert len(values.unique()) > 50
+        assert len(decoder.eval()(codes, points).unique()) == 1
+
+
+def test_mixed_precision_keeps_the_points_where_they_are():
+    """Rounded to half precision they would be off by more than the rest of the network is."""
+    decoder = small(dims=(256, ), dropout=None, norm_layers=(), latent_in=()).eval()
+    codes, points = torch.randn(3, 8), torch.rand(3, 500, 3)
+    with torch.no_grad():
+        decoder.lin0.weight[:, 8:] *= 100
+        exact, moved = decoder(codes, points), decoder(codes, points.bfloat16().float())
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = decoder(codes, points)
+    assert mixed.dtype == torch.float32
+    assert 0 < (mixed - exact).abs().mean() < 0.7 * (moved - exact).abs().mean()
+
+
+@pytest.mark.parametrize("wrong, message", [
+    (dict(latent_in=(0, )), "latent_in"),
+    (dict(norm_layers=(7, )), "norm_layers"),
+    (dict(dropout=(9, )), "dropout"),
+    (dict(dropout_prob=1.0), "dropout_prob"),
+    (dict(dims=(32, 8, 32, 32)), "layer 1"),
+])
+def test_options_that_do_not_fit_are_named(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        small(**wrong)
