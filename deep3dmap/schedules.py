@@ -30,30 +30,28 @@ class Schedule:
     """A number as a function of progress.
 
     Args:
-        value: a number (constant); a list (its values share the stage in equal parts); or a dictionary
-            ``dict(start=50, factor=2, milestones=[250, 500], by='epoch')``: multiplied by ``factor`` at each milestone,
-            which counts epochs, steps or the spent fraction of the stage.
+        value: a number (constant); a list (its values share the stage in equal parts); or a dictionary, one of
+
+            - ``dict(start=50, factor=2, milestones=[250, 500])``: multiplied by ``factor`` at each milestone;
+            - ``dict(start=50, factor=2, every=250)``: multiplied by ``factor`` every so often;
+            - ``dict(start=0.1, end=1, length=100)``: moves evenly from ``start`` to ``end`` and stays there;
+
+            each with ``by``, what they count (``epoch``, the default; ``step``; or ``fraction``, the spent part of the stage),
+            and ``first``, the number of the first epoch or step (0 by default; DeepSDF's code counts from 1).
         name: of the number, for messages.
 
     Raises:
         ConfigError: if ``value`` is none of these.
     """
 
-    KEYS = {"start", "factor", "milestones", "by"}
+    FORMS = ({"start", "factor", "milestones"}, {"start", "factor", "every"}, {"start", "end", "length"})
     UNITS = ("epoch", "step", "fraction")
 
     def __init__(self, value: object, name: str = "schedule"):
+        self.by, self.first, self.ramp, self.every = "fraction", 0, None, None
         if isinstance(value, dict):
-            if set(value) - self.KEYS or not {"start", "milestones"} <= set(value):
-                raise ConfigError(f"{name}: a schedule has the keys {sorted(self.KEYS)}, got {dict(value)}")
-            self.by = value.get("by", "epoch")
-            milestones, start, factor = value["milestones"], value["start"], value.get("factor", 1.0)
-            if not _numbers(milestones) or not _numbers([start, factor]):
-                raise ConfigError(f"{name}: start and factor must be numbers, milestones a list of numbers, got {dict(value)}")
-            self.milestones = sorted(milestones)
-            self.values = [start * factor**k for k in range(len(self.milestones) + 1)]
+            self._read(value, name)
         else:
-            self.by = "fraction"
             self.values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
             self.milestones = [k / len(self.values) for k in range(1, len(self.values))]
         if self.by not in self.UNITS:
@@ -61,6 +59,31 @@ class Schedule:
         if not self.values or not _numbers(self.values):
             raise ConfigError(f"{name}: expected a number, a list of numbers or a schedule, got {value!r}")
 
+    def _read(self, value: dict, name: str) -> None:
+        options, keys = {"by", "first"}, set(value)
+        form = next((f for f in self.FORMS if f - {"factor"} <= keys <= f | options), None)
+        if form is None:
+            forms = " or ".join(", ".join(sorted(f)) for f in self.FORMS)
+            raise ConfigError(f"{name}: a schedule has the keys {forms}, besides by and first, got {dict(value)}")
+        numbers = {key: value.get(key, 1.0) for key in form - {"milestones"}} | {"first": value.get("first", 0)}
+        milestones = value.get("milestones", [])
+        if not _numbers(list(numbers.values())) or not _numbers(milestones):
+            raise ConfigError(f"{name}: milestones is a list of numbers, all else of a schedule numbers, got {dict(value)}")
+        if min(numbers.get("every", 1), numbers.get("length", 1)) <= 0:
+            raise ConfigError(f"{name}: every and length must be positive, got {dict(value)}")
+        self.by, self.first = value.get("by", "epoch"), numbers["first"]
+        self.ramp = (numbers["start"], numbers["end"], numbers["length"]) if "length" in form else None
+        self.every = (numbers["start"], numbers["factor"], numbers["every"]) if "every" in form else None
+        self.milestones = sorted(milestones)
+        self.values = [numbers["start"] * numbers.get("factor", 1.0)**k for k in range(len(self.milestones) + 1)]
+
     def __call__(self, progress: Progress) -> float:
         """The number's value at this progress."""
-        return float(self.values[bisect_right(self.milestones, getattr(progress, self.by))])
+        at = getattr(progress, self.by) + self.first
+        if self.ramp is not None:
+            start, end, length = self.ramp
+            return float(end if at >= length else start + (end - start) * at / length)
+        if self.every is not None:
+            start, factor, interval = self.every
+            return float(start * factor**(at // interval))
+        return float(self.values[bisect_right(self.milestones, at)])

@@ -30,7 +30,39 @@ def test_epochs_are_the_unit_of_milestones_by_default():
     assert (schedule(Progress(epoch=1, step=99)), schedule(Progress(epoch=2))) == (1.0, 0.5)
 
 
+def test_a_schedule_is_multiplied_every_so_often():
+    schedule = Schedule(dict(start=1.0, factor=0.5, every=10, by="step"))
+    assert [schedule(Progress(step=s)) for s in (0, 9, 10, 29, 30)] == [1.0, 1.0, 0.5, 0.25, 0.125]
+
+
+def test_a_ramp_moves_evenly_and_stays():
+    schedule = Schedule(dict(start=1.0, end=3.0, length=4))
+    assert [schedule(Progress(epoch=e)) for e in (0, 1, 2, 4, 9)] == [1.0, 1.5, 2.0, 3.0, 3.0]
+
+
+FIRST = [dict(start=0.0005, factor=0.5, every=500), dict(start=0.001, factor=0.5, every=500),
+         dict(start=1e-5, end=0.0005, length=40), 0.0003]  # yapf: disable
+
+
+def test_rates_are_those_of_the_schedules_of_deepsdf(goldens):
+    golden = goldens("deepsdf/schedules")
+    for ours, expected in zip(FIRST, golden["rates"]):
+        ours = Schedule(ours | dict(first=1) if isinstance(ours, dict) else ours)
+        found = [ours(Progress(epoch=int(e) - 1)) for e in golden["epochs"] if e > 0]
+        assert found == pytest.approx(expected[golden["epochs"] > 0].tolist(), rel=1e-12)
+
+
+def test_the_weight_of_the_codes_is_that_of_deepsdf(goldens):
+    golden, ours = goldens("deepsdf/schedules"), Schedule(dict(start=0.0, end=1e-4, length=100, first=1))
+    found = [ours(Progress(epoch=int(e) - 1)) for e in golden["reg_epochs"]]
+    assert found == pytest.approx(golden["reg_weight"].tolist(), rel=1e-12)
+
+
 @pytest.mark.parametrize("value, message", [
+    (dict(start=1.0, factor=0.5, every=0), "positive"),
+    (dict(start=1.0, end=2.0, length=-1), "positive"),
+    (dict(start=1.0, end="2", length=1), "numbers"),
+    (dict(start=1.0, end=2.0, every=1), "keys"),
     ("fast", "expected a number"),
     ([], "expected a number"),
     ([1.0, "2"], "expected a number"),
@@ -38,7 +70,7 @@ def test_epochs_are_the_unit_of_milestones_by_default():
     (dict(start=1.0), "keys"),
     (dict(start=1.0, milestones=[1], gamma=0.5), "keys"),
     (dict(start=1.0, milestones=[1], by="minute"), "minute"),
-    (dict(start=1.0, milestones=5), "milestones a list"),
+    (dict(start=1.0, milestones=5), "milestones is a list"),
     (dict(start="1", milestones=[5]), "start"),
     (dict(start=1.0, milestones=["a"]), "milestones"),
 ])  # yapf: disable
