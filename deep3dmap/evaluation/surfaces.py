@@ -36,6 +36,22 @@ class Closest(NamedTuple):
     point: Float[np.ndarray, "p 3"]
 
 
+class Drawn(NamedTuple):
+    """Points drawn uniformly by area from a surface, in no order, with the normals of their faces."""
+
+    points: Float[np.ndarray, "p 3"]
+    normals: Float[np.ndarray, "p 3"]
+
+
+class Compared(NamedTuple):
+    """Of points drawn from two surfaces: distances to the other one, and |cosine| between the normals there."""
+
+    accuracy: Float[np.ndarray, "p"]
+    completeness: Float[np.ndarray, "q"]
+    predicted_cosine: Float[np.ndarray, "p"]
+    true_cosine: Float[np.ndarray, "q"]
+
+
 def closest_on_surface(points: Float[np.ndarray, "p 3"], mesh: trimesh.Trimesh) -> Closest:
     """Nearest points of a surface, exact up to rounding.
 
@@ -87,10 +103,34 @@ def surface_metrics(predicted: trimesh.Trimesh,
         DataError: if a mesh has no faces, or no point of it lies in the crop.
         MissingDependencyError: if libigl is not installed.
     """
-    _check(predicted, "the predicted mesh")
-    _check(true, "the true mesh")
-    accuracy, predicted_cosine = _one_way(predicted, true, samples, seed, crop, "the predicted mesh")
-    completeness, true_cosine = _one_way(true, predicted, samples, seed, crop, "the true mesh")
+    drawn_predicted = _cropped(draw_points(predicted, samples, seed, "the predicted mesh"), crop, "the predicted mesh")
+    drawn_true = _cropped(draw_points(true, samples, seed, "the true mesh"), crop, "the true mesh")
+    compared = compare_surfaces(predicted, true, drawn_predicted, drawn_true)
+    return surface_figures(compared, predicted, true, thresholds, relative_thresholds)
+
+
+def draw_points(mesh: trimesh.Trimesh, samples: int, seed: int, what: str = "the mesh") -> Drawn:
+    """Points drawn uniformly by area; ``what`` is the mesh's name in an error.
+
+    Raises:
+        DataError: if the mesh has no faces, or vertices that are not finite.
+    """
+    _check(mesh, what)
+    points, face = trimesh.sample.sample_surface(mesh, samples, seed=seed)
+    return Drawn(np.asarray(points), mesh.face_normals[face])
+
+
+def compare_surfaces(predicted: trimesh.Trimesh, true: trimesh.Trimesh, drawn_predicted: Drawn, drawn_true: Drawn) -> Compared:
+    """Distances and |cosines| of points of each surface against the whole of the other."""
+    accuracy, predicted_cosine = _one_way(drawn_predicted, true)
+    completeness, true_cosine = _one_way(drawn_true, predicted)
+    return Compared(accuracy, completeness, predicted_cosine, true_cosine)
+
+
+def surface_figures(compared: Compared, predicted: trimesh.Trimesh, true: trimesh.Trimesh, thresholds: Sequence[float],
+                    relative_thresholds: Sequence[float]) -> dict[str, float | bool]:
+    """The figures of :func:`surface_metrics` from what was measured."""
+    accuracy, completeness = compared.accuracy, compared.completeness
     mean, diagonal = (accuracy.mean() + completeness.mean()) / 2, float(np.linalg.norm(true.extents))
     metrics = {
         "accuracy_mean": accuracy.mean(),
@@ -100,7 +140,7 @@ def surface_metrics(predicted: trimesh.Trimesh,
         "distance_mean": mean,
         "distance_mean_relative": mean / diagonal,
         "chamfer_squared": (accuracy**2).mean() + (completeness**2).mean(),
-        "normal_consistency": (predicted_cosine.mean() + true_cosine.mean()) / 2,
+        "normal_consistency": (compared.predicted_cosine.mean() + compared.true_cosine.mean()) / 2,
         "true_diagonal": diagonal,
     }
     named = {f"{t:g}": t for t in thresholds} | {f"{100 * t:g}%": t * diagonal for t in relative_thresholds}
@@ -117,19 +157,20 @@ def f_score(accuracy: Float[np.ndarray, "p"], completeness: Float[np.ndarray, "q
     return {"precision": precision, "recall": recall, "f_score": 2 * precision * recall / both if both else 0.0}
 
 
-def _one_way(source: trimesh.Trimesh, target: trimesh.Trimesh, samples: int, seed: int, crop, what: str):
-    """Distances from points drawn from one surface to the other, and |cosine| between the normals there."""
-    points, face = trimesh.sample.sample_surface(source, samples, seed=seed)
-    if crop is not None:
-        inside = ((points >= crop[0]) & (points <= crop[1])).all(1)
-        points, face = points[inside], face[inside]
-        if not len(points):
-            raise DataError(
-                f"no point of {what} lies in the crop from {crop[0].tolist()} to {crop[1].tolist()}; its bounds are "
-                f"{source.bounds.tolist()}: are both in the same frame?")
-    closest = closest_on_surface(np.asarray(points), target)
-    cosine = (source.face_normals[face] * target.face_normals[closest.face]).sum(1)
-    return closest.distance, np.abs(cosine)
+def _cropped(drawn: Drawn, crop: Float[np.ndarray, "2 3"] | None, what: str) -> Drawn:
+    if crop is None:
+        return drawn
+    inside = ((drawn.points >= crop[0]) & (drawn.points <= crop[1])).all(1)
+    if not inside.any():
+        raise DataError(f"no point of {what} lies in the crop from {crop[0].tolist()} to {crop[1].tolist()}; its bounds are "
+                        f"{drawn.points.min(0).tolist()} to {drawn.points.max(0).tolist()}: are both in the same frame?")
+    return Drawn(drawn.points[inside], drawn.normals[inside])
+
+
+def _one_way(drawn: Drawn, target: trimesh.Trimesh) -> tuple[Float[np.ndarray, "p"], Float[np.ndarray, "p"]]:
+    """Distances of points from a surface, and |cosine| between their normals and those there."""
+    closest = closest_on_surface(drawn.points, target)
+    return closest.distance, np.abs((drawn.normals * target.face_normals[closest.face]).sum(1))
 
 
 def _solid(mesh: trimesh.Trimesh, name: str) -> dict[str, float | bool]:

@@ -1,0 +1,110 @@
+"""Distances between two sets of points, as the evaluations of shape spaces have them.
+
+Chamfer distance as DeepSDF's evaluation computes it (Park et al., CVPR 2019, supplementary material, "Metrics"; Fan et al.,
+CVPR 2017, eq. 1): points of each set against the *points* of the other, not against its surface. So it never comes to zero for
+two draws from one surface, and depends on how many points are drawn: compare only figures of equal numbers (DeepSDF: 30,000).
+Earth mover's distance as in Fan et al., eq. 2, exactly, over 500 points in DeepSDF's paper.
+"""
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
+
+from deep3dmap.errors import DataError
+from deep3dmap.evaluation.surfaces import draw_points
+
+UNITS = {
+    "point_chamfer_squared": "squared units of the points",
+    "point_distance_mean": "units of the points",
+    "emd": "units of the points",
+}
+
+CHAMFER_POINTS = 30_000
+EMD_POINTS = 500
+MOST_EMD_POINTS = 5000  # the assignment's time grows with the cube, its memory with the square: here 200 MB
+
+
+def nearest_distances(points: Float[np.ndarray, "p 3"], others: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "p"]:
+    """Distance of every point from the nearest of the others.
+
+    Raises:
+        DataError: if there are no points, or some are not finite.
+    """
+    return cKDTree(checked_points(others)).query(checked_points(points))[0]
+
+
+def chamfer_figures(first: Float[np.ndarray, "p 3"], second: Float[np.ndarray, "q 3"]) -> dict[str, float]:
+    """Chamfer distances of two point sets, both ways.
+
+    Returns:
+        ``point_chamfer_squared``: sum of both mean *squared* nearest distances, the figure of DeepSDF's ``evaluate.py``;
+        ``point_distance_mean``: mean of both mean nearest distances.
+
+    Raises:
+        DataError: if there are no points, or some are not finite.
+    """
+    forth, back = nearest_distances(first, second), nearest_distances(second, first)
+    return {
+        "point_chamfer_squared": float((forth**2).mean() + (back**2).mean()),
+        "point_distance_mean": float(forth.mean() + back.mean()) / 2,
+    }
+
+
+def earth_movers_distance(first: Float[np.ndarray, "p 3"], second: Float[np.ndarray, "q 3"]) -> float:
+    """Mean distance between the points of two equal sets, matched one to one so that it is as small as possible.
+
+    The matching is exact (shortest augmenting paths), its sum divided by the number of points. It falls with the number of
+    points, even for two draws from one surface: compare only figures of equal numbers.
+
+    Raises:
+        DataError: if the sets differ in size, have more than :data:`MOST_EMD_POINTS` points or none, or are not finite.
+    """
+    if len(first) != len(second) or len(first) > MOST_EMD_POINTS:
+        raise DataError(f"the earth mover's distance matches equal sets of at most {MOST_EMD_POINTS} points one to one; these "
+                        f"have {len(first)} and {len(second)}: draw fewer, and as many of each")
+    cost = cdist(checked_points(first), checked_points(second))
+    return float(cost[linear_sum_assignment(cost)].mean())
+
+
+def data_units(points: Float[np.ndarray, "p 3"], offset: Float[np.ndarray, "3"], scale: float) -> Float[np.ndarray, "p 3"]:
+    """Points of a shape's normalised frame in the data's own: ``points / scale - offset`` (``NormalizationParameters``)."""
+    return points / scale - offset
+
+
+def deepsdf_chamfer(mesh: trimesh.Trimesh,
+                    true_points: Float[np.ndarray, "p 3"],
+                    offset: Float[np.ndarray, "3"],
+                    scale: float,
+                    *,
+                    samples: int = CHAMFER_POINTS,
+                    seed: int = 0) -> float:
+    """The figure that DeepSDF's ``evaluate.py`` writes to ``chamfer.csv`` for one shape, in squared units of the data.
+
+    Args:
+        mesh: the reconstruction, in the normalised frame.
+        true_points: surface samples in the data's own frame.
+        offset: of the shape's normalisation, as is ``scale``: normalised = (data + offset) * scale.
+        samples: points drawn from the mesh.
+        seed: of the draw.
+
+    Raises:
+        DataError: if the mesh has no faces, there are no true points, or some are not finite.
+    """
+    points = data_units(draw_points(mesh, samples, seed, "the reconstruction").points, offset, scale)
+    return chamfer_figures(points, true_points)["point_chamfer_squared"]
+
+
+def checked_points(points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "p 3"]:
+    """The points as they are.
+
+    Raises:
+        DataError: if there are none, or some are not finite.
+    """
+    bad = int((~np.isfinite(points)).any(1).sum())
+    if bad or not len(points):
+        raise DataError(f"distances need finite points: {bad} of these {len(points)} are not"
+                        if bad else "distances need points: this set is empty")
+    return points

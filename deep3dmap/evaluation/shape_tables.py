@@ -1,0 +1,152 @@
+"""Figures of many shapes: one row a shape (CSV), a summary over them (JSON), and the shapes that failed, by name.
+
+A shape without a surface has no distance, so no mean over shapes can hold it: the number of failures stands beside every mean,
+and a reader who compares two methods compares both.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from deep3dmap.errors import DataError
+from deep3dmap.evaluation.shapes import UNITS, shape_metrics
+from deep3dmap.evaluation.tables import format_table, write_metrics
+from deep3dmap.files import write_atomically
+
+STATISTICS = {"mean": np.mean, "median": np.median, "std": np.std, "min": np.min, "max": np.max}
+HEADLINES = ("point_chamfer_squared", "distance_mean", "emd", "mesh_accuracy", "mesh_completion", "f_score",
+             "mesh_cosine_similarity")
+
+
+class ShapeTable:
+    """Figures by shape, and why others have none.
+
+    Attributes:
+        figures: of each measured shape.
+        failures: reason by shape.
+        notes: remarks by shape, for example that it lies elsewhere than the true one.
+    """
+
+    def __init__(self):
+        self.figures: dict[str, dict[str, float | bool]] = {}
+        self.failures: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
+
+    def add(self, name: str, figures: Mapping[str, float | bool]) -> None:
+        """A shape that was measured."""
+        self._check(name)
+        self.figures[name] = dict(figures)
+
+    def fail(self, name: str, reason: str) -> None:
+        """A shape that could not be reconstructed or measured."""
+        self._check(name)
+        self.failures[name] = reason
+
+    def measure(self, name: str, predicted: trimesh.Trimesh | None, true, **options) -> bool:
+        """Measure a shape by :func:`~deep3dmap.evaluation.shapes.shape_metrics`; whether that was possible.
+
+        Args:
+            name: of the shape.
+            predicted: its reconstruction; None or a mesh without faces is a failure.
+            true: mesh or points.
+            options: of :func:`~deep3dmap.evaluation.shapes.shape_metrics`.
+        """
+        if predicted is None or not len(predicted.faces):
+            self.fail(name, "the reconstruction has no surface")
+            return False
+        try:
+            self.add(name, shape_metrics(predicted, true, **options))
+        except DataError as error:
+            self.fail(name, str(error))
+        return name in self.figures
+
+    def _check(self, name: str) -> None:
+        if name in self.figures or name in self.failures:
+            raise DataError(f"the shape '{name}' is measured twice; every shape needs a name of its own")
+
+    @property
+    def keys(self) -> list[str]:
+        """Names of all figures, in the order in which they came."""
+        return list(dict.fromkeys(key for figures in self.figures.values() for key in figures))
+
+    def summary(self) -> dict[str, dict[str, float | int]]:
+        """Mean, median, standard deviation (over n), minimum and maximum of every figure; and over how many shapes.
+
+        Truths count as 1 and 0, so their mean is a share. A figure that is not a number (the volume of an open mesh) is left
+        out.
+        """
+        columns = {key: self._column(key) for key in self.keys}
+        return {
+            key: {
+                name: float(function(values))
+                for name, function in STATISTICS.items()
+            } | {
+                "shapes": len(values)
+            }
+            for key, values in columns.items() if len(values)
+        }
+
+    def _column(self, key: str) -> np.ndarray:
+        values = np.array([figures[key] for figures in self.figures.values() if key in figures], np.float64)
+        return values[~np.isnan(values)]
+
+    def to_text(self, most: int = 20) -> str:
+        """The most important figures as text: the shapes (``most`` at most), the summary over all, and who failed why."""
+        keys = [key for key in self.keys if key.split("@")[0] in HEADLINES]
+        rows = {name: {key: figures.get(key) for key in keys} for name, figures in list(self.figures.items())[:most]}
+        summary = self.summary()
+        left = len(self.figures) - len(rows)
+        rows |= {} if len(self.figures) < 2 else {
+            f"{name} of {len(self.figures)}": {
+                key: summary[key][name]
+                for key in keys if key in summary
+            }
+            for name in ("mean", "median")
+        }
+        lines = [format_table(rows, title="shape")] if rows else []
+        lines += [f"({left} more shapes are in the table that is written)"] if left else []
+        lines += [f"{len(self.failures)} of {len(self.figures) + len(self.failures)} shapes failed:"] if self.failures else []
+        lines += [f"  {name}: {reason}" for name, reason in self.failures.items()]
+        return "\n".join(lines + [f"note: {name}: {text}" for name, text in self.notes.items()])
+
+    def write(self, folder: str | Path) -> tuple[Path, Path]:
+        """Write ``shapes.csv`` (a row a shape, failures with their reason and no figures) and ``summary.json``.
+
+        Raises:
+            OSError: if the place can't be written.
+        """
+        rows = [{"shape": name, **figures} for name, figures in self.figures.items()]
+        rows += [{"shape": name, "failure": reason} for name, reason in self.failures.items()]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ["shape", *self.keys, "failure"], restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        content = {
+            "shapes": len(rows),
+            "measured": len(self.figures),
+            "failures": self.failures,
+            "notes": self.notes,
+            "figures": self.summary()
+        }
+        return (write_atomically(Path(folder) / "shapes.csv",
+                                 text.getvalue().encode()), write_metrics(content, Path(folder) / "summary.json", units=UNITS))
+
+
+def measure_shapes(shapes: Iterable[tuple], **options) -> ShapeTable:
+    """A table of shapes, given one after the other as name, reconstruction (or None) and true mesh or points.
+
+    Args:
+        shapes: is read one at a time, so a generator needs the memory of one shape.
+        options: of :func:`~deep3dmap.evaluation.shapes.shape_metrics`.
+
+    Raises:
+        DataError: if a name comes twice.
+    """
+    table = ShapeTable()
+    for name, predicted, true in shapes:
+        table.measure(name, predicted, true, **options)
+    return table
