@@ -66,8 +66,10 @@ class PointField:
     def _evaluate(self, points: Tensor, mixed: bool) -> Tensor:
         if not len(points):
             return points.new_zeros(0)
+        count = len(points)
+        points = padded(points) if mixed else points
         with torch.autocast(points.device.type, torch.get_autocast_dtype(points.device.type), enabled=mixed):
-            return torch.cat([self.sdf(p) for p in points.split(self.chunk)])
+            return torch.cat([self.sdf(p) for p in points.split(self.chunk)])[:count]
 
 
 class RayField:
@@ -94,6 +96,15 @@ class RayField:
         if distance.ndim == 2:
             directions, origins = directions[:, None], origins[:, None]
         return torch.addcmul(origins, distance[..., None], directions)
+
+
+def padded(rows: Tensor, multiple: int = 64) -> Tensor:
+    """``rows`` with the last repeated until there are a multiple of so many, where they are on a CPU.
+
+    For each new number of rows, products in half precision keep a kernel of their own there, up to gigabytes of them.
+    """
+    missing = -len(rows) % multiple if rows.device.type == "cpu" and len(rows) else 0
+    return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
 
 
 def line_root(z0: Tensor, f0: Tensor, z1: Tensor, f1: Tensor) -> Tensor:

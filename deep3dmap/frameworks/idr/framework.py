@@ -22,6 +22,7 @@ from deep3dmap.geometry.meshing import extract_surface, largest_component
 from deep3dmap.processes import CommonDraws, draw_together
 from deep3dmap.registry import BACKBONES, FRAMEWORKS
 from deep3dmap.renderers import DistanceCache, Trace, differentiable_intersection
+from deep3dmap.renderers.ray_field import padded
 from deep3dmap.structures import Cameras, RayBundle
 
 #: Inputs with one entry a ray; ``camera_rotation`` may be one matrix for all rays instead.
@@ -187,7 +188,7 @@ class IDR(BaseFramework):
         rgb = torch.ones_like(points)
         if surface.any():
             rotation = None if rotation is None else rotation[surface]
-            rgb = rgb.index_put((surface, ), self.color(seen, rays.directions[surface], rotation).to(rgb))
+            rgb = rgb.index_put((surface, ), self._color_of_any_number(seen, rays.directions[surface], rotation).to(rgb))
         outputs = dict(rgb=rgb, hit=trace.hit, sdf=sdf, points=points)
         if training:
             outputs["eikonal_gradient"] = torch.cat([uniform_gradient, gradient])
@@ -218,6 +219,12 @@ class IDR(BaseFramework):
         """
         ray = where.nonzero()[:, 0]
         return sdf.index_add(0, ray, self._values(points[ray]) - sdf[ray].detach())
+
+    def _color_of_any_number(self, points: Tensor, directions: Tensor, rotation: Tensor | None) -> Float[Tensor, "n 3"]:
+        """:meth:`color` of as many points as happen to be seen; see :func:`deep3dmap.renderers.ray_field.padded`."""
+        if not torch.is_autocast_enabled(points.device.type):
+            return self.color(points, directions, rotation)
+        return self.color(padded(points), padded(directions), None if rotation is None else padded(rotation))[:len(points)]
 
     def color(self, points: Tensor, directions: Tensor, rotation: Tensor | None = None) -> Float[Tensor, "n 3"]:
         """Colours in [-1, 1] of surface points seen along ``directions`` by cameras with camera-to-world ``rotation``."""
