@@ -4,6 +4,10 @@ from deep3dmap.datasets.generated import generate_capture
 from deep3dmap.datasets.hull_distances import HullDistances
 from deep3dmap.datasets.ray_batches import RayBatches, Views
 from deep3dmap.datasets.scene import FolderCapture, Scene, load_scene
+from deep3dmap.datasets.sdf_shapes import SDFShapes, SDFTestShapes
 from deep3dmap.datasets.training_views import TrainingViews
 
-__all__ = ["FolderCapture", "HullDistances", "RayBatches", "Scene", "TrainingViews", "Views", "generate_capture", "load_scene"]
+__all__ = [
+    "FolderCapture", "HullDistances", "RayBatches", "SDFShapes", "SDFTestShapes", "Scene", "TrainingViews", "Views",
+    "generate_capture", "load_scene"
+]

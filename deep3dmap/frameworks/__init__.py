@@ -1,7 +1,8 @@
 """One method, one module: importing this package registers them all."""
 
 from deep3dmap.frameworks.base import BaseFramework, CustomFramework, Framework, Stage
+from deep3dmap.frameworks.deepsdf import DeepSDF
 from deep3dmap.frameworks.hull import Hull
 from deep3dmap.frameworks.idr import IDR
 
-__all__ = ["IDR", "BaseFramework", "CustomFramework", "Framework", "Hull", "Stage"]
+__all__ = ["IDR", "BaseFramework", "CustomFramework", "DeepSDF", "Framework", "Hull", "Stage"]

@@ -1,0 +1,139 @@
+"""The code of a shape that was not trained on: the decoder rests and the code moves (Park et al., CVPR 2019, eq. 10)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deep3dmap.annotations import Count, NotNegative, Positive
+from deep3dmap.frameworks.deepsdf.observations import Observations
+
+#: Draws the rows of an iteration: (points (k, 3), distances (k,)).
+Draw = Callable[[int], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a code is fitted; the defaults are those of the authors' ``reconstruct.py``.
+
+    Attributes:
+        iterations: steps of Adam.
+        samples: in each, half of them outside the shape, half inside.
+        lr: learning rate; after half of the iterations a tenth of it.
+        clamp: distance beyond which differences don't count, normalised units.
+        code_weight: of the mean square of the code's entries.
+        start: standard deviation of the entries of the code at the start.
+        free_weight: of the mean depth of free points inside the shape, clamped.
+    """
+
+    iterations: Count = 800
+    samples: Count = 8000
+    lr: Positive = 5e-3
+    clamp: Positive = 0.1
+    code_weight: NotNegative = 1e-4
+    start: NotNegative = 0.01
+    free_weight: NotNegative = 1.0
+
+
+@dataclass
+class FittedCode:
+    """A code and how it came about.
+
+    Attributes:
+        code: (l,).
+        losses: of every iteration.
+    """
+
+    code: Tensor
+    losses: list[float] = field(default_factory=list)
+
+
+@contextmanager
+def resting(module: nn.Module) -> Iterator[None]:
+    """The module's parameters get no gradients, and it behaves as in evaluation."""
+    training, moving = module.training, [p for p in module.parameters() if p.requires_grad]
+    try:
+        module.eval()
+        for parameter in moving:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        module.train(training)
+        for parameter in moving:
+            parameter.requires_grad_(True)
+
+
+def rate_of(iteration: int, options: FitOptions) -> float:
+    """The learning rate: a tenth after every half of the iterations."""
+    return options.lr * 0.1**(iteration // max(options.iterations // 2, 1))
+
+
+@torch.enable_grad()
+def fit_code(decoder: nn.Module,
+             observations: Observations,
+             options: FitOptions | None = None,
+             *,
+             start: Float[Tensor, "l"] | None = None,
+             generator: torch.Generator | None = None,
+             draw: Draw | None = None) -> FittedCode:
+    """Find the code whose shape fits what was observed.
+
+    Within autocast the decoder computes in its precision.
+
+    Args:
+        decoder: maps codes (1, l) and points (1, k, 3) to distances (1, k).
+        observations: in the normalised frame, on the decoder's device.
+        options: see there.
+        start: the code to start from; drawn if None.
+        generator: of the draws, on the CPU.
+        draw: replaces the random choice of an iteration's samples.
+
+    Raises:
+        DataError: see :meth:`Observations.check`.
+    """
+    options = options or FitOptions()
+    observations.check()
+    device = observations.positive.device
+    if start is None:
+        start = options.start * torch.randn(decoder.code_length, generator=generator)
+    code = start.detach().clone().to(device).requires_grad_()
+    optimizer, losses = torch.optim.Adam([code], lr=options.lr), []
+    draw = draw or _drawing(observations, options.samples, generator)
+    with resting(decoder):
+        for iteration in range(options.iterations):
+            optimizer.param_groups[0]["lr"] = rate_of(iteration, options)
+            optimizer.zero_grad()
+            loss = _loss(decoder, code, *draw(iteration), observations.free, options, generator)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+    return FittedCode(code.detach(), torch.stack(losses).tolist())
+
+
+def _loss(decoder: nn.Module, code: Tensor, points: Tensor, sdf: Tensor, free: Tensor | None, options: FitOptions,
+          generator: torch.Generator | None) -> Tensor:
+    extra = points[:0] if free is None or not len(free) or not options.free_weight else _some(
+        free,
+        len(points) // 4, generator)
+    found = decoder(code[None], torch.cat([points, extra])[None])[0].clamp(-options.clamp, options.clamp)
+    loss = (found[:len(points)] - sdf.clamp(-options.clamp, options.clamp)).abs().mean()
+    if len(extra):
+        loss = loss + options.free_weight * (-found[len(points):]).clamp(min=0).mean()
+    return loss + options.code_weight * code.square().mean() if options.code_weight else loss
+
+
+def _some(rows: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    return rows[torch.randint(len(rows), (max(count, 1), ), generator=generator).to(rows.device)]
+
+
+def _drawing(observations: Observations, samples: int, generator: torch.Generator | None) -> Draw:
+    """Random rows, with repetition."""
+
+    def draw(_: int) -> tuple[Tensor, Tensor]:
+        rows = torch.cat([_some(side, samples // 2, generator) for side in (observations.positive, observations.negative)])
+        return rows[:, :3], rows[:, 3]
+
+    return draw

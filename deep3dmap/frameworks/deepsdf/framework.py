@@ -1,0 +1,169 @@
+"""DeepSDF: Park et al., "DeepSDF: Learning Continuous Signed Distance Functions for Shape Representation", CVPR 2019.
+
+An auto-decoder: every shape of the training set has a code, and codes and decoder are trained together (eq. 9). A new shape's
+code is found with the decoder at rest (eq. 10).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import trimesh
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deep3dmap.annotations import NotNegative, Positive
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.frameworks.base import BaseFramework
+from deep3dmap.frameworks.deepsdf.fitting import FitOptions, FittedCode, fit_code
+from deep3dmap.frameworks.deepsdf.observations import Observations
+from deep3dmap.geometry.meshing import extract_surface
+from deep3dmap.processes import CommonDraws
+from deep3dmap.registry import BACKBONES, FRAMEWORKS, nearest
+
+#: Half the edge of the cube in which shapes lie, normalised units.
+REACH = 1.0
+
+
+@FRAMEWORKS.register_module()
+class DeepSDF(BaseFramework):
+    """A shape space learnt from signed-distance samples of many shapes.
+
+    Args:
+        decoder: config of the decoder.
+        losses: terms by name: ``sdf`` (of the distances) and ``code`` (of the codes).
+        code_bound: length at which codes are cut off when they are looked up; None for no bound.
+        code_std: the entries of the codes start with this standard deviation over the square root of their number.
+        fit: options of the fitting of new shapes, see :class:`FitOptions`.
+        input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
+        step_chunk: shapes that go forward and backward at once in training; None for all of a batch.
+    """
+
+    item_keys, shared_keys = ("points", ), ("batch_shapes", )
+
+    def __init__(self,
+                 decoder: Mapping,
+                 losses: Mapping[str, Mapping],
+                 code_bound: Positive | None = 1.0,
+                 code_std: NotNegative = 1.0,
+                 fit: Mapping | None = None,
+                 input_keys: Sequence[str] | Mapping[str, str] | None = None,
+                 step_chunk: int | None = None):
+        super().__init__(losses=losses, input_keys=input_keys, step_chunk=step_chunk)
+        self.decoder = BACKBONES.build(dict(type="DeepSDFDecoder") | dict(decoder))
+        self.code_bound, self.code_std = code_bound, code_std
+        try:
+            self.fit_options = FitOptions(**(fit or {}))
+        except TypeError as error:
+            known = FitOptions.__dataclass_fields__
+            wrong = next((key for key in fit if key not in known), None)
+            raise ConfigError(
+                f"fit: {error if wrong is None else f'unknown option {wrong}: {nearest(wrong, known)}'}") from None
+        self.codes: nn.Embedding | None = None
+        self.names: list[str] = []
+
+    # --- the contract -----------------------------------------------------------------------------------------------------
+
+    def setup(self, info: Mapping) -> None:
+        """Make a code for every training shape.
+
+        Raises:
+            DataError: if the data name no shapes.
+        """
+        if not info.get("shapes"):
+            raise DataError(f"{info.get('source', 'the data')}: DeepSDF needs a dataset of named shapes, as SDFShapes is")
+        self.names, length = list(info["shapes"]), self.decoder.code_length
+        self.codes = nn.Embedding(len(self.names), length).to(self.device)
+        nn.init.normal_(self.codes.weight, 0.0, self.code_std / math.sqrt(length))
+        self.register_buffer("offsets", info["offsets"].clone(), persistent=False)
+        self.register_buffer("scales", info["scales"].clone(), persistent=False)
+
+    def forward(self, inputs: dict, mode: str = "tensor") -> dict:
+        """See :class:`deep3dmap.frameworks.base.Framework`; inputs are those of ``SDFShapes``, or ``SDFTestShapes``."""
+        if mode == "predict":
+            return self.predict(inputs)
+        codes = self.codes(inputs["shape"])
+        outputs = dict(sdf=self.decoder(codes, inputs["points"]), codes=codes)
+        if mode == "tensor":
+            return outputs
+        return self.compute_losses(outputs, inputs) | {"code_length": codes.detach().norm(dim=1).mean()}
+
+    def draw(self, inputs: dict, common: CommonDraws) -> dict:
+        """Cut the codes of the batch's shapes off at the bound, in all processes alike."""
+        if self.code_bound is not None:
+            shapes = inputs.get("batch_shapes", inputs["shape"])
+            with torch.no_grad():
+                torch.embedding_renorm_(self.codes.weight.data, shapes, self.code_bound, 2.0)
+        return inputs
+
+    # --- shapes -----------------------------------------------------------------------------------------------------------
+
+    def number_of(self, shape: str | int) -> int:
+        """The number of a training shape, given its name (also without data set and class), or its number.
+
+        Raises:
+            DataError: if there is no such shape, or several.
+        """
+        if self.codes is None:
+            raise DataError("this DeepSDF has no codes yet: it was not trained, and nothing was loaded")
+        if isinstance(shape, str):
+            matches = [k for k, name in enumerate(self.names) if name == shape or name.rpartition("/")[2] == shape]
+            if len(matches) != 1:
+                problem = f"{len(matches)} training shapes are called" if matches else "no training shape is called"
+                raise DataError(f"{problem} '{shape}': {nearest(shape, self.names)}")
+            return matches[0]
+        if not 0 <= shape < len(self.names):
+            raise DataError(f"shape {shape}: there are {len(self.names)} training shapes, counted from 0")
+        return shape
+
+    def code_of(self, shape: str | int) -> Float[Tensor, "l"]:
+        """The code of a training shape; see :meth:`number_of`."""
+        return self.codes.weight[self.number_of(shape)].detach()
+
+    def fit(self, observations: Observations, *, generator: torch.Generator | None = None, **options) -> FittedCode:
+        """The code of a new shape; ``options`` replace those of the config, see :class:`FitOptions`."""
+        merged = FitOptions(**(vars(self.fit_options) | options))
+        return fit_code(self.decoder, observations.to(self.device), merged, generator=generator)
+
+    @torch.no_grad()
+    def extract_mesh(self,
+                     resolution: int = 256,
+                     shape: str | int | None = None,
+                     code: Float[Tensor, "l"] | None = None,
+                     normalized: bool = False,
+                     **options) -> trimesh.Trimesh:
+        """The mesh of a training shape, of any code, or of the mean of all codes.
+
+        Args:
+            resolution: cells along an edge of the cube around the unit sphere.
+            shape: name or number of a training shape; its mesh comes in its own frame and units, where they are known.
+            code: of the shape instead.
+            normalized: leave a training shape in its normalised frame.
+            options: of :func:`deep3dmap.geometry.meshing.extract_surface`.
+
+        Raises:
+            NoSurfaceError: if there is no surface.
+        """
+        number = None if shape is None else self.number_of(shape)
+        if number is not None:
+            code = self.codes.weight[number]
+        elif code is None:
+            code = self.codes.weight.mean(0)
+        vertices, faces = self.surface(code, resolution, **options)
+        vertices = vertices.cpu().double()
+        if number is not None and not normalized:
+            vertices = vertices / self.scales[number].cpu() - self.offsets[number].cpu()
+        return trimesh.Trimesh(vertices.numpy(), faces.cpu().numpy(), process=False)
+
+    @torch.no_grad()
+    def surface(self, code: Float[Tensor, "l"], resolution: int, **options) -> tuple[Tensor, Tensor]:
+        """Vertices and faces of a code's shape, in the normalised frame; see :meth:`extract_mesh`."""
+        if resolution < 2:
+            raise ConfigError(f"resolution={resolution}: a mesh needs at least 2 cells along an edge")
+        reach = torch.full((3, ), REACH, device=self.device)
+        return extract_surface(self.decoder.field(code.to(self.device)), -reach, reach, resolution, **options)
+
+    def predict(self, inputs: Mapping) -> dict[str, Tensor]:
+        """Reconstruct a shape from ``positive`` and ``negative`` samples: ``code`` (l,) and the fit's ``losses`` (i,)."""
+        fitted = self.fit(Observations(inputs["positive"], inputs["negative"]))
+        return dict(code=fitted.code, losses=torch.tensor(fitted.losses))

@@ -1,0 +1,41 @@
+"""The loss terms of DeepSDF (Park et al., CVPR 2019, eqs. 3, 4 and 9)."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from deep3dmap.annotations import Positive
+from deep3dmap.losses.base import Loss
+from deep3dmap.registry import LOSSES
+
+
+@LOSSES.register_module()
+class ClampedSDFLoss(Loss):
+    """Mean absolute difference of signed distances that are cut off at a distance from the surface (eq. 4).
+
+    Args:
+        clamp: the distance beyond which the network's capacity is not spent, normalised units.
+        weight: see :class:`deep3dmap.losses.Loss`.
+    """
+
+    def __init__(self, clamp: Positive = 0.1, weight=1.0):
+        super().__init__(weight)
+        self.clamp = clamp
+
+    def forward(self, outputs: dict, inputs: dict) -> Float[Tensor, ""]:
+        """The unweighted loss.
+
+        Args:
+            outputs: ``sdf`` (s, k) of the network.
+            inputs: ``sdf`` (s, k) that it should have.
+        """
+        found, wanted = outputs["sdf"].clamp(-self.clamp, self.clamp), inputs["sdf"].clamp(-self.clamp, self.clamp)
+        return (found - wanted).abs().mean()
+
+
+@LOSSES.register_module()
+class CodeLoss(Loss):
+    """Mean length of the codes (not squared), as in the authors' code."""
+
+    def forward(self, outputs: dict, inputs: dict) -> Float[Tensor, ""]:
+        """The unweighted loss, given ``codes`` (s, l) among the outputs."""
+        return outputs["codes"].norm(dim=1).mean()
