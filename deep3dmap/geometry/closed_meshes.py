@@ -61,7 +61,7 @@ def _edge_sums(faces: Int[np.ndarray, "f 3"], oriented: bool) -> Float[np.ndarra
     lower, upper = edges.min(1), edges.max(1)
     key = lower * (int(faces.max(initial=0)) + 1) + upper
     edge = np.unique(key, return_inverse=True)[1].reshape(-1)
-    return np.bincount(edge, np.where(edges[:, 0] == lower, 1.0, -1.0) if oriented else None)
+    return np.bincount(edge, np.where(oriented & (edges[:, 0] != lower), -1.0, 1.0)).astype(np.float64)
 
 
 def orient_consistently(mesh: Mesh) -> Mesh:
@@ -74,7 +74,7 @@ def orient_consistently(mesh: Mesh) -> Mesh:
         return mesh
     igl = import_igl()
     faces, patch = igl.bfs_orient(mesh.faces)
-    faces = np.ascontiguousarray(igl.orient_outward(mesh.vertices, faces, patch)[0], np.int64)
+    faces = np.ascontiguousarray(igl.orient_outward(mesh.vertices, faces, patch[:, None])[0], np.int64)
     return mesh if open_edges(faces) else Mesh(mesh.vertices, faces)
 
 

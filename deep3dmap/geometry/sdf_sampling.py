@@ -115,9 +115,9 @@ def sample_sdf(vertices: Float[np.ndarray, "v 3"],
         DataError: if the mesh has no area, or if its inside can't be told from its outside; with the figures that say so.
         MissingDependencyError: if libigl is not installed.
     """
-    mesh = orient_consistently(clean_mesh(vertices, faces))
-    generator = torch.Generator().manual_seed(seed)
+    mesh, generator = clean_mesh(vertices, faces), torch.Generator().manual_seed(seed)
     points = draw_points(mesh, plan, generator)
+    mesh = orient_consistently(mesh)
     gaps = open_edges(mesh.faces)
     ways = (_by_winding, _by_visibility) if gaps == 0 else (_by_visibility, _by_winding)
     figures, reasons = dict(faces=len(faces), open_edges=gaps), []
