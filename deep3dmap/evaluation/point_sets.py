@@ -7,14 +7,12 @@ Earth mover's distance as in Fan et al., eq. 2, exactly, over 500 points in Deep
 """
 
 import numpy as np
-import trimesh
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from deep3dmap.errors import DataError
-from deep3dmap.evaluation.surfaces import draw_points
 
 UNITS = {
     "point_chamfer_squared": "squared units of the points",
@@ -67,34 +65,6 @@ def earth_movers_distance(first: Float[np.ndarray, "p 3"], second: Float[np.ndar
                         f"have {len(first)} and {len(second)}: draw fewer, and as many of each")
     cost = cdist(checked_points(first), checked_points(second))
     return float(cost[linear_sum_assignment(cost)].mean())
-
-
-def data_units(points: Float[np.ndarray, "p 3"], offset: Float[np.ndarray, "3"], scale: float) -> Float[np.ndarray, "p 3"]:
-    """Points of a shape's normalised frame in the data's own: ``points / scale - offset`` (``NormalizationParameters``)."""
-    return points / scale - offset
-
-
-def deepsdf_chamfer(mesh: trimesh.Trimesh,
-                    true_points: Float[np.ndarray, "p 3"],
-                    offset: Float[np.ndarray, "3"],
-                    scale: float,
-                    *,
-                    samples: int = CHAMFER_POINTS,
-                    seed: int = 0) -> float:
-    """The figure that DeepSDF's ``evaluate.py`` writes to ``chamfer.csv`` for one shape, in squared units of the data.
-
-    Args:
-        mesh: the reconstruction, in the normalised frame.
-        true_points: surface samples in the data's own frame.
-        offset: of the shape's normalisation, as is ``scale``: normalised = (data + offset) * scale.
-        samples: points drawn from the mesh.
-        seed: of the draw.
-
-    Raises:
-        DataError: if the mesh has no faces, there are no true points, or some are not finite.
-    """
-    points = data_units(draw_points(mesh, samples, seed, "the reconstruction").points, offset, scale)
-    return chamfer_figures(points, true_points)["point_chamfer_squared"]
 
 
 def checked_points(points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "p 3"]:

@@ -37,10 +37,11 @@ def test_matching_spheres_costs_at_least_the_way_between_them(concentric):
 
 
 def test_the_figures_of_surfaces_are_the_same_as_without_the_others():
-    alone = surface_metrics(sphere(1.1, 2), plane(0.0), samples=20_000, seed=1)
-    together = shape_metrics(sphere(1.1, 2), plane(0.0), samples=20_000, seed=1, emd_samples=0)
+    alone = surface_metrics(sphere(1.1, 2), plane(0.0), samples=5000, seed=1)
+    together = shape_metrics(sphere(1.1, 2), plane(0.0), samples=5000, seed=1, emd_samples=0)
     for key, value in alone.items():
-        assert together[key] == pytest.approx(value, rel=0.02, abs=0.005), key  # the true points are drawn by another seed
+        assert together[key] == pytest.approx(value, rel=0.05, abs=0.005,
+                                              nan_ok=True), key  # the true points are drawn by another seed
     assert "emd" not in together
 
 
@@ -67,16 +68,26 @@ def test_cosine_similarity_is_that_of_the_angle_and_blind_to_flips():
         assert shape_metrics(mesh, plane(0.0), samples=300)["mesh_cosine_similarity"] == pytest.approx(np.cos(angle))
 
 
-def test_accuracy_completion_and_cosine_are_those_of_trimeshs_proximity_queries():
+def test_accuracy_and_completion_are_those_of_trimeshs_proximity_queries():
     predicted, true = trimesh.creation.torus(0.6, 0.2, 12, 8), trimesh.creation.box((1.3, 1.2, 0.5))
     figures = shape_metrics(predicted, true, completion_distance=0.1, samples=150, seed=3)
     drawn, drawn_true = draw_points(predicted, 150, 3), draw_points(true, 150, 4)
     _, accuracy, _ = trimesh.proximity.closest_point_naive(true, drawn.points)
-    _, completeness, face = trimesh.proximity.closest_point_naive(predicted, drawn_true.points)
+    _, completeness, _ = trimesh.proximity.closest_point_naive(predicted, drawn_true.points)
     assert figures["mesh_accuracy"] == pytest.approx(np.sort(accuracy)[134])  # 135 of 150 are as near or nearer
     assert figures["mesh_completion@0.1"] == pytest.approx((completeness < 0.1).mean())
-    cosine = np.abs((drawn_true.normals * predicted.face_normals[face]).sum(1))
-    assert figures["mesh_cosine_similarity"] == pytest.approx(cosine.mean(), abs=0.01)  # a point may lie between two faces
+
+
+def test_cosine_similarity_is_that_of_the_nearest_of_all_triangles_tried():
+    predicted, true = trimesh.creation.torus(0.6, 0.2, 40, 24), trimesh.creation.box((1.3, 1.2, 0.5))
+    drawn = draw_points(true, 150, 4)
+    every = np.tile(predicted.triangles, (150, 1, 1)), drawn.points.repeat(len(predicted.faces), 0)
+    distances = np.linalg.norm(trimesh.triangles.closest_point(*every) - every[1], axis=1).reshape(150, -1)
+    nearest = distances < distances.min(1, keepdims=True) + 1e-9  # several, where a point is nearest to an edge of the mesh
+    cosines = np.abs(drawn.normals @ predicted.face_normals.T)
+    least, most = (np.where(nearest, cosines, empty) for empty in (np.inf, -np.inf))
+    cosine = shape_metrics(predicted, true, samples=150, seed=3)["mesh_cosine_similarity"]
+    assert least.min(1).mean() - 1e-9 <= cosine <= most.max(1).mean() + 1e-9 and most.max(1).mean() - least.min(1).mean() < 0.1
 
 
 def test_a_mesh_compared_with_itself_is_as_far_as_its_draws():
@@ -111,6 +122,14 @@ def test_true_points_give_the_figures_that_need_no_true_faces():
     }
     assert figures["completeness_mean"] == pytest.approx(0.1, abs=3e-3) and figures["mesh_completion@0.11"] == 1
     assert figures["point_chamfer_squared"] == pytest.approx(2 * 0.1**2, rel=0.12)
+
+
+def test_a_meshs_squared_chamfer_distance_to_points_is_the_references(goldens):
+    golden = goldens("deepsdf/chamfer")
+    mesh = trimesh.Trimesh(golden["mesh/vertices"], golden["mesh/faces"], process=False)
+    points = golden["mesh/gt_points"].astype(np.float64)
+    mine = [shape_metrics(mesh, points, emd_samples=0, seed=seed)["point_chamfer_squared"] for seed in range(5)]
+    assert np.mean(mine) == pytest.approx(golden["mesh/chamfer_5_seeds_30000_samples"].mean(), abs=1e-5)
 
 
 def test_true_points_in_an_order_are_chosen_from_fairly():
