@@ -5,13 +5,14 @@ and every later download must match it; who knows the checksum from elsewhere pa
 a file that changes later, not against a first file that was already wrong.
 """
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from deep3dmap.datasets.archives import file_sizes, unpack
 from deep3dmap.datasets.fetching import Report, fetch, sha256_of
+from deep3dmap.datasets.ict_face import packing as ict_face
 from deep3dmap.datasets.paths import data_root
 from deep3dmap.errors import DataError
 from deep3dmap.files import write_atomically
@@ -29,15 +31,20 @@ from deep3dmap.registry import nearest
 
 @dataclass(frozen=True)
 class Source:
-    """Where a public data set comes from."""
+    """Where a public data set comes from: an archive, or single files that are packed into the set's own."""
 
     url: str
+    """Of the archive, or of the folder that has the files."""
     about: str
     """One line: what it is and whose terms apply."""
     limit: int
-    """The most bytes that its archive may unpack to."""
+    """The most bytes that its archive may unpack to, or that its files may have together."""
     sha256: str | None = None
-    """Of the archive, where its host publishes it."""
+    """Of the archive where its host publishes it, or of the files (:func:`digest_of_files`)."""
+    files: tuple[str, ...] = ()
+    """Paths of the files below the address; none where the data set is an archive."""
+    pack: Callable[[Path, Path], list[Path]] | None = None
+    """Makes the data set from a folder with those files in a new folder."""
 
 
 _MIDDLEBURY = "https://vision.middlebury.edu/mview/data/data"
@@ -54,6 +61,14 @@ SOURCES: dict[str, Source] = {
     Source("https://www.dropbox.com/s/ujmakiaiekdl6sh/DTU.zip?dl=1",
            "15 DTU scans with masks and cameras as IDR uses them, several GB "
            "(Yariv et al., NeurIPS 2020; DTU's terms)", 40_000_000_000),
+    "ict_face":
+    Source("https://raw.githubusercontent.com/ICT-VGL/ICT-FaceKit/da5f95a607f5e6b37755b38d3385d7f2853732e5",
+           "a linear head model, 100 identity modes and 57 expressions; 160 files of 400 MB in all, packed into one of "
+           "17 MB (ICT-FaceKit; MIT, cite Li et al., CVPR 2020)",
+           1_000_000_000,
+           "cebc70db53598b3c95256977012e1f6b7bec3c2771e6d65d0e602a71a00b9385",
+           files=tuple(ict_face.FACEKIT.files()),
+           pack=ict_face.pack),
 }
 
 
@@ -63,15 +78,16 @@ def download(name: str,
              url: str | None = None,
              sha256: str | None = None,
              force: bool = False) -> Path:
-    """Download a public data set, check it and unpack it to ``root/name``.
+    """Download a public data set, check it and unpack (or pack) it to ``root/name``.
 
     What is there and whole already is kept. A broken transfer is taken up where it stopped.
 
     Args:
         name: one of :data:`SOURCES`.
         root: the folder of data; default :func:`~deep3dmap.datasets.paths.data_root`.
-        url: another address of the same archive.
-        sha256: what the archive's checksum must be, if known.
+        url: another address of the same archive, or of the folder with the same files; for these an archive of that folder
+            will do as well.
+        sha256: what the checksum of the archive (of single files: :func:`digest_of_files`) must be, if known.
         force: download again and replace the folder, also when it is there.
 
     Returns:
@@ -92,14 +108,70 @@ def download(name: str,
         return folder
     _require_writable(folder.parent)
     address = url or source.url
-    archive = folder.with_name(f"{name}{_suffix(address)}")
+    fetched = _fetched_files(folder, source, address, force) if source.files else _fetched_archive(folder, address, force)
+    digest = _verified(fetched, source, expected, lock, address)
+    _replace(folder, fetched, source, lock, digest, address)
+    _remove(fetched)
+    return folder
+
+
+def _fetched_archive(folder: Path, address: str, force: bool) -> Path:
+    """The archive of a data set, beside its folder."""
+    archive = folder.with_name(f"{folder.name}{_suffix(address)}")
     if force or not archive.is_file():
         with _progress(archive.name) as report:
             fetch(address, archive, report)
-    digest = _verified(archive, expected, lock, address)
-    _replace(folder, archive, source.limit, lock, digest, address)
-    archive.unlink()
-    return folder
+    return archive
+
+
+def _fetched_files(folder: Path, source: Source, address: str, force: bool) -> Path:
+    """A folder beside the data set's with its single files; those that came before are kept.
+
+    Raises:
+        DataError: if they are more bytes than the source may have.
+    """
+    place = folder.with_name(f"{folder.name}.files")
+    if _suffix(address) != ".archive":
+        archive = _fetched_archive(folder, address, force)
+        _remove(place)
+        unpack(archive, place, limit=source.limit)
+        archive.unlink()
+        return place
+    total = 0
+    with _progress(folder.name) as report:
+        for name in source.files:
+            target = place.joinpath(*name.split("/"))
+            if force or not target.is_file():
+                fetch(f"{address.rstrip('/')}/{name}", target, lambda done, _, before=total: report(before + done, None))
+            total += target.stat().st_size
+            if total > source.limit:
+                raise DataError(
+                    f"{address}: its files have more than the {source.limit / 1e6:.0f} MB that are expected; they are "
+                    f"in {place}")
+    return place
+
+
+def digest_of_files(folder: Path, names: tuple[str, ...]) -> str:
+    """One checksum of several files, in the order of their names: the SHA-256 of what ``sha256sum FILE... `` prints of them.
+
+    Raises:
+        DataError: if one is missing.
+    """
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise DataError(
+            f"{folder}: lacks {len(missing)} of the data set's {len(names)} files (first: {missing[0]}); the address "
+            "leads to something else")
+    lines = [f"{sha256_of(folder / name)}  {name}\n" for name in sorted(names)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -139,15 +211,15 @@ class Lock:
                             f"(first: {wrong[0]}); download it again with --force")
 
 
-def _verified(archive: Path, expected: str | None, lock: Lock, url: str) -> str:
-    """An archive's checksum, compared with the one that is expected or remembered; a file that fails is removed."""
-    digest = sha256_of(archive)
+def _verified(fetched: Path, source: Source, expected: str | None, lock: Lock, url: str) -> str:
+    """The checksum of an archive or of files, compared with what is expected or remembered; what fails is removed."""
+    digest = digest_of_files(fetched, source.files) if source.files else sha256_of(fetched)
     remembered = lock.read().get("sha256")
     if digest == (expected or remembered or digest):
         if not expected and not remembered:
-            _say(f"{archive.name}: no published checksum is known; this one is remembered in {lock.path}: {digest}")
+            _say(f"{fetched.name}: no published checksum is known; this one is remembered in {lock.path}: {digest}")
         return digest
-    archive.unlink()
+    _remove(fetched)
     if expected:
         raise DataError(
             f"{url}: wrong checksum: expected sha256 {expected}, got {digest}; the file was damaged or is another one. "
@@ -157,17 +229,17 @@ def _verified(archive: Path, expected: str | None, lock: Lock, url: str) -> str:
         f"if the publisher changed the file, delete {lock.path} and try again")
 
 
-def _replace(folder: Path, archive: Path, limit: int, lock: Lock, digest: str, url: str) -> None:
-    """Unpack an archive and only then put it in the place of an earlier folder, if there is one."""
+def _replace(folder: Path, fetched: Path, source: Source, lock: Lock, digest: str, url: str) -> None:
+    """Unpack an archive (or pack files) and only then put that in the place of an earlier folder, if there is one."""
     fresh = folder.with_name(f".{folder.name}.fresh")
     shutil.rmtree(fresh, ignore_errors=True)
-    files = unpack(archive, fresh, limit=limit)
-    if folder.is_symlink() or folder.is_file():
-        folder.unlink()
-    elif folder.exists():
-        shutil.rmtree(folder)
+    if source.pack is None:
+        unpack(fetched, fresh, limit=source.limit)
+    else:
+        source.pack(fetched, fresh)
+    _remove(folder)
     fresh.replace(folder)
-    lock.write(url, digest, files)
+    lock.write(url, digest, file_sizes(folder))
 
 
 def _require_writable(root: Path) -> None:
