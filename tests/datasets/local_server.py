@@ -1,4 +1,4 @@
-"""A server on this machine that hands out one file, with ranges, and counts what it sends; it can be told to misbehave."""
+"""A server on this machine that hands out one file, or several, with ranges, and counts what it sends; it can misbehave."""
 
 import threading
 from contextlib import contextmanager
@@ -20,6 +20,12 @@ class LocalServer:
     address: str = ""
     sent: list[int] = field(default_factory=list)
     """Bytes sent in each answer."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Further files, by their paths, ``/folder/name``."""
+
+    def file(self, path: str) -> bytes | None:
+        """What is handed out at a path."""
+        return self.content if path == "/scan.zip" else self.files.get(path)
 
     @property
     def url(self) -> str:
@@ -34,19 +40,20 @@ def _handler(server: LocalServer):
             if server.statuses:
                 self.send_error(server.statuses.pop(0))
                 return
-            if self.path != "/scan.zip":
+            content = server.file(self.path)
+            if content is None:
                 self.send_error(404)
                 return
             start = self.start_of_range()
-            if start is not None and start >= len(server.content):
+            if start is not None and start >= len(content):
                 self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(server.content)}")
+                self.send_header("Content-Range", f"bytes */{len(content)}")
                 self.end_headers()
                 return
-            body = server.content[start or 0:]
+            body = content[start or 0:]
             self.send_response(200 if start is None else 206)
             if start is not None:
-                self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             if server.etag:
                 self.send_header("ETag", server.etag)
             self.send_header("Content-Length", str(len(body)))
