@@ -9,6 +9,7 @@ from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.testing import TestResult
 from deep3dmap.evaluation.tables import format_table, write_metrics
+from deep3dmap.files import write_atomically
 from deep3dmap.processes import is_first
 from deep3dmap.visualization.pictures import as_uint8, normal_map, save_image
 
@@ -44,9 +45,11 @@ def test(config: str | Path,
 
 
 def write_result(result: TestResult, folder: Path) -> None:
-    """``metrics.json`` (figures by group and by view), ``mesh.ply``, and pictures of the views."""
+    """``metrics.json`` (figures by group and view), what else the metrics write, ``mesh.ply``, and pictures of the views."""
     views = {view.name: dict(split=view.split, **view.metrics) for view in result.views}
     write_metrics(dict(result.metrics, views=views, notes=result.notes), folder / "metrics.json")
+    for name, text in result.files.items():
+        write_atomically(folder / name, text.encode())
     if result.mesh is not None:
         save_mesh(result.mesh, folder / "mesh.ply")
     for view in result.views:

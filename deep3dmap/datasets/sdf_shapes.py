@@ -1,25 +1,30 @@
 """Batches of signed-distance samples of many shapes, read as they are needed (DeepSDF's data loading)."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import trimesh
 from jaxtyping import Float
 from torch import Generator, Tensor
 
 from deep3dmap.annotations import Count, Share
+from deep3dmap.datasets.reading import reading
+from deep3dmap.datasets.sdf_samples.finding import find_meshes
 from deep3dmap.datasets.sdf_samples.layout import (
     SdfSamples,
+    ShapeName,
     all_shapes,
     find_samples,
     normalization_path,
     read_normalization,
     read_samples,
     read_split,
+    surface_path,
 )
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.registry import DATASETS
 
 #: Files that are kept open at most, each as a map of its contents.
@@ -164,16 +169,22 @@ class SDFShapes:
 class SDFTestShapes:
     """Shapes one by one, to be reconstructed from samples of their signed distances.
 
-    An item holds ``name``, ``positive`` (n, 4) and ``negative`` (m, 4) samples, ``offset`` (3,) and ``scale``.
+    An item holds ``name``, ``positive`` (n, 4) and ``negative`` (m, 4) samples, ``offset`` (3,) and ``scale``, and of the true
+    surface ``mesh`` (its file) or points, ``surface`` (p, 3).
 
     Args:
         root, split: as for :class:`SDFShapes`.
         limit: the first so many of the split; all by default.
+        meshes: folder with the true meshes, each called as its shape; without it, the points of ``SurfaceSamples`` serve.
+
+    Raises:
+        DataError: if a shape has no mesh there, or several.
     """
 
-    def __init__(self, root: str, split: str | None = None, limit: Count | None = None):
+    def __init__(self, root: str, split: str | None = None, limit: Count | None = None, meshes: str | None = None):
         self.folder = _Folder(root, split, 1.0, False)
         self.shapes = self.folder.shapes[:limit]
+        self.meshes = None if meshes is None else _meshes_of(self.shapes, Path(meshes))
         self._info = self.folder.info()
 
     def __len__(self) -> int:
@@ -186,5 +197,29 @@ class SDFTestShapes:
     def __getitem__(self, index: int) -> Mapping:
         samples = self.folder.samples(index)
         positive, negative = (torch.from_numpy(np.array(rows)) for rows in (samples.positive, samples.negative))
-        return dict(name=str(self.shapes[index]), positive=positive, negative=negative,
-                    offset=self._info["offsets"][index], scale=float(self._info["scales"][index]))  # yapf: disable
+        return dict(name=str(self.shapes[index]), positive=positive, negative=negative, offset=self._info["offsets"][index],
+                    scale=float(self._info["scales"][index])) | self._truth(index)  # yapf: disable
+
+    def _truth(self, index: int) -> dict:
+        if self.meshes is not None:
+            return dict(mesh=str(self.meshes[index]))
+        path = surface_path(self.folder.root, self.shapes[index])
+        return dict(surface=torch.from_numpy(_read_points(path))) if path.is_file() else {}
+
+
+def _read_points(path: Path) -> Float[np.ndarray, "p 3"]:
+    with reading(path, "points in PLY"):
+        return np.array(trimesh.load(path, process=False).vertices, np.float64)
+
+
+def _meshes_of(shapes: Sequence[ShapeName], folder: Path) -> list[Path]:
+    """The mesh file of each shape: called as it is, or in a folder called so, among those of a folder."""
+    found = find_meshes(folder, "any").meshes
+    by_name: dict[str, list[Path]] = {}
+    for mesh in found:
+        by_name.setdefault(mesh.shape.name, []).append(mesh.path)
+    wrong = [shape.name for shape in shapes if len(by_name.get(shape.name, ())) != 1]
+    if wrong:
+        raise DataError(f"{folder}: has not exactly one mesh for {len(wrong)} of {len(shapes)} shapes ({', '.join(wrong[:5])}"
+                        f"{', ...' * (len(wrong) > 5)})")
+    return [by_name[shape.name][0] for shape in shapes]

@@ -49,12 +49,14 @@ class TestResult:
         views: in the order in which they were rendered, held-out ones first.
         mesh: in the world's frame and units, or None.
         notes: what was left out, and why.
+        files: texts that the metrics want written, by file name.
     """
 
     metrics: dict[str, dict[str, float]]
     views: list[TestedView] = field(default_factory=list)
     mesh: trimesh.Trimesh | None = None
     notes: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @LOOPS.register_module()
@@ -95,6 +97,7 @@ class ReconstructionTestLoop:
                 metric.add_scene(framework, result.mesh, dataset)
             for metric in metrics:
                 result.metrics |= metric.compute()
+                result.files |= metric.files()
         framework.train(training)
         return from_first(result)
 

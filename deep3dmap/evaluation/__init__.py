@@ -1,3 +1,3 @@
 """Figures of merit: of pictures, surfaces and cameras."""
 
-from deep3dmap.evaluation import metrics
+from deep3dmap.evaluation import metrics, shape_metric

@@ -18,3 +18,7 @@ class Metric:
     def compute(self) -> dict[str, dict[str, float]]:
         """Figures by group; groups without anything to say are left out."""
         return {}
+
+    def files(self) -> dict[str, str]:
+        """Further texts to write beside the figures, by file name."""
+        return {}

@@ -95,45 +95,57 @@ class ShapeTable:
         return values[~np.isnan(values)]
 
     def to_text(self, most: int = 20) -> str:
-        """The most important figures as text: the shapes (``most`` at most), the summary over all, and who failed why."""
+        """All figures of a single shape; or the most important ones of ``most`` shapes and over all; and who failed why."""
+        table = self._single() if len(self.figures) == 1 else self._many(most)
+        left = len(self.figures) - most
+        lines = [table] if table else []
+        lines += [f"({left} more shapes are in the table that is written)"] if left > 0 else []
+        lines += [f"{len(self.failures)} of {len(self.figures) + len(self.failures)} shapes failed:"] if self.failures else []
+        lines += [f"  {name}: {reason}" for name, reason in self.failures.items()]
+        return "\n".join(lines + [f"note: {name}: {text}" for name, text in self.notes.items()])
+
+    def _single(self) -> str:
+        (name, figures), = self.figures.items()
+        return format_table({key: {name: _shown(value)} for key, value in figures.items()})
+
+    def _many(self, most: int) -> str:
         keys = [key for key in self.keys if key.split("@")[0] in HEADLINES]
         rows = {name: {key: figures.get(key) for key in keys} for name, figures in list(self.figures.items())[:most]}
         summary = self.summary()
-        left = len(self.figures) - len(rows)
-        rows |= {} if len(self.figures) < 2 else {
+        rows |= {} if not rows else {
             f"{name} of {len(self.figures)}": {
                 key: summary[key][name]
                 for key in keys if key in summary
             }
             for name in ("mean", "median")
         }
-        lines = [format_table(rows, title="shape")] if rows else []
-        lines += [f"({left} more shapes are in the table that is written)"] if left else []
-        lines += [f"{len(self.failures)} of {len(self.figures) + len(self.failures)} shapes failed:"] if self.failures else []
-        lines += [f"  {name}: {reason}" for name, reason in self.failures.items()]
-        return "\n".join(lines + [f"note: {name}: {text}" for name, text in self.notes.items()])
+        return format_table(rows, title="shape") if rows else ""
 
-    def write(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write ``shapes.csv`` (a row a shape, failures with their reason and no figures) and ``summary.json``.
-
-        Raises:
-            OSError: if the place can't be written.
-        """
+    def to_csv(self) -> str:
+        """A row a shape; failures with their reason and no figures."""
         rows = [{"shape": name, **figures} for name, figures in self.figures.items()]
         rows += [{"shape": name, "failure": reason} for name, reason in self.failures.items()]
         text = io.StringIO()
         writer = csv.DictWriter(text, ["shape", *self.keys, "failure"], restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+        return text.getvalue()
+
+    def write(self, folder: str | Path) -> tuple[Path, Path]:
+        """Write ``shapes.csv`` (see :meth:`to_csv`) and ``summary.json``.
+
+        Raises:
+            OSError: if the place can't be written.
+        """
         content = {
-            "shapes": len(rows),
+            "shapes": len(self.figures) + len(self.failures),
             "measured": len(self.figures),
             "failures": self.failures,
             "notes": self.notes,
             "figures": self.summary()
         }
         return (write_atomically(Path(folder) / "shapes.csv",
-                                 text.getvalue().encode()), write_metrics(content, Path(folder) / "summary.json", units=UNITS))
+                                 self.to_csv().encode()), write_metrics(content, Path(folder) / "summary.json", units=UNITS))
 
 
 def measure_shapes(shapes: Iterable[tuple], **options) -> ShapeTable:
@@ -150,3 +162,9 @@ def measure_shapes(shapes: Iterable[tuple], **options) -> ShapeTable:
     for name, predicted, true in shapes:
         table.measure(name, predicted, true, **options)
     return table
+
+
+def _shown(value: float | bool) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if np.isnan(value) else f"{value:.4g}"

@@ -12,12 +12,12 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deep3dmap.annotations import NotNegative, Positive
+from deep3dmap.annotations import Count, NotNegative, Positive
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.deepsdf.fitting import FitOptions, FittedCode, fit_code
 from deep3dmap.frameworks.deepsdf.observations import Observations
-from deep3dmap.geometry.meshing import extract_surface
+from deep3dmap.geometry.meshing import NoSurfaceError, extract_surface
 from deep3dmap.processes import CommonDraws
 from deep3dmap.registry import BACKBONES, FRAMEWORKS, nearest
 
@@ -35,6 +35,7 @@ class DeepSDF(BaseFramework):
         code_bound: length at which codes are cut off when they are looked up; None for no bound.
         code_std: the entries of the codes start with this standard deviation over the square root of their number.
         fit: options of the fitting of new shapes, see :class:`FitOptions`.
+        resolution: of the meshes of new shapes.
         input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
         step_chunk: shapes that go forward and backward at once in training; None for all of a batch.
     """
@@ -47,11 +48,12 @@ class DeepSDF(BaseFramework):
                  code_bound: Positive | None = 1.0,
                  code_std: NotNegative = 1.0,
                  fit: Mapping | None = None,
+                 resolution: Count = 256,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None,
                  step_chunk: int | None = None):
         super().__init__(losses=losses, input_keys=input_keys, step_chunk=step_chunk)
         self.decoder = BACKBONES.build(dict(type="DeepSDFDecoder") | dict(decoder))
-        self.code_bound, self.code_std = code_bound, code_std
+        self.code_bound, self.code_std, self.resolution = code_bound, code_std, resolution
         try:
             self.fit_options = FitOptions(**(fit or {}))
         except TypeError as error:
@@ -164,6 +166,19 @@ class DeepSDF(BaseFramework):
         return extract_surface(self.decoder.field(code.to(self.device)), -reach, reach, resolution, **options)
 
     def predict(self, inputs: Mapping) -> dict[str, Tensor]:
-        """Reconstruct a shape from ``positive`` and ``negative`` samples: ``code`` (l,) and the fit's ``losses`` (i,)."""
-        fitted = self.fit(Observations(inputs["positive"], inputs["negative"]))
-        return dict(code=fitted.code, losses=torch.tensor(fitted.losses))
+        """Reconstruct a shape from ``positive`` and ``negative`` samples.
+
+        Args:
+            inputs: these, and ``offset`` (3,) and ``scale`` of the shape's normalisation, if it has one.
+
+        Returns:
+            ``code`` (l,), the fit's ``losses`` (i,), ``vertices`` (v, 3) in the shape's own frame and ``faces`` (f, 3), none
+            where the code has no surface.
+        """
+        fitted = self.fit(Observations(inputs["positive"], inputs["negative"]), generator=torch.Generator().manual_seed(0))
+        try:
+            vertices, faces = self.surface(fitted.code, self.resolution)
+        except NoSurfaceError:
+            vertices, faces = torch.empty(0, 3), torch.empty(0, 3, dtype=torch.long)
+        vertices = vertices.cpu().double() / inputs.get("scale", 1.0) - torch.as_tensor(inputs.get("offset", 0.0)).cpu()
+        return dict(code=fitted.code, losses=torch.tensor(fitted.losses), vertices=vertices, faces=faces)

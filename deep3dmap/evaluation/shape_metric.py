@@ -1,0 +1,50 @@
+"""The registered metric of methods that reconstruct one shape after another."""
+
+from collections.abc import Mapping, Sequence
+
+import trimesh
+
+from deep3dmap.annotations import Whole
+from deep3dmap.datasets.mesh_files import load_mesh
+from deep3dmap.evaluation.base import Metric
+from deep3dmap.evaluation.point_sets import EMD_POINTS
+from deep3dmap.evaluation.shape_tables import ShapeTable
+from deep3dmap.registry import METRICS
+
+
+@METRICS.register_module()
+class ShapeMetrics(Metric):
+    """Figures of reconstructed shapes beside their true surfaces, in normalised units; see docs/evaluation.md.
+
+    A shape's item holds its ``name``, its normalisation's ``scale``, and the true ``mesh`` (a path) or ``surface`` (points);
+    a prediction its ``vertices`` and ``faces``, in the same frame. Writes ``shapes.csv``.
+
+    Args:
+        thresholds: distances for precision, recall and F-score, normalised units.
+        emd_samples: points that the earth mover's distance matches; 0 leaves it out.
+    """
+
+    def __init__(self, thresholds: Sequence[float] = (0.01, ), emd_samples: Whole = EMD_POINTS):
+        self.options = dict(thresholds=tuple(thresholds), relative_thresholds=(), emd_samples=emd_samples)
+        self.table = ShapeTable()
+
+    def add_view(self, item: Mapping, prediction: Mapping) -> dict[str, float]:
+        """Measure one shape."""
+        mesh = trimesh.Trimesh(prediction["vertices"].numpy(), prediction["faces"].numpy(), process=False)
+        if "mesh" not in item and "surface" not in item:
+            self.table.fail(item["name"], "its true surface is not there: neither a mesh nor points of it")
+            return {}
+        true = load_mesh(item["mesh"]) if "mesh" in item else item["surface"].numpy()
+        self.table.measure(item["name"], mesh, true, scale=item["scale"], **self.options)
+        return {}
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """Means and medians over the shapes, and how many failed."""
+        summary = self.table.summary()
+        groups = {statistic: {key: values[statistic] for key, values in summary.items()} for statistic in ("mean", "median")}
+        counts = dict(measured=len(self.table.figures), failed=len(self.table.failures))
+        return {name: group for name, group in groups.items() if group} | {"shapes": counts}
+
+    def files(self) -> dict[str, str]:
+        """``shapes.csv``: a row a shape."""
+        return {"shapes.csv": self.table.to_csv()}
