@@ -295,6 +295,26 @@ def _benchmark(args) -> int:
     return 0
 
 
+def _prepare_arguments(parser) -> None:
+    from deep3dmap.cli_prepare import add_arguments
+    add_arguments(parser)
+
+
+def _prepare(args) -> int:
+    from deep3dmap.cli_prepare import run
+    return run(args)
+
+
+def _compare_arguments(parser) -> None:
+    from deep3dmap.cli_shapes import compare_arguments
+    compare_arguments(parser)
+
+
+def _compare(args) -> int:
+    from deep3dmap.cli_shapes import compare
+    return compare(args)
+
+
 COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "train": ("train what a config describes", _train_arguments, _train),
     "test": ("evaluate a checkpoint: figures, pictures, mesh", _test_arguments, _test),
@@ -306,6 +326,8 @@ COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "list": ("all registered parts with their one-line help", _list_arguments, _list),
     "check": ("what a data folder holds and what is wrong with it", _check_arguments, _check),
     "make-masks": ("write masks of an object in front of a dark or a bright background", _make_masks_arguments, _make_masks),
+    "prepare": ("make training data: signed-distance samples from meshes", _prepare_arguments, _prepare),
+    "compare": ("figures of meshes against true shapes: two files, or two folders", _compare_arguments, _compare),
     "download": ("fetch a public data set", _download_arguments, _download),
     "benchmark": ("cost against work, as JSON lines", _benchmark_arguments, _benchmark),
 }

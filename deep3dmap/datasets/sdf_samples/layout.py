@@ -4,6 +4,7 @@ Under one root lie ``SdfSamples/<dataset>/<class>/<id>.npz``, ``SurfaceSamples/.
 and ``.datasources.json``. The samples are in the shape's normalised frame: ``normalised = (vertex + offset) * scale``.
 """
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -31,6 +32,11 @@ class ShapeName(NamedTuple):
 
     def __str__(self) -> str:
         return "/".join(self)
+
+
+def shape_seed(shape: ShapeName, seed: int) -> int:
+    """A shape's own seed, whatever other shapes there are."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {shape}".encode("utf-8", "surrogateescape")).digest()[:6], "big")
 
 
 def samples_path(root: str | Path, shape: ShapeName) -> Path:

@@ -1,0 +1,70 @@
+"""The command ``deep3dmap prepare``: each kind of data has a function that adds its arguments and one that runs it."""
+
+import argparse
+from collections.abc import Callable
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+def _sdf_samples_arguments(parser) -> None:
+    add = parser.add_argument
+    add("meshes", help="folder of meshes (<class>/<id>/.../any name, <class>/<id>.ply, or <id>.ply), or one mesh")
+    add("output", help="folder to write to; what is finished there is left alone")
+    add("--dataset", metavar="NAME", help="name of the data set (default: the folder's)")
+    add("--class", dest="category", metavar="NAME", help="class of all meshes (default: their folders' names)")
+    add("--split", metavar="JSON", help="prepare only the shapes that this split file names")
+    add("--samples", type=_positive_int, help="for each mesh (default: 500000; 250000 with --test-sampling)")
+    add("--surface-samples", type=_positive_int, default=30_000, help="points on each surface (default: 30000)")
+    add("--test-sampling", action="store_true", help="spread samples wider, as DeepSDF does for testing")
+    add("--resolution", type=_positive_int, default=200, help="of the cameras that look at open meshes (default: 200)")
+    add("--seed", type=int, default=0, help="of every draw (default: 0)")
+    add("--test-share", type=_share, default=0.2, help="of each class, for the split for testing (default: 0.2)")
+    add("--processes", type=_positive_int, help="that work at once, each on one core (default: one for each core)")
+    add("--timeout", type=_seconds, default=600.0, help="seconds after which a mesh is given up (default: 600)")
+    add("--max-faces", type=_positive_int, default=5_000_000, help="reject meshes with more (default: 5000000)")
+    add("--overwrite", action="store_true", help="draw samples of finished shapes again")
+
+
+def _sdf_samples(args) -> int:
+    from deep3dmap.apis.prepare import prepare_sdf_samples
+    given = ("dataset", "category", "split", "samples", "surface_samples", "test_sampling", "resolution", "seed", "test_share",
+             "processes", "timeout", "max_faces", "overwrite")  # yapf: disable
+    options = {key: getattr(args, key) for key in given}
+    report = prepare_sdf_samples(args.meshes, args.output, **options, tell=lambda line: print(line, flush=True))
+    return 0 if report.counts["accepted"] else 1
+
+
+KINDS: dict[str, tuple[str, Callable, Callable]] = {
+    "sdf_samples": ("signed-distance samples of meshes, in DeepSDF's layout", _sdf_samples_arguments, _sdf_samples),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``deep3dmap prepare KIND ...``."""
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for name, (text, add, _) in KINDS.items():
+        add(kinds.add_parser(name, help=text, description=text[0].upper() + text[1:] + "."))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the data; 1 if nothing could be made."""
+    return KINDS[args.kind][2](args)

@@ -1,0 +1,158 @@
+"""Many independent pieces of work in separate processes, each of which may fail, crash or hang without the others noticing."""
+
+import importlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import NamedTuple
+
+from deep3dmap.errors import Deep3DError
+
+DONE, REFUSED, FAILED = "done", "refused", "failed"
+THREADS = ("OMP_NUM_THREADS", "IGL_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class Outcome(NamedTuple):
+    """What became of a piece of work.
+
+    Attributes:
+        kind: ``done``; ``refused`` (a :class:`Deep3DError`: the input is at fault); or ``failed`` (any other exception, a
+            crash, a time-out).
+        value: what the function returned, if it is done.
+        reason: why not, else.
+    """
+
+    kind: str
+    value: object = None
+    reason: str = ""
+
+
+def default_processes() -> int:
+    """As many processes as there are cores for this one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_tasks(function: Callable, tasks: Sequence, processes: int, timeout: float) -> Iterator[tuple[int, Outcome]]:
+    """Call a function for each task, several at a time, each process on one thread.
+
+    Args:
+        function: of one argument; found by its module and name, as pickling does.
+        tasks: arguments.
+        processes: how many work at once.
+        timeout: seconds after which a task is given up and its process killed.
+
+    Yields:
+        Number of a task and what became of it, as they are finished. Who stops iterating ends all processes.
+    """
+    waiting, workers = list(range(len(tasks)))[::-1], []
+    context = _context(function)
+    try:
+        while waiting or any(worker.busy for worker in workers):
+            workers = [worker for worker in workers if worker.alive]
+            while len(workers) < min(processes, len(waiting) + sum(worker.busy for worker in workers)):
+                workers.append(_Worker(context, function))
+            for worker in workers:
+                if waiting and not worker.busy:
+                    worker.start(number := waiting.pop(), tasks[number], timeout)
+            yield from _finished(workers)
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+def _context(function: Callable):
+    """Processes that share no threads with this one; where there is a fork server, it imports the function's module once."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([function.__module__])
+    return context
+
+
+def _finished(workers: list["_Worker"]) -> Iterator[tuple[int, Outcome]]:
+    """The outcomes that are there once anything has happened: a message, a death, or a time-out."""
+    busy = [worker for worker in workers if worker.busy]
+    wait([worker.pipe for worker in busy], max(0, min(worker.deadline for worker in busy) - time.monotonic()))
+    for worker in busy:
+        outcome = worker.outcome()
+        if outcome is not None:
+            yield worker.number, outcome
+            worker.number = None
+
+
+class _Worker:
+    """A process and the task on which it works."""
+
+    def __init__(self, context, function: Callable):
+        self.pipe, theirs = context.Pipe()
+        self.number: int | None = None
+        self.alive, self.deadline, self.timeout = True, 0.0, 0.0
+        self.process = context.Process(target=_work, args=(theirs, function.__module__, function.__qualname__), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    @property
+    def busy(self) -> bool:
+        return self.number is not None
+
+    def start(self, number: int, task, timeout: float) -> None:
+        self.number, self.timeout, self.deadline = number, timeout, time.monotonic() + timeout
+        try:
+            self.pipe.send(task)
+        except OSError:  # it died while it had nothing to do; the broken pipe tells
+            pass
+
+    def outcome(self) -> Outcome | None:
+        """What became of the task; None while it goes on."""
+        try:
+            if self.pipe.poll():
+                return Outcome(*self.pipe.recv())
+        except (EOFError, OSError):
+            self.process.join(5)  # so that its own exit code is there
+            self.end()
+            return Outcome(FAILED, reason=f"its process {_ending(self.process.exitcode)}")
+        if time.monotonic() < self.deadline:
+            return None
+        self.end()
+        return Outcome(FAILED, reason=f"took longer than {self.timeout:g} s and was given up")
+
+    def end(self) -> None:
+        self.alive = False
+        self.pipe.close()
+        self.process.join(0 if self.busy else 1)
+        self.process.kill()
+        self.process.join()
+
+
+def _ending(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+    return f"was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _work(pipe: Connection, module: str, name: str) -> None:
+    """A worker's life: tasks in, outcomes out, until nobody is there to send any."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    import torch
+    torch.set_num_threads(1)
+    function = getattr(importlib.import_module(module), name)
+    while True:
+        try:
+            task = pipe.recv()
+        except (EOFError, OSError):
+            return
+        pipe.send(_attempt(function, task))
+
+
+def _attempt(function: Callable, task) -> tuple:
+    try:
+        return DONE, function(task), ""
+    except Deep3DError as error:
+        return REFUSED, None, str(error)
+    except Exception as error:
+        return FAILED, None, f"{type(error).__name__}: {error}"
