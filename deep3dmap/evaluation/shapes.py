@@ -26,7 +26,6 @@ UNITS = surfaces.UNITS | point_sets.UNITS | {
 
 ACCURACY_SHARE = 0.9
 COMPLETION_DISTANCE = 0.01
-BUFFER = 1.03
 
 Points = Float[np.ndarray, "p 3"]
 
@@ -84,23 +83,6 @@ def shape_metrics(predicted: trimesh.Trimesh,
         figures = {"completeness_mean": float(completeness.mean()), "completeness_median": float(np.median(completeness))}
     figures[f"mesh_completion@{completion_distance:g}"] = float((completeness < completion_distance).mean())
     return figures | _of_points(drawn.points, true_points, emd_samples)
-
-
-def sphere_scale(true: trimesh.Trimesh | Points) -> float:
-    """The factor into DeepSDF's normalised units: ``1 / (1.03 r)``, r the largest distance from the bounding box's centre.
-
-    Source: the reference's ``BoundingCubeNormalization``; vertices that no face uses don't count.
-
-    Raises:
-        DataError: if all points are one, or none.
-    """
-    points = true.vertices[np.unique(true.faces)] if isinstance(true, trimesh.Trimesh) else true
-    center = (points.min(0) + points.max(0)) / 2 if len(points) else np.zeros(3)
-    radius = float(np.linalg.norm(points - center, axis=1).max(initial=0))
-    if not 0 < radius < np.inf:
-        raise DataError(f"the true shape has no extent ({len(points)} points within a radius of {radius}): it can't be "
-                        "brought to the unit sphere")
-    return 1 / (BUFFER * radius)
 
 
 def _of_points(predicted: Points, true: Float[np.ndarray, "q 3"], emd_samples: int) -> dict[str, float]:

@@ -87,6 +87,22 @@ TERMS = {
          headline=10),
     "chamfer_squared":
     Term("Squared Chamfer distance", "Sum over both directions of the mean squared distance, in squared units.", "lower"),
+    "point_chamfer_squared":
+    Term("Squared Chamfer distance of points",
+         "Sum over both directions of the mean squared distance between nearest drawn points, in squared units.", "lower"),
+    "point_distance_mean":
+    Term("Mean distance of points", "Between nearest drawn points, mean of both directions.", "lower", length=True),
+    "emd":
+    Term("Earth mover's distance", "Mean distance of points matched one to one.", "lower", length=True),
+    "mesh_accuracy":
+    Term("Mesh accuracy", "Distance within which 90 % of the reconstruction lie of the true surface.", "lower", length=True),
+    "mesh_completion":
+    Term("Mesh completion", "Share of the true surface within the distance of the reconstruction.", "higher", percent=True),
+    "mesh_cosine_similarity":
+    Term("Mesh cosine similarity",
+         "Mean cosine between true normals and those of the reconstruction's nearest faces.",
+         "higher",
+         digits=3),
     "accuracy(_mean)?":
     Term("Accuracy", "Mean distance from the reconstruction to the true surface.", "lower", length=True, headline=4),
     "accuracy_median":

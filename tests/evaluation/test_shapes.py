@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from deep3dmap.errors import DataError
-from deep3dmap.evaluation.shapes import UNITS, shape_metrics, sphere_scale
+from deep3dmap.evaluation.shapes import UNITS, shape_metrics
 from deep3dmap.evaluation.surfaces import draw_points, surface_metrics
 
 
@@ -153,20 +153,6 @@ def test_every_figure_has_its_unit():
     for key in shape_metrics(sphere(1.1, 1), sphere(1.0, 1), samples=100, emd_samples=10, thresholds=(0.1, )):
         base = key.split("@")[0]
         assert any(base == name or base.startswith(f"{name}_") for name in named) or base.startswith("watertight"), key
-
-
-def test_the_scale_of_the_unit_sphere_is_deepsdfs():
-    box = trimesh.creation.box((2, 4, 4)).apply_translation([7, 8, 9])  # half its diagonal is 3
-    assert sphere_scale(box) == pytest.approx(1 / (1.03 * 3))
-    stray = trimesh.Trimesh(np.vstack([box.vertices, [[100.0, 0, 0]]]), box.faces, process=False)
-    assert sphere_scale(stray) == pytest.approx(1 / (1.03 * 3))  # no face uses it
-    assert sphere_scale(np.asarray(box.vertices)) == pytest.approx(1 / (1.03 * 3))
-
-
-@pytest.mark.parametrize("points", [np.zeros((0, 3)), np.ones((5, 3)), np.full((2, 3), np.nan)])
-def test_a_shape_without_extent_has_no_unit_sphere(points):
-    with pytest.raises(DataError, match="no extent"):
-        sphere_scale(points)
 
 
 def test_true_points_that_are_not_finite_are_an_error():

@@ -1,0 +1,169 @@
+"""Figures of reconstructed meshes against true shapes: one pair of files, or two folders matched by name."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import trimesh
+
+from deep3dmap.datasets.mesh_files import load_mesh
+from deep3dmap.datasets.sdf_samples.layout import Normalization, read_normalization
+from deep3dmap.datasets.shape_pairs import Pair, Pairs, find_pairs, load_surface
+from deep3dmap.datasets.workers import DONE, default_processes, run_tasks
+from deep3dmap.errors import DataError
+from deep3dmap.evaluation.point_sets import CHAMFER_POINTS, EMD_POINTS, MOST_EMD_POINTS
+from deep3dmap.evaluation.shape_tables import ShapeTable
+from deep3dmap.evaluation.shapes import COMPLETION_DISTANCE, shape_metrics
+from deep3dmap.geometry.sdf_sampling import unit_sphere
+
+TIMEOUT = 600.0
+MUCH_LARGER = 10.0
+
+
+class Task(NamedTuple):
+    """A pair to measure in a process of its own.
+
+    Attributes:
+        pair: of files.
+        normalization: of the shape, if its reconstruction lies in the normalised frame.
+        normalised: whether lengths are measured in normalised units.
+        options: of :func:`~deep3dmap.evaluation.shapes.shape_metrics`.
+    """
+
+    pair: Pair
+    normalization: Path | None
+    normalised: bool
+    options: dict
+
+
+def compare(predicted: str | Path,
+            true: str | Path,
+            output: str | Path | None = None,
+            *,
+            normalization: str | Path | None = None,
+            normalised: bool = False,
+            thresholds: Sequence[float] = (),
+            completion_distance: float = COMPLETION_DISTANCE,
+            samples: int = CHAMFER_POINTS,
+            emd_samples: int = EMD_POINTS,
+            seed: int = 0,
+            processes: int | None = None,
+            tell: Callable[[str], object] = print) -> ShapeTable:
+    """Measure a mesh against a true one, or all meshes of a folder against those of the same names in another.
+
+    True shapes without a reconstruction, and reconstructions that hold no surface or can't be read, are failures of the table;
+    reconstructions of no true shape are named in its notes.
+
+    Args:
+        predicted: mesh, or folder.
+        true: mesh or surface samples (PLY without faces), or folder.
+        output: folder for ``shapes.csv`` and ``summary.json``; None writes nothing.
+        normalization: folder ``NormalizationParameters`` of DeepSDF's layout down to the names of the shapes, or one file of
+            it: reconstructions lie in the normalised frame, as DeepSDF's code leaves them.
+        normalised: lengths in units of the shapes' normalisation (``normalization``'s, or else the true mesh's).
+        thresholds: distances for precision, recall and F-score.
+        completion_distance: at which a true point counts as completed.
+        samples: points on each surface.
+        emd_samples: how many of them the earth mover's distance matches; 0 leaves it out.
+        seed: of the draws.
+        processes: that work at once (default: one for each core).
+        tell: prints a line.
+
+    Raises:
+        DataError: if nothing can be compared, or an option makes no sense; for two files, if one of them can't be measured.
+        OSError: if the output can't be written.
+    """
+    _check_options(samples, emd_samples, (completion_distance, *thresholds))
+    found = find_pairs(predicted, true)
+    options = dict(thresholds=tuple(thresholds), completion_distance=completion_distance, samples=samples,
+                   emd_samples=emd_samples, seed=seed)  # yapf: disable
+    tasks = [Task(pair, _parameters(normalization, pair), normalised, options) for pair in found.pairs]
+    table = ShapeTable()
+    if Path(true).is_dir():
+        _measure_all(table, found, tasks, processes or default_processes(), tell)
+    else:
+        _add(table, tasks[0], measure_pair(tasks[0]))
+    for name in found.missing:
+        table.fail(name, f"there is no reconstruction of it in {predicted}")
+    for name in found.extra:
+        table.notes[name] = f"left out: there is no true shape of that name in {true}"
+    if output is not None:
+        table.write(output)
+    return table
+
+
+def measure_pair(task: Task) -> tuple[dict, str]:
+    """Figures of a pair, and what is odd about it.
+
+    Raises:
+        DataError: if a file can't be read, the reconstruction has no faces, or there is nothing to normalise by.
+    """
+    predicted, true, scale = load_mesh(task.pair.predicted), load_surface(task.pair.true), 1.0
+    if task.normalization is not None:
+        frame = read_normalization(task.normalization)
+        predicted = trimesh.Trimesh(frame.undo(np.asarray(predicted.vertices)), predicted.faces, process=False)
+        scale = frame.scale
+    elif task.normalised:
+        scale = _own_normalization(true, task.pair.true).scale
+    figures = shape_metrics(predicted, true, scale=scale if task.normalised else 1.0, **task.options)
+    return figures, _oddity(predicted, true)
+
+
+def _own_normalization(true, path: Path) -> Normalization:
+    if not isinstance(true, trimesh.Trimesh):
+        raise DataError(f"{path}: holds points and no faces, so its normalisation is not known; give the folder of "
+                        "NormalizationParameters that belongs to them with --normalization")
+    return Normalization(*unit_sphere(np.asarray(true.vertices), np.asarray(true.faces)))
+
+
+def _parameters(normalization: str | Path | None, pair: Pair) -> Path | None:
+    if normalization is None or Path(normalization).is_file():
+        return None if normalization is None else Path(normalization)
+    return Path(normalization, f"{pair.name}.npz")
+
+
+def _measure_all(table: ShapeTable, found: Pairs, tasks: list[Task], processes: int, tell) -> None:
+    """Measure every pair; what happens to one does nothing to the others."""
+    tell(f"{len(tasks)} shapes to compare" + "".join(f", {len(names)} {what}"
+                                                     for names, what in ((found.missing, "without a reconstruction"),
+                                                                         (found.extra, "without a true shape")) if names))
+    outcomes = dict(run_tasks(measure_pair, tasks, processes, TIMEOUT))
+    for number, task in enumerate(tasks):
+        if outcomes[number].kind == DONE:
+            _add(table, task, outcomes[number].value)
+        else:
+            table.fail(task.pair.name, outcomes[number].reason)
+
+
+def _add(table: ShapeTable, task: Task, measured: tuple[dict, str]) -> None:
+    figures, oddity = measured
+    table.add(task.pair.name, figures)
+    if oddity:
+        table.notes[task.pair.name] = oddity
+
+
+def _oddity(predicted: trimesh.Trimesh, true) -> str:
+    """Whether the two look as if they were not in one frame."""
+    (low, high), points = predicted.bounds, true.vertices if isinstance(true, trimesh.Trimesh) else true
+    true_low, true_high = points.min(0), points.max(0)
+    sizes = [float(np.linalg.norm(extent)) for extent in (high - low, true_high - true_low)]
+    if (low > true_high).any() or (true_low > high).any():
+        boxes = [np.round(box, 4).tolist() for box in (low, high, true_low, true_high)]
+        return (f"its box ({boxes[0]} to {boxes[1]}) lies apart from the true one ({boxes[2]} to {boxes[3]}): are both in the "
+                "same frame?")
+    ratio = sizes[0] / sizes[1] if sizes[1] else np.inf
+    if not 1 / MUCH_LARGER < ratio < MUCH_LARGER:
+        return f"it is {ratio:.3g} times as large as the true shape: are both in the same units?"
+    return ""
+
+
+def _check_options(samples: int, emd_samples: int, distances: Sequence[float]) -> None:
+    if samples < 1:
+        raise DataError(f"{samples} points on each surface can't be compared; draw some thousands")
+    if not 0 <= emd_samples <= MOST_EMD_POINTS:
+        raise DataError(
+            f"the earth mover's distance matches at most {MOST_EMD_POINTS} points (0 leaves it out), not {emd_samples}")
+    wrong = [distance for distance in distances if not 0 < distance < np.inf]
+    if wrong:
+        raise DataError(f"the distance {wrong[0]:g} is not positive; thresholds are lengths in the units that are measured in")
