@@ -1,0 +1,151 @@
+"""Pictures of many shapes at once: a grid of renders that can be compared, and a map of points with names."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from deep3dmap.errors import DataError
+from deep3dmap.geometry.lookat import look_at
+from deep3dmap.structures.cameras import Cameras
+from deep3dmap.visualization.colormaps import nice_ticks
+from deep3dmap.visualization.mesh_render import render_mesh
+from deep3dmap.visualization.pictures import as_uint8, label_strip
+
+GAP = 6
+EMPTY = "no surface"
+FRONT, Y_UP = (0.5, 0.35, 1.0), (0.0, 1.0, 0.0)
+VIEW_ANGLE = math.radians(15)  # half the field of view: long lenses flatter
+INKS = ((58, 110, 165), (214, 96, 38), (60, 140, 80), (130, 90, 160))
+
+
+def shape_grid(meshes: Sequence[trimesh.Trimesh | None],
+               names: Sequence[str],
+               *,
+               columns: int | None = None,
+               cell: int = 224,
+               front: Sequence[float] = FRONT,
+               up: Sequence[float] = Y_UP) -> UInt8[np.ndarray, "h w 3"]:
+    """Shaded renders of meshes in rows, all by the same camera, so that sizes and places can be compared.
+
+    Args:
+        meshes: in one frame; None, or one without faces, leaves its cell empty and says so.
+        names: one above each.
+        columns: of the grid; by default as many as make it about square.
+        cell: edge of a render in pixels.
+        front: from where the camera looks, as a direction from the shapes.
+        up: direction that points upwards in the picture.
+
+    Raises:
+        DataError: if there is no mesh, or another number of names.
+    """
+    if not meshes or len(meshes) != len(names):
+        raise DataError(f"a grid needs a name for each of its shapes; got {len(meshes)} shapes and {len(names)} names")
+    meshes = [None if mesh is None or not len(mesh.faces) else mesh for mesh in meshes]
+    camera = common_camera([mesh for mesh in meshes if mesh is not None], cell, front, up)
+    cells = [label_strip({name: _render(mesh, camera, cell)}) for mesh, name in zip(meshes, names)]
+    columns = min(columns or math.ceil(math.sqrt(len(cells))), len(cells))
+    height, width = (n + GAP for n in cells[0].shape[:2])
+    grid = np.full((math.ceil(len(cells) / columns) * height - GAP, columns * width - GAP, 3), 255, np.uint8)
+    for k, image in enumerate(cells):
+        top, left = k // columns * height, k % columns * width
+        grid[top:top + image.shape[0], left:left + image.shape[1]] = image
+    return grid
+
+
+def common_camera(meshes: Sequence[trimesh.Trimesh], size: int, front: Sequence[float] = FRONT,
+                  up: Sequence[float] = Y_UP) -> Cameras:  # yapf: disable
+    """One camera with square pictures that sees all of some meshes (or the unit sphere, for none) and little else."""
+    bounds = np.array([mesh.bounds for mesh in meshes]) if meshes else np.array([[[-1.0] * 3, [1.0] * 3]])
+    centre = (bounds[:, 0].min(0) + bounds[:, 1].max(0)) / 2
+    radius = max((np.linalg.norm(mesh.vertices - centre, axis=1).max() for mesh in meshes), default=1.0)
+    centre, direction = torch.from_numpy(centre), torch.tensor(front, dtype=torch.float64)
+    eye = centre + direction / direction.norm() * max(radius, 1e-12) * 1.05 / math.sin(VIEW_ANGLE)
+    focal = size / 2 / math.tan(VIEW_ANGLE)
+    K = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]], dtype=torch.float64)
+    return Cameras(K[None], look_at(eye[None], centre, up), (size, size))
+
+
+def _render(mesh: trimesh.Trimesh | None, camera: Cameras, size: int) -> UInt8[np.ndarray, "h w 3"]:
+    if mesh is not None:
+        plain = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)  # the same grey for all
+        return as_uint8(render_mesh(plain, camera, supersample=2, shading="headlight").color[0].numpy())
+    image = Image.new("RGB", (size, size), (245, 245, 245))
+    ImageDraw.Draw(image).text((size / 2, size / 2), EMPTY, (120, 120, 120), ImageFont.load_default(15), anchor="mm")
+    return np.array(image)
+
+
+def point_map(groups: Mapping[str, Float[np.ndarray, "n 2"]],
+              labels: Sequence[tuple[str, float, float]] = (),
+              axes: tuple[str, str] = ("", ""),
+              *,
+              size: int = 640) -> UInt8[np.ndarray, "h w 3"]:
+    """Points of the plane in groups, each in its colour, with ticks at the axes and names at some of them.
+
+    Args:
+        groups: name to points; both axes have the same scale, and the origin in their middle.
+        labels: text and the point that it stands at.
+        axes: what they are.
+        size: edge of the square that holds the points, in pixels.
+
+    Raises:
+        DataError: if there are no points.
+    """
+    points = np.concatenate(list(groups.values())) if groups else np.empty((0, 2))
+    if not len(points):
+        raise DataError("a map needs at least one point")
+    place = _Place(points, size)
+    image = Image.new("RGB", (size + place.left + GAP, size + place.top + place.bottom), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
+    _draw_frame(draw, font, place, axes)
+    for (name, some), ink in zip(groups.items(), _inks(len(groups))):
+        for x, y in place.pixels(some):
+            draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=ink)
+    for text, *point in labels:
+        x, y = place.pixels(np.array([point]))[0]
+        late = x > place.left + 0.75 * size  # there the name goes to the left
+        draw.text((x - 6 if late else x + 6, y), text, (60, 60, 60), font, anchor="rm" if late else "lm")
+    _draw_legend(draw, font, groups, place)
+    return np.array(image)
+
+
+class _Place:
+    """Where points of the plane lie in the picture, whose middle is the origin."""
+
+    left, top, bottom = 48, 26, 44
+
+    def __init__(self, points: Float[np.ndarray, "n 2"], size: int):
+        self.size, self.half = size, max(float(np.abs(points).max()) * 1.1, 1e-9)
+
+    def pixels(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+        inside = points / self.half * [1, -1] / 2 + 0.5
+        return inside * self.size + [self.left, self.top]
+
+
+def _inks(count: int) -> list[tuple[int, int, int]]:
+    return [INKS[k % len(INKS)] for k in range(count)]
+
+
+def _draw_frame(draw: ImageDraw.ImageDraw, font, place: _Place, axes: tuple[str, str]) -> None:
+    right, floor = place.left + place.size, place.top + place.size
+    draw.rectangle((place.left, place.top, right, floor), outline=(150, 150, 150))
+    ticks = nice_ticks(place.half, 3)
+    for value in (*(-v for v in reversed(ticks[1:])), *ticks):
+        x, y = place.pixels(np.array([[value, value]]))[0]
+        draw.line((x, floor, x, floor + 4), (150, 150, 150))
+        draw.text((x, floor + 6), f"{value:g}", (90, 90, 90), font, anchor="mt")
+        draw.line((place.left - 4, y, place.left, y), (150, 150, 150))
+        draw.text((place.left - 6, y), f"{value:g}", (90, 90, 90), font, anchor="rm")
+    draw.text((right, floor + 24), axes[0], "black", font, anchor="rt")
+    draw.text((place.left, 6), axes[1], "black", font, anchor="lt")
+
+
+def _draw_legend(draw: ImageDraw.ImageDraw, font, groups: Mapping[str, np.ndarray], place: _Place) -> None:
+    x, y = place.left, place.top + place.size + 24
+    for (name, some), ink in zip(groups.items(), _inks(len(groups))):
+        draw.text((x, y), text := f"{name} ({len(some)})", ink, font, anchor="lt")
+        x += draw.textlength(text, font) + 16
