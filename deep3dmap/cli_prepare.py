@@ -53,8 +53,34 @@ def _sdf_samples(args) -> int:
     return 0 if report.counts["accepted"] else 1
 
 
+def _ict_heads_arguments(parser) -> None:
+    add = parser.add_argument
+    add("output", help="folder to write to; heads that are there are left alone")
+    add("--train", type=int, default=400, help="heads to learn from (default: 400)")
+    add("--validation", type=int, default=20, help="heads (default: 20)")
+    add("--test", type=int, default=20, help="heads (default: 20)")
+    add("--model", default="ict_face", help="face model: a data set's name, a folder, a file (default: ict_face)")
+    add("--seed", type=int, default=0, help="of all heads (default: 0)")
+    add("--expressions", type=float, default=0.0, help="largest weight of random expressions, up to 1 (default: 0)")
+    add("--missing", nargs="+", default=[], metavar="PART", help="what heads lack, as raw scans do: hair, neck, ear")
+    add("--closed-mouth", action="store_true", help="close the lips instead of having the bag behind them")
+    add("--eyeballs", action="store_true", help="put the eyeballs into their sockets")
+    add("--samples", type=_positive_int, default=100_000, help="for each head (default: 100000)")
+    add("--surface-samples", type=_positive_int, default=30_000, help="points on each surface (default: 30000)")
+    add("--processes", type=_positive_int, help="that work at once, each on one core (default: one for each core)")
+
+
+def _ict_heads(args) -> int:
+    from deep3dmap.apis.prepare_heads import prepare_ict_heads
+    options = {key: getattr(args, key) for key in ("train", "validation", "test", "model", "seed", "expressions", "missing",
+                                                   "eyeballs", "samples", "surface_samples", "processes")}  # yapf: disable
+    prepare_ict_heads(args.output, mouth=not args.closed_mouth, **options, tell=lambda line: print(line, flush=True))
+    return 0
+
+
 KINDS: dict[str, tuple[str, Callable, Callable]] = {
     "sdf_samples": ("signed-distance samples of meshes, in DeepSDF's layout", _sdf_samples_arguments, _sdf_samples),
+    "ict_heads": ("heads drawn from the ICT face model, and their signed-distance samples", _ict_heads_arguments, _ict_heads),
 }
 
 

@@ -58,7 +58,7 @@ def test_the_licence_goes_with_the_model(packed, tmp_path):
 @pytest.mark.parametrize("file, content, message", [
     ("generic_neutral_mesh.obj", obj(VERTICES[:8]), "neutral_mesh.obj: 9 vertices .* are expected, it has 8"),
     ("generic_neutral_mesh.obj", obj(faces=("1/1 2/2 3/3", )), "at least 3 polygons are expected, it has 1"),
-    ("generic_neutral_mesh.obj", obj(faces=("1/1 2/2 3/3", "1/1 2/2 3/3", "7/9 8/8 5/5")), "use vertices of parts that are left"),
+    ("generic_neutral_mesh.obj", obj(faces=("1/1 2/2 3/3", "1/1 2/2 3/3", "7/9 8/8 5/5")), "use vertices of parts that"),
     ("generic_neutral_mesh.obj", obj(faces=("1/1 2/2 3/3", "1/1 2/2 3/3", "7/9 8/8 99/9")), "which it doesn't hold"),
     ("generic_neutral_mesh.obj", obj(faces=("1/1 2/2 3/3", "1/1 2/2 3/3", "0/1 8/8 9/9")), "which it doesn't hold"),
     ("generic_neutral_mesh.obj", obj(uv=5), "which it doesn't hold"),
