@@ -1,5 +1,6 @@
 """The pages of docs/ and the README: their links lead somewhere, their commands parse, their tables name what the code has."""
 
+import argparse
 import ast
 import importlib
 import inspect
@@ -11,6 +12,7 @@ import pytest
 
 from deep3dmap.apis.listing import list_parts
 from deep3dmap.cli import COMMANDS, make_parser
+from deep3dmap.cli_prepare import KINDS
 from deep3dmap.datasets import generate_capture, load_scene
 from deep3dmap.engine.config import find_config, load_config, top_level_keys
 from deep3dmap.engine.stages import StageConfig
@@ -183,3 +185,13 @@ def test_every_registered_metric_is_on_the_page():
 def test_every_command_is_shown_somewhere_with_its_arguments():
     shown = {words[0] for page in PAGES for words in commands(page)}
     assert set(COMMANDS) - shown == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_option_of_prepare_is_in_a_page_with_its_command(kind):
+    parser = argparse.ArgumentParser()
+    KINDS[kind][1](parser)
+    options = {option for action in parser._actions for option in action.option_strings if option not in ("-h", "--help")}
+    pages = [page for page in PAGES if any(words[:2] == ["prepare", kind] for words in commands(page))]
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
+    assert pages and {option for option in options if f"`{option}`" not in text} == set()
