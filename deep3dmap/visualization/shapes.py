@@ -102,7 +102,7 @@ def point_map(groups: Mapping[str, Float[np.ndarray, "n 2"]],
     image = Image.new("RGB", (size + place.left + GAP, size + place.top + place.bottom), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
     _draw_frame(draw, font, place, axes)
-    for (name, some), ink in zip(groups.items(), _inks(len(groups))):
+    for some, ink in zip(groups.values(), _inks(len(groups))):
         for x, y in place.pixels(some):
             draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=ink)
     for text, *point in labels:

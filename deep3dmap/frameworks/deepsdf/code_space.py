@@ -1,7 +1,7 @@
 """What the codes of the training shapes say of all codes: a prior to draw from, and the axes along which they differ most.
 
-Park et al., CVPR 2019, section 4.2, take a zero-mean Gaussian for the prior. Trained codes are not spread like that, so here it
-may also have their mean and covariance, shrunk as by Ledoit and Wolf, "A well-conditioned estimator for large-dimensional
+Park et al., CVPR 2019, section 4.2, take a zero-mean Gaussian for the prior. Trained codes are not spread like that, so it may
+also have their mean and covariance, shrunk as by Ledoit and Wolf, "A well-conditioned estimator for large-dimensional
 covariance matrices", 2004, for there may be fewer shapes than a code has entries.
 """
 

@@ -1,0 +1,94 @@
+"""Commands of ``deep3dmap shape`` that look into the space of shapes of a trained DeepSDF."""
+
+from collections.abc import Callable
+
+
+def _common(parser, resolution: int) -> None:
+    parser.add_argument("-o", "--output", required=True, help="folder to write to")
+    parser.add_argument("--resolution", type=int, default=resolution, help=f"cells along an edge (default: {resolution})")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+
+
+def _checkpoint(parser) -> None:
+    parser.add_argument("checkpoint", help="checkpoint of a DeepSDF, or a work folder for its newest")
+
+
+def _mesh_arguments(parser) -> None:
+    _checkpoint(parser)
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--shapes", nargs="+", metavar="NAME", help="of training shapes, also without data set and class")
+    chosen.add_argument("--all", action="store_true", help="all training shapes")
+    parser.add_argument("--keep-normalization", action="store_true", help="leave meshes in the normalised frame")
+    _common(parser, 256)
+
+
+def _mesh(args) -> int:
+    from deep3dmap.apis.shapes import mesh_shapes
+    written = mesh_shapes(args.checkpoint,
+                          args.output,
+                          args.shapes,
+                          resolution=args.resolution,
+                          keep_normalization=args.keep_normalization,
+                          device=args.device)
+    return 0 if written.meshes else 1
+
+
+def _interpolate_arguments(parser) -> None:
+    _checkpoint(parser)
+    for end in ("start", "end"):
+        parser.add_argument(end, help="name of a training shape, or a file of a code (.npz, .pth)")
+    parser.add_argument("--steps", type=int, default=7, help="shapes, both ends included (default: 7)")
+    _common(parser, 128)
+
+
+def _interpolate(args) -> int:
+    from deep3dmap.apis.shapes import interpolate_shapes
+    interpolate_shapes(args.checkpoint,
+                       args.start,
+                       args.end,
+                       args.output,
+                       steps=args.steps,
+                       resolution=args.resolution,
+                       device=args.device)
+    return 0
+
+
+def _sample_arguments(parser) -> None:
+    from deep3dmap.frameworks.deepsdf.code_space import PRIORS
+    _checkpoint(parser)
+    parser.add_argument("--count", type=int, default=8, help="how many (default: 8)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+    parser.add_argument("--prior", choices=PRIORS, default=PRIORS[0], help=f"to draw codes from (default: {PRIORS[0]})")
+    _common(parser, 128)
+
+
+def _sample(args) -> int:
+    from deep3dmap.apis.shapes import sample_shapes
+    sample_shapes(args.checkpoint,
+                  args.output,
+                  args.count,
+                  seed=args.seed,
+                  prior=args.prior,
+                  resolution=args.resolution,
+                  device=args.device)
+    return 0
+
+
+def _codes_arguments(parser) -> None:
+    _checkpoint(parser)
+    parser.add_argument("-o", "--output", default="codes.png", help="picture to write, a table beside it (default: codes.png)")
+    parser.add_argument("--fitted", metavar="FOLDER", help="of further codes, to be put beside those of the training shapes")
+
+
+def _codes(args) -> int:
+    from deep3dmap.apis.shapes import plot_codes
+    print("\n".join(str(path) for path in plot_codes(args.checkpoint, args.output, fitted=args.fitted)))
+    return 0
+
+
+SPACE: dict[str, tuple[str, Callable, Callable]] = {
+    "mesh": ("meshes of training shapes", _mesh_arguments, _mesh),
+    "interpolate": ("shapes on the straight line between two codes", _interpolate_arguments, _interpolate),
+    "sample": ("shapes of codes drawn by chance", _sample_arguments, _sample),
+    "codes": ("a map of the codes along their principal axes", _codes_arguments, _codes),
+}
