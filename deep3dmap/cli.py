@@ -195,9 +195,9 @@ def _video(args) -> int:
 
 
 def _convert_arguments(parser) -> None:
-    parser.add_argument("source", help="published checkpoint; IDR: ModelParameters/EPOCH.pth")
+    parser.add_argument("source", help="published checkpoint: ModelParameters/EPOCH.pth")
     parser.add_argument("target", help="checkpoint to write")
-    parser.add_argument("--method", default="idr", help="whose format it is (default: idr)")
+    parser.add_argument("--method", default="idr", help="whose format it is: idr or deepsdf (default: idr)")
     parser.add_argument("--data", help="folder of the scene it was trained on, so that meshes come out in the world's units")
     parser.add_argument("--cameras",
                         help="the scene's file of cameras, for example cameras_linear_init.npz (default: its own)")
@@ -315,6 +315,16 @@ def _compare(args) -> int:
     return compare(args)
 
 
+def _shape_arguments(parser) -> None:
+    from deep3dmap.cli_shape_space import shape_arguments
+    shape_arguments(parser)
+
+
+def _shape(args) -> int:
+    from deep3dmap.cli_shape_space import run_shape
+    return run_shape(args)
+
+
 COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "train": ("train what a config describes", _train_arguments, _train),
     "test": ("evaluate a checkpoint: figures, pictures, mesh", _test_arguments, _test),
@@ -327,6 +337,7 @@ COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "check": ("what a data folder holds and what is wrong with it", _check_arguments, _check),
     "make-masks": ("write masks of an object in front of a dark or a bright background", _make_masks_arguments, _make_masks),
     "prepare": ("make training data: signed-distance samples from meshes", _prepare_arguments, _prepare),
+    "shape": ("what a trained shape space is good for: new shapes from partial data", _shape_arguments, _shape),
     "compare": ("figures of meshes against true shapes: two files, or two folders", _compare_arguments, _compare),
     "download": ("fetch a public data set", _download_arguments, _download),
     "benchmark": ("cost against work, as JSON lines", _benchmark_arguments, _benchmark),

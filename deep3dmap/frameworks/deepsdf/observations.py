@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deep3dmap.errors import DataError
+from deep3dmap.geometry.intersections import sphere_intersection
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,9 @@ def free_space(origins: Float[Tensor, "n 3"],
     """
     along = points - origins
     length = along.norm(dim=1, keepdim=True).clamp(min=1e-9)
-    end = (length - margin).clamp(min=0)
+    start = sphere_intersection(origins, along / length, radius)[0][:, :1]
+    room = (length - margin - start).clamp(min=0)
     share = torch.rand(len(points), per_ray, generator=generator).to(points)
-    at = origins[:, None] + (along / length)[:, None] * (share * end)[..., None]
-    at = at.reshape(-1, 3)
+    at = origins[:, None] + (along / length)[:, None] * (start + share * room)[..., None]
+    at = at[room[:, 0] > 0].reshape(-1, 3)
     return at[at.norm(dim=1) < radius]
