@@ -1,5 +1,6 @@
-"""Commands of ``deep3dmap shape`` that look into the space of shapes of a trained DeepSDF."""
+"""The command ``deep3dmap shape``: each verb has a function that adds its arguments and one that runs it."""
 
+import argparse
 from collections.abc import Callable
 
 
@@ -86,9 +87,21 @@ def _codes(args) -> int:
     return 0
 
 
-SPACE: dict[str, tuple[str, Callable, Callable]] = {
+VERBS: dict[str, tuple[str, Callable, Callable]] = {
     "mesh": ("meshes of training shapes", _mesh_arguments, _mesh),
     "interpolate": ("shapes on the straight line between two codes", _interpolate_arguments, _interpolate),
     "sample": ("shapes of codes drawn by chance", _sample_arguments, _sample),
     "codes": ("a map of the codes along their principal axes", _codes_arguments, _codes),
 }
+
+
+def shape_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``deep3dmap shape VERB ...``."""
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, (text, add, _) in VERBS.items():
+        add(verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + "."))
+
+
+def run_shape(args: argparse.Namespace) -> int:
+    """Run a verb; 1 if nothing could be made."""
+    return VERBS[args.verb][2](args)
