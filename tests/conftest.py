@@ -9,6 +9,8 @@ from jaxtyping import install_import_hook
 # the numeric tower lets an int stand where a float is expected, as typing has it
 install_import_hook("deep3dmap", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
+from tests.shapes_fixture import shape_checkpoint, shape_root  # noqa: E402, F401 (after the hook, so that it is checked)
+
 DATA = Path(__file__).parent / "data"
 
 

@@ -1,6 +1,5 @@
 """One tiny capture on disk, one tiny config, and one training run that the tests share."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,10 +8,6 @@ from deep3dmap.apis import train
 from deep3dmap.datasets.formats import save_capture
 from deep3dmap.datasets.generated import generate_capture
 from deep3dmap.datasets.generated.head import head_mesh
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from shapes_fixture import shape_checkpoint, shape_root  # noqa: F401
 
 CONFIG = '''
 _base_ = ["{base}"]

@@ -5,14 +5,15 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from deep3dmap.apis.benchmark import EvaluationCounter, benchmark, measure
-from deep3dmap.apis.benchmark_cases import NETWORKS, VARIANTS, WORK, read_networks, vary
+from deep3dmap.apis.benchmark import METHODS, EvaluationCounter, benchmark, measure, prepared_state
+from deep3dmap.apis.benchmark_cases import read_networks, vary
+from deep3dmap.apis.benchmark_idr import batch_of_rays, object_sdf
 from deep3dmap.apis.benchmark_limits import MatrixFlops, fastest, least_seconds, matrix_product
-from deep3dmap.apis.benchmark_work import JOBS, batch_of_rays, object_sdf, prepared_state
 from deep3dmap.errors import ConfigError, Deep3DError
 from deep3dmap.registry import FRAMEWORKS
 
 CPU = torch.device("cpu")
+IDR = METHODS["idr"]
 TINY = dict(type="IDR",
             geometry=dict(width=32, depth=2, skip=[], frequencies=2, features=8),
             radiance=dict(width=16, depth=1, features=8),
@@ -35,7 +36,7 @@ def traced():
 def state(tmp_path_factory):
     """File of the prepared weights of TINY."""
     path = tmp_path_factory.mktemp("state") / "tiny.pt"
-    torch.save(prepared_state(TINY, CPU, 5, 2, 1e-4), path)
+    torch.save(prepared_state(IDR, TINY, CPU, 5, 2, 1e-4), path)
     return path
 
 
@@ -43,14 +44,15 @@ def state(tmp_path_factory):
 def cost(state):
     """Measures TINY doing some work, quickly."""
     rates = dict(float32=1e9, bfloat16=4e9)
-    case = dict(network="tiny", variant="v", model=TINY, amp=False, rate=1e-4, state=str(state), quick=True, rates=rates)
-    return lambda name, work, **changes: measure(dict(case, name=name, work=work, unit=WORK[name].unit) | changes, CPU)
+    case = dict(method="idr", network="tiny", variant="v", model=TINY, amp=False, rate=1e-4, state=str(state), quick=True,
+                rates=rates)  # yapf: disable
+    return lambda name, work, **changes: measure(dict(case, name=name, work=work, unit=IDR.work[name].unit) | changes, CPU)
 
 
 def test_every_measurement_is_a_line_of_json(traced):
     results, lines, _ = traced
     assert [json.loads(line) for line in lines] == results
-    assert [(r["name"], r["work"], r["unit"]) for r in results[2:]] == [("trace", n, "rays") for n in WORK["trace"].quick]
+    assert [(r["name"], r["work"], r["unit"]) for r in results[2:]] == [("trace", n, "rays") for n in IDR.work["trace"].quick]
 
 
 def test_the_machines_matrix_products_come_first(traced):
@@ -78,9 +80,9 @@ def test_twice_the_rays_take_about_twice_the_evaluations(traced):
     assert 1.6 < many / few < 2.4
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", IDR.work)
 def test_every_kind_of_work_runs(name, cost):
-    result = cost(name, WORK[name].quick[0])
+    result = cost(name, IDR.work[name].quick[0])
     assert result["cpu_seconds"] > 0 and result["gflop"] > 0
 
 
@@ -128,7 +130,7 @@ def test_a_mean_step_has_its_share_of_the_grids_refreshes(state):
     model = vary(dict(model=TINY), {"model.renderer.cache": dict(resolution=8, interval=7)})["model"]
     framework = FRAMEWORKS.build(model)
     optimizer = torch.load(state, weights_only=True)["optimizer"]
-    job = JOBS["train_step"](framework, 64, rate=1e-4, amp=False, optimizer=optimizer)
+    job = IDR.work["train_step"].job(framework, 64, rate=1e-4, amp=False, optimizer=optimizer)
     job.warm_up()
     refreshes, refresh = [], framework.renderer.cache.refresh
     framework.renderer.cache.refresh = lambda *args: refreshes.append(refresh(*args))
@@ -145,7 +147,8 @@ def test_the_preparation_ends_at_the_measured_learning_rate(state):
 
 def test_evaluations_are_counted_where_gradients_are_not_wanted():
     framework = FRAMEWORKS.build(TINY)
-    counter = EvaluationCounter(framework)
+    counter = EvaluationCounter()
+    IDR.watch(framework, counter.watched)
     with torch.no_grad():
         framework.geometry.sdf(torch.zeros(5, 3))
         framework.geometry.sdf(torch.zeros(7, 3))
@@ -173,22 +176,22 @@ def test_fitting_brings_the_network_to_the_object():
     for steps in (0, 60):
         torch.manual_seed(0)
         framework = FRAMEWORKS.build(TINY)
-        framework.geometry.load_state_dict(prepared_state(TINY, CPU, steps, 0, 1e-4)["geometry"])
+        framework.geometry.load_state_dict(prepared_state(IDR, TINY, CPU, steps, 0, 1e-4)["geometry"])
         with torch.no_grad():
             errors.append((framework.geometry.sdf(points) - object_sdf(points)).abs().mean())
     assert errors[1] < errors[0] / 2
 
 
 def test_the_networks_are_the_papers_and_the_small_one():
-    widths = {name: network["model"]["geometry"]["width"] for name, network in read_networks("idr").items()}
-    assert set(widths) == set(NETWORKS["idr"])
+    widths = {name: network["model"]["geometry"]["width"] for name, network in read_networks(IDR).items()}
+    assert set(widths) == set(IDR.networks)
     assert widths["published"] == 512 > widths["small"]
 
 
-@pytest.mark.parametrize("variant", VARIANTS["idr"])
+@pytest.mark.parametrize("variant", IDR.variants)
 def test_every_variant_fits_every_network(variant):
-    for network in read_networks("idr").values():
-        changed = vary(network, VARIANTS["idr"][variant], variant)
+    for network in read_networks(IDR).values():
+        changed = vary(network, IDR.variants[variant], variant)
         assert changed["model"]["geometry"] == network["model"]["geometry"]
         assert FRAMEWORKS.build(changed["model"]) is not None
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
-from shapes_fixture import NORMALIZATION, SHAPES, full_name
 
 from deep3dmap.apis.shapes import (
     interpolate_shapes,
@@ -18,8 +17,10 @@ from deep3dmap.apis.shapes import (
     sample_shapes,
     write_code,
 )
+from deep3dmap.cli import main
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError, DataError
+from tests.shapes_fixture import NORMALIZATION, SHAPES, full_name
 
 LOW = dict(resolution=48, device="cpu", tell=lambda line: None)
 
@@ -249,3 +250,19 @@ def test_a_place_that_cannot_be_written_is_named(shape_checkpoint, tmp_path):
                  lambda: plot_codes(shape_checkpoint, tmp_path / "file" / "codes.png")):
         with pytest.raises(DataError, match="file.*"):
             call()
+
+
+# --- the command line -----------------------------------------------------------------------------------------------------
+
+
+def test_the_commands_write_what_they_say(shape_checkpoint, tmp_path, capsys):
+    run, small = str(shape_checkpoint), ["--resolution", "24"]
+    calls = {"mesh": [run, "--shapes", "ball_70", "-o", f"{tmp_path}/a", *small],
+             "interpolate": [run, "ball_30", "ball_70", "--steps", "2", "-o", f"{tmp_path}/b", *small],
+             "sample": [run, "--count", "1", "--prior", "paper", "-o", f"{tmp_path}/c", *small],
+             "codes": [run, "-o", f"{tmp_path}/map.png"]}  # yapf: disable
+    assert [main(["shape", verb, *words]) for verb, words in calls.items()] == [0] * 4
+    files = ("a/made/ball/ball_70.ply", "b/interpolation.png", "b/meshes/step_1.ply", "c/samples.png", "c/codes/sample_0.npz",
+             "map.png", "map.csv")  # yapf: disable
+    assert [name for name in files if not (tmp_path / name).is_file()] == []
+    assert "ball_70.ply" in capsys.readouterr().out
