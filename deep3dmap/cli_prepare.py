@@ -86,7 +86,7 @@ KINDS: dict[str, tuple[str, Callable, Callable]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``deep3dmap prepare KIND ...``."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="kind", help="what to make")
     for name, (text, add, _) in KINDS.items():
         add(kinds.add_parser(name, help=text, description=text[0].upper() + text[1:] + "."))
 
