@@ -87,7 +87,45 @@ def _codes(args) -> int:
     return 0
 
 
+def _fit_arguments(parser) -> None:
+    _common(parser, 256)
+    _checkpoint(parser)
+    add = parser.add_argument
+    add("inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="signed-distance samples, point cloud, mesh or depth map; or a folder with SdfSamples/")
+    add("--split", help="file that names the shapes of a folder (default: all)")
+    add("--viewpoint",
+        nargs=3,
+        type=float,
+        metavar=("X", "Y", "Z"),
+        help="from where a point cloud was seen, in its own frame")
+    add("--normalization", metavar="FILE", help="npz with offset and scale into the normalised frame")
+    add("--offset", type=float, default=0.01, help="of points before and behind the surface, normalised (default: 0.01)")
+    add("--iterations", type=int, help="of the fit (default: the config's)")
+    add("--samples", type=int, help="in an iteration (default: the config's)")
+    add("--lr", type=float, help="learning rate (default: the config's)")
+    add("--code-weight", type=float, help="of the code's mean square in the loss (default: the config's)")
+    add("--starts", type=int, default=1, help="keep the best of so many fits (default: 1)")
+    add("--seed", type=int, default=0, help="of every random choice (default: 0)")
+    add("--amp", action="store_true", help="mixed precision (bfloat16) where it is safe")
+    add("--skip-existing", action="store_true", help="leave alone what the output folder holds already")
+
+
+def _fit(args) -> int:
+    from deep3dmap.apis.shapes_fit import FAILED, fit_shapes
+    names = ("split", "viewpoint", "normalization", "offset", "iterations", "samples", "lr", "code_weight", "starts", "seed",
+             "resolution", "amp", "device", "skip_existing")
+    rows = fit_shapes(args.checkpoint, args.inputs, args.output, **{name: getattr(args, name) for name in names})
+    failed = sum(row.status == FAILED for row in rows)
+    print(f"{args.output}: {len(rows) - failed} of {len(rows)} shapes" +
+          (f"; {failed} failed, see fits.csv" if failed else ""))
+    return 1 if failed else 0
+
+
 VERBS: dict[str, tuple[str, Callable, Callable]] = {
+    "fit": ("new shapes from samples, points, meshes or depth maps", _fit_arguments, _fit),
     "mesh": ("meshes of training shapes", _mesh_arguments, _mesh),
     "interpolate": ("shapes on the straight line between two codes", _interpolate_arguments, _interpolate),
     "sample": ("shapes of codes drawn by chance", _sample_arguments, _sample),

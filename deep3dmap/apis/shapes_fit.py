@@ -1,0 +1,254 @@
+"""New shapes from a trained shape space: from samples, point clouds, meshes or depth maps to codes and meshes.
+
+Park et al., CVPR 2019, sections 4.2 (eq. 10) and 6.3; their supplementary material takes the better of two starts.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+
+from deep3dmap.apis.inference import load_framework
+from deep3dmap.apis.shape_inputs import OFFSET, Frames, ShapeInput, find_inputs, observe, shared_frame
+from deep3dmap.datasets.mesh_files import save_mesh
+from deep3dmap.datasets.reading import is_file
+from deep3dmap.datasets.sdf_samples.layout import Normalization, read_normalization
+from deep3dmap.datasets.sdf_samples.npz import npz_bytes, read_npz
+from deep3dmap.errors import CheckpointError, ConfigError, DataError, Deep3DError
+from deep3dmap.files import write_atomically
+from deep3dmap.frameworks.deepsdf import DeepSDF
+from deep3dmap.frameworks.deepsdf.fitting import FittedCode
+from deep3dmap.frameworks.deepsdf.observations import Observations
+
+FITTED, SKIPPED, FAILED = "fitted", "skipped", "failed"
+
+#: The loss of a fit is the mean over its last iterations, for each sees other samples.
+LAST = 20
+
+
+@dataclass
+class ShapeFit:
+    """What became of an input: a row of ``fits.csv``.
+
+    Attributes:
+        name: of the shape.
+        status: fitted, skipped (it was there already) or failed.
+        loss: at the end of the fit.
+        code_length: Euclidean length of the code.
+        seconds: that the fit took, without the mesh.
+        reason: why it failed.
+    """
+
+    name: str
+    status: str
+    loss: float | None = None
+    code_length: float | None = None
+    seconds: float | None = None
+    reason: str = ""
+
+
+def fit_shapes(checkpoint: str | Path,
+               inputs: Sequence[str | Path],
+               output: str | Path,
+               *,
+               split: str | Path | None = None,
+               viewpoint: Sequence[float] | None = None,
+               normalization: str | Path | None = None,
+               offset: float = OFFSET,
+               starts: int = 1,
+               seed: int = 0,
+               resolution: int = 256,
+               amp: bool = False,
+               device: str = "auto",
+               skip_existing: bool = False,
+               tell: Callable[[str], object] = print,
+               **options) -> list[ShapeFit]:
+    """Reconstruct new shapes; ``meshes/<name>.ply``, ``codes/<name>.npz`` and ``fits.csv`` are left in ``output``.
+
+    Args:
+        checkpoint: of a trained DeepSDF, or its work folder.
+        inputs: files, and folders in DeepSDF's layout; see :func:`deep3dmap.apis.shape_inputs.find_inputs`.
+        output: folder to write to. Meshes are in their input's own frame and units.
+        split: names the shapes of the folders.
+        viewpoint: (3,) from where point clouds were seen, in their own frame.
+        normalization: file with the way into the normalised frame, for all inputs.
+        offset: distance before and behind the surface at which points are taken, normalised units.
+        starts: fits from so many random codes; that of the lowest loss at the end is kept.
+        seed: of every choice; a shape's result doesn't depend on the others.
+        resolution: of the meshes: cells along an edge of the cube around the unit sphere.
+        amp: fit in bfloat16 where that is safe.
+        device: where to compute.
+        skip_existing: leave shapes alone that have a code and a mesh in ``output``.
+        tell: prints a line.
+        options: of :class:`~deep3dmap.frameworks.deepsdf.fitting.FitOptions`; None leaves the config's.
+
+    Returns:
+        What became of each input; one that fails doesn't stop the others.
+
+    Raises:
+        ConfigError: for an option out of its range.
+        CheckpointError: if there is no usable DeepSDF.
+        DataError: if the inputs as a whole make no sense.
+    """
+    options = {key: value for key, value in options.items() if value is not None}
+    _check_options(dict(starts=starts, offset=offset, resolution=resolution) | options)
+    shapes = find_inputs(inputs, split)
+    given = None if normalization is None else read_normalization(normalization)
+    framework = load_shape_space(checkpoint, device)
+    frames = Frames(given, shared_frame(framework))
+    fitter = _Fitter(framework, Path(output), starts, seed, resolution, amp, options)
+    rows = []
+    for k, shape in enumerate(shapes, 1):
+        row = _skipped(shape, fitter) if skip_existing else None
+        row = row or _one(fitter, shape, lambda s: observe(s, frames, viewpoint, offset, seed))
+        rows.append(row)
+        tell(f"[{k}/{len(shapes)}] {row.name}: {row.status}" + (f": {row.reason}" if row.reason else f", loss {row.loss:.4g}"))
+        write_fits(fitter.output / "fits.csv", rows)
+    return rows
+
+
+def _check_options(options: dict) -> None:
+    least = dict(starts=1, iterations=1, samples=2, resolution=2)
+    for key, value in options.items():
+        if key in least and value < least[key] or key in ("lr", "offset") and not value > 0:
+            bound = f"at least {least[key]}" if key in least else "positive"
+            raise ConfigError(f"--{key} {value}: must be {bound}")
+
+
+def load_shape_space(checkpoint: str | Path, device: str = "auto") -> DeepSDF:
+    """A trained DeepSDF.
+
+    Raises:
+        CheckpointError: if there is none, or it holds another method.
+    """
+    framework = load_framework(checkpoint, device)
+    if not isinstance(framework, DeepSDF):
+        raise CheckpointError(
+            f"{checkpoint}: holds {type(framework).__name__}, and no space of shapes; a trained DeepSDF is needed")
+    return framework
+
+
+@dataclass
+class _Fitter:
+    """How shapes are fitted, and where they go."""
+
+    framework: DeepSDF
+    output: Path
+    starts: int
+    seed: int
+    resolution: int
+    amp: bool
+    options: dict
+
+    def code_path(self, name: str) -> Path:
+        return self.output / "codes" / f"{name}.npz"
+
+    def mesh_path(self, name: str) -> Path:
+        return self.output / "meshes" / f"{name}.ply"
+
+    def fit(self, observations: Observations) -> FittedCode:
+        """The best of the starts."""
+        cast = torch.autocast(self.framework.device.type, torch.bfloat16) if self.amp else contextlib.nullcontext()
+        with cast:
+            seeds = range(self.seed, self.seed + self.starts)
+            fits = [self.framework.fit(observations, generator=torch.Generator().manual_seed(seed), **self.options)
+                    for seed in seeds]  # yapf: disable
+        return min(fits, key=final_loss)
+
+    def recorded(self) -> str:
+        """The options of a fit as JSON text."""
+        merged = asdict(self.framework.fit_options) | self.options
+        return json.dumps(merged | dict(starts=self.starts, seed=self.seed, amp=self.amp))
+
+
+def final_loss(fitted: FittedCode) -> float:
+    """The mean loss of a fit's last iterations."""
+    return float(np.mean(fitted.losses[-LAST:]))
+
+
+def _one(fitter: _Fitter, shape: ShapeInput, look: Callable) -> ShapeFit:
+    """Fit one shape and write what comes of it; whatever its input is at fault for becomes the reason of its failure."""
+    try:
+        observations, normalization = look(shape)
+        begun = time.monotonic()
+        fitted = fitter.fit(observations)
+        seconds = time.monotonic() - begun
+        if not np.isfinite(fitted.losses[-1]):
+            raise DataError(f"{shape.path}: the fit diverged (its loss is {fitted.losses[-1]}); use a smaller --lr")
+        row = ShapeFit(shape.name, FITTED, final_loss(fitted), float(fitted.code.norm()), round(seconds, 3))
+        write_code(fitter.code_path(shape.name), fitted, row, fitter.recorded())
+        save_mesh(_mesh(fitter, fitted, normalization), fitter.mesh_path(shape.name))
+        return row
+    except Deep3DError as error:
+        return ShapeFit(shape.name, FAILED, reason=str(error))
+
+
+def _mesh(fitter: _Fitter, fitted: FittedCode, normalization: Normalization) -> trimesh.Trimesh:
+    mesh = fitter.framework.extract_mesh(fitter.resolution, code=fitted.code)
+    return trimesh.Trimesh(normalization.undo(mesh.vertices), mesh.faces, process=False)
+
+
+def write_code(path: Path, fitted: FittedCode, row: ShapeFit, options: str) -> Path:
+    """Write ``code`` (l,) and how it came about: ``losses`` (i,), ``loss``, ``seconds`` and ``options`` (JSON text)."""
+    return write_atomically(
+        path,
+        npz_bytes(code=fitted.code.cpu().numpy(),
+                  losses=np.array(fitted.losses, np.float32),
+                  loss=np.array(row.loss),
+                  seconds=np.array(row.seconds),
+                  options=np.array(options)))
+
+
+def read_code(path: str | Path, length: int) -> np.ndarray:
+    """A code (l,) that :func:`write_code` wrote.
+
+    Args:
+        path: of the ``npz`` file.
+        length: that the decoder takes.
+
+    Raises:
+        DataError: if the file is missing, damaged, holds values that are not finite, or a code of another length.
+    """
+    code = read_npz(Path(path), "a file of a shape's code", ("code", ))["code"]
+    if code.shape != (length, ):
+        raise DataError(
+            f"{path}: holds a code of shape {code.shape}, but this checkpoint's codes have {length} entries; it was "
+            "fitted with another checkpoint: fit the shape again into another folder")
+    if code.dtype.kind != "f" or not np.isfinite(code).all():
+        raise DataError(f"{path}: holds a code with entries that are not finite numbers; fit the shape again")
+    return code
+
+
+def _skipped(shape: ShapeInput, fitter: _Fitter) -> ShapeFit | None:
+    """A shape that is there already."""
+    path = fitter.code_path(shape.name)
+    if not (is_file(path) and is_file(fitter.mesh_path(shape.name))):
+        return None
+    try:
+        code = read_code(path, fitter.framework.decoder.code_length)
+        known = read_npz(path, "a file of a shape's code", ("loss", "seconds"))
+    except DataError as error:
+        return ShapeFit(shape.name, FAILED, reason=str(error))
+    return ShapeFit(shape.name, SKIPPED, float(known["loss"]), float(np.linalg.norm(code)), float(known["seconds"]))
+
+
+def write_fits(path: Path, rows: Sequence[ShapeFit]) -> Path:
+    """Write what became of the shapes as CSV; shapes that an older table there holds besides stay in it."""
+    new = {row.name: {k: "" if v is None else v for k, v in asdict(row).items()} for row in rows}
+    old = {}
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            old = {row["name"]: row for row in csv.DictReader(file) if row.get("name")}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(ShapeFit)], extrasaction="ignore", restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows((old | new).values())
+    return write_atomically(path, text.getvalue().encode())
