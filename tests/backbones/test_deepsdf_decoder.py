@@ -108,7 +108,8 @@ def test_latent_dropout_drops_a_fifth_of_the_codes_entries_point_by_point():
 
 
 def test_mixed_precision_stays_near(goldens):
-    decoder, (codes, points, _) = decoder_of(goldens("deepsdf/decoder"), "published_kind"), shapes_of(goldens("deepsdf/decoder"))
+    golden = goldens("deepsdf/decoder")
+    decoder, (codes, points, _) = decoder_of(golden, "published_kind"), shapes_of(golden)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         mixed = decoder(codes, points)
     exact = decoder(codes, points).detach()

@@ -16,7 +16,8 @@ del test  # pytest would take it for a test
 #: Five shapes a batch, of eight: two processes have unequal shares, and an epoch is one step.
 CONFIG = '''
 _base_ = ["{base}"]
-model = dict(decoder=dict(code_length=4, dims=[32] * 3, dropout=[0, 1], dropout_prob=0.1, norm_layers=[0, 1, 2], latent_in=[2]),
+model = dict(decoder=dict(code_length=4, dims=[32] * 3, dropout=[0, 1], dropout_prob=0.1, norm_layers=[0, 1, 2],
+                          latent_in=[2]),
              code_bound=0.9, step_chunk=None, fit=dict(iterations=20, samples=100), resolution=16)
 train_dataset = dict(type="SDFShapes", root="{root}", shapes=5, samples=64)
 test_dataset = dict(type="SDFTestShapes", root="{root}", limit=3)
@@ -46,7 +47,8 @@ def two(folder):
     """What two processes made: a run, one that went on where one process was, and what they printed of a test."""
     (folder / "resumed" / "checkpoints").mkdir(parents=True)
     at = checkpoint(folder / "one", 5)
-    printed = torchrun(2, ["tools/train.py", folder / "plain.py", "--work-dir", folder / "two"],
+    printed = torchrun(2,
+                       ["tools/train.py", folder / "plain.py", "--work-dir", folder / "two"],
                        ["tools/train.py", folder / "plain.py", "--work-dir", folder / "resumed", "--resume", at],
                        ["tools/test.py", folder / "plain.py", folder / "one", "--work-dir", folder / "tested"])  # yapf: disable
     return printed
