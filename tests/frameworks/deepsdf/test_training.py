@@ -50,7 +50,7 @@ def two(folder):
     printed = torchrun(2,
                        ["tools/train.py", folder / "plain.py", "--work-dir", folder / "two"],
                        ["tools/train.py", folder / "plain.py", "--work-dir", folder / "resumed", "--resume", at],
-                       ["tools/test.py", folder / "plain.py", folder / "one", "--work-dir", folder / "tested"])  # yapf: disable
+                       ["tools/test.py", folder / "plain.py", folder / "one", "--work-dir", folder / "tested"])
     return printed
 
 
