@@ -24,6 +24,9 @@ PLUGIN_GROUP = "deep3dmap.plugins"
 UNUSABLE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError, RuntimeError)
 PLAIN = (bool, int, float, str, list, tuple, type(None))
 
+#: Known names in a message at most.
+LISTED = 60
+
 
 def nearest(name: str, known, count: int = 3) -> str:
     """A sentence that names the known names nearest to a misspelt one."""
@@ -32,7 +35,8 @@ def nearest(name: str, known, count: int = 3) -> str:
     close = [lower[k] for k in difflib.get_close_matches(name.lower(), lower, count, 0.5)]
     if close:
         return "did you mean " + " or ".join(f"'{k}'" for k in close) + "?"
-    return "known are: " + (", ".join(known) or "none")
+    more = f", ... ({len(known)} in all)" if len(known) > LISTED else ""
+    return "known are: " + (", ".join(known[:LISTED]) + more or "none")
 
 
 def known_parts(registry: Registry) -> dict:

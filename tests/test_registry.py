@@ -151,3 +151,8 @@ def test_a_plug_in_that_registers_a_name_twice_is_broken(distribution):
     LOSSES.import_from_location()
     with pytest.raises(PluginError, match="(?s)toy_plugin_three.*ColorLoss is already registered"):
         load_plugins()
+
+
+def test_a_long_list_of_known_names_is_cut():
+    sentence = nearest("x", [f"name_{k:04d}" for k in range(3000)])
+    assert sentence.endswith("(3000 in all)") and len(sentence) < 1000

@@ -64,6 +64,11 @@ def test_all_training_shapes_are_written_without_names(shape_checkpoint, tmp_pat
     assert len(list(tmp_path.glob("made/*/*.ply"))) == len(SHAPES)
 
 
+def test_a_short_name_that_is_unknown_is_told_the_nearest_short_names(space):
+    with pytest.raises(DataError, match="'ball_71'.*did you mean 'ball_70'"):
+        space.code_of("ball_71")
+
+
 def test_a_code_without_a_surface_is_told_and_the_others_are_written(shape_checkpoint, tmp_path, monkeypatch):
     told, content = [], load_checkpoint(find_checkpoint(shape_checkpoint))
     broken = content["state_dict"]["codes.weight"].clone()

@@ -112,7 +112,8 @@ class DeepSDF(BaseFramework):
             matches = [k for k, name in enumerate(self.names) if name == shape or name.rpartition("/")[2] == shape]
             if len(matches) != 1:
                 problem = f"{len(matches)} training shapes are called" if matches else "no training shape is called"
-                raise DataError(f"{problem} '{shape}': {nearest(shape, self.names)}")
+                known = {*self.names, *(name.rpartition("/")[2] for name in self.names)}
+                raise DataError(f"{problem} '{shape}': {nearest(shape, known)}")
             return matches[0]
         if not 0 <= shape < len(self.names):
             raise DataError(f"shape {shape}: there are {len(self.names)} training shapes, counted from 0")
