@@ -143,10 +143,9 @@ def _work(pipe: Connection, module: str, name: str) -> None:
     function = getattr(importlib.import_module(module), name)
     while True:
         try:
-            task = pipe.recv()
+            pipe.send(_attempt(function, pipe.recv()))
         except (EOFError, OSError):
             return
-        pipe.send(_attempt(function, task))
 
 
 def _attempt(function: Callable, task) -> tuple:

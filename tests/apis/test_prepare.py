@@ -85,6 +85,14 @@ def test_a_second_run_makes_only_what_is_missing(folder):
     assert {name for name in after if after[name] != before[name]} == {"b.npz"}
 
 
+def test_what_a_killed_process_left_half_written_is_removed_by_the_next_run(folder):
+    part = layout.samples_path(folder / "out", ShapeName("in", "boxes", ".a.part-abcd1234"))
+    part.parent.mkdir(parents=True)
+    part.touch()
+    prepare_sdf_samples(folder / "in", folder / "out", **SMALL)
+    assert not part.exists()
+
+
 def test_overwriting_makes_all_again_with_other_options(folder):
     prepare_sdf_samples(folder / "in", folder / "out", **SMALL)
     with pytest.raises(DataError, match=r"samples: 2000, now 1000.*--overwrite"):

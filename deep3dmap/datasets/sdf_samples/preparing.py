@@ -24,11 +24,12 @@ from deep3dmap.datasets.sdf_samples.layout import (
 from deep3dmap.datasets.sdf_samples.report import ACCEPTED, FAILED, REJECTED, Report
 from deep3dmap.datasets.workers import DONE, REFUSED, Outcome, run_tasks
 from deep3dmap.errors import DataError
-from deep3dmap.files import write_atomically
+from deep3dmap.files import remove_parts, write_atomically
 from deep3dmap.geometry.sdf_sampling import Plan, Sampling, sample_sdf, unit_sphere
 
 STATUS = {DONE: ACCEPTED, REFUSED: REJECTED}
 SAVE_EVERY = 30.0  # seconds
+FILES = (samples_path, surface_path, normalization_path)
 PLY_HEADER = """ply
 format binary_little_endian 1.0
 element vertex {}
@@ -70,7 +71,7 @@ class Task(NamedTuple):
 
 def is_finished(root: str | Path, shape: ShapeName) -> bool:
     """Whether all files of a shape are there; each appears whole or not at all."""
-    return all(exists(path(root, shape)) for path in (samples_path, surface_path, normalization_path))
+    return all(exists(path(root, shape)) for path in FILES)
 
 
 def write_shape(root: str | Path, shape: ShapeName, sampling: Sampling, normalization: Normalization, seed: int) -> None:
@@ -144,6 +145,8 @@ def prepare_meshes(meshes: Sequence[MeshFile],
         overwrite: prepare what is finished again, too.
         tell: prints a line.
     """
+    for folder in {path(root, mesh.shape).parent for mesh in meshes for path in FILES}:
+        remove_parts(folder)
     finished = [] if overwrite else [mesh.shape for mesh in meshes if is_finished(root, mesh.shape)]
     for shape in finished:
         if report.shapes.get(_key(shape), {}).get("status") != ACCEPTED:
@@ -177,7 +180,7 @@ def _note(report: Report, root, mesh: MeshFile, outcome: Outcome, tell) -> None:
 
 def _remove(root, shape: ShapeName) -> None:
     """What an earlier run, or this one before it failed, wrote of a shape that is not accepted."""
-    for path in (samples_path, surface_path, normalization_path):
+    for path in FILES:
         path(root, shape).unlink(missing_ok=True)
 
 
