@@ -67,12 +67,11 @@ def radii(folder, name: str) -> np.ndarray:
     return np.linalg.norm(vertices if name == "samples" else NORMALIZATION.apply(vertices), axis=1)
 
 
-@pytest.mark.parametrize("name, mean, most", [("samples", 0.02, 0.10), ("cloud", 0.02, 0.10), ("half", 0.04, 0.12),
-                                              ("depth", 0.04, 0.12)])
-def test_an_unseen_ball_is_reconstructed(fitted, name, mean, most):
+@pytest.mark.parametrize("name", ["samples", "cloud", "half", "depth"])
+def test_an_unseen_ball_is_reconstructed(fitted, name):
     found = radii(fitted, name)
-    assert abs(found.mean() - RADIUS) < mean
-    assert np.abs(found - RADIUS).max() < most
+    assert abs(found.mean() - RADIUS) < 0.01  # measured: 0.003 at most
+    assert np.abs(found - RADIUS).max() < 0.08  # measured: 0.056 at most
 
 
 def test_codes_and_a_table_are_left(fitted, inputs, shape_checkpoint):
