@@ -15,22 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from deep3dmap.apis.benchmark_cases import AS_CONFIGURED, NETWORKS, VARIANTS, WORK, choose, read_networks, vary
+from deep3dmap.apis import benchmark_deepsdf, benchmark_idr
+from deep3dmap.apis.benchmark_cases import AS_CONFIGURED, PRODUCTS, Method, Work, choose, read_networks, vary
 from deep3dmap.apis.benchmark_limits import MatrixFlops, fastest, least_seconds, matrix_product, timed
-from deep3dmap.apis.benchmark_work import JOBS, Job, prepared_state
+from deep3dmap.apis.benchmark_work import Field, Job
 from deep3dmap.engine.hooks.log import peak_memory_mib
 from deep3dmap.engine.launching import choose_device, silence_known_warnings
+from deep3dmap.engine.optim import optimizers_state
 from deep3dmap.errors import ConfigError, Deep3DError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.registry import FRAMEWORKS, load_plugins, nearest
 
-PRODUCTS = {f"matrix_product_{dtype}": dtype for dtype in ("float32", "bfloat16")}
+#: What can be measured, by method. To add one, write its module and add it here.
+METHODS: dict[str, Method] = dict(idr=benchmark_idr.METHOD, deepsdf=benchmark_deepsdf.METHOD)
+
 REPEATS = 3
-#: Steps of fitting and of training before anything is measured: in full, and in quick mode.
-PREPARATION, QUICK_PREPARATION = (300, 100), (10, 2)
 PRODUCT_SECONDS = 2.0
 #: Work that takes longer than this many seconds is measured once.
 LONG = 20.0
@@ -48,12 +49,12 @@ def benchmark(method: str = "idr",
     """Measure a method's cost against growing work.
 
     Args:
-        method: one of :data:`~deep3dmap.apis.benchmark_cases.NETWORKS`.
+        method: one of :data:`METHODS`.
         quick: little work, each measured once.
         networks: some of the method's own, by name; or other ``model`` configs by name.
-        variants: of the configs (see :data:`~deep3dmap.apis.benchmark_cases.VARIANTS`); the configs as they are if None.
+        variants: of the configs, by name; the configs as they are if None.
         ablation: compare variants (all if None are chosen) on one amount of each kind of work, instead of growing work.
-        only: some of :data:`~deep3dmap.apis.benchmark_cases.WORK` instead of all.
+        only: some kinds of the method's work instead of all.
         device: where to compute.
         write: called with each measurement as a line of JSON, as it comes.
 
@@ -64,27 +65,27 @@ def benchmark(method: str = "idr",
         ConfigError: for an unknown method, network, variant or measurement.
         Deep3DError: if a measurement fails.
     """
-    if method not in NETWORKS:
-        raise ConfigError(f"method '{method}': {nearest(method, NETWORKS)}")
+    if method not in METHODS:
+        raise ConfigError(f"method '{method}': {nearest(method, METHODS)}")
+    measured = METHODS[method]
     own = networks if isinstance(networks, Mapping) else None
-    chosen = {name: dict(model=model) for name, model in own.items()} if own else read_networks(method, networks)
-    changes = {name: VARIANTS[method][name] for name in choose(variants, VARIANTS[method], "variant")}
+    chosen = {name: dict(model=model) for name, model in own.items()} if own else read_networks(measured, networks)
+    changes = {name: measured.variants[name] for name in choose(variants, measured.variants, "variant")}
     changes = changes if ablation or variants is not None else {AS_CONFIGURED: {}}
     settings = {(network, name): vary(chosen[network], change, name) for network in chosen for name, change in changes.items()}
-    works = [name for name in choose(only, WORK, "measurement") if name not in PRODUCTS]
+    works = {name: measured.work[name] for name in choose(only, {**PRODUCTS, **measured.work}, "measurement")
+             if name not in PRODUCTS}  # yapf: disable
     with tempfile.TemporaryDirectory() as folder:
-        run = _Run(Path(folder), device, quick, write)
+        run = _Run(Path(folder), method, device, quick, write)
         run.measure_products()
-        for name in works:
+        for name, work in works.items():
             for (network, variant), setting in settings.items():
-                for amount in _amounts(name, quick, ablation):
-                    run.measure(dict(name=name, network=network, variant=variant, unit=WORK[name].unit, work=amount,
-                                     **setting))
+                for amount in _amounts(work, quick, ablation):
+                    run.measure(dict(name=name, network=network, variant=variant, unit=work.unit, work=amount, **setting))
     return run.results
 
 
-def _amounts(name: str, quick: bool, ablation: bool) -> tuple[int, ...]:
-    work = WORK[name]
+def _amounts(work: Work, quick: bool, ablation: bool) -> tuple[int, ...]:
     if ablation and work.ablation is None:
         return ()
     return work.quick[:1 if ablation else None] if quick else (work.ablation, ) if ablation else work.amounts
@@ -93,16 +94,17 @@ def _amounts(name: str, quick: bool, ablation: bool) -> tuple[int, ...]:
 class _Run:
     """A benchmark in progress: its results, the machine's rates, and the networks' states in a folder."""
 
-    def __init__(self, folder: Path, device: str, quick: bool, write: Callable[[str], Any]):
-        self.folder, self.device, self.quick, self.write = folder, device, quick, write
+    def __init__(self, folder: Path, method: str, device: str, quick: bool, write: Callable[[str], Any]):
+        self.folder, self.method, self.device, self.quick, self.write = folder, method, device, quick, write
         self.results: list[dict] = []
         self.rates: dict[str, float] = {}
 
     def measure_products(self) -> None:
         """The machine's rates of matrix products: lines of their own, and what all others are compared with."""
-        products = [dict(name=name, work=_amounts(name, self.quick, False)[0], unit=WORK[name].unit) for name in PRODUCTS]
+        products = [dict(name=name, work=_amounts(work, self.quick, False)[0], unit=work.unit)
+                    for name, work in PRODUCTS.items()]  # yapf: disable
         for result in self._start(dict(products=products), "matrix products"):
-            self.rates[PRODUCTS[result["name"]]] = 1e9 * result["gflop_per_second"]
+            self.rates[_type_of(result["name"])] = 1e9 * result["gflop_per_second"]
             self._keep(result)
 
     def measure(self, case: Mapping) -> None:
@@ -116,16 +118,17 @@ class _Run:
 
     def _state(self, case: Mapping) -> str:
         """File of the prepared weights of a case's networks; made once for all variants that share them."""
-        parts = {key: value for key, value in case["model"].items() if key in ("geometry", "radiance")}
+        method = METHODS[self.method]
+        parts = {key: value for key, value in case["model"].items() if key in method.parts}
         path = self.folder / f"{case['network']}_{hash(json.dumps(parts, sort_keys=True))}.pt"
         if not path.exists():
-            steps = QUICK_PREPARATION if self.quick else PREPARATION
+            steps = method.quick_preparation if self.quick else method.preparation
             preparation = dict(prepare=str(path), model=case["model"], steps=steps, rate=case["rate"])
             self._start(preparation, f"preparing the network '{case['network']}'")
         return str(path)
 
     def _start(self, case: Mapping, what: str) -> dict | list:
-        case = dict(case, device=self.device, quick=self.quick)
+        case = dict(case, method=self.method, device=self.device, quick=self.quick)
         command = [sys.executable, "-m", "deep3dmap.apis.benchmark", json.dumps(case)]
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode:
@@ -137,6 +140,10 @@ class _Run:
 # --- in the process of one case -------------------------------------------------------------------------------------------
 
 
+def _type_of(product: str) -> str:
+    return product.removeprefix("matrix_product_")
+
+
 def run_case(case: Mapping) -> dict | list:
     """Do what a case asks for, in this process: measure the machine, prepare a network, or measure work."""
     silence_known_warnings()
@@ -144,7 +151,8 @@ def run_case(case: Mapping) -> dict | list:
     torch.manual_seed(0)
     device = choose_device(case["device"])
     if "prepare" in case:
-        torch.save(prepared_state(case["model"], device, *case["steps"], case["rate"]), case["prepare"])
+        state = prepared_state(METHODS[case["method"]], case["model"], device, *case["steps"], case["rate"])
+        torch.save(state, case["prepare"])
         return {}
     if "products" in case:
         return [measure_product(product, device, 0.1 if case["quick"] else PRODUCT_SECONDS) for product in case["products"]]
@@ -153,7 +161,7 @@ def run_case(case: Mapping) -> dict | list:
 
 def measure_product(case: Mapping, device: torch.device, seconds: float) -> dict:
     """The machine's rate of matrix products of one type, with all threads, in so many seconds."""
-    run = matrix_product(case["work"], getattr(torch, PRODUCTS[case["name"]]), device)
+    run = matrix_product(case["work"], getattr(torch, _type_of(case["name"])), device)
     with MatrixFlops() as flops:
         run()
     cpu, wall = fastest(run, device, seconds)
@@ -162,14 +170,48 @@ def measure_product(case: Mapping, device: torch.device, seconds: float) -> dict
     return result | dict(gflop=_rounded(gflop), gflop_per_second=_rounded(gflop / wall))
 
 
+def build(method: Method, model: Mapping, device: torch.device) -> Framework:
+    """A method's framework before its training."""
+    framework = FRAMEWORKS.build(dict(model)).to(device)
+    if method.info is not None:
+        framework.setup(method.info)
+    return framework
+
+
+def prepared_state(method: Method, model: Mapping, device: torch.device, fit_steps: int, train_steps: int,
+                   rate: float) -> dict[str, dict]:
+    """Weights after fitting what the method shall see and a short training that begins gently.
+
+    Args:
+        method: whose framework it is.
+        model: config of the framework.
+        device: where to compute.
+        fit_steps: of Adam to fit the distances.
+        train_steps: of training afterwards.
+        rate: learning rate of the training, reached in its middle.
+
+    Returns:
+        State dictionaries of the method's ``parts``, and that of the training's ``optimizer``.
+    """
+    framework = build(method, model, device)
+    optimizers = method.prepare(framework, fit_steps, train_steps, rate)
+    return {
+        part: getattr(framework, part).state_dict()
+        for part in method.parts
+    } | dict(optimizer=optimizers_state(optimizers))
+
+
 def measure(case: Mapping, device: torch.device) -> dict:
     """Cost of one kind of work; see docs/benchmarks.md for what the result holds."""
-    framework = FRAMEWORKS.build(dict(case["model"])).to(device)
+    method = METHODS[case["method"]]
+    framework = build(method, case["model"], device)
     state = torch.load(case["state"], map_location=device, weights_only=True)
-    framework.geometry.load_state_dict(state["geometry"])
-    framework.radiance.load_state_dict(state["radiance"])
-    job = JOBS[case["name"]](framework, case["work"], rate=case["rate"], amp=case["amp"], optimizer=state["optimizer"])
-    base, counter = peak_memory_mib(device), EvaluationCounter(framework)
+    for part in method.parts:
+        getattr(framework, part).load_state_dict(state[part])
+    make_ready = method.work[case["name"]].job
+    job = make_ready(framework, case["work"], rate=case["rate"], amp=case["amp"], optimizer=state["optimizer"])
+    base, counter = peak_memory_mib(device), EvaluationCounter()
+    method.watch(framework, counter.watched)
     job.warm_up()
     flops = _count_flops(job, counter)
     counter.reset()
@@ -183,7 +225,7 @@ def measure(case: Mapping, device: torch.device) -> dict:
 
 
 def _line(case: Mapping, device: torch.device, cpu: float, wall: float) -> dict:
-    what = {key: case[key] for key in ("name", "network", "variant", "work", "unit") if key in case}
+    what = {key: case[key] for key in ("name", "method", "network", "variant", "work", "unit") if key in case}
     where = dict(device=str(device), threads=torch.get_num_threads())
     return what | where | dict(cpu_seconds=_rounded(cpu), wall_seconds=_rounded(wall))
 
@@ -214,7 +256,7 @@ def _mean_cost(job: Job, device: torch.device, quick: bool) -> tuple[float, floa
 
 
 class EvaluationCounter:
-    """Counts the points at which a framework's distance network is asked for distances alone, as tracing and meshing do.
+    """Counts the points at which fields are asked for distances alone, as tracing and meshing do.
 
     Attributes:
         points: asked for since the last reset.
@@ -222,9 +264,7 @@ class EvaluationCounter:
         counting: counts all matrix products at present, or None.
     """
 
-    def __init__(self, framework: Framework):
-        self._sdf = framework.geometry.sdf
-        framework.geometry.sdf = self
+    def __init__(self):
         self.counting: MatrixFlops | None = None
         self.reset()
 
@@ -232,14 +272,18 @@ class EvaluationCounter:
         """Begin anew."""
         self.points, self.flops = 0, Counter()
 
-    def __call__(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
-        """The distances."""
-        before = None if self.counting is None else Counter(self.counting.by_type)
-        out = self._sdf(points)
-        self.points += len(points)
-        if before is not None:
-            self.flops += self.counting.by_type - before
-        return out
+    def watched(self, field: Field) -> Field:
+        """The same field, counted."""
+
+        def evaluate(points: Tensor) -> Tensor:
+            before = None if self.counting is None else Counter(self.counting.by_type)
+            out = field(points)
+            self.points += len(points)
+            if before is not None:
+                self.flops += self.counting.by_type - before
+            return out
+
+        return evaluate
 
 
 def _count_flops(job: Job, counter: EvaluationCounter, runs: int = 2) -> Callable[[float], dict[str, float]]:

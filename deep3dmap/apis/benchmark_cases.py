@@ -1,15 +1,18 @@
-"""What the benchmark measures: networks, variants of their configs, and kinds of work in growing amounts.
+"""What a benchmark measures: a method's networks, variants of their configs, and kinds of work in growing amounts.
 
-A variant is a row of the ablation table: a name and what it changes in the config. To add one, add a line.
+A method says it in a module of its own, as :class:`Method`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from deep3dmap.apis.benchmark_work import Field, Job, Optimizers
 from deep3dmap.engine.config import check_config, load_config
 from deep3dmap.errors import ConfigError
+from deep3dmap.frameworks.base import Framework
 from deep3dmap.registry import nearest
 
 
@@ -35,49 +38,51 @@ class Work:
         amounts: how much of it is measured.
         quick: the same in quick mode.
         ablation: amount at which all variants are compared; None where a variant changes nothing.
+        job: makes it ready, from the framework, the amount, and by name the learning ``rate``, ``amp`` and the state of the
+            ``optimizer``; None for the machine's own work, for which no framework is needed.
     """
 
     unit: str
     amounts: tuple[int, ...]
     quick: tuple[int, ...]
     ablation: int | None = None
+    job: Callable[..., Job] | None = None
 
 
-RAYS = (512, 1024, 2048, 4096, 8192)
+@dataclass(frozen=True)
+class Method:
+    """What is measured of a method, and how.
 
-#: Networks by method and name.
-NETWORKS = {"idr": {"published": Network("configs/idr/dtu_fixed_cameras.py"),
-                    "small": Network("configs/idr/generated_head.py", rate=5e-4)}}  # yapf: disable
+    Attributes:
+        networks: by name.
+        variants: by name: dotted keys of the config and their values, rows of the ablation. ``model.*`` and ``amp`` can be
+            changed.
+        work: its kinds by name.
+        parts: the framework's modules whose weights are prepared. Configs that agree in them share what is prepared.
+        prepare: brings a framework near an object, as in the middle of a training: given steps of fitting, then of training,
+            and the learning rate of the latter; gives the training's optimisers.
+        watch: makes the framework ask another field instead of its own, which the given function makes from that.
+        info: what the data tell the framework before training (``setup``); None for nothing.
+        preparation: steps of fitting and of training before anything is measured.
+        quick_preparation: the same in quick mode.
+    """
 
-#: Kinds of work by name; how each is done stands in ``benchmark_work.py``.
-WORK = {"matrix_product_float32": Work("rows", (2048, ), (256, )),
-        "matrix_product_bfloat16": Work("rows", (2048, ), (256, )),
-        "evaluate": Work("points", (100_000, ), (1000, )),
-        "train_step": Work("rays", RAYS, (128, 256), 2048),
-        "trace": Work("rays", RAYS, (128, 256), 2048),
-        "forward_backward": Work("rays", RAYS, (128, 256)),
-        "mesh": Work("resolution", (64, 128, 256, 512), (16, 32)),
-        "dense_mesh": Work("resolution", (64, 128, 256, 512), (8, 16)),
-        "colored_mesh": Work("resolution", (256, ), (16, )),
-        "render_view": Work("pixels", (64**2, 128**2, 256**2), (16**2, 32**2))}  # yapf: disable
+    networks: Mapping[str, Network]
+    variants: Mapping[str, Mapping]
+    work: Mapping[str, Work]
+    parts: tuple[str, ...]
+    prepare: Callable[[Framework, int, int, float], Optimizers]
+    watch: Callable[[Framework, Callable[[Field], Field]], Any]
+    info: Mapping | None = None
+    preparation: tuple[int, int] = (300, 100)
+    quick_preparation: tuple[int, int] = (10, 2)
+
+
+#: The machine's own work: its rate of matrix products by type.
+PRODUCTS = {f"matrix_product_{dtype}": Work("rows", (2048, ), (256, )) for dtype in ("float32", "bfloat16")}
 
 #: Name of what a config holds as it is.
 AS_CONFIGURED = "as configured"
-
-#: The paper's tracer in single precision: every faster way switched off.
-PLAIN = {"model.renderer.samples": 100, "model.renderer.slope_bound": None, "model.renderer.cache": None, "amp": False}
-SLOPE_BOUND = {"model.renderer.slope_bound": 2.0}
-CACHED_GRID = {"model.renderer.cache": {}}  # with its defaults
-MIXED_PRECISION = {"amp": True}
-CHUNKED_STEP = {"model.step_chunk": 512}
-
-#: Variants by method and name: dotted keys of the config and their values. ``model.*`` and ``amp`` can be changed.
-VARIANTS: dict[str, dict[str, dict]] = {"idr": {"plain": PLAIN,
-                                                "slope bound": PLAIN | SLOPE_BOUND,
-                                                "cached grid": PLAIN | CACHED_GRID,
-                                                "mixed precision": PLAIN | MIXED_PRECISION,
-                                                "chunked step": PLAIN | CHUNKED_STEP,
-                                                "all": PLAIN | CACHED_GRID | MIXED_PRECISION}}  # yapf: disable
 
 
 def choose(names: Iterable[str] | str | None, known: Mapping, what: str) -> list[str]:
@@ -93,15 +98,15 @@ def choose(names: Iterable[str] | str | None, known: Mapping, what: str) -> list
     return chosen
 
 
-def read_networks(method: str, names: Iterable[str] | str | None = None) -> dict[str, dict]:
+def read_networks(method: Method, names: Iterable[str] | str | None = None) -> dict[str, dict]:
     """``model``, ``amp`` and learning ``rate`` of a method's networks, from their configs.
 
     Raises:
         ConfigError: for an unknown network, or a broken config.
     """
     networks = {}
-    for name in choose(names, NETWORKS[method], "network"):
-        network = NETWORKS[method][name]
+    for name in choose(names, method.networks, "network"):
+        network = method.networks[name]
         cfg = load_config(network.config)
         networks[name] = dict(model=cfg.model.to_dict(), amp=bool(cfg.get("amp", False)), rate=network.rate)
     return networks
