@@ -20,3 +20,6 @@ model = dict(
 )
 train_dataset = dict(type="SDFShapes", root="data/shapenet", split="splits/sv2_chairs_train.json", shapes=64, samples=16384)
 test_dataset = dict(type="SDFTestShapes", root="data/shapenet", split="splits/sv2_chairs_test.json")
+default_hooks = dict(log=dict(norms=True), pictures=None, checkpoint=dict(keep=0, minutes=60.0))
+test_cfg = dict(resolution=0)
+test_evaluator = [dict(type="ShapeMetrics")]

@@ -16,6 +16,6 @@ model = dict(
 )
 optim_wrapper = dict(decoder=dict(optimizer=dict(type="Adam", lr=1e-3)), codes=dict(optimizer=dict(type="Adam", lr=1e-3)))
 param_scheduler = dict(decoder=dict(type="ProgressLR", decay=0.05, warmup=100), codes=dict(type="ProgressLR", decay=0.05))
-default_hooks = dict(pictures=None)
+default_hooks = dict(log=dict(norms=True), pictures=None)
 test_cfg = dict(resolution=0)
 test_evaluator = [dict(type="ShapeMetrics")]

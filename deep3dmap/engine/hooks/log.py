@@ -60,12 +60,13 @@ class LogHook(Hook):
     Args:
         interval: steps between two records.
         seconds: between two plain lines.
+        norms: record the length of every parameter as well (``norm_NAME``).
     """
 
     priority = "BELOW_NORMAL"
 
-    def __init__(self, interval: Count = 10, seconds: NotNegative = 10.0):
-        self.interval, self.seconds = interval, seconds
+    def __init__(self, interval: Count = 10, seconds: NotNegative = 10.0, norms: bool = False):
+        self.interval, self.seconds, self.norms = interval, seconds, norms
         self._values: dict[str, list[torch.Tensor]] = {}
         self._rays, self._since, self._printed = 0, 0.0, -math.inf
         self._live = sys.stdout.isatty()
@@ -98,12 +99,14 @@ class LogHook(Hook):
         record |= dict(items_per_second=self._rays * runner.world_size / elapsed,
                        seconds=loop.seconds,
                        memory_mib=peak_memory_mib(runner.target))
+        if self.norms:
+            record |= {f"norm_{name}": float(p.detach().norm()) for name, p in runner.framework.named_parameters()}
         self._values, self._rays, self._since = {}, 0, now
         if runner.rank != 0:
             return
         self._write(runner, record)
         with self._lines.writing(runner.logger.warning):
-            self._show(runner, _line(record, loop), now, loop.ending)
+            self._show(runner, _line(record, loop, runner.framework.items), now, loop.ending)
 
     def _write(self, runner, record: dict) -> None:
         with self._scalars.writing(runner.logger.warning):
@@ -142,10 +145,10 @@ def _step_of(line: str) -> int:
         return -1  # a torn last line
 
 
-def _line(record: dict, loop) -> str:
+def _line(record: dict, loop, items: str) -> str:
     losses = " ".join(f"{name.removeprefix('loss_')} {value:.4g}" for name, value in record.items() if name.startswith("loss"))
     limit = f"/{loop.budget.max_steps}" if loop.budget.max_steps else ""
     stages = f" ({loop.index + 1}/{len(loop.stages)})" if len(loop.stages) > 1 else ""
     return (f"{record['stage']}{stages} step {record['stage_step']}{limit} {loop.budget.fraction:4.0%} | "
-            f"ETA {duration(loop.budget.seconds_left)} | {losses} | {record['items_per_second']:,.0f} rays/s | "
+            f"ETA {duration(loop.budget.seconds_left)} | {losses} | {record['items_per_second']:,.0f} {items}/s | "
             f"{record['memory_mib']:,.0f} MiB")

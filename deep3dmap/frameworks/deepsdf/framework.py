@@ -41,6 +41,7 @@ class DeepSDF(BaseFramework):
     """
 
     item_keys, shared_keys = ("points", ), ("batch_shapes", )
+    items = "shapes"
 
     def __init__(self,
                  decoder: Mapping,

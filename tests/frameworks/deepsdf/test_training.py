@@ -83,9 +83,10 @@ def test_a_resumed_run_ends_bit_for_bit_as_one_that_was_not_stopped(folder):
     assert list(ours) == list(expected)
 
 
-def test_every_step_logs_the_length_of_the_codes(folder):
+def test_every_step_logs_what_the_reference_logs(folder):
     records = [json.loads(line) for line in (folder / "one" / "scalars.jsonl").read_text().splitlines()]
     assert all(0 < record["code_length"] < 1 for record in records)
+    assert all(record["norm_decoder.lin1.weight_g"] > 0 for record in records)
     assert all({"loss", "loss_sdf", "loss_code", "lr_decoder", "lr_codes"} <= set(record) for record in records)
 
 
