@@ -16,13 +16,13 @@ import numpy as np
 import torch
 import trimesh
 
-from deep3dmap.apis.inference import load_framework
+from deep3dmap.apis.shape_codes import load_shape_space, read_code, write_code
 from deep3dmap.apis.shape_inputs import OFFSET, Frames, ShapeInput, find_inputs, observe, shared_frame
 from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.datasets.reading import is_file
 from deep3dmap.datasets.sdf_samples.layout import Normalization, read_normalization
-from deep3dmap.datasets.sdf_samples.npz import npz_bytes, read_npz
-from deep3dmap.errors import CheckpointError, ConfigError, DataError, Deep3DError
+from deep3dmap.datasets.sdf_samples.npz import read_npz
+from deep3dmap.errors import ConfigError, DataError, Deep3DError
 from deep3dmap.files import write_atomically
 from deep3dmap.frameworks.deepsdf import DeepSDF
 from deep3dmap.frameworks.deepsdf.fitting import FittedCode
@@ -123,19 +123,6 @@ def _check_options(options: dict) -> None:
             raise ConfigError(f"--{key} {value}: must be {bound}")
 
 
-def load_shape_space(checkpoint: str | Path, device: str = "auto") -> DeepSDF:
-    """A trained DeepSDF.
-
-    Raises:
-        CheckpointError: if there is none, or it holds another method.
-    """
-    framework = load_framework(checkpoint, device)
-    if not isinstance(framework, DeepSDF):
-        raise CheckpointError(
-            f"{checkpoint}: holds {type(framework).__name__}, and no space of shapes; a trained DeepSDF is needed")
-    return framework
-
-
 @dataclass
 class _Fitter:
     """How shapes are fitted, and where they go."""
@@ -184,7 +171,9 @@ def _one(fitter: _Fitter, shape: ShapeInput, look: Callable) -> ShapeFit:
         if not np.isfinite(fitted.losses[-1]):
             raise DataError(f"{shape.path}: the fit diverged (its loss is {fitted.losses[-1]}); use a smaller --lr")
         row = ShapeFit(shape.name, FITTED, final_loss(fitted), float(fitted.code.norm()), round(seconds, 3))
-        write_code(fitter.code_path(shape.name), fitted, row, fitter.recorded())
+        told = dict(losses=np.array(fitted.losses, np.float32), loss=np.array(row.loss), seconds=np.array(row.seconds),
+                    options=np.array(fitter.recorded()))  # yapf: disable
+        write_code(fitter.code_path(shape.name), fitted.code, **told)
         save_mesh(_mesh(fitter, fitted, normalization), fitter.mesh_path(shape.name))
         return row
     except Deep3DError as error:
@@ -194,37 +183,6 @@ def _one(fitter: _Fitter, shape: ShapeInput, look: Callable) -> ShapeFit:
 def _mesh(fitter: _Fitter, fitted: FittedCode, normalization: Normalization) -> trimesh.Trimesh:
     mesh = fitter.framework.extract_mesh(fitter.resolution, code=fitted.code)
     return trimesh.Trimesh(normalization.undo(mesh.vertices), mesh.faces, process=False)
-
-
-def write_code(path: Path, fitted: FittedCode, row: ShapeFit, options: str) -> Path:
-    """Write ``code`` (l,) and how it came about: ``losses`` (i,), ``loss``, ``seconds`` and ``options`` (JSON text)."""
-    return write_atomically(
-        path,
-        npz_bytes(code=fitted.code.cpu().numpy(),
-                  losses=np.array(fitted.losses, np.float32),
-                  loss=np.array(row.loss),
-                  seconds=np.array(row.seconds),
-                  options=np.array(options)))
-
-
-def read_code(path: str | Path, length: int) -> np.ndarray:
-    """A code (l,) that :func:`write_code` wrote.
-
-    Args:
-        path: of the ``npz`` file.
-        length: that the decoder takes.
-
-    Raises:
-        DataError: if the file is missing, damaged, holds values that are not finite, or a code of another length.
-    """
-    code = read_npz(Path(path), "a file of a shape's code", ("code", ))["code"]
-    if code.shape != (length, ):
-        raise DataError(
-            f"{path}: holds a code of shape {code.shape}, but this checkpoint's codes have {length} entries; it was "
-            "fitted with another checkpoint: fit the shape again into another folder")
-    if code.dtype.kind != "f" or not np.isfinite(code).all():
-        raise DataError(f"{path}: holds a code with entries that are not finite numbers; fit the shape again")
-    return code
 
 
 def _skipped(shape: ShapeInput, fitter: _Fitter) -> ShapeFit | None:

@@ -8,14 +8,12 @@ import torch
 import trimesh
 from PIL import Image
 
+from deep3dmap.apis.shape_codes import load_shape_space, read_code, write_code
 from deep3dmap.apis.shapes import (
     interpolate_shapes,
-    load_shape_space,
     mesh_shapes,
     plot_codes,
-    read_code,
     sample_shapes,
-    write_code,
 )
 from deep3dmap.cli import main
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint

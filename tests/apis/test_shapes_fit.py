@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from deep3dmap import cli
+from deep3dmap.apis.shape_codes import load_shape_space, read_code
 from deep3dmap.apis.shape_inputs import IDENTITY, Frames, ShapeInput, find_inputs, observe, shared_frame
-from deep3dmap.apis.shapes_fit import FAILED, FITTED, SKIPPED, final_loss, fit_shapes, load_shape_space, read_code
+from deep3dmap.apis.shapes_fit import FAILED, FITTED, SKIPPED, final_loss, fit_shapes
 from deep3dmap.datasets.mesh_files import load_mesh
 from deep3dmap.datasets.sdf_samples.layout import Normalization, write_normalization, write_samples
 from deep3dmap.errors import CheckpointError, ConfigError, DataError
