@@ -47,8 +47,7 @@ def two(folder):
     """What two processes made: a run, one that went on where one process was, and what they printed of a test."""
     (folder / "resumed" / "checkpoints").mkdir(parents=True)
     at = checkpoint(folder / "one", 5)
-    printed = torchrun(2,
-                       ["tools/train.py", folder / "plain.py", "--work-dir", folder / "two"],
+    printed = torchrun(2, ["tools/train.py", folder / "plain.py", "--work-dir", folder / "two"],
                        ["tools/train.py", folder / "plain.py", "--work-dir", folder / "resumed", "--resume", at],
                        ["tools/test.py", folder / "plain.py", folder / "one", "--work-dir", folder / "tested"])
     return printed
