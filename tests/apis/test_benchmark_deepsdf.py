@@ -1,9 +1,10 @@
+import igl
 import numpy as np
 import pytest
 import torch
 import trimesh
 
-from deep3dmap.apis.benchmark import METHODS, EvaluationCounter, benchmark, build, measure, prepared_state
+from deep3dmap.apis.benchmark import METHODS, EvaluationCounter, benchmark, build, measure, prepared_state, run_case
 from deep3dmap.apis.benchmark_cases import PRODUCTS, read_networks, vary
 from deep3dmap.apis.benchmark_deepsdf import SHAPE, SHAPES, batch_of_samples, box, ring
 from deep3dmap.registry import FRAMEWORKS
@@ -35,7 +36,9 @@ def cost(state):
     return lambda name, work, **changes: measure(dict(case, name=name, work=work, unit=DEEPSDF.work[name].unit) | changes, CPU)
 
 
-def test_a_quick_run_measures_all_kinds_of_work_with_growing_amounts():
+def test_a_quick_run_measures_all_kinds_of_work_with_growing_amounts(monkeypatch):
+    monkeypatch.setattr("deep3dmap.apis.benchmark._Run._start",
+                        lambda run, case, what: run_case(dict(case, method=run.method, device=run.device, quick=run.quick)))
     results = benchmark("deepsdf", quick=True, networks=dict(tiny=TINY), device="cpu", write=lambda line: None)
     assert [r["name"] for r in results[:2]] == list(PRODUCTS)
     wanted = [(name, amount) for name, work in DEEPSDF.work.items() for amount in work.quick]
@@ -98,7 +101,7 @@ def test_distances_to_the_shapes_are_those_to_their_meshes():
     meshes = {box: (dict(x=0.3, y=0.4, z=0.5), trimesh.creation.box((0.6, 0.8, 1.0)), 1e-4),
               ring: (dict(radius=0.6, thickness=0.2), trimesh.creation.torus(0.6, 0.2, 128, 64), 2e-3)}  # yapf: disable
     for sdf, (sizes, mesh, tolerance) in meshes.items():
-        expected = -trimesh.proximity.signed_distance(mesh, points.numpy())
+        expected = igl.signed_distance(points.double().numpy(), mesh.vertices, mesh.faces.astype(np.int64))[0]
         np.testing.assert_allclose(sdf(points, **sizes).numpy(), expected, atol=tolerance, err_msg=sdf.__name__)
 
 
