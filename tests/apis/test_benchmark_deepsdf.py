@@ -91,8 +91,9 @@ def test_the_prepared_shape_has_a_surface_between_inside_and_outside(state):
     batch = batch_of_samples(500, CPU)
     with torch.no_grad():
         found = framework.eval()(batch, mode="tensor")["sdf"]
-    right = (found.sign() == batch["sdf"].sign()).float().mean(1)
-    assert right[SHAPE] > 0.7 and right.mean() > 0.7
+    clear = batch["sdf"].abs() > 0.05
+    assert clear.float().mean() > 0.3
+    assert (found.sign() == batch["sdf"].sign())[clear].float().mean() > 0.8
     assert len(framework.extract_mesh(32, shape=SHAPE).faces) > 100
 
 
