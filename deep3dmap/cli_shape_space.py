@@ -135,7 +135,7 @@ VERBS: dict[str, tuple[str, Callable, Callable]] = {
 
 def shape_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``deep3dmap shape VERB ...``."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb", help="what to do")
     for name, (text, add, _) in VERBS.items():
         add(verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + "."))
 

@@ -25,8 +25,9 @@ from tests.frameworks.idr.test_published import capture_of, publish
 
 head_file, capture_folder, config_file, work_dir = (tiny.head_file, tiny.capture_folder, tiny.config_file, tiny.work_dir)
 
-#: Besides the one for developers, which is no command.
-TOOLS = sorted(p for p in (Path(__file__).parents[1] / "tools").glob("*.py") if p.name != "stress_resume.py")
+#: For developers, and no commands.
+OWN = ("reference_cost.py", "stress_resume.py")
+TOOLS = sorted(p for p in (Path(__file__).parents[1] / "tools").glob("*.py") if p.name not in OWN)
 
 
 def run(*arguments) -> int:

@@ -26,7 +26,7 @@ def load_shape_space(checkpoint: str | Path, device: str = "auto") -> DeepSDF:
     except DataError as error:
         raise CheckpointError(f"{checkpoint}: its framework can't be set up: {error}") from None
     if not isinstance(framework, DeepSDF):
-        raise CheckpointError(f"{checkpoint}: holds a {type(framework).__name__}, which has no space of shapes; give the "
+        raise CheckpointError(f"{checkpoint}: holds {type(framework).__name__}, which has no space of shapes; give the "
                               "checkpoint of a DeepSDF")
     return framework
 

@@ -234,7 +234,7 @@ def test_maps_are_png(shape_checkpoint, tmp_path):
 
 
 def test_checkpoints_of_other_frameworks_are_refused(work_dir, tmp_path):
-    with pytest.raises(CheckpointError, match="holds a IDR.*no space of shapes"):
+    with pytest.raises(CheckpointError, match="holds IDR.*no space of shapes"):
         sample_shapes(work_dir, tmp_path)
 
 

@@ -135,7 +135,7 @@ def test_a_code_of_another_checkpoint_is_not_taken_for_ours(shape_checkpoint, in
     fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path, **options)
     np.savez(tmp_path / "codes/cloud.npz", code=np.zeros(7, np.float32))
     row = fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path, **options)[0]
-    assert row.status == FAILED and "this checkpoint's codes have 4 entries" in row.reason
+    assert row.status == FAILED and "codes of this checkpoint have 4" in row.reason
 
 
 def test_a_batch_goes_on_after_what_fails(shape_checkpoint, inputs, tmp_path, capsys):
@@ -269,7 +269,7 @@ def test_a_split_needs_a_folder():
 
 
 def test_another_method_is_refused(work_dir):
-    with pytest.raises(CheckpointError, match="IDR, and no space of shapes"):
+    with pytest.raises(CheckpointError, match="IDR, which has no space of shapes"):
         load_shape_space(work_dir, "cpu")
 
 

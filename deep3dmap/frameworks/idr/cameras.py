@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from deep3dmap.geometry.alignment import align_cameras
 from deep3dmap.geometry.rotations import quaternion_to_rotation, rotation_to_quaternion
 
 
@@ -24,7 +23,6 @@ class CameraPoses(nn.Module):
         vectors = torch.cat([rotation_to_quaternion(cam_to_world[:, :, :3]), cam_to_world[:, :, 3]], 1).float()
         self.poses = nn.Embedding.from_pretrained(vectors, freeze=False, sparse=True)
         self.register_buffer("K", K.float().clone())
-        self.register_buffer("given", cam_to_world.float().clone(), persistent=False)
 
     def forward(self, view: Int[Tensor, "r"],
                 uv: Float[Tensor, "r 2"]) -> tuple[Float[Tensor, "r 3"], Float[Tensor, "r 3"], Float[Tensor, "r 3 3"]]:
@@ -39,23 +37,6 @@ class CameraPoses(nn.Module):
         with torch.autocast(uv.device.type, enabled=False):  # half precision would be off by pixels
             directions = nn.functional.normalize((rotation @ in_camera[..., None])[..., 0], dim=-1)
         return pose[which, 4:], directions, rotation
-
-    @torch.no_grad()
-    def moved(self, origins: Float[Tensor, "r 3"], directions: Float[Tensor, "r 3"],
-              rotation: Float[Tensor, "*r 3 3"] | None) -> tuple[Tensor, Tensor, Tensor | None, float]:
-        """Rays of a camera that was given with the others, but not trained, brought to where the others went.
-
-        What trained cameras have in common, a similarity, changes no picture: the scene goes along. It is found from the given
-        and the present poses (:func:`~deep3dmap.geometry.alignment.align_cameras`).
-
-        Returns:
-            Origins, directions and camera-to-world rotations, and the similarity's scale.
-        """
-        given, now = self.given.double(), self.cam_to_world().double()
-        scale, turn, shift = align_cameras(given[:, :, :3], given[:, :, 3], now[:, :, :3], now[:, :, 3])
-        turn, shift = turn.to(origins), shift.to(origins)
-        rotation = None if rotation is None else turn @ rotation
-        return float(scale) * origins @ turn.T + shift, directions @ turn.T, rotation, float(scale)
 
     def cam_to_world(self) -> Float[Tensor, "n 3 4"]:
         """The present poses."""

@@ -250,26 +250,21 @@ class IDR(BaseFramework):
         Args:
             inputs: ``origins`` and ``directions`` (r, 3); and optionally ``near``, ``far`` (r,), ``camera_rotation`` (3, 3) or
                 (r, 3, 3), and for trained cameras ``view`` (r,) and ``uv`` (r, 2). Rays without a view, as those of held-out
-                photographs, are moved as the trained cameras were on the whole (:meth:`CameraPoses.moved`).
+                photographs, are taken as they come.
 
         Returns:
             ``rgb`` (r, 3) in [0, 1], ``mask`` (r,) bool, ``distance`` (r,) along the ray in scene units (0 where it misses),
             ``normals`` (r, 3) unit, in the scene's frame (0 where it misses).
         """
         per_ray = {key: inputs[key] for key in PER_RAY if inputs.get(key) is not None}
-        rotation, scale = inputs.get("camera_rotation"), 1.0
-        if self.cameras is not None and "view" not in per_ray and len(self.cameras.K) > 1:
-            *rays, rotation, scale = self.cameras.moved(per_ray["origins"], per_ray["directions"], rotation)
-            per_ray |= dict(zip(("origins", "directions"), rays))
-            per_ray |= {key: per_ray[key] * scale for key in ("near", "far") if key in per_ray}
+        rotation = inputs.get("camera_rotation")
         if rotation is not None:
             per_ray["camera_rotation"] = rotation.expand(len(per_ray["origins"]), 3, 3)
         with self.geometry.frozen():
             cache = self.renderer.snapshot(self.geometry.sdf, len(per_ray["origins"]))
         chunks = [self._predict_chunk({key: value[s:s + self.chunk] for key, value in per_ray.items()}, cache)
                   for s in range(0, max(len(per_ray["origins"]), 1), self.chunk)]  # yapf: disable
-        found = {key: torch.cat([c[key] for c in chunks]) for key in chunks[0]}
-        return found | dict(distance=found["distance"] / scale)
+        return {key: torch.cat([c[key] for c in chunks]) for key in chunks[0]}
 
     def _predict_chunk(self, inputs: dict, cache: DistanceCache | None) -> dict[str, Tensor]:
         rays, rotation = self.rays(inputs)
