@@ -42,6 +42,12 @@ def _positive(text: str) -> float:
     return value
 
 
+def _place(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("an empty name would be the present folder; write . if that is meant")
+    return text
+
+
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="of every random choice (default: the config's)")
     parser.add_argument("--amp", action="store_true", default=None, help="mixed precision (bfloat16) where it is safe")
@@ -115,7 +121,7 @@ def _reconstruct_arguments(parser) -> None:
 
 def _add_reconstruct_options(parser, minutes: float, output: str) -> None:
     parser.add_argument("--minutes", type=_positive, default=minutes, help=f"for everything together (default: {minutes:g})")
-    parser.add_argument("-o", "--output", default=output, help=f"folder to write to (default: {output})")
+    parser.add_argument("-o", "--output", type=_place, default=output, help=f"folder to write to (default: {output})")
     parser.add_argument("--config", help="another config than the method's own")
     parser.add_argument("--resolution", type=int, help="of the mesh (default: the config's)")
     parser.add_argument("--resume", action="store_true", help="go on with what the output folder holds from before")
@@ -391,3 +397,7 @@ def _about_place(error: OSError) -> str:
     if error.errno in FULL:
         return f"{error.filename or 'the output'}: can't be written ({reason(error)}, and run the command again)"
     return f"{type(error).__name__}: {error.filename}: {reason(error)}; choose another place (--traceback shows what for)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

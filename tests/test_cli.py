@@ -57,6 +57,18 @@ def test_help_lists_every_argument_with_a_sentence(command, capsys):
         assert " ".join((action.help % dict(default=action.default)).split()) in text or action.dest == "help"
 
 
+def test_an_empty_output_folder_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("reconstruct", "temple_sparse_ring", "-o", "")
+    assert "present folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["deep3dmap", "deep3dmap.cli"])
+def test_the_command_line_is_a_module_too(module):
+    result = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip() == __version__
+
+
 def test_the_first_page_lists_every_command(capsys):
     with pytest.raises(SystemExit, match="0"):
         run("--help")

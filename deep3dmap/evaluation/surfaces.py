@@ -174,11 +174,13 @@ def _one_way(drawn: Drawn, target: trimesh.Trimesh) -> tuple[Float[np.ndarray, "
 
 
 def _solid(mesh: trimesh.Trimesh, name: str) -> dict[str, float | bool]:
-    merged = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True)  # files often repeat a vertex for each face
-    closed = bool(merged.is_watertight)
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    if not solid.is_watertight:  # files often repeat a vertex for each face
+        solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True)
+    closed = bool(solid.is_watertight)
     return {
         f"area_{name}": float(mesh.area),
-        f"volume_{name}": float(merged.volume) if closed else float("nan"),
+        f"volume_{name}": float(solid.volume) if closed else float("nan"),
         f"watertight_{name}": closed
     }
 

@@ -115,3 +115,16 @@ def test_without_libigl_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "igl", None)
     with pytest.raises(MissingDependencyError, match="pip install libigl"):
         vertex_errors(sphere(1.0, 1), sphere(1.0, 1))
+
+
+def test_a_closed_mesh_two_of_whose_vertices_meet_is_closed():
+    """Merged, edges would belong to four faces."""
+    ball = trimesh.creation.icosphere(2)
+    neighbours = ball.vertex_neighbors[0]
+    other = next(v for v in neighbours[1:] if v not in ball.vertex_neighbors[neighbours[0]])
+    vertices = ball.vertices.copy()
+    vertices[other] = vertices[neighbours[0]]
+    pinched = trimesh.Trimesh(vertices, ball.faces, process=False)
+    assert not trimesh.Trimesh(vertices, ball.faces, process=True).is_watertight
+    metrics = surface_metrics(pinched, ball, samples=200)
+    assert metrics["watertight_predicted"] is True and metrics["volume_predicted"] > 3

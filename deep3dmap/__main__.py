@@ -1,0 +1,8 @@
+"""``python -m deep3dmap`` is the command ``deep3dmap``."""
+
+import sys
+
+from deep3dmap.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
