@@ -397,7 +397,3 @@ def _about_place(error: OSError) -> str:
     if error.errno in FULL:
         return f"{error.filename or 'the output'}: can't be written ({reason(error)}, and run the command again)"
     return f"{type(error).__name__}: {error.filename}: {reason(error)}; choose another place (--traceback shows what for)"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
