@@ -12,9 +12,10 @@ model = dict(
                  weight_norm=True),
     losses=dict(sdf=dict(type="ClampedSDFLoss", clamp=0.1), code=dict(type="CodeLoss", weight=1e-4)),
     code_bound=1.0,
+    code_std=0.1,  # the published 1 leaves minutes in which codes are noise to the decoder
     step_chunk=4,
 )
-optim_wrapper = dict(decoder=dict(optimizer=dict(type="Adam", lr=1e-3)), codes=dict(optimizer=dict(type="Adam", lr=1e-3)))
+optim_wrapper = dict(decoder=dict(optimizer=dict(type="Adam", lr=2e-3)), codes=dict(optimizer=dict(type="Adam", lr=3e-3)))
 param_scheduler = dict(decoder=dict(type="ProgressLR", decay=0.05, warmup=100), codes=dict(type="ProgressLR", decay=0.05))
 default_hooks = dict(log=dict(norms=True), pictures=None)
 test_cfg = dict(resolution=0)
