@@ -12,21 +12,27 @@ from deep3dmap.datasets.scene import Scene, load_scene
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import DATASETS
 from deep3dmap.structures import Capture
+from deep3dmap.structures.head_landmarks import landmark_rows
 
 
 def scene_info(scene: Scene) -> dict:
     """What a framework is told about a scene: plain values and tensors, in the scene's frame.
 
     ``cam_to_world`` (n, 3, 4), ``K`` (n, 3, 3), ``size``, ``names`` of the training views, and ``scene_from_world`` (4, 4).
+    A capture of a head with landmarks adds ``landmarks`` (6, 3), in the *world*, in the order of ``HEAD_LANDMARKS``, NaN where
+    one is missing.
     """
     capture, cameras = scene.train, scene.train.scene_cameras
-    return dict(names=list(capture.names),
+    info = dict(names=list(capture.names),
                 K=cameras.K,
                 cam_to_world=cameras.cam_to_world,
                 size=list(cameras.size),
                 scene_from_world=capture.scene_from_world,
                 masks=capture.masks is not None,
                 source=capture.source)
+    if capture.landmarks:
+        info["landmarks"] = landmark_rows(capture.landmarks)
+    return info
 
 
 @DATASETS.register_module()

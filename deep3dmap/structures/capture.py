@@ -1,6 +1,6 @@
 """The posed photographs of one scene: what every reader makes and every multi-view method eats."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -29,6 +29,7 @@ class Capture:
         normals: (n, h, w, 3) true outward unit normals in the world (0 where there are none), or None.
         source: where it comes from, for messages: format and folder.
         true_cameras: the exact cameras in the world, where ``cameras`` are known to be only close to them, or None.
+        landmarks: of a head, in the world, float64, by their names in ``HEAD_LANDMARKS`` (some may be missing), or None.
     """
 
     images: UInt8[Tensor, "n h w 3"] | Float[Tensor, "n h w 3"]
@@ -41,6 +42,7 @@ class Capture:
     normals: Float[Tensor, "n h w 3"] | None = None
     source: str = ""
     true_cameras: Cameras | None = None
+    landmarks: Mapping[str, Float[Tensor, "3"]] | None = None
 
     def __post_init__(self):
         if self.scene_from_world is None:
