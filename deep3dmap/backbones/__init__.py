@@ -1,9 +1,12 @@
 """Learnable parts: networks that know neither a data set nor a method."""
 
+from deep3dmap.backbones.coded_sdf_network import CodedSDFNetwork
 from deep3dmap.backbones.deepsdf_decoder import DeepSDFDecoder
 from deep3dmap.backbones.encoding import fourier_encoding
 from deep3dmap.backbones.linear import WeightNormLinear, frozen
 from deep3dmap.backbones.radiance_network import RadianceNetwork
 from deep3dmap.backbones.sdf_network import SDFNetwork
 
-__all__ = ["DeepSDFDecoder", "RadianceNetwork", "SDFNetwork", "WeightNormLinear", "fourier_encoding", "frozen"]
+__all__ = [
+    "CodedSDFNetwork", "DeepSDFDecoder", "RadianceNetwork", "SDFNetwork", "WeightNormLinear", "fourier_encoding", "frozen"
+]

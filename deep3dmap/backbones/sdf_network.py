@@ -153,10 +153,10 @@ class SDFNetwork(nn.Module):
         encoded = fourier_encoding(points, self.frequencies)
         weights, slopes, hidden = [layer.weight for layer in self.layers], [], encoded
         for i, weight in enumerate(weights[:-1]):
-            z = functional.linear(self._input(i, hidden, encoded), weight, self.layers[i].bias)
+            z = functional.linear(self._input(i, hidden, encoded), weight, self._bias(i))
             hidden, slope = _SoftplusAndSlope.apply(z)
             slopes.append(slope)
-        out = functional.linear(self._input(self.depth, hidden, encoded), weights[-1], self.layers[-1].bias)
+        out = functional.linear(self._input(self.depth, hidden, encoded), weights[-1], self._bias(self.depth))
         gradient = encoding_pullback(encoded, self._pullback(weights, slopes, encoded), self.frequencies)
         return out[:, 0].to(points.dtype), gradient.to(points.dtype), out[:, 1:]
 
@@ -172,6 +172,10 @@ class SDFNetwork(nn.Module):
                 by_encoded = by_skip if by_encoded is None else by_encoded + by_skip
         return by_hidden if by_encoded is None else by_hidden + by_encoded
 
+    def _bias(self, i: int) -> Tensor:
+        """What layer ``i`` adds, the same for all points."""
+        return self.layers[i].bias
+
     def _input(self, i: int, hidden: Tensor, encoded: Tensor) -> Tensor:
         """What layer ``i`` sees."""
         return torch.cat([hidden, encoded], 1) / math.sqrt(2) if i in self.skip else hidden
@@ -180,7 +184,8 @@ class SDFNetwork(nn.Module):
         """Output of the last hidden layer, and the encoded points."""
         encoded = hidden = fourier_encoding(points, self.frequencies)
         for i, layer in enumerate(self.layers[:-1]):
-            hidden = functional.softplus(layer(self._input(i, hidden, encoded)), BETA)
+            z = functional.linear(self._input(i, hidden, encoded), layer.weight, self._bias(i))
+            hidden = functional.softplus(z, BETA)
         return hidden, encoded
 
     @contextmanager
@@ -208,7 +213,7 @@ class SDFNetwork(nn.Module):
         chain = []
         for i, layer in enumerate(self.layers):
             last = i == self.depth
-            weight, bias = (layer.weight[:1], layer.bias[:1]) if last else (layer.weight, layer.bias)
+            weight, bias = (layer.weight[:1], layer.bias[:1]) if last else (layer.weight, self._bias(i))
             scale = 1 if last else -BETA
             if i in self.skip:
                 split = weight.shape[1] - encoded_size(3, self.frequencies)
@@ -221,8 +226,12 @@ class SDFNetwork(nn.Module):
         return chain
 
     def _sdf_without_gradient(self, points: Tensor) -> Tensor:
+        return self._through_chain(self._make_chain() if self._chain is None else self._chain, points)
+
+    def _through_chain(self, chain: list[_FrozenLayer], points: Tensor) -> Tensor:
+        """Signed distances, given :meth:`_make_chain`."""
         encoded, hidden = fourier_encoding(points, self.frequencies), None
-        *layers, last = self._make_chain() if self._chain is None else self._chain
+        *layers, last = chain
         for layer in layers:
             hidden = functional.logsigmoid(layer(hidden, encoded))
         return last(hidden, encoded)[:, 0]

@@ -4,7 +4,8 @@ from deep3dmap.losses.base import Loss
 from deep3dmap.losses.color import ColorLoss
 from deep3dmap.losses.deepsdf import ClampedSDFLoss, CodeLoss
 from deep3dmap.losses.eikonal import EikonalLoss
+from deep3dmap.losses.latent import LatentLoss
 from deep3dmap.losses.mask import MaskLoss
 from deep3dmap.losses.sdf import SDFLoss
 
-__all__ = ["ClampedSDFLoss", "CodeLoss", "ColorLoss", "EikonalLoss", "Loss", "MaskLoss", "SDFLoss"]
+__all__ = ["ClampedSDFLoss", "CodeLoss", "ColorLoss", "EikonalLoss", "LatentLoss", "Loss", "MaskLoss", "SDFLoss"]

@@ -1,0 +1,15 @@
+# The heads that H3D-Net knows: DeepSDF with a decoder that IDR can render. `deep3dmap prepare ict_heads data/ict_heads`
+_base_ = ["../deepsdf/ict_heads.py"]
+
+model = dict(
+    decoder=dict(_delete_=True,
+                 type="CodedSDFNetwork",
+                 code_length=64,
+                 width=256,
+                 depth=6,
+                 skip=[3],
+                 frequencies=4,
+                 features=0),
+    losses=dict(sdf=dict(type="ClampedSDFLoss", clamp=0.1), far=dict(type="ClampedSDFLoss", clamp=1.0, weight=0.2)),
+)
+train_cfg = dict(max_steps=8000)

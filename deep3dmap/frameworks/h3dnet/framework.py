@@ -1,0 +1,34 @@
+"""H3D-Net: Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021.
+
+IDR whose surface is a head of a learned space of heads. First the head's code, its pose and its colours move and the decoder
+rests ; then the decoder follows the photographs as well, so that the head may leave the space (section 3).
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from deep3dmap.errors import ConfigError
+from deep3dmap.frameworks.h3dnet.network import PlacedHead
+from deep3dmap.frameworks.idr import IDR
+from deep3dmap.registry import FRAMEWORKS
+
+
+@FRAMEWORKS.register_module()
+class H3DNet(IDR):
+    """A head from few photographs, with masks and cameras.
+
+    Stages: ``code`` (the decoder rests) and ``train``; what moves in each is said by its ``params``. Arguments are those of
+    :class:`deep3dmap.frameworks.idr.IDR`; ``geometry`` is a :class:`PlacedHead`, and losses may hold ``code``.
+    """
+
+    stages = ("code", "train")
+
+    def __init__(self, geometry: Mapping | None = None, **options):
+        super().__init__(geometry=dict(type="PlacedHead") | dict(geometry or {}), **options)
+        if not isinstance(self.geometry, PlacedHead):
+            raise ConfigError(f"H3DNet: geometry is a {type(self.geometry).__name__}, but must be a PlacedHead")
+
+    def render(self, inputs: dict, training: bool) -> dict[str, Tensor]:
+        """See :meth:`IDR.render`; adds ``latent`` (l,), the head's code measured by the prior."""
+        return super().render(inputs, training) | dict(latent=self.geometry.latent)

@@ -1,0 +1,111 @@
+"""A head somewhere in a scene: the prior's decoder, the head's code, and the similarity between their frames."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from deep3dmap.annotations import Whole
+from deep3dmap.frameworks.h3dnet.prior import load_prior
+from deep3dmap.geometry.rotations import quaternion_to_rotation
+from deep3dmap.registry import BACKBONES
+
+
+@BACKBONES.register_module()
+class PlacedHead(nn.Module):
+    """The signed distance of a head in a scene's frame, with all that IDR asks of its geometry.
+
+    With ``head = A scene + b`` the distance is the decoder's at ``head``, over the scale of ``A``. The code is
+    ``mean + root latent``, so that ``latent`` of a head like those of the prior is standard normal.
+
+    Parameters are ``decoder.*``, ``latent`` (l,), and, of the head's pose, what is added to where it was placed: ``turn`` (3,)
+    (half of it is the vector part of a quaternion), ``shift`` (3,) and ``growth`` (1,) in the head's frame.
+
+    Args:
+        prior: its name or file, see :func:`deep3dmap.frameworks.h3dnet.prior.load_prior`.
+        features: size of the feature vector handed to the radiance network.
+
+    Raises:
+        DataError: if the prior can't be read.
+    """
+
+    def __init__(self, prior: str | Path = "ict_heads", features: Whole = 64):
+        super().__init__()
+        self.features = features
+        self.prior = load_prior(prior)
+        self.decoder = self.prior.decoder(features)
+        self.latent = nn.Parameter(torch.zeros(self.decoder.code_length))
+        self.turn, self.shift, self.growth = (nn.Parameter(torch.zeros(size)) for size in (3, 3, 1))
+        for name, value in (("code_mean", self.prior.codes.mean), ("code_root", self.prior.codes.root),
+                            ("rotation", torch.eye(3)), ("translation", torch.zeros(3)), ("scale", torch.ones(()))):
+            self.register_buffer(name, value.float())
+
+    # --- where the head is ------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def place(self,
+              rotation: Float[Tensor, "3 3"],
+              translation: Float[Tensor, "3"],
+              scale: float,
+              latent: Float[Tensor, "l"] | None = None) -> None:
+        """Put the head where ``head = scale * rotation @ scene + translation``; with a code, if one is known."""
+        for name, value in (("rotation", rotation), ("translation", translation), ("scale", torch.as_tensor(scale))):
+            getattr(self, name).copy_(value)
+        for name in ("turn", "shift", "growth"):
+            getattr(self, name).zero_()
+        if latent is not None:
+            self.latent.copy_(latent)
+
+    def similarity(self) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3"], Float[Tensor, ""]]:
+        """The present ``rotation``, ``translation`` and ``scale`` of ``head = scale * rotation @ scene + translation``."""
+        turn = quaternion_to_rotation(torch.cat([torch.ones_like(self.growth), self.turn / 2]))
+        growth = self.growth.exp()[0]
+        return turn @ self.rotation, growth * (turn @ self.translation) + self.shift, growth * self.scale
+
+    def code(self) -> Float[Tensor, "l"]:
+        """Of the head, as the decoder takes it."""
+        return self.code_mean + self.code_root @ self.latent
+
+    def in_head(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "3 3"], Float[Tensor, ""]]:
+        """Scene points in the head's frame, and rotation and scale between the two."""
+        with torch.autocast(points.device.type, enabled=False):  # half precision would move the head by millimetres
+            rotation, translation, scale = self.similarity()
+            return torch.addmm(translation, points, (scale * rotation).T), rotation, scale
+
+    @contextmanager
+    def _coded(self) -> Iterator[None]:
+        with torch.autocast(self.latent.device.type, enabled=False):
+            code = self.code()
+        with self.decoder.coded(code):
+            yield
+
+    # --- what IDR asks of its geometry --------------------------------------------------------------------------------------
+
+    def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
+        """Signed distances, scene units."""
+        head, _, scale = self.in_head(points)
+        with self._coded():
+            return self.decoder.sdf(head) / scale
+
+    def gradient(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+        """Gradient of the signed distance at points; differentiable."""
+        return self.sdf_and_gradient(points)[1]
+
+    def sdf_and_gradient(
+            self, points: Float[Tensor,
+                                "n 3"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"], Float[Tensor, "n features"]]:
+        """Signed distance, its gradient, and features; see :meth:`deep3dmap.backbones.SDFNetwork.sdf_and_gradient`."""
+        head, rotation, scale = self.in_head(points)
+        with self._coded():
+            sdf, gradient, features = self.decoder.sdf_and_gradient(head)
+        with torch.autocast(points.device.type, enabled=False):
+            return sdf / scale, gradient @ rotation, features
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Prepare the weights once for many evaluations without gradient; see :class:`deep3dmap.backbones.SDFNetwork`."""
+        with self._coded(), self.decoder.frozen():
+            yield

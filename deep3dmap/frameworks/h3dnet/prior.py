@@ -1,0 +1,117 @@
+"""What is known of heads before any photograph: a decoder of head shapes, and the Gaussian of their codes.
+
+Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021, section 3. A prior is one file of plain
+arrays in half precision: ``deep3dmap prepare head_prior`` makes it from a trained DeepSDF.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deep3dmap.backbones import CodedSDFNetwork
+from deep3dmap.errors import DataError
+from deep3dmap.frameworks.deepsdf.code_space import CodePrior, fit_prior
+from deep3dmap.frameworks.deepsdf.framework import DeepSDF
+
+#: Priors that come with the package, by name.
+SHIPPED = {"ict_heads": Path(__file__).parent / "assets" / "ict_heads.npz"}
+
+#: The decoder's options that are kept, all whole numbers or lists of them.
+OPTIONS = ("code_length", "width", "depth", "skip", "frequencies")
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPrior:
+    """A space of heads in one frame: ``head = (centimetres + offset) * scale``, x to the subject's left, y up, z forward.
+
+    Attributes:
+        options: of the :class:`CodedSDFNetwork`, without its features.
+        weights: its state.
+        codes: the Gaussian of the training heads' codes.
+        offset: (3,) centimetres.
+        scale: of a centimetre.
+    """
+
+    options: Mapping
+    weights: Mapping[str, Tensor]
+    codes: CodePrior
+    offset: Float[Tensor, "3"]
+    scale: float
+
+    def decoder(self, features: int = 0) -> CodedSDFNetwork:
+        """The decoder, at rest; with ``features``, which the prior knows nothing of, as they are drawn."""
+        network = CodedSDFNetwork(features=features, **self.options)
+        own = network.state_dict()
+        for name, value in self.weights.items():
+            own[name][:len(value)] = value  # the distance is the first of the last layer's outputs
+        network.load_state_dict(own)
+        return network
+
+
+def prior_of(space: DeepSDF) -> HeadPrior:
+    """The prior of a trained DeepSDF.
+
+    Raises:
+        DataError: if its decoder is of another kind, or its training shapes have no frame in common.
+    """
+    network = space.decoder
+    if not isinstance(network, CodedSDFNetwork):
+        raise DataError(f"its decoder is a {type(network).__name__}; H3D-Net renders a CodedSDFNetwork: see "
+                        "configs/h3dnet/prior_ict.py")
+    if len(space.scales) == 0 or not (torch.allclose(space.scales, space.scales[:1])
+                                      and torch.allclose(space.offsets, space.offsets[:1])):
+        raise DataError("its training shapes have no frame in common: H3D-Net needs heads that were normalised alike, as "
+                        "`deep3dmap prepare ict_heads` does")
+    weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    last = f"lin{network.depth}."
+    weights = {name: value[:1] if name.startswith(last) else value for name, value in weights.items()}
+    options = dict(code_length=network.code_length, width=len(network.lin0.bias), depth=network.depth,
+                   skip=list(network.skip), frequencies=network.frequencies)  # yapf: disable
+    return HeadPrior(options, weights, fit_prior(space.codes.weight), space.offsets[0].cpu(), float(space.scales[0]))
+
+
+def prior_arrays(prior: HeadPrior) -> dict[str, np.ndarray]:
+    """What a prior's file holds, floating-point numbers in half precision but for the frame."""
+    arrays = {f"option.{name}": np.asarray(prior.options[name], np.int64) for name in OPTIONS}
+    arrays |= {f"decoder.{name}": value.numpy().astype(np.float16) for name, value in prior.weights.items()}
+    codes = dict(code_mean=prior.codes.mean.numpy().astype(np.float16), code_root=prior.codes.root.numpy().astype(np.float16))
+    return arrays | codes | dict(offset=prior.offset.numpy(), scale=np.asarray(prior.scale))
+
+
+def load_prior(prior: str | Path) -> HeadPrior:
+    """A prior by its name or from a file.
+
+    Raises:
+        DataError: if there is no such prior, or the file holds something else.
+    """
+    path = SHIPPED.get(str(prior), Path(prior))
+    if not path.is_file():
+        raise DataError(f"prior '{prior}': no such file, and none of {', '.join(SHIPPED)}, which come with the package")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _read({name: file[name] for name in file.files})
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
+        raise DataError(f"{path}: is no prior of heads, which `deep3dmap prepare head_prior` writes ({error})") from None
+
+
+def _read(arrays: Mapping[str, np.ndarray]) -> HeadPrior:
+    options = {name: arrays[f"option.{name}"].tolist() for name in OPTIONS}
+    weights = {name.removeprefix("decoder."): torch.from_numpy(value.astype(np.float32))
+               for name, value in arrays.items() if name.startswith("decoder.")}  # yapf: disable
+    mean, root = (torch.from_numpy(arrays[name].astype(np.float64)) for name in ("code_mean", "code_root"))
+    length = options["code_length"]
+    if mean.shape != (length, ) or root.shape != (length, length):
+        raise ValueError(
+            f"codes of {length} entries, but their mean is {tuple(mean.shape)} and their root {tuple(root.shape)}")
+    expected = {name: value.shape for name, value in CodedSDFNetwork(features=0, **options).state_dict().items()}
+    wrong = [name for name in {*expected, *weights} if name not in weights or expected.get(name) != weights[name].shape]
+    if wrong:
+        raise ValueError(f"decoder.{min(wrong)} is missing or of another size than its options say")
+    if not all(torch.isfinite(value).all() for value in (*weights.values(), mean, root)):
+        raise ValueError("there are numbers that are not finite")
+    return HeadPrior(options, weights, CodePrior(mean, root), torch.from_numpy(arrays["offset"]), float(arrays["scale"]))
