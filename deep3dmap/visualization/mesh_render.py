@@ -45,12 +45,14 @@ class SurfacePoints:
         points: (p, 3) in the world.
         normals: (p, 3) outward unit normals.
         directions: (p, 3) unit directions from the camera to the points.
+        values: (p, d) the mesh's vertex values, interpolated, where ``render_mesh`` was given some, or None.
     """
 
     albedo: Float[Tensor, "p 3"]
     points: Float[Tensor, "p 3"]
     normals: Float[Tensor, "p 3"]
     directions: Float[Tensor, "p 3"]
+    values: Float[Tensor, "p d"] | None = None
 
 
 Shading = Callable[[SurfacePoints], Tensor]
@@ -82,6 +84,7 @@ def render_mesh(mesh: trimesh.Trimesh,
                 shading: str | Shading = "none",
                 background: Sequence[float] = (1.0, 1.0, 1.0),
                 albedo: Callable[[Tensor], Tensor] | None = None,
+                values: Float[Tensor, "v d"] | None = None,
                 smooth: bool = True) -> MeshRender:
     """Render a mesh from every camera.
 
@@ -92,6 +95,7 @@ def render_mesh(mesh: trimesh.Trimesh,
         shading: a name of :data:`SHADINGS`, or a function of :class:`SurfacePoints` that returns (p, 3) colours.
         background: RGB in [0, 1].
         albedo: colours (p, 3) of surface points (p, 3), instead of the mesh's own.
+        values: (v, d) anything that the shading wants to know of every vertex.
         smooth: normals interpolated between vertices, or else those of the triangles.
 
     Raises:
@@ -102,7 +106,7 @@ def render_mesh(mesh: trimesh.Trimesh,
     if supersample < 1:
         raise ValueError(f"supersample must be at least 1, got {supersample}")
     scene = _Scene(mesh, SHADINGS[shading] if isinstance(shading, str) else shading, albedo, smooth,
-                   torch.tensor(background, dtype=torch.float64))
+                   torch.tensor(background, dtype=torch.float64), values)
     cameras = cameras.to("cpu", torch.float64)
     views = [_render_view(scene, cameras, view, supersample) for view in range(len(cameras))]
     return MeshRender(*(torch.stack(images) for images in zip(*views)))
@@ -115,6 +119,7 @@ class _Scene:
     albedo: Callable[[Tensor], Tensor] | None
     smooth: bool
     background: Float[Tensor, "3"]
+    values: Float[Tensor, "v d"] | None
 
     def shade(self, rays, hits: RayHits) -> tuple[Float[Tensor, "r 3"], Float[Tensor, "r 3"]]:
         """Colours and normals of all rays."""
@@ -122,7 +127,9 @@ class _Scene:
         points = rays.points(hits.distance)[hit]
         albedo = hit_colors(self.mesh, hits)[hit] if self.albedo is None else self.albedo(points)
         color = self.background.repeat(len(hit), 1)
-        color[hit] = self.shading(SurfacePoints(albedo.double(), points, normals[hit], rays.directions[hit])).clamp(0, 1)
+        values = None if self.values is None else hits.interpolate(self.mesh, self.values)[hit]
+        surface = SurfacePoints(albedo.double(), points, normals[hit], rays.directions[hit], values)
+        color[hit] = self.shading(surface).clamp(0, 1)
         return color, normals
 
 
