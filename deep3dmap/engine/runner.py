@@ -240,6 +240,9 @@ class ReconstructionRunner(Runner):
         self.setup(self._train_loop.source_of(last).info())
         self.call_hook("before_run")
         self.load_or_resume()
+        if self.iter == 0 and self._load_from is None:
+            for problem in self.framework.begin(self._train_loop.source_of(last).dataset):
+                self.logger.warning(problem)
         self._maybe_compile("train_step")
         try:
             framework = self.train_loop.run()

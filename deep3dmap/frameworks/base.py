@@ -93,6 +93,19 @@ class Framework(BaseModel):
         Called once on a fresh run, before the optimisers are built. What must survive belongs into buffers.
         """
 
+    def begin(self, data: object) -> Sequence[str]:
+        """Look at the data before the first step of a fresh run: to start from what only all of them together show.
+
+        Not called where weights are loaded or a run is resumed, nor for testing.
+
+        Args:
+            data: the dataset of the last stage.
+
+        Returns:
+            What the user should be warned of.
+        """
+        return ()
+
     def training_state(self) -> dict:
         """What training needs to go on exactly, besides weights and buffers: tensors and plain values."""
         return {}

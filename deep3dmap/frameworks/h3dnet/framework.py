@@ -1,15 +1,16 @@
 """H3D-Net: Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021.
 
 IDR whose surface is a head of a learned space of heads. First the head's code, its pose and its colours move and the decoder
-rests ; then the decoder follows the photographs as well, so that the head may leave the space (section 3).
+rests; then the decoder follows the photographs as well, so that the head may leave the space (section 3).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.h3dnet.network import PlacedHead
+from deep3dmap.frameworks.h3dnet.start import start_head
 from deep3dmap.frameworks.idr import IDR
 from deep3dmap.registry import FRAMEWORKS
 
@@ -28,6 +29,19 @@ class H3DNet(IDR):
         super().__init__(geometry=dict(type="PlacedHead") | dict(geometry or {}), **options)
         if not isinstance(self.geometry, PlacedHead):
             raise ConfigError(f"H3DNet: geometry is a {type(self.geometry).__name__}, but must be a PlacedHead")
+
+    def begin(self, data: object) -> Sequence[str]:
+        """Place the head: by landmarks, where the capture has them, and by the masks, which also begin its code.
+
+        Returns:
+            What is doubtful about it.
+
+        Raises:
+            DataError: if the data are no scene, or don't say where the head is.
+        """
+        if not hasattr(data, "scene"):
+            raise DataError(f"{type(data).__name__}: H3D-Net needs the photographs of a scene, as RayBatches has them")
+        return start_head(self.geometry, data.scene.train)
 
     def render(self, inputs: dict, training: bool) -> dict[str, Tensor]:
         """See :meth:`IDR.render`; adds ``latent`` (l,), the head's code measured by the prior."""
