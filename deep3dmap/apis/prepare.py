@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from deep3dmap.datasets.reading import is_text, printable
+from deep3dmap.datasets.reading import printable
 from deep3dmap.datasets.sdf_samples.finding import Found, find_meshes
-from deep3dmap.datasets.sdf_samples.layout import add_data_source, read_split
+from deep3dmap.datasets.sdf_samples.layout import add_data_source, is_plain, read_split
 from deep3dmap.datasets.sdf_samples.preparing import Options, prepare_meshes
 from deep3dmap.datasets.sdf_samples.report import REJECTED, Report, divide, write_splits
 from deep3dmap.datasets.workers import default_processes
@@ -62,6 +62,8 @@ def prepare_sdf_samples(source: str | Path,
     """
     source, root = Path(source), Path(root)
     dataset = _dataset_name(source, dataset)
+    if category is not None and not is_plain(category):
+        raise DataError(f"--class '{printable(category)}': can't be the name of a class, which is a folder of the layout")
     plan = TEST_PLAN if test_sampling else TRAINING_PLAN
     options = Options(plan._replace(count=samples or plan.count, resolution=resolution), surface_samples, seed, max_faces)
     found = find_meshes(source, dataset, category)
@@ -80,7 +82,7 @@ def prepare_sdf_samples(source: str | Path,
 
 def _dataset_name(source: Path, dataset: str | None) -> str:
     name = (source if source.is_dir() else source.parent).resolve().name if dataset is None else dataset
-    if not name or name in (".", "..") or "/" in name or "\\" in name or not is_text(name):
+    if not is_plain(name):
         raise DataError(f"'{printable(name)}' can't be the name of a data set; give another with --dataset")
     return name
 

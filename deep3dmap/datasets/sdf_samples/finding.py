@@ -8,7 +8,7 @@ from typing import NamedTuple
 import trimesh
 
 from deep3dmap.datasets.reading import exists, is_text, printable, reaching
-from deep3dmap.datasets.sdf_samples.layout import ShapeName
+from deep3dmap.datasets.sdf_samples.layout import ShapeName, is_plain
 from deep3dmap.errors import DataError
 
 NO_SURFACE = {"xyz", "stl_ascii"}  # point clouds; a second name of a format
@@ -51,10 +51,12 @@ def find_meshes(source: str | Path, dataset: str, category: str | None = None) -
     by_shape, refused = defaultdict(list), {}
     for path in files:
         shape = _shape_name(path.relative_to(source if source.is_dir() else source.parent), dataset, category)
-        if is_text(str(path)):
-            by_shape[shape].append(path)
-        else:
+        if not is_text(str(path)):
             refused[printable(path)] = "its name is no text in UTF-8; rename it"
+        elif not all(map(is_plain, shape)):
+            refused[str(shape)] = f"{path}: its name, or its folder's, holds a backslash; rename it"
+        else:
+            by_shape[shape].append(path)
     for shape, paths in by_shape.items():
         if len(paths) > 1:
             refused[str(shape)] = f"{len(paths)} files would be this shape, keep one of them: {_listed(paths, source)}"

@@ -215,8 +215,13 @@ def _names(value) -> list:
     return value
 
 
+def is_plain(part: str) -> bool:
+    """Whether a data set, a class or a shape can be called so: each is a folder or a file of the layout."""
+    return part not in ("", ".", "..") and not any(c in part for c in "/\\\0") and is_text(part)
+
+
 def _check_part(part: str, path) -> None:
-    if not part or part in (".", "..") or any(c in part for c in "/\\\0") or not is_text(part):
+    if not is_plain(part):
         raise DataError(
             f"{path}: '{printable(part)}' can't be the name of a file; data sets, classes and ids must be plain names")
 

@@ -66,3 +66,9 @@ def test_a_missing_folder_and_one_without_meshes_are_told(folder, tmp_path):
         find_meshes(tmp_path / "nowhere", "d")
     with pytest.raises(DataError, match=r"holds no mesh.*\.obj, \.off, \.ply"):
         find_meshes(folder("a.txt"), "d")
+
+
+@pytest.mark.parametrize("name", ["a\\b.ply", "c\\d/e.ply"])
+def test_a_name_that_a_split_can_not_hold_is_refused_and_the_others_found(folder, name):
+    found = find_meshes(folder("a.ply", name), "d")
+    assert names(found) == {"d/shapes/a": "a.ply"} and ["backslash" in reason for reason in found.refused.values()] == [True]
