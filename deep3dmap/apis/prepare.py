@@ -6,7 +6,7 @@ from pathlib import Path
 from deep3dmap.datasets.reading import printable
 from deep3dmap.datasets.sdf_samples.finding import Found, find_meshes
 from deep3dmap.datasets.sdf_samples.layout import add_data_source, is_plain, read_split
-from deep3dmap.datasets.sdf_samples.preparing import Options, prepare_meshes
+from deep3dmap.datasets.sdf_samples.preparing import Options, prepare_meshes, remove_outdated
 from deep3dmap.datasets.sdf_samples.report import REJECTED, Report, divide, write_splits
 from deep3dmap.datasets.workers import default_processes
 from deep3dmap.errors import DataError
@@ -70,6 +70,8 @@ def prepare_sdf_samples(source: str | Path,
     found = found if split is None else _only(found, split, dataset)
     report = Report(root, dataset, options.recorded()).load(overwrite)
     add_data_source(root, dataset, source)
+    if report.outdated:
+        remove_outdated(root, report)
     for name, reason in found.refused.items():
         tell(f"{REJECTED}: {name}: {reason}")
         report.note(name.removeprefix(f"{dataset}/"), REJECTED, reason)
@@ -99,11 +101,16 @@ def _only(found: Found, split: str | Path, dataset: str) -> Found:
 
 
 def _write_splits(root: Path, report: Report, split: str | Path | None, test_share: float, seed: int) -> list[Path]:
-    """Of the accepted shapes: those of the given split under its name, or all, divided by chance."""
+    """Of the accepted shapes: those of the given split under its name, or all, divided by chance.
+
+    A given split that lies in the output folder itself stays as it is; its accepted shapes get a file beside it.
+    """
     accepted = report.accepted()
     if split is not None:
         wanted = set(read_split(split))
-        return write_splits(root, Path(split).stem, all=[shape for shape in accepted if shape in wanted])
+        name = Path(split).stem
+        given = Path(split).absolute() == Path(root, "splits", f"{name}.json").absolute()
+        return write_splits(root, name + "_accepted" * given, all=[shape for shape in accepted if shape in wanted])
     train, test = divide(accepted, test_share, seed)
     return write_splits(root, report.dataset, train=train, test=test)
 

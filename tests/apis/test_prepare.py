@@ -167,3 +167,26 @@ def test_a_class_needs_a_name_that_a_folder_can_have_before_anything_is_made(fol
     with pytest.raises(DataError, match="--class .*can't be the name of a class"):
         prepare_sdf_samples(folder / "in", folder / "out", category=name, **SMALL)
     assert not (folder / "out").exists()
+
+
+def test_overwriting_with_other_options_leaves_no_mixture_when_it_is_interrupted(folder):
+    prepare_sdf_samples(folder / "in", folder / "out", **SMALL)
+
+    def interrupt(line):
+        raise KeyboardInterrupt
+
+    other = SMALL | dict(seed=1, overwrite=True)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_sdf_samples(folder / "in", folder / "out", **other | dict(tell=interrupt))
+    prepare_sdf_samples(folder / "in", folder / "out", **SMALL | dict(seed=1))
+    resumed = {path.name: path.read_bytes() for path in (folder / "out" / "SdfSamples").rglob("*.npz")}
+    prepare_sdf_samples(folder / "in", folder / "fresh", **SMALL | dict(seed=1))
+    assert resumed == {path.name: path.read_bytes() for path in (folder / "fresh" / "SdfSamples").rglob("*.npz")}
+
+
+def test_a_split_in_the_output_folder_stays_as_it_was_given(folder):
+    split = folder / "out" / "splits" / "mine.json"
+    layout.write_split(split, [ShapeName("in", "boxes", name) for name in ("a", "gone")])
+    prepare_sdf_samples(folder / "in", folder / "out", split=split, **SMALL)
+    assert [shape.name for shape in layout.read_split(split)] == ["a", "gone"]
+    assert [shape.name for shape in layout.read_split(split.with_name("mine_accepted.json"))] == ["a"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import trimesh
 
 from deep3dmap.datasets.reading import exists, is_text, printable, reaching
-from deep3dmap.datasets.sdf_samples.layout import ShapeName, is_plain
+from deep3dmap.datasets.sdf_samples.layout import SAMPLES, SURFACES, ShapeName, is_plain
 from deep3dmap.errors import DataError
 
 NO_SURFACE = {"xyz", "stl_ascii"}  # point clouds; a second name of a format
@@ -41,13 +41,15 @@ def find_meshes(source: str | Path, dataset: str, category: str | None = None) -
     the class "shapes". If ``category`` is given, all are of that class, and the first folder, if any, is the id. Files of the
     same id, and several meshes in the folder of one id, are refused: nothing says which is meant.
 
+    Point clouds of a ``SurfaceSamples`` folder beside ``SdfSamples`` are none of them: samples may be written into the folder.
+
     Raises:
         DataError: if there is no such folder, or no mesh in it.
     """
     source = Path(source)
     if not exists(source):
         raise DataError(f"{printable(source)}: no such folder or mesh")
-    files = mesh_paths(source) if source.is_dir() else [source]
+    files = [path for path in mesh_paths(source) if not _is_ours(path, source)] if source.is_dir() else [source]
     by_shape, refused = defaultdict(list), {}
     for path in files:
         shape = _shape_name(path.relative_to(source if source.is_dir() else source.parent), dataset, category)
@@ -74,6 +76,12 @@ def mesh_paths(folder: Path) -> list[Path]:
             found += [Path(place, name) for name in names
                       if Path(name).suffix.lower() in endings and not name.startswith(".")]  # yapf: disable
     return sorted(found)
+
+
+def _is_ours(path: Path, source: Path) -> bool:
+    """Whether a file lies among the surface samples of a layout below a folder."""
+    below = path.relative_to(source).parents
+    return any(part.name == SURFACES and exists(source / part.parent / SAMPLES) for part in below)
 
 
 def _shape_name(path: Path, dataset: str, category: str | None) -> ShapeName:

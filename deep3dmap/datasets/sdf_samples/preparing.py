@@ -12,6 +12,7 @@ from deep3dmap.datasets.mesh_files import load_mesh
 from deep3dmap.datasets.reading import exists
 from deep3dmap.datasets.sdf_samples.finding import MeshFile
 from deep3dmap.datasets.sdf_samples.layout import (
+    SAMPLES,
     Normalization,
     ShapeName,
     normalization_path,
@@ -122,6 +123,16 @@ def prepare_shape(task: Task) -> dict:
     figures = {key: round(value, 6) if isinstance(value, float) else value for key, value in sampling.figures.items()}
     return dict(figures, positive=int((sampling.sdf > 0).sum()), negative=int((sampling.sdf <= 0).sum()),
                 seconds=round(time.process_time() - started, 2))  # yapf: disable
+
+
+def remove_outdated(root: str | Path, report: Report) -> None:
+    """Remove a data set's samples that were drawn with other options than those that its report says from now on.
+
+    All of them go before the first is drawn again: an interrupt would leave a mixture that nothing tells apart.
+    """
+    for path in Path(root, SAMPLES, report.dataset).glob("*/*.npz"):
+        _remove(root, ShapeName(report.dataset, path.parent.name, path.stem))
+    report.save()
 
 
 def prepare_meshes(meshes: Sequence[MeshFile],

@@ -24,11 +24,13 @@ class Report:
 
     Attributes:
         shapes: for each ``class/id``: ``status`` (accepted, rejected, failed), the ``reason`` why not, and figures.
+        outdated: whether what is there was drawn with other options and is to be drawn again.
     """
 
     def __init__(self, root: str | Path, dataset: str, options: dict):
         self.path, self.dataset, self.options = Path(root, "report.json"), dataset, json.loads(json.dumps(options))
         self.shapes: dict[str, dict] = {}
+        self.outdated = False
 
     def load(self, overwrite: bool = False) -> "Report":
         """Go on with what is already there of this data set.
@@ -44,6 +46,7 @@ class Report:
             changed = [f"{key}: {known['options'].get(key)}, now {value}" for key, value in self.options.items()
                        if known["options"].get(key) != value]  # yapf: disable
             if changed and overwrite:
+                self.outdated = True
                 return self
             if changed:
                 raise DataError(

@@ -72,3 +72,8 @@ def test_a_missing_folder_and_one_without_meshes_are_told(folder, tmp_path):
 def test_a_name_that_a_split_can_not_hold_is_refused_and_the_others_found(folder, name):
     found = find_meshes(folder("a.ply", name), "d")
     assert names(found) == {"d/shapes/a": "a.ply"} and ["backslash" in reason for reason in found.refused.values()] == [True]
+
+
+def test_samples_that_were_written_into_the_folder_are_no_meshes(folder):
+    root = folder("a.ply", "out/SdfSamples/d/shapes/a.npz", "out/SurfaceSamples/d/shapes/a.ply", "SurfaceSamples/b.ply")
+    assert names(find_meshes(root, "d")) == {"d/shapes/a": "a.ply", "d/SurfaceSamples/b": "b.ply"}
