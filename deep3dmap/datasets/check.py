@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from deep3dmap.datasets.camera_checks import CameraSet, camera_warnings, common_point, sphere_warnings
 from deep3dmap.datasets.formats import scan_capture
 from deep3dmap.datasets.images import image_size, size_text
+from deep3dmap.datasets.landmarks import find_landmarks
 from deep3dmap.datasets.masking import MASK_FAULTS, mask_border_and_middle, mask_centroid, mask_fault
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
@@ -34,6 +35,7 @@ class CaptureReport:
         mask_coverage: mean part of the images that masks cover; None without masks.
         distances: smallest and largest distance of cameras from the point they look at, in the data's units, or None.
         focal: smallest and largest focal length in pixels, or None.
+        landmarks: of a head, in ``landmarks.json``; None without the file.
         errors: what keeps the capture from being read, or an object from being reconstructed.
         warnings: what is odd and may spoil a reconstruction.
     """
@@ -47,6 +49,7 @@ class CaptureReport:
     mask_coverage: float | None = None
     distances: tuple[float, float] | None = None
     focal: tuple[float, float] | None = None
+    landmarks: int | None = None
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -60,7 +63,8 @@ class CaptureReport:
         facts = [("folder", self.path), ("format", self.format or "none found"), ("cameras", self.source),
                  ("views", str(self.views)), ("image size", size_text(self.size) if self.size else ""),
                  ("masks", self._mask_text()), ("focal length", _range_text(self.focal, "px")),
-                 ("distance", _range_text(self.distances, "in the data's units"))]
+                 ("distance", _range_text(self.distances, "in the data's units")),
+                 ("landmarks", "" if self.landmarks is None else f"{self.landmarks} of a head")]
         lines = [f"{name:<13} {value}" for name, value in facts if value]
         lines += [f"error: {e}" for e in self.errors] + [f"warning: {w}" for w in self.warnings]
         verdict = "can be used" if self.ok else "can't be used"
@@ -105,6 +109,7 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
     inspection.masks()
     inspection.camera_set()
     inspection.object()
+    inspection.landmarks()
     report.errors, report.warnings = (list(dict.fromkeys(lines)) for lines in (report.errors, report.warnings))
     return report
 
@@ -195,6 +200,15 @@ class _Inspection:
         full = Cameras(torch.from_numpy(np.stack(K)).double(), torch.from_numpy(np.stack(poses)).double(), report.size)
         views = Silhouettes(names, torch.stack(masks), faults, full.resized(tuple(masks[0].shape)))
         self._object(views, None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double())
+
+    def landmarks(self) -> None:
+        """Check the landmarks of a head, where there are any."""
+        try:
+            found = find_landmarks(self.scan)
+        except DataError as error:
+            self.report.errors.append(str(error))
+            return
+        self.report.landmarks = None if found is None else len(found)
 
     def _no_frame(self) -> bool:
         frame = self.scan.scene_from_world

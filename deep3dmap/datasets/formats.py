@@ -3,9 +3,11 @@
 import difflib
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from deep3dmap.datasets.images import image_files
+from deep3dmap.datasets.landmarks import FILE, find_landmarks, write_landmark_file
 from deep3dmap.datasets.paths import resolve_data
 from deep3dmap.datasets.readers import READERS
 from deep3dmap.datasets.readers.base import Scan
@@ -15,7 +17,7 @@ from deep3dmap.structures import Capture
 
 
 def detect_format(path: str | Path) -> str:
-    """Name of the format (``idr``, ``middlebury``, ``transforms``, ``colmap``) that a folder holds.
+    """Name of the format (``idr``, ``h3ds``, ``middlebury``, ``transforms``, ``colmap``) that a folder holds.
 
     Raises:
         DataError: if there is none or more than one; lists what was looked for.
@@ -23,6 +25,7 @@ def detect_format(path: str | Path) -> str:
     folder = _folder(path)
     with reaching(folder):
         found = [name for name, reader in READERS.items() if reader.detect(folder)]
+        found = [name for name in found if name not in {getattr(READERS[other], "REFINES", None) for other in found}]
         nothing = "" if found else _nothing_found(folder)
     if len(found) == 1:
         return found[0]
@@ -33,14 +36,19 @@ def detect_format(path: str | Path) -> str:
     raise DataError(f"{folder}: {nothing} Looked for:{looked_for}")
 
 
-def load_capture(path: str | Path, views: Sequence[str] | None = None, format: str | None = None, **options) -> Capture:
+def load_capture(path: str | Path,
+                 views: Sequence[str] | None = None,
+                 format: str | None = None,
+                 landmarks: bool = True,
+                 **options) -> Capture:
     """Read the capture in a folder; ``capture.source`` says what was found.
 
     Args:
         path: a folder, or the name of a data set (see :func:`deep3dmap.datasets.paths.resolve_data`).
         views: names of the views to read, in that order, or None for all.
         format: name of the format; detected by default.
-        **options: of the format's reader (``cameras`` of idr; ``split`` of transforms; ``images``, ``model`` of colmap).
+        landmarks: also read ``landmarks.json`` of a head, where there is one (:mod:`deep3dmap.datasets.landmarks`).
+        **options: of the format's reader (``cameras`` of idr; ``views_config`` of h3ds; ``split`` of transforms; ``images``, ``model`` of colmap).
 
     Raises:
         DataError: if there is no such folder, no format in it, or its content is damaged or contradicts itself.
@@ -51,7 +59,10 @@ def load_capture(path: str | Path, views: Sequence[str] | None = None, format: s
     reader = _reader(name)
     check_options(name, options)
     with reaching(folder):
-        return reader.read(folder, views, **options)
+        capture = reader.read(folder, views, **options)
+        if not landmarks or not (folder / FILE).is_file():
+            return capture
+        return replace(capture, landmarks=find_landmarks(reader.scan(folder, **options)))
 
 
 def scan_capture(path: str | Path, format: str | None = None, **options) -> tuple[str, Scan]:
@@ -68,7 +79,7 @@ def scan_capture(path: str | Path, format: str | None = None, **options) -> tupl
 
 
 def save_capture(capture: Capture, path: str | Path, format: str, **options) -> None:
-    """Write a capture to a new folder in a format.
+    """Write a capture to a new folder in a format; its landmarks, which no format has, go to ``landmarks.json``.
 
     Raises:
         DataError: if the folder exists and is not empty or can't be written, or the format can't store the cameras.
@@ -77,6 +88,8 @@ def save_capture(capture: Capture, path: str | Path, format: str, **options) -> 
     writer = _reader(format)
     with reaching(Path(path)):
         writer.write(capture, Path(path), **options)
+        if capture.landmarks:
+            write_landmark_file(Path(path) / FILE, capture.landmarks)
 
 
 def check_options(format: str, options) -> None:

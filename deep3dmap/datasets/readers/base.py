@@ -21,6 +21,7 @@ from deep3dmap.errors import DataError
 ROTATION_TOLERANCE = 1e-3
 LARGEST = 1e15
 LARGEST_PIXELS, SHORTEST_FOCAL = 1e9, 1e-3  # beyond them rays can't be told apart in single precision
+OVERLAY = "landmarks.png"  # a picture of marked landmarks, which `deep3dmap landmarks` puts beside a capture
 UNKNOWN = np.full((3, 3), np.nan)
 
 

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from deep3dmap.datasets.images import images_below, write_image, write_mask
 from deep3dmap.datasets.readers import colmap_binary, colmap_text
-from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, find_masks, is_plausible, repeated, view_names
+from deep3dmap.datasets.readers.base import OVERLAY, UNKNOWN, Frame, Scan, find_masks, is_plausible, repeated, view_names
 from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage, Points
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import assemble
@@ -102,7 +102,7 @@ def _image_root(path: Path, names: Sequence[str], images: str | None) -> Path:
 
 
 def _unlisted(root: Path, names: Sequence[str]) -> list[Path]:
-    listed = {root / n for n in names}
+    listed = {*(root / n for n in names), root / OVERLAY}
     return [p for p in images_below(root) if p not in listed]
 
 

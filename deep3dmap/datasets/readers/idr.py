@@ -54,6 +54,20 @@ def scan(path: Path, cameras: str | None = None) -> Scan:
     """The views of a folder; arguments and errors as in :func:`read`, without reading pixels."""
     file = path / cameras if cameras else next(
         (path / n for n in CAMERA_FILES if (path / n).is_file()), path / CAMERA_FILES[0])
+    return scan_matrices(path, file)
+
+
+def scan_matrices(path: Path, file: Path, shared_scale: bool = False) -> Scan:
+    """The views of a folder whose cameras are in ``file``.
+
+    Args:
+        path: the folder.
+        file: the npz.
+        shared_scale: one ``scale_mat_0`` may stand for all views.
+
+    Raises:
+        DataError: as :func:`read`.
+    """
     matrices = _load_matrices(file)
     result = Scan("IDR/NeuS", path, file, [])
     for kind in KINDS:
@@ -65,8 +79,9 @@ def scan(path: Path, cameras: str | None = None) -> Scan:
     if not images:
         raise DataError(f"{path / 'image'}: no images; {file} has {len(world)} cameras")
     _compare_counts(result, "images in " + str(path / "image"), len(images), "world_mat_i", len(world), file)
-    if scale:
+    if scale and not (shared_scale and set(scale) == {0}):
         _compare_counts(result, "world_mat_i", len(world), "scale_mat_i", len(scale), file)
+    if scale:
         result.scene_from_world = _scene_from_world(scale, file, result)
     masks = _pair_masks(path, images, result)
     for image, mask, name, i in zip(images, masks, view_names([p.name for p in images]), sorted(world)):
@@ -171,16 +186,19 @@ def write(capture: Capture, path: Path) -> None:
         DataError: if the folder exists and is not empty.
     """
     new_folder(path)
+    for i, name in enumerate(ordered_file_names(capture.names)):
+        write_image(path / "image" / f"{name}.png", capture.images[i])
+        if capture.masks is not None:
+            write_mask(path / "mask" / f"{name}.png", capture.masks[i])
+    np.savez(path / "cameras.npz", **matrices(capture))
+
+
+def matrices(capture: Capture) -> dict[str, np.ndarray]:
+    """``world_mat_i`` and ``scale_mat_i`` of a capture's views, as the format has them."""
     cameras = capture.cameras.to("cpu", torch.float64)
     K = cameras.K.clone()
     K[:, :2, 2] -= 0.5
     world = K @ cameras.world_to_cam
     scale = torch.linalg.inv(capture.scene_from_world.to("cpu", torch.float64)).numpy()
-    entries = {}
-    for i, name in enumerate(ordered_file_names(capture.names)):
-        write_image(path / "image" / f"{name}.png", capture.images[i])
-        if capture.masks is not None:
-            write_mask(path / "mask" / f"{name}.png", capture.masks[i])
-        entries[f"world_mat_{i}"] = np.concatenate([world[i].numpy(), [[0, 0, 0, 1]]])
-        entries[f"scale_mat_{i}"] = scale
-    np.savez(path / "cameras.npz", **entries)
+    entries = {f"world_mat_{i}": np.concatenate([matrix.numpy(), [[0, 0, 0, 1]]]) for i, matrix in enumerate(world)}
+    return entries | {f"scale_mat_{i}": scale for i in range(len(world))}

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from deep3dmap.datasets.images import check_mask_size, read_image_and_alpha, read_mask, size_text
+from deep3dmap.datasets.images import check_mask_size, image_size, read_image_and_alpha, read_mask, size_text
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import resample, undistortion
 from deep3dmap.datasets.reading import is_file
@@ -70,14 +70,29 @@ def load_view(frame: Frame, folder: Path, rescale: bool = False) -> View:
     frame = _fit_to_image(frame, size, rescale)
     if not frame.distortion:
         return View(image, mask, frame.K)
-    try:
-        K, source = undistortion(frame.K, frame.distortion, size)
-    except ValueError as error:
-        raise DataError(f"{frame.where}: {error}; undistort the images first (for example with COLMAP)") from None
+    K, source = _undistortion(frame, size)
     image = torch.from_numpy(resample(image.numpy(), source))
     if mask is not None:
         mask = torch.from_numpy(resample(mask.numpy().astype(np.uint8) * 255, source) > 127.5)
     return View(image, mask, K)
+
+
+def pinhole(frame: Frame, rescale: bool = False) -> tuple[Float[np.ndarray, "3 3"], tuple[int, int]]:
+    """The pinhole matrix that :func:`load_view` gives, and the image's (height, width), without reading pixels.
+
+    Raises:
+        DataError: as there.
+    """
+    size = image_size(frame.image)
+    frame = _fit_to_image(frame, size, rescale)
+    return (_undistortion(frame, size)[0] if frame.distortion else frame.K), size
+
+
+def _undistortion(frame: Frame, size: tuple[int, int]) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "h w 2"]]:
+    try:
+        return undistortion(frame.K, frame.distortion, size)
+    except ValueError as error:
+        raise DataError(f"{frame.where}: {error}; undistort the images first (for example with COLMAP)") from None
 
 
 def _fit_to_image(frame: Frame, size: tuple[int, int], rescale: bool) -> Frame:

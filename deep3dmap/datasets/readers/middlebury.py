@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from deep3dmap.datasets.images import image_files, write_image, write_mask
-from deep3dmap.datasets.readers.base import Frame, Scan, find_masks, nearest_rotation, numbers, repeated, view_names
+from deep3dmap.datasets.readers.base import OVERLAY, Frame, Scan, find_masks, nearest_rotation, numbers, repeated, view_names
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import file_names, new_folder
 from deep3dmap.datasets.reading import read_text, short
@@ -57,7 +57,7 @@ def scan(path: Path) -> Scan:
     files = [row[0] for row in rows]
     masks, problems, warnings = find_masks(path, files)
     result.problems += problems + [f"{file}: the image {f} is listed more than once" for f in repeated(files)]
-    unlisted = [p for p in image_files(path) if p.name not in set(files)]
+    unlisted = [p for p in image_files(path) if p.name not in {*files, OVERLAY}]
     result.warnings += warnings + [f"{p}: image without a camera in {file.name}; it is left out" for p in unlisted]
     for i, (row, name, mask) in enumerate(zip(rows, view_names(files), masks)):
         result.frames.append(_frame(row, name, mask, path, f"{file}: image {i + 1} ({short(row[0])})"))
