@@ -84,9 +84,7 @@ class SurfaceMetrics(Metric):
         scene = getattr(dataset, "scene", None)
         truth = None if scene is None else scene.capture.mesh
         if mesh is not None and truth is not None:
-            trained, true_cameras = _trained_cameras(framework), scene.train.true_cameras
-            if trained is not None and true_cameras is not None:
-                mesh = mesh.copy().apply_transform(_similarity(trained, true_cameras))
+            mesh = in_true_frame(mesh, framework, scene)
             self.result = surface_metrics(mesh, truth, relative_thresholds=self.thresholds, samples=self.samples)
 
     def compute(self) -> dict[str, dict[str, float]]:
@@ -118,6 +116,14 @@ class CameraMetrics(Metric):
     def compute(self) -> dict[str, dict[str, float]]:
         """The figures of :func:`deep3dmap.evaluation.cameras.camera_metrics`."""
         return {"cameras": self.result} if self.result else {}
+
+
+def in_true_frame(mesh: trimesh.Trimesh, framework, scene) -> trimesh.Trimesh:
+    """A mesh, moved by the similarity from trained to true cameras where there are both."""
+    trained, true_cameras = _trained_cameras(framework), scene.train.true_cameras
+    if trained is None or true_cameras is None:
+        return mesh
+    return mesh.copy().apply_transform(_similarity(trained, true_cameras))
 
 
 def _trained_cameras(framework) -> Cameras | None:

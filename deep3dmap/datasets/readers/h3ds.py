@@ -1,0 +1,146 @@
+"""Reader and writer of a scene of H3DS (Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021).
+
+IDR's files (``image/img_0000.jpg``, ``mask/mask_0000.png``, ``cameras.npz``) with the scanned head ``full_head.obj``, its
+``landmarks.txt`` and ``regions/``; the world is in millimetres. The first pixel's centre is taken to be (0, 0), as IDR's own
+files have it: the package hands the matrices on as they are, and the published results come from IDR's code, which reads them
+so. (Its one program that draws into a photograph cuts pixels off to whole numbers, which would fit 0.5 as well.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from PIL import Image
+from scipy.spatial import cKDTree
+
+from deep3dmap.datasets.images import write_mask
+from deep3dmap.datasets.mesh_files import save_mesh
+from deep3dmap.datasets.readers import idr
+from deep3dmap.datasets.readers.base import Frame, Scan
+from deep3dmap.datasets.readers.h3ds_config import CONFIG, chosen_views
+from deep3dmap.datasets.readers.h3ds_files import LANDMARKS, MESH, REGIONS, read_head, read_landmark_vertices, read_regions
+from deep3dmap.datasets.readers.loading import assemble
+from deep3dmap.datasets.readers.writing import new_folder
+from deep3dmap.datasets.reading import is_file, reaching
+from deep3dmap.errors import DataError
+from deep3dmap.structures import Capture
+
+LOOKED_FOR = f"H3DS: cameras.npz beside image/, mask/, {MESH} and {LANDMARKS}"
+REFINES = "idr"  # whose files a scene holds as well
+HELD_OUT = "test_"  # views of such names are held out
+
+
+@dataclass
+class H3DSScan(Scan):
+    """A scene's views and its head.
+
+    Attributes:
+        mesh: of the head; ``mesh.metadata["regions"]`` are vertices by the region's name. None if it can't be read.
+        landmarks: vertices by name.
+    """
+
+    mesh: trimesh.Trimesh | None = None
+    landmarks: dict[str, int] = field(default_factory=dict)
+
+
+def detect(path: Path) -> bool:
+    """Whether a folder holds cameras and the scanned head, or its landmarks."""
+    return (path / "cameras.npz").is_file() and any((path / name).is_file() for name in (MESH, LANDMARKS))
+
+
+def read(path: Path,
+         views: Sequence[str] | None = None,
+         views_config: str | int | None = None,
+         config: str | Path = CONFIG,
+         held_out: int | None = None) -> Capture:
+    """Read a scene: photographs, masks, cameras, the scanned head (``mesh``) and its landmarks.
+
+    Args:
+        path: the scene's folder; its name is the scene's.
+        views: names of the views to read, or None for all.
+        views_config: one of the scene's standard choices of views to train on (``'3'``); all others are for testing and get
+            names that begin with ``test_``, so they are held out. None: all views alike.
+        config: the list that has the choices, see :func:`deep3dmap.datasets.readers.h3ds_config.load_h3ds_config`.
+        held_out: keep only so many of the others, evenly chosen.
+
+    Raises:
+        DataError: if a file is missing or damaged, numbers of images, masks and cameras differ, or a landmark or region names
+            a vertex that the head doesn't have.
+        ConfigError: for an unknown choice, scene or list.
+        MissingDependencyError: if the list is that of a package which is not installed.
+    """
+    found = scan(path, views_config, config, held_out)
+    capture = assemble(found, views)
+    landmarks = {name: torch.tensor(found.mesh.vertices[vertex]) for name, vertex in found.landmarks.items()}
+    return replace(capture, mesh=found.mesh, landmarks=landmarks or None)
+
+
+def scan(path: Path,
+         views_config: str | int | None = None,
+         config: str | Path = CONFIG,
+         held_out: int | None = None) -> H3DSScan:
+    """The views of a scene and its head; arguments and errors as in :func:`read`, without reading pixels."""
+    file = path / "cameras.npz"
+    cameras = idr.scan_matrices(path, file, shared_scale=True)
+    result = H3DSScan(**vars(cameras) | dict(format="H3DS"))
+    if result.frames and all(frame.mask is None for frame in result.frames):
+        result.problems.append(f"{path / 'mask'}: no masks; a scene has one for each of its {len(result.frames)} images")
+    with reaching(path):
+        _add_head(path, result)
+    if views_config is not None:
+        chosen = chosen_views(path, views_config, config, len(result.frames))
+        result.frames = _held_out(result.frames, chosen, held_out)
+    return result
+
+
+def _add_head(path: Path, result: H3DSScan) -> None:
+    """Head, landmarks and regions, or what is wrong with them."""
+    try:
+        result.mesh = read_head(path / MESH)
+        count = len(result.mesh.vertices)
+        if is_file(path / LANDMARKS):
+            result.landmarks = read_landmark_vertices(path / LANDMARKS, count)
+        else:
+            result.warnings.append(f"{path / LANDMARKS}: is missing; faces can't be measured without the tip of the nose")
+        result.mesh.metadata["regions"] = read_regions(path / REGIONS, count)
+    except DataError as error:
+        result.problems.append(str(error))
+
+
+def _held_out(frames: list[Frame], chosen: tuple[int, ...], count: int | None) -> list[Frame]:
+    """The chosen views and, renamed, all others or some of them."""
+    others = [k for k in range(len(frames)) if k not in chosen]
+    if count is not None and count < len(others):
+        others = [others[int((k + 0.5) * len(others) / count)] for k in range(count)]
+    kept = {k: frames[k] for k in chosen} | {k: replace(frames[k], name=HELD_OUT + frames[k].name) for k in others}
+    return [kept[k] for k in sorted(kept)]
+
+
+def write(capture: Capture, path: Path) -> None:
+    """Write a capture of a head as a scene of H3DS, which the data set's own package reads: photographs become JPEG.
+
+    Landmarks become the vertices next to them. Regions are taken from ``capture.mesh.metadata["regions"]``.
+
+    Raises:
+        DataError: if the folder exists and is not empty, or the capture lacks masks or the true mesh.
+    """
+    if capture.mesh is None or capture.masks is None:
+        raise DataError(f"{path}: a scene of H3DS needs masks and the true head; the capture lacks the "
+                        f"{'true head' if capture.mesh is None else 'masks'}: write it as 'idr'")
+    new_folder(path)
+    for name in ("image", "mask", REGIONS):
+        (path / name).mkdir()
+    for i, (image, mask) in enumerate(zip(capture.images, capture.masks)):
+        pixels = image if image.dtype == torch.uint8 else (image.clamp(0, 1) * 255).round().to(torch.uint8)
+        Image.fromarray(pixels.cpu().numpy()).save(path / "image" / f"img_{i:04d}.jpg", quality=95, subsampling=0)
+        write_mask(path / "mask" / f"mask_{i:04d}.png", mask)
+    np.savez(path / "cameras.npz", **idr.matrices(capture))
+    save_mesh(capture.mesh, path / MESH)
+    tree = cKDTree(capture.mesh.vertices)
+    lines = [f"{name} {tree.query(np.asarray(point))[1]}\n" for name, point in (capture.landmarks or {}).items()]
+    (path / LANDMARKS).write_text("".join(lines), encoding="utf-8")
+    for name, vertices in capture.mesh.metadata.get("regions", {}).items():
+        (path / REGIONS / f"{name}.txt").write_text("".join(f"{v}\n" for v in vertices), encoding="utf-8")

@@ -1,0 +1,56 @@
+"""The registered metric of reconstructed heads."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import trimesh
+
+from deep3dmap.annotations import Positive
+from deep3dmap.errors import ConfigError
+from deep3dmap.evaluation.base import Metric
+from deep3dmap.evaluation.heads import TARGETS, TrueHead, head_metrics, in_millimetres
+from deep3dmap.evaluation.metrics import in_true_frame
+from deep3dmap.registry import METRICS, nearest
+from deep3dmap.structures import Capture
+
+
+@METRICS.register_module()
+class HeadMetrics(Metric):
+    """Errors of the face and of the whole head by the protocol of H3DS, in millimetres; see docs/h3ds.md.
+
+    Where the capture knows the true head and its landmarks; otherwise it has nothing to say.
+
+    Args:
+        units_per_mm: how long a millimetre is in the world's unit: 0.001 for metres.
+        to: what distances go to: ``'vertices'`` as in H3DS, ``'surface'``.
+        with_scale: whether the alignment may scale, as H3DS lets it.
+    """
+
+    def __init__(self, units_per_mm: Positive = 1.0, to: Sequence[str] = TARGETS, with_scale: bool = True):
+        to = (to, ) if isinstance(to, str) else tuple(to)
+        for target in to:
+            if target not in TARGETS:
+                raise ConfigError(f"HeadMetrics: to='{target}': {nearest(target, TARGETS)}")
+        self.units_per_mm, self.options = units_per_mm, dict(to=to, with_scale=with_scale)
+        self.result: dict[str, float] = {}
+
+    def add_scene(self, framework, mesh: trimesh.Trimesh | None, dataset) -> None:
+        """Measure the mesh."""
+        scene = getattr(dataset, "scene", None)
+        truth = None if scene is None else true_head(scene.capture, self.units_per_mm)
+        if mesh is not None and truth is not None:
+            predicted = in_millimetres(in_true_frame(mesh, framework, scene), self.units_per_mm)
+            self.result = head_metrics(predicted, truth, **self.options)
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """The figures of :func:`deep3dmap.evaluation.heads.head_metrics`."""
+        return {"head (mm)": self.result} if self.result else {}
+
+
+def true_head(capture: Capture, units_per_mm: float = 1.0) -> TrueHead | None:
+    """What a capture knows of its true head, in millimetres; None without the surface, or the tip of the nose."""
+    if capture.mesh is None or not capture.landmarks or "nose_tip" not in capture.landmarks:
+        return None
+    landmarks = {name: np.asarray(point.cpu(), np.float64) for name, point in capture.landmarks.items()}
+    regions = capture.mesh.metadata.get("regions")
+    return TrueHead.of(capture.mesh, landmarks, regions if isinstance(regions, Mapping) else None, units_per_mm)
