@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deep3dmap import cli_landmarks, cli_prepare
 from deep3dmap.errors import Deep3DError
 from deep3dmap.files import FULL, reason
 from deep3dmap.version import __version__
@@ -301,16 +302,6 @@ def _benchmark(args) -> int:
     return 0
 
 
-def _prepare_arguments(parser) -> None:
-    from deep3dmap.cli_prepare import add_arguments
-    add_arguments(parser)
-
-
-def _prepare(args) -> int:
-    from deep3dmap.cli_prepare import run
-    return run(args)
-
-
 def _compare_arguments(parser) -> None:
     from deep3dmap.cli_shapes import compare_arguments
     compare_arguments(parser)
@@ -342,7 +333,8 @@ COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "list": ("all registered parts with their one-line help", _list_arguments, _list),
     "check": ("what a data folder holds and what is wrong with it", _check_arguments, _check),
     "make-masks": ("write masks of an object in front of a dark or a bright background", _make_masks_arguments, _make_masks),
-    "prepare": ("make training data: signed-distance samples from meshes", _prepare_arguments, _prepare),
+    "landmarks": ("mark the six landmarks of a head on photographs", cli_landmarks.add_arguments, cli_landmarks.run),
+    "prepare": ("make training data: signed-distance samples from meshes", cli_prepare.add_arguments, cli_prepare.run),
     "shape": ("what a trained shape space is good for: new shapes from partial data", _shape_arguments, _shape),
     "compare": ("figures of meshes against true shapes: two files, or two folders", _compare_arguments, _compare),
     "download": ("fetch a public data set", _download_arguments, _download),

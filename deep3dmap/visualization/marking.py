@@ -1,0 +1,160 @@
+"""Marking the landmarks of a head: the page on which a person clicks them, and the picture that shows how well they agree.
+
+The page holds its photographs and asks for nothing from outside; what it downloads is the marks' file, in the photographs' own
+pixels whatever the size at which it shows them.
+"""
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from string import Template
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from deep3dmap.errors import DataError
+from deep3dmap.files import write_atomically
+from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
+from deep3dmap.visualization.pictures import resize, thumbnail
+from deep3dmap.visualization.viewer import asset
+
+HINTS = dict(
+    right_eye=
+    "The inner corner of the person's right eye, where the lids meet beside the nose. Seen from the front it is on the left.",
+    left_eye=
+    "The inner corner of the person's left eye, where the lids meet beside the nose. Seen from the front it is on the right.",
+    nose_tip="The tip of the nose: the point that stands out farthest.",
+    nose_base="Where the wall between the nostrils meets the upper lip, in the middle.",
+    right_lips="The corner of the mouth on the person's right. Seen from the front it is on the left.",
+    left_lips="The corner of the mouth on the person's left. Seen from the front it is on the right.",
+)
+COLORS = dict(right=(255, 159, 67), left=(76, 201, 240), nose=(122, 229, 130))
+TILE, STRIP, COLUMNS = 420, 22, 4
+
+
+@dataclass(frozen=True)
+class PictureToMark:
+    """A photograph to mark.
+
+    Attributes:
+        name: of the view.
+        image: its pixels.
+        marks: pixels by landmark that it has already.
+    """
+
+    name: str
+    image: UInt8[np.ndarray, "h w 3"]
+    marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def write_marking_page(path: str | Path,
+                       pictures: Sequence[PictureToMark],
+                       title: str,
+                       command: str,
+                       side: int = 1600) -> Path:
+    """Writes the page, whole or not at all, and returns its path.
+
+    Args:
+        path: ends in ``.html``.
+        pictures: one or more.
+        title: headline.
+        command: what to run with the marks, shown to copy.
+        side: pixels to which the longer side of larger photographs is scaled down in the page.
+
+    Raises:
+        DataError: if the path does not end in ``.html``, or there is no picture.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise DataError(f"{path}: a page's name must end in .html.")
+    if not pictures:
+        raise DataError(f"{path}: a page to mark landmarks on needs at least one picture.")
+    data = dict(views=[_view(picture, side) for picture in pictures],
+                landmarks=[dict(name=name, hint=HINTS[name]) for name in HEAD_LANDMARKS],
+                marks={p.name: {
+                    n: list(uv)
+                    for n, uv in p.marks.items()
+                }
+                       for p in pictures if p.marks})
+    script = asset("marking.js")
+    digest = base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    page = Template(asset("marking.html")).substitute(policy=policy,
+                                                      title=escape(title),
+                                                      style=asset("marking.css"),
+                                                      command=escape(command),
+                                                      data=json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
+                                                      script=script)
+    return write_atomically(path, page.encode())
+
+
+def _view(picture: PictureToMark, side: int) -> dict:
+    height, width = picture.image.shape[:2]
+    return dict(name=picture.name, width=width, height=height, image=thumbnail(picture.image, side))
+
+
+def landmark_overlay(pictures: Sequence[PictureToMark], seen: Float[np.ndarray, "n 6 2"]) -> UInt8[np.ndarray, "h w 3"]:
+    """The heads of all pictures side by side: rings are marks, crosses are where the triangulated landmarks are seen.
+
+    Args:
+        pictures: one or more, with their marks.
+        seen: pixels of the landmarks in each picture, in the order of ``HEAD_LANDMARKS``; NaN without landmark.
+    """
+    tiles = [_tile(picture, where) for picture, where in zip(pictures, seen)]
+    columns = min(COLUMNS, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    sheet = np.full((rows * (TILE + STRIP), columns * TILE, 3), 18, np.uint8)
+    for i, tile in enumerate(tiles):
+        y, x = i // columns * (TILE + STRIP), i % columns * TILE
+        sheet[y:y + TILE + STRIP, x:x + TILE] = tile
+    return sheet
+
+
+def _tile(picture: PictureToMark, seen: Float[np.ndarray, "6 2"]) -> UInt8[np.ndarray, "h w 3"]:
+    corner, span = _window(picture, seen)
+    scale = TILE / span
+    tile = Image.new("RGB", (TILE, TILE + STRIP), (18, 22, 28))
+    tile.paste(Image.fromarray(resize(_crop(picture.image, corner, span), (TILE, TILE))), (0, STRIP))
+    draw = ImageDraw.Draw(tile)
+    errors = []
+    for name, where in zip(HEAD_LANDMARKS, seen):
+        color = COLORS[name.split("_")[0]]
+        cross = (where - corner) * scale + [0, STRIP]
+        if np.isfinite(cross).all():
+            draw.line([*(cross - [5, 5]), *(cross + [5, 5])], (255, 255, 255), 2)
+            draw.line([*(cross - [5, -5]), *(cross + [5, -5])], (255, 255, 255), 2)
+        if name in picture.marks:
+            ring = (np.array(picture.marks[name]) - corner) * scale + [0, STRIP]
+            draw.ellipse([*(ring - 9), *(ring + 9)], outline=color, width=2)
+            errors.append(float(np.linalg.norm(where - np.array(picture.marks[name]))))
+    known = [e for e in errors if math.isfinite(e)]
+    draw.rectangle([0, 0, TILE, STRIP - 1], (18, 22, 28))
+    text = f"{picture.name[:40]}   {len(errors)} marks" + (f", largest error {max(known):.1f} px" if known else "")
+    draw.text((5, 4), text, (232, 236, 242), ImageFont.load_default(13))
+    return np.array(tile)
+
+
+def _window(picture: PictureToMark, seen: Float[np.ndarray, "6 2"]) -> tuple[np.ndarray, int]:
+    """Upper left corner and side of a square around a picture's landmarks."""
+    points = np.array([*seen[np.isfinite(seen).all(-1)], *picture.marks.values()]).reshape(-1, 2)
+    points = points.clip(0, [picture.image.shape[1], picture.image.shape[0]])
+    if not len(points):
+        return np.zeros(2), max(picture.image.shape[:2])
+    low, high = points.min(0), points.max(0)
+    span = max(8, math.ceil(2 * (high - low).max()))
+    return np.floor((low + high - span) / 2), span
+
+
+def _crop(image: UInt8[np.ndarray, "h w 3"], corner: np.ndarray, span: int) -> UInt8[np.ndarray, "s s 3"]:
+    """A square of an image, black where it reaches beyond it."""
+    x, y = (int(v) for v in corner)
+    found = image[max(y, 0):max(y + span, 0), max(x, 0):max(x + span, 0)]
+    square = np.zeros((span, span, 3), np.uint8)
+    square[max(-y, 0):max(-y, 0) + found.shape[0], max(-x, 0):max(-x, 0) + found.shape[1]] = found
+    return square
