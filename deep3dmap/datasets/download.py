@@ -71,6 +71,15 @@ SOURCES: dict[str, Source] = {
            pack=ict_face.pack),
 }
 
+ON_REQUEST = {
+    "h3ds":
+    "H3DS is given to researchers on request (non-commercial): ask for a token by the form that "
+    "https://github.com/CrisalixSA/h3ds links to. Then `pip install h3ds` and "
+    "`python -c \"from h3ds.dataset import H3DS; H3DS('{folder}').download(token='TOKEN')\"`, which unpacks slowly; or "
+    "download the archive that page links to and `unzip -P TOKEN h3ds.zip -d {folder}`",
+}
+"""How to come by data sets that can't be downloaded by name."""
+
 
 def download(name: str,
              root: Path | None = None,
@@ -97,6 +106,8 @@ def download(name: str,
         DataError: unknown name, server not reached or without the file, transfer cut short, wrong checksum, damaged or hostile
             archive, disk full, or a folder that is there but not whole.
     """
+    if name in ON_REQUEST:
+        raise DataError(f"{name}: {ON_REQUEST[name].format(folder=(root if root is not None else data_root()) / name)}")
     if name not in SOURCES:
         raise DataError(f"no data set is called '{name}': {nearest(name, SOURCES)}")
     source = SOURCES[name]

@@ -18,11 +18,11 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from trimesh.registration import procrustes
 
+from deep3dmap.datasets.landmark_checks import head_from_landmarks
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.evaluation.surfaces import closest_on_surface
-from deep3dmap.geometry.alignment import align_points
 from deep3dmap.registry import nearest
-from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
+from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
 FACE_RADIUS = 95.0  # of the face sphere around the tip of the nose, millimetres
 TARGETS = ("vertices", "surface")
@@ -243,16 +243,13 @@ def head_axes(landmarks: Mapping[str, Float[np.ndarray, "3"]]) -> Float[np.ndarr
     Raises:
         DataError: if there are fewer than three landmarks, or they lie on a line.
     """
-    mean = dict(zip(HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS))
-    names = [name for name in mean if name in landmarks]
+    known = {name: torch.tensor(np.asarray(landmarks[name])) for name in HEAD_LANDMARKS if name in landmarks}
+    if len(known) < 3:
+        raise DataError(f"the head's directions need three landmarks or more, got {', '.join(known) or 'none'}")
     try:
-        matrix = align_points(
-            torch.tensor([mean[n] for n in names], dtype=torch.float64).reshape(-1, 3),
-            torch.tensor(np.array([landmarks[n] for n in names])).double().reshape(-1, 3))
+        axes = head_from_landmarks(known)[:3, :3].T.numpy()
     except ValueError as error:
-        raise DataError(f"the head's directions can't be told from the landmarks {', '.join(names) or '(none)'}: {error}") \
-            from None
-    axes = matrix[:3, :3].T.numpy()
+        raise DataError(f"the head's directions can't be told from its landmarks: {error}") from None
     return axes / np.linalg.norm(axes, axis=1, keepdims=True)
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from deep3dmap.datasets.images import write_mask
+from deep3dmap.datasets.landmark_checks import check_head_landmarks
 from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.datasets.readers import idr
 from deep3dmap.datasets.readers.base import Frame, Scan
@@ -45,6 +46,10 @@ class H3DSScan(Scan):
     mesh: trimesh.Trimesh | None = None
     landmarks: dict[str, int] = field(default_factory=dict)
 
+    def positions(self) -> dict[str, torch.Tensor]:
+        """Where the landmarks are in the world."""
+        return {name: torch.tensor(self.mesh.vertices[vertex]) for name, vertex in self.landmarks.items()}
+
 
 def detect(path: Path) -> bool:
     """Whether a folder holds cameras and the scanned head, or its landmarks."""
@@ -67,15 +72,14 @@ def read(path: Path,
         held_out: keep only so many of the others, evenly chosen.
 
     Raises:
-        DataError: if a file is missing or damaged, numbers of images, masks and cameras differ, or a landmark or region names
-            a vertex that the head doesn't have.
+        DataError: if a file is missing or damaged, numbers of images, masks and cameras differ, a landmark or region names a
+            vertex that the head doesn't have, or the landmarks are not a head's.
         ConfigError: for an unknown choice, scene or list.
         MissingDependencyError: if the list is that of a package which is not installed.
     """
     found = scan(path, views_config, config, held_out)
     capture = assemble(found, views)
-    landmarks = {name: torch.tensor(found.mesh.vertices[vertex]) for name, vertex in found.landmarks.items()}
-    return replace(capture, mesh=found.mesh, landmarks=landmarks or None)
+    return replace(capture, mesh=found.mesh, landmarks=found.positions() or None)
 
 
 def scan(path: Path,
@@ -103,6 +107,7 @@ def _add_head(path: Path, result: H3DSScan) -> None:
         count = len(result.mesh.vertices)
         if is_file(path / LANDMARKS):
             result.landmarks = read_landmark_vertices(path / LANDMARKS, count)
+            check_head_landmarks(result.positions(), path / LANDMARKS)
         else:
             result.warnings.append(f"{path / LANDMARKS}: is missing; faces can't be measured without the tip of the nose")
         result.mesh.metadata["regions"] = read_regions(path / REGIONS, count)
