@@ -1,0 +1,148 @@
+"""Placing a head in a scene by its masks: pose and code together, from landmarks or from nothing.
+
+Without a start, the mean head is fitted from several headings, on a grid of its distances, which costs little; the best two
+that differ go on with the decoder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Generator, Tensor
+
+from deep3dmap.errors import DataError
+from deep3dmap.frameworks.h3dnet.headings import first_guesses
+from deep3dmap.frameworks.h3dnet.outline_fit import REACH, CodedShape, Decoder, GridShape, HeadState, OutlineFit, OutlineRays
+from deep3dmap.frameworks.h3dnet.placement import Placement, place_by_landmarks
+from deep3dmap.frameworks.h3dnet.view_checks import NECK, check_views, picture_overlaps, view_reports
+from deep3dmap.geometry.rotations import rotation_angle_error
+from deep3dmap.structures import Cameras
+
+__all__ = ["MaskFit", "Placement", "fit_to_masks", "place_by_landmarks"]
+
+COARSE, FINE = (0.1, 0.04), (0.03, 0.01)  # softness, head units: 0.01 is 2.6 mm of a head
+COARSE_RAYS, COARSE_STEPS = 384, 8
+APART = 40.0  # degrees between headings that are different ones
+TRUSTED_OVERLAP = 0.93
+RIVAL = 0.01  # a second heading whose overlap is within that of the first
+
+
+@dataclass(frozen=True)
+class MaskFit:
+    """A head that was fitted to masks, and how far to trust it.
+
+    Attributes:
+        placement: of the head.
+        weights: (k,) of the code's basis.
+        code: (l,).
+        cost: of the outlines and of the code's prior; to be compared only with fits to the same rays.
+        overlaps: (n,) intersection over union of the head's silhouette and the mask in each view.
+        rival: the best placement that faces another way, where several were tried, and its mean overlap.
+        problems: what makes the fit doubtful, in words for the user; empty if nothing does.
+    """
+
+    placement: Placement
+    weights: Float[Tensor, "k"]
+    code: Float[Tensor, "l"]
+    cost: float
+    overlaps: Float[Tensor, "n"]
+    rival: tuple[Placement, float] | None
+    problems: tuple[str, ...]
+
+
+def fit_to_masks(decoder: Decoder,
+                 cameras: Cameras,
+                 masks: Bool[Tensor, "n h w"],
+                 mean: Float[Tensor, "l"],
+                 basis: Float[Tensor, "l k"],
+                 *,
+                 start: Placement | None = None,
+                 generator: Generator | None = None,
+                 rays: int = 600,
+                 iterations: int = 8,
+                 fixed_scale: float | None = None,
+                 lowest: float = -REACH,
+                 names: Sequence[str] | None = None) -> MaskFit:
+    """Pose and code of the head whose silhouettes are the masks.
+
+    Args:
+        decoder: distances of shapes by their codes, in the head's frame; not in training.
+        cameras: in the scene's frame.
+        masks: True on the head.
+        mean, basis: the prior of codes: ``mean + basis @ w`` with w standard normal.
+        start: about where the head is, as from :func:`place_by_landmarks`; None to find out.
+        generator: draws the rays; None for seed 0.
+        rays: through the masks' outlines, in all.
+        iterations: at most so many at each of two softnesses.
+        fixed_scale: head units in a scene unit, if it is known.
+        lowest: height in the head's frame below which silhouettes don't count.
+        names: of the views, for messages.
+
+    Raises:
+        DataError: if a mask is empty or fills its picture; if, without a start, the views don't say where the head is; if the
+            placed head can't be seen as it must be, see :func:`deep3dmap.frameworks.h3dnet.view_checks.check_views`.
+    """
+    names = [f"view {i}" for i in range(len(masks))] if names is None else list(names)
+    _check_masks(cameras, masks, names)
+    generator = torch.Generator().manual_seed(0) if generator is None else generator
+    shape = CodedShape(decoder, mean.to(cameras.K), basis.to(cameras.K))
+    nothing = torch.zeros(basis.shape[1]).to(cameras.K)
+    coarse_rays, fine_rays = (OutlineRays.draw(cameras, masks, count, generator) for count in (COARSE_RAYS, rays))
+    fit = OutlineFit(shape, fine_rays, fixed_scale is None, lowest)
+    if start is None:
+        average = GridShape(shape.distances(nothing), device=cameras.K.device)
+        guesses = first_guesses(average, cameras, masks, fixed_scale)
+        coarse = OutlineFit(average, coarse_rays, fixed_scale is None, lowest, samples=32)
+        starts = _distinct([coarse.run(HeadState(guess, nothing), COARSE, COARSE_STEPS) for guess in guesses])[:2]
+    else:
+        starts = [HeadState(start.to(cameras.K), nothing)]
+    fitted = sorted((fit.run(state, FINE, iterations) for state in starts), key=lambda state: state.cost)
+    return _judged(shape, cameras, masks, _distinct(fitted), lowest, names)
+
+
+def _check_masks(cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> None:
+    if len(cameras) != len(masks) or tuple(masks.shape[1:]) != tuple(cameras.size):
+        raise DataError(
+            f"{len(masks)} masks of {tuple(masks.shape[1:])} but {len(cameras)} cameras of {tuple(cameras.size)}: each "
+            "view needs both, of the same size")
+    for mask, name in zip(masks, names):
+        if not mask.any() or mask.all():
+            raise DataError(
+                f"{name}: its mask is {'full' if mask.any() else 'empty'}, so it has no outline to place a head by; "
+                "leave the view out or mend its mask")
+
+
+def _distinct(states: Sequence[HeadState]) -> list[HeadState]:
+    """The states from best to worst, without those that face the same way as a better one."""
+    kept: list[HeadState] = []
+    for state in sorted(states, key=lambda state: state.cost):
+        if all(rotation_angle_error(state.placement.rotation, other.placement.rotation) > APART for other in kept):
+            kept.append(state)
+    return kept
+
+
+def _judged(shape: CodedShape, cameras: Cameras, masks: Bool[Tensor, "n h w"], fitted: Sequence[HeadState], lowest: float,
+            names: Sequence[str]) -> MaskFit:
+    """The best of the fitted states, with its overlaps and what is doubtful about it."""
+    grids = [GridShape(shape.distances(state.weights), device=masks.device) for state in fitted[:2]]
+    overlaps = [picture_overlaps(g, state.placement, cameras, masks, lowest) for g, state in zip(grids, fitted)]
+    best, rival = fitted[0], (fitted[1].placement, float(overlaps[1].mean())) if len(fitted) > 1 else None
+    problems = _doubts(best.placement, overlaps[0], rival, names)
+    problems += check_views(view_reports(grids[0], best.placement, cameras, masks, names, max(NECK, lowest)))
+    return MaskFit(best.placement, best.weights, shape.code(best.weights), best.cost, overlaps[0], rival, problems)
+
+
+def _doubts(placement: Placement, overlaps: Float[Tensor, "n"], rival: tuple[Placement, float] | None,
+            names: Sequence[str]) -> tuple[str, ...]:
+    """What speaks against a placement, in words for the user."""
+    mean, worst, problems = float(overlaps.mean()), int(overlaps.argmin()), []
+    if mean < TRUSTED_OVERLAP:
+        problems.append(f"masks and silhouettes of the head that fits best overlap to {mean:.0%} (intersection over union; "
+                        f"{TRUSTED_OVERLAP:.0%} expected), in {names[worst]} to {float(overlaps[worst]):.0%}: its pose may be "
+                        "wrong. Give landmarks, or look at the masks: they should show the head and nothing else")
+    if rival is not None and rival[1] > mean - RIVAL:
+        angle = float(rotation_angle_error(placement.rotation, rival[0].rotation))
+        problems.append(f"a head turned by {angle:.0f} degrees fits the masks as well (overlap {rival[1]:.1%}, against "
+                        f"{mean:.1%}): front and back may be confused. Give landmarks to be sure")
+    return tuple(problems)

@@ -1,0 +1,140 @@
+"""What views show of a placed head: whether they see its face, and whether picture or mask cuts it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from deep3dmap.errors import DataError
+from deep3dmap.frameworks.h3dnet.outline_fit import REACH, GridShape
+from deep3dmap.frameworks.h3dnet.placement import Placement
+from deep3dmap.geometry.outlines import lowest_along_rays, within_sphere
+from deep3dmap.geometry.silhouettes import mask_distance
+from deep3dmap.structures import Cameras
+
+FACE = (0.0, 0.1, 0.3)  # middle of the mean head's face, head units
+NECK = -0.25  # height below which a head may be cut: just below the mean head's chin
+SEEN = 80.0  # degrees from the face's forward direction, beyond which a camera sees little of it
+OVERLAP_PIXELS, REPORT_PIXELS = 4000, 1200  # looked at in a view
+SLACK = 0.02  # of the picture's larger side: masks may be off by so much
+CUT = 0.05  # share of the head that may be missing without a word
+MASK_RUINED, PICTURE_RUINED = 0.3, 0.6  # shares that must not: a mask carves what it leaves out, a picture does not
+
+
+def faces_seen(placement: Placement, cameras: Cameras, degrees: float = SEEN) -> Bool[Tensor, "n"]:
+    """Which cameras see the front of the head: within so many degrees of where the face looks."""
+    face = torch.tensor(FACE).to(cameras.K)
+    towards = torch.nn.functional.normalize(placement.to_head(cameras.centers) - face, dim=1)
+    return towards[:, 2] > math.cos(math.radians(degrees))
+
+
+def _lattice(size: tuple[int, int], pixels: int, margin: float = 0.0) -> tuple[Float[Tensor, "p 2"], Bool[Tensor, "p"]]:
+    """Pixel coordinates of about so many even places in the picture, and of those around it, and which are in the picture."""
+    height, width = size
+    step = max(1.0, math.sqrt(height * width / pixels))
+    v, u = (torch.arange(-margin * side + step / 2, (1 + margin) * side, step) for side in (height, width))
+    uv = torch.stack(torch.meshgrid(u, v, indexing="xy"), -1).reshape(-1, 2)
+    return uv, ((uv >= 0) & (uv < torch.tensor([width, height]))).all(1)
+
+
+def _silhouette(shape: GridShape, placement: Placement, cameras: Cameras, view: int, uv: Tensor,
+                lowest: float) -> tuple[Bool[Tensor, "p"], Bool[Tensor, "p"]]:
+    """Which pixel coordinates of a view show the shape, and which count: those whose ray is nearest to it above ``lowest``."""
+    rays = cameras.rays(torch.full((len(uv), ), view, device=cameras.K.device), uv.to(cameras.K))
+    origins, directions = placement.rays(rays.origins, rays.directions)
+    points, values = lowest_along_rays(shape.distances(torch.zeros(0)), origins, directions,
+                                       *within_sphere(origins, directions, REACH), samples=32)  # yapf: disable
+    return values < 0, points[:, 1] > lowest
+
+
+def _read(mask: Tensor, uv: Float[Tensor, "p 2"]) -> Tensor:
+    """The mask's (or any picture's) values at pixel coordinates inside the picture."""
+    column, row = uv.floor().long().unbind(1)
+    return mask[row.to(mask.device), column.to(mask.device)]
+
+
+def picture_overlaps(shape: GridShape,
+                     placement: Placement,
+                     cameras: Cameras,
+                     masks: Bool[Tensor, "n h w"],
+                     lowest: float = -REACH) -> Float[Tensor, "n"]:
+    """Intersection over union of the placed shape's silhouette and the mask of each view, inside the picture."""
+    overlaps = []
+    uv, _ = _lattice(cameras.size, OVERLAP_PIXELS)
+    for view, mask in enumerate(masks):
+        shown, counts = _silhouette(shape, placement, cameras, view, uv, lowest)
+        on_mask = _read(mask, uv)
+        both, either = (shown & on_mask & counts).sum(), ((shown | on_mask) & counts).sum()
+        overlaps.append(both / either.clamp(min=1))
+    return torch.stack(overlaps).float()
+
+
+@dataclass(frozen=True)
+class ViewReport:
+    """What one view shows of the head above the neck, as shares of its silhouette.
+
+    Attributes:
+        name: of the view.
+        sees_face: see :func:`faces_seen`.
+        outside_picture: beyond the picture's border.
+        outside_mask: in the picture, but outside the mask by more than masks may be off.
+    """
+
+    name: str
+    sees_face: bool
+    outside_picture: float
+    outside_mask: float
+
+
+def view_reports(shape: GridShape,
+                 placement: Placement,
+                 cameras: Cameras,
+                 masks: Bool[Tensor, "n h w"],
+                 names: Sequence[str],
+                 neck: float = NECK) -> list[ViewReport]:
+    """What each view shows of a placed shape.
+
+    Args:
+        shape: of the head.
+        placement, cameras, masks, names: of the head and the views.
+        neck: height in the head's frame below which it may be cut.
+    """
+    seen = faces_seen(placement, cameras).tolist()
+    uv, inside = _lattice(cameras.size, REPORT_PIXELS, margin=0.5)
+    reports = []
+    for view, (mask, name) in enumerate(zip(masks, names)):
+        shown, counts = _silhouette(shape, placement, cameras, view, uv, neck)
+        head = (shown & counts).cpu()
+        far = torch.zeros_like(head)
+        far[inside] = (_read(mask_distance(mask), uv[inside]) > SLACK * max(cameras.size)).cpu()
+        whole = max(int(head.sum()), 1)
+        reports.append(ViewReport(name, seen[view], float((head & ~inside).sum() / whole), float((head & far).sum() / whole)))
+    return reports
+
+
+def check_views(reports: Sequence[ViewReport]) -> tuple[str, ...]:
+    """What is doubtful about the views, in words for the user.
+
+    Raises:
+        DataError: if no view sees the face, or a view's mask or picture leaves too much of the head out.
+    """
+    if not any(report.sees_face for report in reports):
+        raise DataError(
+            f"no view sees the face: all {len(reports)} look at the head from more than {SEEN:.0f} degrees off its "
+            "front. At least one photograph from the front is needed; if there is one, the head was placed the wrong "
+            "way round: give landmarks")
+    problems = []
+    for report in reports:
+        for share, limit, what in ((report.outside_mask, MASK_RUINED, "its mask cuts off"),
+                                   (report.outside_picture, PICTURE_RUINED, "the picture's border cuts off")):
+            message = f"{report.name}: {what} {share:.0%} of the head above the neck"
+            if share > limit:
+                raise DataError(
+                    f"{message}: mend the mask or leave the view out; or give landmarks, if that is not so and the "
+                    "head was put in a wrong place")
+            if share > CUT:
+                problems.append(message)
+    return tuple(problems)

@@ -1,0 +1,84 @@
+"""Placing a head by six landmarks."""
+
+import pytest
+import torch
+
+from deep3dmap.errors import DataError
+from deep3dmap.frameworks.h3dnet.placement import Placement, place_by_landmarks
+from deep3dmap.geometry.rotations import rotation_angle_error
+from tests.frameworks.h3dnet.balls import placement
+
+FACE = torch.tensor([[-0.07, 0.214, 0.275], [0.07, 0.214, 0.275], [0.0, 0.106, 0.421], [0.0, 0.045, 0.364],
+                     [-0.096, -0.042, 0.312], [0.096, -0.042, 0.312]], dtype=torch.float64)  # yapf: disable
+
+
+def in_scene(points: torch.Tensor = FACE, noise: float = 0.0) -> torch.Tensor:
+    return placement().to_scene(points) + noise * torch.randn(points.shape, generator=torch.Generator().manual_seed(1))
+
+
+def without(*rows: int) -> torch.Tensor:
+    landmarks = in_scene()
+    landmarks[list(rows)] = torch.nan
+    return landmarks
+
+
+def assert_found(found: Placement, degrees: float = 0.01, length: float = 1e-5):
+    true = placement()
+    assert rotation_angle_error(found.rotation, true.rotation.double()) < degrees
+    assert abs(found.scale / true.scale - 1) < length and (found.translation - true.translation).norm() < length
+
+
+def test_landmarks_of_the_mean_head_give_its_pose_back():
+    assert_found(place_by_landmarks(in_scene(), FACE))
+
+
+@pytest.mark.parametrize("missing", [(0, ), (2, 5), (0, 1)])
+def test_four_landmarks_are_enough(missing):
+    assert_found(place_by_landmarks(without(*missing), FACE))
+
+
+def test_landmarks_off_by_a_few_millimetres_still_place_the_head():
+    assert_found(place_by_landmarks(in_scene(noise=0.01), FACE), degrees=8.0, length=0.1)
+
+
+def test_a_placement_takes_points_there_and_back_and_is_its_matrix():
+    placed, points = placement(), torch.randn(5, 3)
+    torch.testing.assert_close(placed.to_scene(placed.to_head(points)), points)
+    again = Placement.from_matrix(placed.matrix)
+    torch.testing.assert_close(again.to_head(points), placed.to_head(points))
+    torch.testing.assert_close(placed.to_head(points), points @ placed.matrix[:3, :3].T + placed.matrix[:3, 3])
+
+
+def test_three_landmarks_are_refused_and_the_missing_ones_named():
+    with pytest.raises(DataError, match=r"3 of the six.*missing: right_eye, nose_tip, left_lips"):
+        place_by_landmarks(without(0, 2, 5), FACE)
+
+
+def test_landmarks_on_a_line_are_refused():
+    line = torch.linspace(0, 1, 6, dtype=torch.float64)[:, None] * torch.tensor([1.0, 2.0, 3.0])
+    with pytest.raises(DataError, match="one line"):
+        place_by_landmarks(line, FACE)
+
+
+def test_one_place_given_six_times_is_refused():
+    with pytest.raises(DataError, match="one line"):
+        place_by_landmarks(torch.ones(6, 3, dtype=torch.float64), FACE)
+
+
+@pytest.mark.parametrize("order, blamed", [([1, 0, 2, 3, 5, 4], "the eyes' and the lips'"), ([1, 0, 2, 3, 4, 5], "the eyes'"),
+                                           ([0, 1, 2, 3, 5, 4], "the lips'")])
+def test_left_and_right_exchanged_are_told(order, blamed):
+    with pytest.raises(DataError, match=f"landmarks: {blamed} left and right are exchanged"):
+        place_by_landmarks(in_scene(noise=0.005)[order], FACE)
+
+
+def test_a_mirrored_scene_is_told():
+    with pytest.raises(DataError, match="or the scene is mirrored"):
+        place_by_landmarks(in_scene() * torch.tensor([-1.0, 1.0, 1.0]), FACE)
+
+
+def test_points_that_are_no_face_are_refused_and_the_worst_named():
+    landmarks = in_scene()
+    landmarks[2] += 1.0
+    with pytest.raises(DataError, match="no face has them in these places.*most at"):
+        place_by_landmarks(landmarks, FACE)

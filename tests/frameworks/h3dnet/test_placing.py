@@ -1,0 +1,104 @@
+"""Placing a head by its masks, alone or from a start."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from deep3dmap.errors import DataError
+from deep3dmap.frameworks.h3dnet.outline_fit import moved
+from deep3dmap.frameworks.h3dnet.placing import fit_to_masks
+from deep3dmap.geometry.rotations import rotation_angle_error
+from tests.frameworks.h3dnet.balls import BASIS, MEAN, ROUND, cameras, decoder, masks, placement
+
+TRUE, CODE = placement(), torch.tensor([0.04, 0.05])
+FRONT, AROUND = (0.0, 45.0, -45.0), (0.0, 60.0, 120.0, 180.0, 240.0, 300.0)
+START = moved(TRUE, torch.tensor([0.1, -0.12, 0.1, 0.05, -0.05, 0.05, 0.08]))
+
+
+def fit(azimuths=FRONT, shown=None, kind="face", **options):
+    views = cameras(TRUE, azimuths)
+    shown = masks(TRUE, views, CODE, kind) if shown is None else shown
+    return fit_to_masks(partial(decoder, kind=kind), views, shown, MEAN, BASIS, rays=300, **options)
+
+
+def assert_found(found, degrees=2.0, length=0.02):
+    assert rotation_angle_error(found.placement.rotation, TRUE.rotation) < degrees
+    corners = torch.cartesian_prod(*[torch.tensor([-0.4, 0.4])] * 3)
+    assert (found.placement.to_head(TRUE.to_scene(corners)) - corners).norm(dim=1).mean() < length
+    assert found.overlaps.min() > 0.95 and len(found.overlaps)
+
+
+@pytest.mark.parametrize("azimuths", [FRONT, AROUND])
+def test_masks_alone_give_pose_and_code(azimuths):
+    found = fit(azimuths)
+    assert_found(found)
+    torch.testing.assert_close(found.code, CODE, atol=0.015, rtol=0)
+    torch.testing.assert_close(found.code, MEAN + BASIS @ found.weights)
+    assert found.problems == ()
+
+
+def test_a_start_is_improved():
+    found = fit(start=START)
+    assert_found(found)
+    assert found.rival is None
+
+
+def test_a_given_scale_is_kept():
+    found = fit(start=moved(START, torch.tensor([0.0] * 6 + [-0.08])), fixed_scale=TRUE.scale)
+    assert found.placement.scale == pytest.approx(TRUE.scale, abs=1e-5)
+    assert_found(found)
+
+
+def test_the_same_seed_finds_the_same_bits_and_another_one_the_same_head():
+    first, second, other = (fit(start=START, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first.placement.matrix, second.placement.matrix) and torch.equal(first.code, second.code)
+    assert not torch.equal(first.placement.matrix, other.placement.matrix)
+    assert_found(other)
+
+
+def test_a_head_whose_back_looks_like_its_front_is_told():
+    found = fit(AROUND, kind=ROUND)
+    assert any("fits the masks as well" in problem for problem in found.problems)
+
+
+def test_masks_that_show_something_else_are_told():
+    box = torch.zeros(3, 128, 128, dtype=torch.bool)
+    box[:, 20:110, 50:120] = True
+    assert any("overlap to" in problem for problem in fit(shown=box, start=START).problems)
+
+
+def test_an_empty_mask_is_refused_by_its_views_name():
+    shown = masks(TRUE, cameras(TRUE), CODE)
+    shown[1] = False
+    with pytest.raises(DataError, match="left.png: its mask is empty"):
+        fit(shown=shown, names=["front.png", "left.png", "right.png"])
+
+
+def test_masks_of_another_size_than_the_cameras_are_refused():
+    with pytest.raises(DataError, match="3 masks of .64, 64. but 3 cameras"):
+        fit(shown=torch.ones(3, 64, 64, dtype=torch.bool))
+
+
+def test_one_view_without_a_start_is_refused():
+    with pytest.raises(DataError, match="two or more views"):
+        fit((0.0, ))
+
+
+def test_pictures_without_an_up_in_common_are_refused():
+    views = cameras(TRUE, (0.0, 0.0))
+    views.world_to_cam[1, :2] *= -1
+    with pytest.raises(DataError, match="no up in common"):
+        fit_to_masks(decoder, views, masks(TRUE, views, CODE), MEAN, BASIS)
+
+
+def test_views_from_behind_alone_are_refused():
+    with pytest.raises(DataError, match="no view sees the face"):
+        fit((150.0, 180.0, 210.0), start=TRUE)
+
+
+def test_a_mask_that_cuts_the_head_is_told_by_its_views_name():
+    shown = masks(TRUE, cameras(TRUE), CODE)
+    shown[2, :50] = False
+    found = fit(shown=shown, start=TRUE, names=["front.png", "left.png", "right.png"])
+    assert [problem for problem in found.problems if "its mask cuts off" in problem][0].startswith("right.png")
