@@ -35,9 +35,15 @@ def _lattice(size: tuple[int, int], pixels: int, margin: float = 0.0) -> tuple[F
     """Pixel coordinates of about so many even places in the picture, and of those around it, and which are in the picture."""
     height, width = size
     step = max(1.0, math.sqrt(height * width / pixels))
-    v, u = (torch.arange(-margin * side + step / 2, (1 + margin) * side, step) for side in (height, width))
+    v, u = (_ticks(side, max(round(side / step), 1), margin) for side in (height, width))
     uv = torch.stack(torch.meshgrid(u, v, indexing="xy"), -1).reshape(-1, 2)
     return uv, ((uv >= 0) & (uv < torch.tensor([width, height]))).all(1)
+
+
+def _ticks(side: int, count: int, margin: float) -> Float[Tensor, "t"]:
+    """Middles of so many equal parts of a side, and of as large ones beyond its ends."""
+    beyond = round(margin * count)
+    return (torch.arange(-beyond, count + beyond) + 0.5) * (side / count)
 
 
 def _silhouette(shape: GridShape, placement: Placement, cameras: Cameras, view: int, uv: Tensor,
