@@ -165,6 +165,28 @@ TERMS = {
 """Terms by the pattern that the whole name of a figure matches (lower case, ``_`` between words, without a threshold)."""
 
 
+def _head_terms() -> dict[str, Term]:
+    """Of the protocol of H3DS, in millimetres: face or head, to vertices or to the surface, forth or back, mean or median."""
+    parts = dict(face="Face error", head="Head error"), dict(face="face (95 mm around the nose)", head="head")
+    targets = dict(vertices=("", "nearest vertex"), surface=(", to the surface", "surface"))
+    terms = {}
+    for part in parts[0]:
+        for target, (suffix, words) in targets.items():
+            label = parts[0][part] + suffix
+            forth = f"Mean distance from the true {parts[1][part]} to the {words} of the aligned reconstruction."
+            back = f"Mean distance from the reconstruction to the {words} of the true head."
+            headline = 12 if (part, target) == ("face", "vertices") else 11 if target == "vertices" else 0
+            key = f"{part}_{target}"
+            terms[f"{key}_mean"] = Term(label, forth, "lower", "mm", 2, headline=headline)
+            terms[f"{key}_median"] = Term(f"{label}, median", _MEDIAN, "lower", "mm", 2)
+            terms[f"{key}_reverse_mean"] = Term(f"{label}, backwards", back, "lower", "mm", 2)
+            terms[f"{key}_reverse_median"] = Term(f"{label}, backwards, median", _MEDIAN, "lower", "mm", 2)
+    return terms
+
+
+TERMS |= _head_terms()
+
+
 def describe(metric: str) -> Term:
     """The term of a metric's name, however it is spelled; its threshold stands after an ``@``. Unknown names stay."""
     base, _, threshold = metric.partition("@")

@@ -13,6 +13,7 @@ from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.head_metric import HeadMetrics
 from deep3dmap.registry import METRICS
 from deep3dmap.structures import Cameras, Capture
+from deep3dmap.visualization.glossary import describe
 from tests.datasets.h3ds_scene import egg_head, landmark_vertices, regions
 
 
@@ -38,6 +39,12 @@ def test_it_is_registered_and_gives_face_and_head_in_millimetres():
     assert figures["face_vertices_mean"] < 1e-9 and figures["head_surface_mean"] < 1e-6
     assert set(figures) == {f"{part}_{to}_{way}{kind}" for part in ("face", "head") for to in ("vertices", "surface")
                             for way in ("", "reverse_") for kind in ("mean", "median")}  # yapf: disable
+
+
+def test_every_figure_is_explained_in_reports():
+    given = capture()
+    terms = [describe(name) for name in measured(HeadMetrics(), given.mesh, given)["head (mm)"]]
+    assert all(term.means and term.unit == "mm" for term in terms) and len({term.label for term in terms}) == len(terms)
 
 
 def test_worlds_in_metres_give_the_same_millimetres():
