@@ -71,7 +71,32 @@ def load_mesh(path: str | Path) -> trimesh.Trimesh:
     with reading(path, "a mesh", f"it may be damaged, or not a mesh file ({', '.join(SUFFIXES)})"):
         if path.suffix.lower() == ".glb":
             return _checked(_load_glb(path.read_bytes()), path)
-        return _checked(trimesh.load_mesh(path, resolver=_Beside(str(path)), process=False), path)
+        return _checked(trimesh.load_mesh(**source_of(path), resolver=_Beside(str(path)), process=False), path)
+
+
+def source_of(path: Path) -> dict:
+    """What trimesh is to read: the file; or its content in UTF-8, if a text format has remarks or names in another encoding.
+
+    Older programs write that of their system; bytes that are no UTF-8 are taken for Latin-1, in which any are text.
+    """
+    kind = path.suffix.lower()
+    if kind not in (".obj", ".off", ".stl", ".ply"):
+        return dict(file_obj=path)
+    data = path.read_bytes()
+    text = data.partition(b"end_header")[0] if kind == ".ply" else data
+    binary = kind == ".stl" and len(data) == 84 + 50 * int.from_bytes(data[80:84], "little")
+    recoded = text if binary else _recoded(text)
+    if recoded is text:
+        return dict(file_obj=path)
+    return dict(file_obj=io.BytesIO(recoded + data[len(text):]), file_type=kind[1:])
+
+
+def _recoded(text: bytes) -> bytes:
+    try:
+        text.decode()
+        return text
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
 
 
 class _Beside(trimesh.resolvers.FilePathResolver):
@@ -82,7 +107,8 @@ class _Beside(trimesh.resolvers.FilePathResolver):
         path = Path(os.path.normpath(Path(self.parent) / name.strip()))
         if not (path.is_relative_to(self.parent) and path.is_file()):
             raise FileNotFoundError(f"{name}: no file in the mesh's folder")
-        return path.read_bytes()
+        data = path.read_bytes()
+        return _recoded(data) if path.suffix.lower() == ".mtl" else data
 
 
 def _checked(mesh, path: Path) -> trimesh.Trimesh:

@@ -3,7 +3,9 @@
 ======================  ================================================================================================
 file                    holds
 ======================  ================================================================================================
-``.ply``, ``.obj``      a mesh (points are drawn from its faces), or points with or without normals
+``.ply``, ``.obj``      a mesh (points are drawn from its faces), or points with or without normals; faces that mean nothing,
+                        as in the surface samples of DeepSDF's code, are left aside
+``.stl``, ``.off``      a mesh, as in ``.glb`` and ``.gltf``
 ``.xyz``                text: x y z, or x y z nx ny nz in a line
 ``.npz`` with points    ``points`` (n, 3), and perhaps ``normals`` (n, 3)
 ``.npz`` with depth     ``depth`` (h, w), z in the camera's frame, 0 or NaN where nothing was seen; ``K`` (3, 3) in pixels, the
@@ -21,14 +23,17 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
+from deep3dmap.datasets.mesh_files import source_of
 from deep3dmap.datasets.reading import read_text, reading
 from deep3dmap.datasets.sdf_samples.npz import read_npz
+from deep3dmap.datasets.shape_pairs import load_surface
 from deep3dmap.errors import DataError
+from deep3dmap.geometry.closed_meshes import clean_mesh, open_edges, orient_consistently
 from deep3dmap.geometry.point_normals import depth_points, grid_normals
 
 #: Points that are kept of a surface: more say nothing new, and cost memory.
 MOST = 100_000
-SUFFIXES = (".ply", ".obj", ".glb", ".xyz", ".npz")
+SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".xyz", ".npz")
 
 
 class SurfacePoints(NamedTuple):
@@ -103,30 +108,54 @@ def _read_cloud(path: Path, seed: int, most: int) -> SurfacePoints:
 
 
 def _read_mesh_file(path: Path, seed: int, most: int) -> SurfacePoints:
-    """Points on the faces of a mesh with their normals; of a file without faces its vertices."""
-    if path.suffix.lower() == ".obj" and not any(line.startswith("f ") for line in read_text(path).splitlines()):
-        return _read_obj_points(path)
-    with reading(path, "a mesh or point cloud"):
-        loaded = trimesh.load(path, process=False, force=None if path.suffix.lower() == ".ply" else "mesh")
-        if isinstance(loaded, trimesh.PointCloud):
-            raw = trimesh.exchange.ply.load_ply(io.BytesIO(path.read_bytes()))
-            return SurfacePoints(np.asarray(loaded.vertices), raw.get("vertex_normals"))
-    if not isinstance(loaded, trimesh.Trimesh) or not len(loaded.faces) or not np.isfinite(loaded.vertices).all():
-        return SurfacePoints(np.asarray(getattr(loaded, "vertices", np.zeros((0, 3)))))
-    return mesh_points(loaded, most, seed)
+    """Points on the faces of a mesh with their normals; of a file without faces, or with meaningless ones, its vertices."""
+    lines = _obj_lines(path) if path.suffix.lower() == ".obj" else None
+    if lines is not None and not any(words[0] == "f" for words in lines):
+        return _obj_points(path, lines)
+    surface = load_surface(path)
+    if not isinstance(surface, trimesh.Trimesh):
+        return SurfacePoints(surface, _ply_normals(path))
+    try:
+        return mesh_points(surface, most, seed)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def mesh_points(mesh: trimesh.Trimesh, count: int, seed: int = 0) -> SurfacePoints:
-    """Random points on a mesh, evenly over its area, with the normals of its faces; a closed mesh's are outward."""
-    points, faces = trimesh.sample.sample_surface(mesh, count, seed=seed)
-    outward = -1.0 if mesh.is_watertight and mesh.volume < 0 else 1.0
-    return SurfacePoints(np.asarray(points), outward * mesh.face_normals[faces])
+    """Random points on a mesh, evenly over its area, with the normals of its faces; a closed mesh's are outward.
+
+    Raises:
+        ValueError: if the mesh has no area.
+    """
+    mesh = orient_consistently(clean_mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces, np.int64)))
+    corners = mesh.vertices[mesh.faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    areas = np.linalg.norm(normals, axis=1)
+    if not areas.sum() > 0:
+        raise ValueError("the mesh has no area")
+    six_volumes = ((corners[:, 0] - corners[:, 0].mean(0)) * normals).sum()
+    outward = -1.0 if open_edges(mesh.faces) == 0 and six_volumes < 0 else 1.0
+    whole = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    points, faces = trimesh.sample.sample_surface(whole, count, face_weight=areas, seed=seed)
+    return SurfacePoints(np.asarray(points), outward * normals[faces] / areas[faces, None])
 
 
-def _read_obj_points(path: Path) -> SurfacePoints:
-    words = [line.split() for line in read_text(path).splitlines()]
+def _ply_normals(path: Path) -> Float[np.ndarray, "n 3"] | None:
     with reading(path, "a point cloud"):
-        points, normals = (np.array([w[1:4] for w in words if w[:1] == [key]], np.float64).reshape(-1, 3)
+        file = source_of(path)["file_obj"]
+        file = io.BytesIO(file.read_bytes()) if file is path else file
+        return trimesh.exchange.ply.load_ply(file).get("vertex_normals")
+
+
+def _obj_lines(path: Path) -> list[list[str]]:
+    """The words of each line; remarks and names may be in any encoding."""
+    with reading(path, "a mesh or point cloud"):
+        return [words for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if (words := line.split())]
+
+
+def _obj_points(path: Path, lines: list[list[str]]) -> SurfacePoints:
+    with reading(path, "a point cloud"):
+        points, normals = (np.array([words[1:4] for words in lines if words[0] == key], np.float64).reshape(-1, 3)
                            for key in ("v", "vn"))  # yapf: disable
     return SurfacePoints(points, normals if len(normals) else None)
 

@@ -197,6 +197,32 @@ def test_the_material_beside_a_mesh_is_its_colour(tmp_path):
     assert vertex_colors(load_mesh(tmp_path / "mesh.obj")).tolist() == [[255, 0, 0, 255]] * 3
 
 
+def in_latin1(mesh, kind: str) -> bytes:
+    """A mesh file with an o-umlaut of one byte in its remarks."""
+    if kind == "stl":
+        return mesh.export(file_type="stl_ascii").encode().replace(b"solid ", b"solid K\xf6rper ", 1)
+    content = mesh.export(file_type=kind)
+    content = content.encode() if isinstance(content, str) else content
+    remark = dict(obj=(b"o ", b"# K\xf6rper\no "), off=(b"OFF\n", b"OFF\n# K\xf6rper\n"),
+                  ply=(b"end_header", b"comment K\xf6rper\nend_header"))[kind]  # yapf: disable
+    return content.replace(*remark, 1) if remark[0] in content else b"# K\xf6rper\n" + content
+
+
+@pytest.mark.parametrize("kind", ["obj", "off", "stl", "ply"])
+def test_remarks_in_another_encoding_do_no_harm(tmp_path, kind):
+    mesh = trimesh.creation.icosphere(1)
+    content = in_latin1(mesh, kind)
+    assert b"K\xf6rper" in content
+    (tmp_path / f"ball.{kind}").write_bytes(content)
+    np.testing.assert_allclose(load_mesh(tmp_path / f"ball.{kind}").area, mesh.area, rtol=1e-5)
+
+
+def test_a_material_whose_name_is_in_another_encoding_is_found(tmp_path):
+    (tmp_path / "m\xf6bel.mtl").write_bytes(b"# M\xf6bel\nnewmtl m\nKd 1 0 0\n")
+    (tmp_path / "mesh.obj").write_bytes(QUAD.format("m\xf6bel.mtl").encode("latin-1"))
+    assert vertex_colors(load_mesh(tmp_path / "mesh.obj")).tolist() == [[255, 0, 0, 255]] * 3
+
+
 def test_vertices_of_two_numbers_are_refused(tmp_path):
     (tmp_path / "mesh.obj").write_text("v 0 0\nv 1 0\nv 1 1\nf 1 2 3\n")
     with pytest.raises(DataError, match=r"mesh\.obj"):

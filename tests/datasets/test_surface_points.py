@@ -45,7 +45,7 @@ def test_point_clouds_are_read(tmp_path, suffix, normals):
         np.testing.assert_allclose(surface.normals, NORMALS, atol=1e-6)
 
 
-@pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb", ".stl", ".off"])
 @pytest.mark.parametrize("inward", [False, True])
 def test_points_on_a_mesh_have_its_outward_normals(tmp_path, suffix, inward):
     mesh = trimesh.creation.box((2, 2, 2))
@@ -112,7 +112,7 @@ def test_bad_arrays_are_refused_by_name(tmp_path, message):
                                                     ("a.xyz", "", "no surface points"),
                                                     ("a.ply", "ply\nrubbish", "can't be read"),
                                                     ("a.obj", "v 1 2 x\n", "can't be read"),
-                                                    ("a.npz", "rubbish", "can't be read"), ("a.stl", "", "no known kind")])
+                                                    ("a.npz", "rubbish", "can't be read"), ("a.doc", "", "no known kind")])
 def test_bad_files_are_refused_by_name(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=message):
@@ -122,3 +122,36 @@ def test_bad_files_are_refused_by_name(tmp_path, name, content, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match="gone.ply"):
         read_surface_points(tmp_path / "gone.ply")
+
+
+def test_faces_that_mean_nothing_are_left_aside(tmp_path):
+    """DeepSDF's code writes surface samples with every three points in a row as a face."""
+    trimesh.Trimesh(POINTS, np.arange(30).reshape(10, 3), process=False).export(tmp_path / "samples.ply")
+    surface = read_surface_points(tmp_path / "samples.ply")
+    np.testing.assert_allclose(surface.points, POINTS, atol=1e-6)
+    assert surface.normals is None
+
+
+def test_faces_that_disagree_are_turned_outward():
+    mesh = trimesh.creation.box((2, 2, 2))
+    mixed = trimesh.Trimesh(mesh.vertices,
+                            np.where(np.arange(12)[:, None] % 2, mesh.faces, mesh.faces[:, ::-1]),
+                            process=False)
+    surface = mesh_points(mixed, 200)
+    np.testing.assert_allclose((surface.points * surface.normals).sum(1), 1, atol=1e-6)
+
+
+def test_a_mesh_in_tiny_units_has_points_and_normals():
+    surface = mesh_points(trimesh.creation.box((2e-9, 2e-9, 2e-9)), 50)
+    np.testing.assert_allclose((surface.points * surface.normals).sum(1), 1e-9, rtol=1e-6)
+
+
+def test_a_mesh_without_area_is_refused(tmp_path):
+    trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [2, 0, 0]], [[0, 1, 2]], process=False).export(tmp_path / "line.ply")
+    with pytest.raises(DataError, match="line.ply: the mesh has no area"):
+        read_surface_points(tmp_path / "line.ply")
+
+
+def test_points_of_an_obj_with_remarks_in_another_encoding_are_read(tmp_path):
+    (tmp_path / "scan.obj").write_bytes("# Maß\n".encode("latin-1") + lines(POINTS, "v ").encode())
+    np.testing.assert_allclose(read_surface_points(tmp_path / "scan.obj").points, POINTS, atol=1e-6)
