@@ -20,7 +20,7 @@ from trimesh.registration import procrustes
 
 from deep3dmap.datasets.landmark_checks import head_from_landmarks
 from deep3dmap.errors import ConfigError, DataError
-from deep3dmap.evaluation.surfaces import closest_on_surface
+from deep3dmap.evaluation.surfaces import Surface
 from deep3dmap.registry import nearest
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
@@ -256,9 +256,10 @@ def head_axes(landmarks: Mapping[str, Float[np.ndarray, "3"]]) -> Float[np.ndarr
 def _nearest(mesh: trimesh.Trimesh, to: str) -> Nearest:
     """Distances to and positions of a mesh's nearest vertices or surface points."""
     if to == "surface":
+        surface = Surface(mesh)
 
         def on_surface(points):
-            found = closest_on_surface(points, mesh)
+            found = surface.closest(points)
             return found.distance, found.point
 
         return on_surface

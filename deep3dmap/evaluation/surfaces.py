@@ -52,22 +52,33 @@ class Compared(NamedTuple):
     true_cosine: Float[np.ndarray, "q"]
 
 
-def closest_on_surface(points: Float[np.ndarray, "p 3"], mesh: trimesh.Trimesh) -> Closest:
-    """Nearest points of a surface, exact up to rounding.
+class Surface:
+    """A surface that is asked for nearest points again and again.
 
     Raises:
         DataError: if the mesh has no faces.
         MissingDependencyError: if libigl is not installed.
     """
-    try:
-        import igl
-    except ImportError:
-        raise MissingDependencyError("distances to a surface need libigl: pip install libigl") from None
-    _check(mesh, "the mesh")
-    squared, face, point = igl.point_mesh_squared_distance(np.ascontiguousarray(points, np.float64),
-                                                           np.ascontiguousarray(mesh.vertices, np.float64),
-                                                           np.ascontiguousarray(mesh.faces, np.int64))
-    return Closest(np.sqrt(squared.clip(0)), face, point)
+
+    def __init__(self, mesh: trimesh.Trimesh):
+        try:
+            import igl
+        except ImportError:
+            raise MissingDependencyError("distances to a surface need libigl: pip install libigl") from None
+        _check(mesh, "the mesh")
+        self._arrays = np.ascontiguousarray(mesh.vertices, np.float64), np.ascontiguousarray(mesh.faces, np.int64)
+        self._tree = igl.AABB()
+        self._tree.init(*self._arrays)
+
+    def closest(self, points: Float[np.ndarray, "p 3"]) -> Closest:
+        """Nearest points of the surface, exact up to rounding."""
+        squared, face, point = self._tree.squared_distance(*self._arrays, np.ascontiguousarray(points, np.float64))
+        return Closest(np.sqrt(squared.clip(0)), face, np.asarray(point))
+
+
+def closest_on_surface(points: Float[np.ndarray, "p 3"], mesh: trimesh.Trimesh) -> Closest:
+    """Nearest points of a surface; errors as of :class:`Surface`."""
+    return Surface(mesh).closest(points)
 
 
 def vertex_errors(predicted: trimesh.Trimesh, true: trimesh.Trimesh) -> Float[np.ndarray, "v"]:
