@@ -24,7 +24,7 @@ __all__ = ["MaskFit", "Placement", "fit_to_masks", "place_by_landmarks"]
 COARSE, FINE = (0.1, 0.04), (0.03, 0.01)  # softness, head units: 0.01 is 2.6 mm of a head
 COARSE_RAYS, COARSE_STEPS = 384, 8
 APART = 40.0  # degrees between headings that are different ones
-TRUSTED_OVERLAP = 0.93
+TRUSTED_OVERLAP = 0.9
 RIVAL = 0.01  # a second heading whose overlap is within that of the first
 
 

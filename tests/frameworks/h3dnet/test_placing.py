@@ -99,6 +99,6 @@ def test_views_from_behind_alone_are_refused():
 
 def test_a_mask_that_cuts_the_head_is_told_by_its_views_name():
     shown = masks(TRUE, cameras(TRUE), CODE)
-    shown[2, :50] = False
+    shown[2, :42] = False
     found = fit(shown=shown, start=TRUE, names=["front.png", "left.png", "right.png"])
     assert [problem for problem in found.problems if "its mask cuts off" in problem][0].startswith("right.png")
