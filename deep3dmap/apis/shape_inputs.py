@@ -18,6 +18,7 @@ from deep3dmap.datasets.sdf_samples.layout import (
     Normalization,
     ShapeName,
     all_shapes,
+    beside,
     normalization_path,
     read_normalization,
     read_samples,
@@ -73,7 +74,7 @@ def find_inputs(paths: Sequence[str | Path], split: str | Path | None = None) ->
 
     Args:
         paths: of samples, point clouds, meshes, depth maps, or folders with ``SdfSamples/``.
-        split: names the shapes of the folders; all by default.
+        split: names the shapes of the folders, also relative to them; all by default.
 
     Raises:
         DataError: for a folder of another kind, a split without a folder, or two shapes of one name.
@@ -91,7 +92,7 @@ def find_inputs(paths: Sequence[str | Path], split: str | Path | None = None) ->
 def _in_folder(root: Path, split: str | Path | None) -> list[ShapeInput]:
     if not (root / SAMPLES).is_dir():
         raise DataError(f"{root}: a folder must hold {SAMPLES}/<dataset>/<class>/<id>.npz; give other inputs as files")
-    shapes = all_shapes(root) if split is None else read_split(split)
+    shapes = all_shapes(root) if split is None else read_split(beside(root, split))
     return [ShapeInput(str(shape), samples_path(root, shape), normalization_path(root, shape)) for shape in shapes]
 
 

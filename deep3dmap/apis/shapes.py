@@ -12,9 +12,8 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from deep3dmap.apis.shape_codes import load_shape_space, read_code, write_code
+from deep3dmap.apis.shape_codes import load_shape_space, output_folder, read_code, write_code
 from deep3dmap.datasets.mesh_files import save_mesh
-from deep3dmap.datasets.reading import reaching
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.files import write_atomically
 from deep3dmap.frameworks import DeepSDF
@@ -79,7 +78,7 @@ def mesh_shapes(checkpoint: str | Path,
     """
     framework = load_shape_space(checkpoint, device)
     numbers = range(len(framework.names)) if names is None else [framework.number_of(name) for name in names]
-    folder, written = _folder(output), Shapes()
+    folder, written = output_folder(output), Shapes()
     for number in dict.fromkeys(numbers):
         name = framework.names[number]
         try:
@@ -165,7 +164,7 @@ def _write_shapes(framework: DeepSDF, codes: Mapping[str, Tensor], output: str |
                   tell: Callable[[str], object], titles: Sequence[str] | None = None,
                   columns: int | None = None) -> Shapes:  # yapf: disable
     """Codes, their meshes in the normalised frame, and a picture of them."""
-    folder, written, meshes = _folder(output), Shapes(), []
+    folder, written, meshes = output_folder(output), Shapes(), []
     for name, code in codes.items():
         meshes.append(_mesh_of(framework, code, resolution))
         written.codes[name] = write_code(folder / "codes" / f"{name}.npz", code)
@@ -184,13 +183,6 @@ def _mesh_of(framework: DeepSDF, code: Tensor, resolution: int) -> trimesh.Trime
         return framework.extract_mesh(resolution, code=code)
     except NoSurfaceError:
         return None
-
-
-def _folder(path: str | Path) -> Path:
-    """A folder to write to, made before anything is computed."""
-    with reaching(Path(path)):
-        Path(path).mkdir(parents=True, exist_ok=True)
-    return Path(path)
 
 
 # --- the map --------------------------------------------------------------------------------------------------------------
@@ -218,7 +210,7 @@ def plot_codes(checkpoint: str | Path, output: str | Path, *, fitted: str | Path
     groups = {"training": dict(zip(framework.names, framework.codes.weight.detach()))}
     if fitted is not None:
         groups["fitted"] = _read_codes(Path(fitted), framework.decoder.code_length)
-    _folder(output.parent)
+    output_folder(output.parent)
     rows = {group: axes.coordinates(torch.stack(list(codes.values()))).numpy() for group, codes in groups.items()}
     plane = {group: np.pad(points[:, :2], ((0, 0), (0, max(2 - points.shape[1], 0)))) for group, points in rows.items()}
     shares = [*axes.shares.tolist(), 0.0]

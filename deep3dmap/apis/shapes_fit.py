@@ -5,6 +5,7 @@ Park et al., CVPR 2019, sections 4.2 (eq. 10) and 6.3; their supplementary mater
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import time
@@ -16,10 +17,10 @@ import numpy as np
 import torch
 import trimesh
 
-from deep3dmap.apis.shape_codes import load_shape_space, read_code, write_code
+from deep3dmap.apis.shape_codes import load_shape_space, output_folder, read_code, write_code
 from deep3dmap.apis.shape_inputs import OFFSET, Frames, ShapeInput, find_inputs, observe, shared_frame
 from deep3dmap.datasets.mesh_files import save_mesh
-from deep3dmap.datasets.reading import is_file
+from deep3dmap.datasets.reading import exists, is_file, reading
 from deep3dmap.datasets.sdf_samples.layout import Normalization, read_normalization
 from deep3dmap.datasets.sdf_samples.npz import read_npz
 from deep3dmap.errors import ConfigError, DataError, Deep3DError
@@ -86,7 +87,8 @@ def fit_shapes(checkpoint: str | Path,
         resolution: of the meshes: cells along an edge of the cube around the unit sphere.
         amp: fit in bfloat16 where that is safe.
         device: where to compute.
-        skip_existing: leave shapes alone that have a code and a mesh in ``output``.
+        skip_existing: leave shapes alone that have a code and a mesh in ``output``; those made with other options, or by
+            another decoder, fail.
         tell: prints a line.
         options: of :class:`~deep3dmap.frameworks.deepsdf.fitting.FitOptions`; None leaves the config's.
 
@@ -99,12 +101,15 @@ def fit_shapes(checkpoint: str | Path,
         DataError: if the inputs as a whole make no sense.
     """
     options = {key: value for key, value in options.items() if value is not None}
-    _check_options(dict(starts=starts, offset=offset, resolution=resolution) | options)
+    _check_options(dict(starts=starts, offset=offset, resolution=resolution, seed=seed) | options, viewpoint)
     shapes = find_inputs(inputs, split)
     given = None if normalization is None else read_normalization(normalization)
     framework = load_shape_space(checkpoint, device)
     frames = Frames(given, shared_frame(framework))
-    fitter = _Fitter(framework, Path(output), starts, seed, resolution, amp, options)
+    looks = dict(offset=offset, viewpoint=None if viewpoint is None else [*map(float, viewpoint)],
+                 normalization=None if given is None else [*given.offset.tolist(), given.scale])  # yapf: disable
+    fitter = _Fitter(framework, output_folder(output), starts, seed, resolution, amp, options, looks)
+    _old_rows(fitter.output / "fits.csv")
     rows = []
     for k, shape in enumerate(shapes, 1):
         row = _skipped(shape, fitter) if skip_existing else None
@@ -115,12 +120,16 @@ def fit_shapes(checkpoint: str | Path,
     return rows
 
 
-def _check_options(options: dict) -> None:
-    least = dict(starts=1, iterations=1, samples=2, resolution=2)
+def _check_options(options: dict, viewpoint: Sequence[float] | None) -> None:
+    least = dict(starts=1, iterations=1, samples=2, resolution=2, seed=0, code_weight=0)
+    beyond = dict(offset=1.0)  # the sphere's radius
     for key, value in options.items():
-        if key in least and value < least[key] or key in ("lr", "offset") and not value > 0:
-            bound = f"at least {least[key]}" if key in least else "positive"
-            raise ConfigError(f"--{key} {value}: must be {bound}")
+        if key in least and not least[key] <= value < np.inf:
+            raise ConfigError(f"--{key.replace('_', '-')} {value}: must be at least {least[key]}, and finite")
+        if key in ("lr", "offset") and not 0 < value < beyond.get(key, np.inf):
+            raise ConfigError(f"--{key} {value}: must be positive, and less than {beyond.get(key, np.inf):g}")
+    if viewpoint is not None and not np.isfinite(viewpoint).all():
+        raise ConfigError(f"--viewpoint {' '.join(map(str, viewpoint))}: must be three finite numbers")
 
 
 @dataclass
@@ -134,6 +143,7 @@ class _Fitter:
     resolution: int
     amp: bool
     options: dict
+    looks: dict
 
     def code_path(self, name: str) -> Path:
         return self.output / "codes" / f"{name}.npz"
@@ -150,10 +160,19 @@ class _Fitter:
                     for seed in seeds]  # yapf: disable
         return min(fits, key=final_loss)
 
-    def recorded(self) -> str:
-        """The options of a fit as JSON text."""
+    def recorded(self) -> dict:
+        """What a shape's result depends on, besides its input."""
         merged = asdict(self.framework.fit_options) | self.options
-        return json.dumps(merged | dict(starts=self.starts, seed=self.seed, amp=self.amp))
+        own = dict(starts=self.starts, seed=self.seed, amp=self.amp, resolution=self.resolution)
+        return json.loads(json.dumps(merged | own | self.looks | dict(decoder=_fingerprint(self.framework))))
+
+
+def _fingerprint(framework: DeepSDF) -> str:
+    """Some digits that other weights don't have."""
+    digest = hashlib.sha256()
+    for _, value in sorted(framework.decoder.state_dict().items()):
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def final_loss(fitted: FittedCode) -> float:
@@ -172,7 +191,7 @@ def _one(fitter: _Fitter, shape: ShapeInput, look: Callable) -> ShapeFit:
             raise DataError(f"{shape.path}: the fit diverged (its loss is {fitted.losses[-1]}); use a smaller --lr")
         row = ShapeFit(shape.name, FITTED, final_loss(fitted), float(fitted.code.norm()), round(seconds, 3))
         told = dict(losses=np.array(fitted.losses, np.float32), loss=np.array(row.loss), seconds=np.array(row.seconds),
-                    options=np.array(fitter.recorded()))  # yapf: disable
+                    options=np.array(json.dumps(fitter.recorded())))  # yapf: disable
         write_code(fitter.code_path(shape.name), fitted.code, **told)
         save_mesh(_mesh(fitter, fitted, normalization), fitter.mesh_path(shape.name))
         return row
@@ -192,19 +211,35 @@ def _skipped(shape: ShapeInput, fitter: _Fitter) -> ShapeFit | None:
         return None
     try:
         code = read_code(path, fitter.framework.decoder.code_length)
-        known = read_npz(path, "a file of a shape's code", ("loss", "seconds"))
+        known = read_npz(path, "a file of a shape's code", ("loss", "seconds", "options"))
+        _check_same(path, known["options"], fitter.recorded())
     except DataError as error:
         return ShapeFit(shape.name, FAILED, reason=str(error))
     return ShapeFit(shape.name, SKIPPED, float(known["loss"]), float(np.linalg.norm(code)), float(known["seconds"]))
 
 
+def _check_same(path: Path, options: np.ndarray, now: dict) -> None:
+    with reading(path, "a file of a shape's code"):
+        before = dict(json.loads(str(options)))
+    changed = [f"{key}: {before.get(key)}, now {value}" for key, value in now.items() if before.get(key) != value]
+    if changed:
+        raise DataError(f"{path}: was made with other options ({'; '.join(changed)}); give the same, or leave out "
+                        "--skip-existing to make it again, or choose another folder")
+
+
+def _old_rows(path: Path) -> dict[str, dict]:
+    """The rows of an older table, by name."""
+    if not exists(path):
+        return {}
+    with reading(path, "a table of fitted shapes", "move it away, or choose another folder"):
+        with path.open(newline="", encoding="utf-8") as file:
+            return {row["name"]: row for row in csv.DictReader(file)}
+
+
 def write_fits(path: Path, rows: Sequence[ShapeFit]) -> Path:
     """Write what became of the shapes as CSV; shapes that an older table there holds besides stay in it."""
     new = {row.name: {k: "" if v is None else v for k, v in asdict(row).items()} for row in rows}
-    old = {}
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            old = {row["name"]: row for row in csv.DictReader(file) if row.get("name")}
+    old = _old_rows(path)
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(ShapeFit)], extrasaction="ignore", restval="", lineterminator="\n")
     writer.writeheader()

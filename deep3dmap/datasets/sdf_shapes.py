@@ -17,6 +17,7 @@ from deep3dmap.datasets.sdf_samples.layout import (
     SdfSamples,
     ShapeName,
     all_shapes,
+    beside,
     find_samples,
     normalization_path,
     read_normalization,
@@ -67,7 +68,7 @@ class _Folder:
 
     def __init__(self, root: str, split: str | None, share: float, memory: bool):
         self.root = Path(root)
-        self.shapes = all_shapes(self.root) if split is None else read_split(_beside(self.root, split))
+        self.shapes = all_shapes(self.root) if split is None else read_split(beside(self.root, split))
         self.shapes = self.shapes[:max(round(share * len(self.shapes)), 1)]
         self.paths = find_samples(self.root, self.shapes)
         self.memory, self._open = memory, OrderedDict()
@@ -96,12 +97,6 @@ class _Folder:
                 normalization = read_normalization(path)
                 offsets[k], scales[k] = torch.from_numpy(normalization.offset), normalization.scale
         return dict(shapes=[str(shape) for shape in self.shapes], offsets=offsets, scales=scales, source=str(self.root))
-
-
-def _beside(root: Path, split: str) -> Path:
-    """A split file: as it is named, or under the folder of the samples."""
-    path = Path(split)
-    return path if path.is_file() or path.is_absolute() else root / path
 
 
 @DATASETS.register_module()

@@ -138,6 +138,44 @@ def test_a_code_of_another_checkpoint_is_not_taken_for_ours(shape_checkpoint, in
     assert row.status == FAILED and "codes of this checkpoint have 4" in row.reason
 
 
+def test_what_was_made_with_other_options_is_neither_skipped_nor_lost(shape_checkpoint, inputs, tmp_path):
+    fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path, iterations=3, **QUICK)
+    written = (tmp_path / "codes/cloud.npz").read_bytes()
+    for options, message in ((dict(iterations=4), "iterations: 3, now 4"),
+                             (dict(iterations=3, offset=0.02), "offset: 0.01, now 0.02"),
+                             (dict(iterations=3, viewpoint=[0, 0, 3]), "viewpoint: None, now")):  # yapf: disable
+        row = fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path, skip_existing=True, **options, **QUICK)[0]
+        assert row.status == FAILED and message in row.reason
+    assert (tmp_path / "codes/cloud.npz").read_bytes() == written
+
+
+def test_what_other_weights_made_is_not_skipped(shape_checkpoint, inputs, tmp_path):
+    fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path / "out", iterations=3, **QUICK)
+    content = torch.load(next(shape_checkpoint.glob("checkpoints/*.pth")), weights_only=False)
+    next(value for key, value in content["state_dict"].items() if key.startswith("decoder.") and value.ndim == 2)[0, 0] += 1
+    torch.save(content, tmp_path / "other.pth")
+    row = fit_shapes(tmp_path / "other.pth", [inputs["cloud"]], tmp_path / "out", iterations=3, skip_existing=True, **QUICK)[0]
+    assert row.status == FAILED and "decoder: " in row.reason
+
+
+def test_a_table_that_is_none_stops_before_anything_is_fitted(shape_checkpoint, inputs, tmp_path):
+    (tmp_path / "fits.csv").write_text("mine;not yours\n1;2\n")
+    with pytest.raises(DataError, match="fits.csv: can't be read as a table of fitted shapes"):
+        fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path, iterations=3, **QUICK)
+    assert "not yours" in (tmp_path / "fits.csv").read_text() and not (tmp_path / "codes").exists()
+
+
+def test_a_file_in_place_of_the_output_folder_is_told_before_anything_is_fitted(shape_checkpoint, inputs, tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(DataError, match="out: File exists"):
+        fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path / "out", **QUICK)
+
+
+def test_a_split_may_be_named_relative_to_its_folder(tmp_path):
+    write_shapes(tmp_path, count=20)
+    assert len(find_inputs([tmp_path], "split.json")) == len(find_inputs([tmp_path], tmp_path / "split.json")) > 0
+
+
 def test_a_batch_goes_on_after_what_fails(shape_checkpoint, inputs, tmp_path, capsys):
     np.savez(tmp_path / "nan.npz", points=np.full((9, 3), np.nan))
     words = ["shape", "fit", shape_checkpoint, tmp_path / "nan.npz", tmp_path / "gone.ply", inputs["cloud"], "-o",
@@ -247,7 +285,10 @@ def test_bad_inputs_have_one_clear_message(tmp_path, make, viewpoint, message):
 
 @pytest.mark.parametrize("options, message", [(dict(iterations=0), "--iterations 0"), (dict(samples=1), "--samples 1"),
                                               (dict(lr=0.0), "--lr"), (dict(starts=0), "--starts"),
-                                              (dict(offset=-0.1), "--offset"), (dict(resolution=1), "--resolution")])
+                                              (dict(offset=-0.1), "--offset"), (dict(resolution=1), "--resolution"),
+                                              (dict(offset=1.5), "--offset 1.5"), (dict(seed=-1), "--seed -1"),
+                                              (dict(code_weight=-1.0), "--code-weight -1"),
+                                              (dict(viewpoint=[0.0, float("nan"), 0.0]), "--viewpoint 0.0 nan")])
 def test_options_out_of_range_are_refused_first(options, message):
     with pytest.raises(ConfigError, match=message):
         fit_shapes("nowhere", ["nothing"], "out", **options)

@@ -203,6 +203,12 @@ def read_split(path: str | Path) -> list[ShapeName]:
     return shapes
 
 
+def beside(root: str | Path, split: str | Path) -> Path:
+    """A split file: as it is named, or under the folder of the samples."""
+    path = Path(split)
+    return path if is_file(path) or path.is_absolute() or not is_file(Path(root, path)) else Path(root, path)
+
+
 def _pairs(value) -> list:
     if not isinstance(value, list) or not all(isinstance(pair, tuple) for pair in value):
         raise ValueError("an object of names was expected")
