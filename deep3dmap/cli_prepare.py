@@ -78,9 +78,53 @@ def _ict_heads(args) -> int:
     return 0
 
 
+def _head_prior_arguments(parser) -> None:
+    parser.add_argument("checkpoint", help="of a DeepSDF of heads (configs/h3dnet/prior_ict.py), or its work folder")
+    parser.add_argument("output", help="file to write (.npz); H3D-Net takes it as model.geometry.prior")
+
+
+def _head_prior(args) -> int:
+    from deep3dmap.apis.prepare_prior import prepare_head_prior
+    prepare_head_prior(args.checkpoint, args.output)
+    return 0
+
+
+def _head_capture_arguments(parser) -> None:
+    add = parser.add_argument
+    add("output", help="new folder to write to: photographs, masks, cameras, landmarks.json, true_mesh.ply")
+    add("--head", default="test_00000", help="split and number of a head of the face model (default: test_00000)")
+    add("--views", type=_positive_int, default=3, help="photographs to reconstruct from (default: 3)")
+    add("--test-views", type=int, default=2, help="further ones to test on (default: 2)")
+    add("--size", type=_positive_int, default=256, help="height and width, pixels (default: 256)")
+    add("--model", default="ict_face", help="face model: a data set's name, a folder, a file (default: ict_face)")
+    add("--mesh", help="a bust to photograph instead of a head of the model, with --landmarks")
+    add("--landmarks", metavar="JSON", help="the bust's six landmarks, as landmarks.json has them")
+    add("--unit-millimetres", type=float, default=1.0, help="length of the bust's unit (default: 1)")
+    add("--lights", help="studio, overcast, window, indoors, ring (default: one by chance)")
+    add("--accessory", help="hat, hair, glasses (default: none)")
+    add("--no-eyeballs", action="store_true", help="leave the face model's eye sockets hollow")
+    add("--format", default="idr", help="of the cameras: idr, middlebury, transforms, colmap (default: idr)")
+    add("--seed", type=int, default=0, help="of heads and all that is drawn (default: 0)")
+
+
+def _head_capture(args) -> int:
+    from deep3dmap.apis.prepare_heads import prepare_head_capture
+    names = ("head", "views", "test_views", "model", "mesh", "unit_millimetres", "lights", "accessory", "seed")
+    options = {key: getattr(args, key) for key in names}
+    prepare_head_capture(args.output,
+                         args.format,
+                         args.landmarks,
+                         size=(args.size, args.size),
+                         eyeballs=not args.no_eyeballs,
+                         **options)
+    return 0
+
+
 KINDS: dict[str, tuple[str, Callable, Callable]] = {
     "sdf_samples": ("signed-distance samples of meshes, in DeepSDF's layout", _sdf_samples_arguments, _sdf_samples),
     "ict_heads": ("heads drawn from the ICT face model, and their signed-distance samples", _ict_heads_arguments, _ict_heads),
+    "head_capture": ("photographs of a generated head, with masks and cameras", _head_capture_arguments, _head_capture),
+    "head_prior": ("a prior of heads for H3D-Net, from a trained DeepSDF", _head_prior_arguments, _head_prior),
 }
 
 

@@ -24,7 +24,7 @@ from deep3dmap.visualization.report import ViewComparison, write_report
 from deep3dmap.visualization.video import turntable, write_video
 
 #: Configs for a user's own photographs, by method.
-METHODS = {"hull": "configs/hull/your_own.py", "idr": "configs/idr/your_own.py"}
+METHODS = {"hull": "configs/hull/your_own.py", "idr": "configs/idr/your_own.py", "h3dnet": "configs/h3dnet/your_own.py"}
 
 #: Kept for the mesh, the pictures and the report: seconds, a part of the minutes besides, and at most so many seconds.
 RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0

@@ -112,20 +112,26 @@ def build_optimizers(framework: nn.Module, cfg: Mapping, amp: bool) -> OptimWrap
 
 
 class _Trainable(nn.Module):
-    """A view of a module that lists only the parameters that move."""
+    """A view of a module that lists only the parameters that move, under their names."""
 
     def __init__(self, module: nn.Module):
         super().__init__()
-        moving = [p for p in module.parameters() if p.requires_grad]
-        self.parameters_ = nn.ParameterList(moving)
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                *path, last = name.split(".")
+                holder = self
+                for part in path:
+                    holder.add_module(part, holder._modules.get(part) or nn.Module())
+                    holder = holder._modules[part]
+                holder.register_parameter(last, parameter)
 
 
 def _build(module: nn.Module, cfg: Mapping, amp: bool) -> OptimWrapper:
     cfg = dict(cfg)
     if amp:
         cfg["type"] = "AutocastOptimWrapper"
-    if "paramwise_cfg" not in cfg and "constructor" not in cfg:
-        module = _Trainable(module)
+    if not set(cfg.get("paramwise_cfg") or {}) - {"custom_keys"} and "constructor" not in cfg:
+        module = _Trainable(module)  # other rules ask for the kinds of layers
     with explained("optim_wrapper", cfg.get("optimizer") or cfg):
         return build_optim_wrapper(module, cfg)
 

@@ -33,7 +33,8 @@ def start_head(head: PlacedHead, capture: Capture) -> tuple[str, ...]:
     if capture.landmarks:
         world = landmark_rows(capture.landmarks)
         to_scene = capture.scene_from_world
-        start = place_by_landmarks(world @ to_scene[:3, :3].T + to_scene[:3, 3], mean_landmarks(head.prior))
+        scene = world @ to_scene[:3, :3].T + to_scene[:3, 3]
+        start = place_by_landmarks(scene.to(head.latent), mean_landmarks(head.prior).to(head.latent))
     device = head.latent.device
     cameras = capture.scene_cameras.to(device, torch.float32)
     head.decoder.eval()

@@ -1,0 +1,91 @@
+"""H3D-Net's stages through the runner, on a capture of a ball with a head's landmarks."""
+
+import pytest
+import torch
+import trimesh
+
+from deep3dmap.datasets.sdf_samples.npz import npz_bytes
+from deep3dmap.engine.checkpoint import list_checkpoints
+from deep3dmap.engine.config import build_runner, load_config
+from deep3dmap.engine.stages import StageConfig
+from deep3dmap.errors import CheckpointError, ConfigError, DataError
+from deep3dmap.frameworks import H3DNet
+from deep3dmap.frameworks.h3dnet.prior import prior_arrays
+from tests.frameworks.h3dnet.heads import ball_prior
+
+POSE = ["geometry.latent", "geometry.turn", "geometry.shift", "geometry.growth"]
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A ball photographed by three cameras; the prior's heads are balls as well."""
+    prior, ball = tmp_path / "prior.npz", tmp_path / "ball.ply"
+    prior.write_bytes(npz_bytes(**prior_arrays(ball_prior())))
+    trimesh.creation.icosphere(3, 0.8).export(ball)
+    cfg = load_config(
+        "configs/h3dnet/small.py", {
+            "model.geometry": dict(type="PlacedHead", prior=str(prior), features=8),
+            "model.radiance": dict(type="RadianceNetwork", width=16, depth=1, features=8, view_frequencies=1),
+            "model.renderer": dict(type="SphereTracer", samples=24),
+            "train_cfg.max_minutes": None,
+            "train_cfg.average": 0.0,
+            "default_hooks.pictures": None,
+            "default_hooks.checkpoint": dict(type="CheckpointHook", minutes=None, steps=1, keep=9)
+        })
+    cfg.train_cfg.stages[0].update(max_steps=3, max_minutes=None)
+    cfg.train_cfg.stages[1].update(max_steps=2)
+    cfg.merge_from_dict(
+        dict(scene=dict(capture=dict(type="GeneratedCapture", mesh=str(ball), views=3, test_views=1, size=(48, 48)),
+                        test_views=None),
+             train_dataset=dict(type="RayBatches", rays=128),
+             test_dataset=dict(type="Views", split="all")))
+    return cfg
+
+
+def run(cfg, folder, **options):
+    runner = build_runner(cfg, work_dir=str(folder), **options)
+    runner.train()
+    return runner
+
+
+def build(config):
+    return H3DNet(**{k: v for k, v in config.model.items() if k != "type"})
+
+
+def test_the_decoder_rests_in_the_first_stage_and_moves_in_the_second(config):
+    framework = build(config)
+    for stage, moves in zip(config.train_cfg.stages, (False, True)):
+        framework.enter_stage(StageConfig.read(stage).stage())
+        assert all(p.requires_grad == moves for p in framework.geometry.decoder.parameters())
+        assert framework.geometry.latent.requires_grad and framework.geometry.turn.requires_grad
+
+
+def test_a_head_is_placed_and_trained_and_a_resumed_run_goes_on_exactly(config, tmp_path, monkeypatch):
+    runner = run(config, tmp_path / "a")
+    placed = runner.framework.geometry
+    assert all(getattr(placed, name.split(".")[1]).abs().max() > 0 for name in POSE)
+    assert not torch.equal(placed.decoder.lin1.bias, placed.prior.decoder().lin1.bias)
+    middle = torch.tensor(runner.framework.extract_mesh(24, color=False).centroid)
+    assert middle.norm() < 0.15  # the ball's radius is 0.8
+    monkeypatch.setattr(H3DNet, "begin", lambda self, data: pytest.fail("placed again"))
+    resumed = run(config, tmp_path / "b", resume=str(list_checkpoints(tmp_path / "a")[0])).framework.state_dict()
+    assert list_checkpoints(tmp_path / "a")[0].name.endswith("1.pth")
+    assert all(torch.equal(value, resumed[name]) for name, value in runner.framework.state_dict().items())
+    config.model.geometry.prior = "ict_heads"
+    with pytest.raises(CheckpointError, match="geometry"):
+        run(config, tmp_path / "c", resume=str(tmp_path / "a"))
+
+
+def test_data_without_a_scene_are_refused(config):
+    with pytest.raises(DataError, match="list: H3D-Net needs the photographs"):
+        build(config).begin([])
+
+
+def test_a_geometry_that_is_no_placed_head_is_refused(config):
+    config.model["geometry"] = dict(type="SDFNetwork", features=8)
+    with pytest.raises(ConfigError, match="SDFNetwork, but must be a PlacedHead"):
+        build(config)
+
+
+def test_an_unlikely_code_costs_more(config):
+    assert build(config).losses["code"](dict(latent=torch.full((4, ), 2.0)), {}) == 4.0
