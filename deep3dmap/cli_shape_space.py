@@ -44,14 +44,14 @@ def _interpolate_arguments(parser) -> None:
 
 def _interpolate(args) -> int:
     from deep3dmap.apis.shapes import interpolate_shapes
-    interpolate_shapes(args.checkpoint,
-                       args.start,
-                       args.end,
-                       args.output,
-                       steps=args.steps,
-                       resolution=args.resolution,
-                       device=args.device)
-    return 0
+    written = interpolate_shapes(args.checkpoint,
+                                 args.start,
+                                 args.end,
+                                 args.output,
+                                 steps=args.steps,
+                                 resolution=args.resolution,
+                                 device=args.device)
+    return 0 if written.meshes else 1
 
 
 def _sample_arguments(parser) -> None:
@@ -65,14 +65,14 @@ def _sample_arguments(parser) -> None:
 
 def _sample(args) -> int:
     from deep3dmap.apis.shapes import sample_shapes
-    sample_shapes(args.checkpoint,
-                  args.output,
-                  args.count,
-                  seed=args.seed,
-                  prior=args.prior,
-                  resolution=args.resolution,
-                  device=args.device)
-    return 0
+    written = sample_shapes(args.checkpoint,
+                            args.output,
+                            args.count,
+                            seed=args.seed,
+                            prior=args.prior,
+                            resolution=args.resolution,
+                            device=args.device)
+    return 0 if written.meshes else 1
 
 
 def _codes_arguments(parser) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import trimesh
 
 from deep3dmap.datasets.mesh_files import load_mesh
+from deep3dmap.datasets.reading import output_folder
 from deep3dmap.datasets.sdf_samples.layout import Normalization, read_normalization
 from deep3dmap.datasets.shape_pairs import Pair, Pairs, find_pairs, load_surface
 from deep3dmap.datasets.workers import DONE, default_processes, run_tasks
@@ -72,10 +73,13 @@ def compare(predicted: str | Path,
 
     Raises:
         DataError: if nothing can be compared, or an option makes no sense; for two files, if one of them can't be measured.
-        OSError: if the output can't be written.
+        OSError: if the output can't be written; a place that can't be made is told before anything is measured.
     """
     _check_options(samples, emd_samples, (completion_distance, *thresholds))
+    _check_numbers(seed, processes)
     found = find_pairs(predicted, true)
+    if output is not None:
+        output_folder(output)
     options = dict(thresholds=tuple(thresholds), completion_distance=completion_distance, samples=samples,
                    emd_samples=emd_samples, seed=seed)  # yapf: disable
     tasks = [Task(pair, _parameters(normalization, pair), normalised, options) for pair in found.pairs]
@@ -156,6 +160,13 @@ def _oddity(predicted: trimesh.Trimesh, true) -> str:
     if not 1 / MUCH_LARGER < ratio < MUCH_LARGER:
         return f"it is {ratio:.3g} times as large as the true shape: are both in the same units?"
     return ""
+
+
+def _check_numbers(seed: int, processes: int | None) -> None:
+    if not 0 <= seed < 2**63:
+        raise DataError(f"--seed {seed}: must be a number from 0 to 2^63 - 1")
+    if processes is not None and processes < 1:
+        raise DataError(f"--processes {processes}: at least one must work")
 
 
 def _check_options(samples: int, emd_samples: int, distances: Sequence[float]) -> None:

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deep3dmap.apis.inference import load_framework
-from deep3dmap.datasets.reading import reaching
 from deep3dmap.datasets.sdf_samples.npz import npz_bytes, read_npz
 from deep3dmap.engine.checkpoint import read_pickle
 from deep3dmap.errors import CheckpointError, DataError
@@ -30,17 +29,6 @@ def load_shape_space(checkpoint: str | Path, device: str = "auto") -> DeepSDF:
         raise CheckpointError(f"{checkpoint}: holds {type(framework).__name__}, which has no space of shapes; give the "
                               "checkpoint of a DeepSDF")
     return framework
-
-
-def output_folder(path: str | Path) -> Path:
-    """A folder to write to, made before anything is computed.
-
-    Raises:
-        DataError: if it can't be made.
-    """
-    with reaching(Path(path)):
-        Path(path).mkdir(parents=True, exist_ok=True)
-    return Path(path)
 
 
 def read_code(path: str | Path, length: int) -> Float[Tensor, "l"]:

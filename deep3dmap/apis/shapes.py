@@ -12,8 +12,9 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor
 
-from deep3dmap.apis.shape_codes import load_shape_space, output_folder, read_code, write_code
+from deep3dmap.apis.shape_codes import load_shape_space, read_code, write_code
 from deep3dmap.datasets.mesh_files import save_mesh
+from deep3dmap.datasets.reading import exists, output_folder
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.files import write_atomically
 from deep3dmap.frameworks import DeepSDF
@@ -149,11 +150,13 @@ def sample_shapes(checkpoint: str | Path,
         prior: what they are drawn from, see :func:`~deep3dmap.frameworks.deepsdf.code_space.fit_prior`.
 
     Raises:
-        ConfigError: for fewer than one shape, and unknown priors.
+        ConfigError: for fewer than one shape, unknown priors, and seeds that are none.
         DataError: if there are too few training shapes for that prior.
     """
     if count < 1:
         raise ConfigError(f"count={count}: at least one shape must be drawn")
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"seed={seed}: must be a number from 0 to 2^63 - 1")
     framework = load_shape_space(checkpoint, device)
     codes = fit_prior(framework.codes.weight, prior).draw(count, torch.Generator().manual_seed(seed))
     named = {f"sample_{k:0{len(str(count - 1))}d}": code for k, code in enumerate(codes)}
@@ -221,6 +224,8 @@ def plot_codes(checkpoint: str | Path, output: str | Path, *, fitted: str | Path
 
 def _read_codes(folder: Path, length: int) -> dict[str, Tensor]:
     """All codes of a folder and of those in it, by their files' names without ending."""
+    if not exists(folder):
+        raise DataError(f"{folder}: no such folder of codes")
     paths = sorted(p for p in folder.rglob("*") if p.suffix in CODE_FILES and not p.name.startswith("."))
     if not paths:
         raise DataError(f"{folder}: holds no codes ({' or '.join('*' + ending for ending in CODE_FILES)})")

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 import trimesh
 
-from deep3dmap.apis.shape_codes import load_shape_space, output_folder, read_code, write_code
+from deep3dmap.apis.shape_codes import load_shape_space, read_code, write_code
 from deep3dmap.apis.shape_inputs import OFFSET, Frames, ShapeInput, find_inputs, observe, shared_frame
 from deep3dmap.datasets.mesh_files import save_mesh
-from deep3dmap.datasets.reading import exists, is_file, reading
+from deep3dmap.datasets.reading import exists, is_file, output_folder, reading
 from deep3dmap.datasets.sdf_samples.layout import Normalization, read_normalization
 from deep3dmap.datasets.sdf_samples.npz import read_npz
 from deep3dmap.errors import ConfigError, DataError, Deep3DError
@@ -126,6 +126,8 @@ def _check_options(options: dict, viewpoint: Sequence[float] | None) -> None:
     for key, value in options.items():
         if key in least and not least[key] <= value < np.inf:
             raise ConfigError(f"--{key.replace('_', '-')} {value}: must be at least {least[key]}, and finite")
+        if key == "seed" and value >= 2**63:
+            raise ConfigError(f"--seed {value}: must be less than 2^63")
         if key in ("lr", "offset") and not 0 < value < beyond.get(key, np.inf):
             raise ConfigError(f"--{key} {value}: must be positive, and less than {beyond.get(key, np.inf):g}")
     if viewpoint is not None and not np.isfinite(viewpoint).all():

@@ -27,7 +27,8 @@ def reading(path: Path, kind: str, advice: str = COPY_AGAIN) -> Iterator[None]:
     """
     try:
         if not path.is_file():
-            raise DataError(f"{path}: no such {kind.removeprefix('an ').removeprefix('a ')} file")
+            what = kind.removeprefix("an ").removeprefix("a ")
+            raise DataError(f"{path}: no such {what}" + ("" if what.startswith("file ") else " file"))
         yield
     except Deep3DError:
         raise
@@ -47,6 +48,17 @@ def reaching(path: Path) -> Iterator[None]:
     except OSError as error:
         raise DataError(f"{printable(error.filename or path)}: {error.strerror or error}; check the name, who may read and "
                         "write there, and whether the disk is whole and not full") from None
+
+
+def output_folder(path: str | Path) -> Path:
+    """A folder to write to, made before anything is computed.
+
+    Raises:
+        DataError: if it can't be made.
+    """
+    with reaching(Path(path)):
+        Path(path).mkdir(parents=True, exist_ok=True)
+    return Path(path)
 
 
 def _reason(error: Exception, path: Path) -> str:

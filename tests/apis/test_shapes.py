@@ -18,6 +18,8 @@ from deep3dmap.apis.shapes import (
 from deep3dmap.cli import main
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError, DataError
+from deep3dmap.frameworks import DeepSDF
+from deep3dmap.geometry.meshing import NoSurfaceError
 from tests.shapes_fixture import NORMALIZATION, SHAPES, full_name
 
 LOW = dict(resolution=48, device="cpu", tell=lambda line: None)
@@ -191,6 +193,12 @@ def test_no_draws_are_refused(shape_checkpoint, tmp_path):
         sample_shapes(shape_checkpoint, tmp_path, 0)
 
 
+@pytest.mark.parametrize("seed", [-1, 10**30])
+def test_a_seed_that_is_none_is_refused(shape_checkpoint, tmp_path, seed):
+    with pytest.raises(ConfigError, match=f"seed={seed}"):
+        sample_shapes(shape_checkpoint, tmp_path, 1, seed=seed)
+
+
 # --- the map --------------------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +231,8 @@ def test_fitted_codes_lie_beside_those_of_training(shape_checkpoint, space, tmp_
 def test_a_folder_without_codes_is_refused(shape_checkpoint, tmp_path):
     with pytest.raises(DataError, match="holds no codes"):
         plot_codes(shape_checkpoint, tmp_path / "map.png", fitted=tmp_path)
+    with pytest.raises(DataError, match="gone: no such folder"):
+        plot_codes(shape_checkpoint, tmp_path / "map.png", fitted=tmp_path / "gone")
 
 
 def test_maps_are_png(shape_checkpoint, tmp_path):
@@ -256,6 +266,17 @@ def test_a_place_that_cannot_be_written_is_named(shape_checkpoint, tmp_path):
 
 
 # --- the command line -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["interpolate", "ball_30", "ball_70"], ["sample"], ["mesh", "--all"]])
+def test_a_command_fails_when_no_code_has_a_surface(shape_checkpoint, tmp_path, monkeypatch, words):
+
+    def nothing(*args, **options):
+        raise NoSurfaceError("nothing is there")
+
+    monkeypatch.setattr(DeepSDF, "extract_mesh", nothing)
+    verb, *rest = words
+    assert main(["shape", verb, str(shape_checkpoint), *rest, "-o", str(tmp_path)]) == 1
 
 
 def test_the_commands_write_what_they_say(shape_checkpoint, tmp_path, capsys):
