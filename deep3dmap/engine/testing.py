@@ -98,6 +98,7 @@ class ReconstructionTestLoop:
             for metric in metrics:
                 result.metrics |= metric.compute()
                 result.files |= metric.files()
+                result.notes += metric.notes()
         framework.train(training)
         return from_first(result)
 

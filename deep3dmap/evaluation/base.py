@@ -19,6 +19,10 @@ class Metric:
         """Figures by group; groups without anything to say are left out."""
         return {}
 
+    def notes(self) -> list[str]:
+        """What the figures leave out, and why: a line each."""
+        return []
+
     def files(self) -> dict[str, str]:
         """Further texts to write beside the figures, by file name."""
         return {}

@@ -11,6 +11,8 @@ from deep3dmap.evaluation.point_sets import EMD_POINTS
 from deep3dmap.evaluation.shape_tables import ShapeTable
 from deep3dmap.registry import METRICS
 
+NAMED = 10  # failures that notes name
+
 
 @METRICS.register_module()
 class ShapeMetrics(Metric):
@@ -44,6 +46,16 @@ class ShapeMetrics(Metric):
         groups = {statistic: {key: values[statistic] for key, values in summary.items()} for statistic in ("mean", "median")}
         counts = dict(measured=len(self.table.figures), failed=len(self.table.failures))
         return {name: group for name, group in groups.items() if group} | {"shapes": counts}
+
+    def notes(self) -> list[str]:
+        """The first shapes that failed, by name."""
+        failures = self.table.failures
+        if not failures:
+            return []
+        more = len(failures) - NAMED
+        return [f"{len(failures)} of {len(self.table.figures) + len(failures)} shapes failed:",
+                *(f"  {name}: {reason}" for name, reason in list(failures.items())[:NAMED]),
+                *([f"  and {more} more, see shapes.csv"] if more > 0 else [])]  # yapf: disable
 
     def files(self) -> dict[str, str]:
         """``shapes.csv``: a row a shape."""

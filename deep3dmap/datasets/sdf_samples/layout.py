@@ -204,9 +204,15 @@ def read_split(path: str | Path) -> list[ShapeName]:
 
 
 def beside(root: str | Path, split: str | Path) -> Path:
-    """A split file: as it is named, or under the folder of the samples."""
-    path = Path(split)
-    return path if is_file(path) or path.is_absolute() or not is_file(Path(root, path)) else Path(root, path)
+    """A split file: as it is named, or under the folder of the samples.
+
+    Raises:
+        DataError: if it is at neither place.
+    """
+    found = [path for path in (Path(split), Path(root, split)) if is_file(path)]
+    if not found:
+        raise DataError(f"{split}: no such split file, from here or below {root}")
+    return found[0]
 
 
 def _pairs(value) -> list:

@@ -194,3 +194,10 @@ def test_data_sources_are_gathered_and_contradictions_told(tmp_path):
     assert set(json.loads(path.read_text())) == {"one", "two"}
     with pytest.raises(DataError, match="'two' comes from /else"):
         layout.add_data_source(tmp_path, "two", "/other")
+
+
+def test_a_split_is_sought_from_here_and_below_the_samples(tmp_path):
+    path = layout.write_split(tmp_path / "splits" / "a.json", [ShapeName("d", "c", "x")])
+    assert layout.beside(tmp_path, "splits/a.json") == layout.beside("elsewhere", path) == path
+    with pytest.raises(DataError, match=f"splits/b.json: no such split file.*{tmp_path}"):
+        layout.beside(tmp_path, "splits/b.json")

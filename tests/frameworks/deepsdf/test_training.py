@@ -18,7 +18,7 @@ CONFIG = '''
 _base_ = ["{base}"]
 model = dict(decoder=dict(code_length=4, dims=[32] * 3, dropout=[0, 1], dropout_prob=0.1, norm_layers=[0, 1, 2],
                           latent_in=[2]),
-             code_bound=0.9, step_chunk=None, fit=dict(iterations=20, samples=100), resolution=16)
+             code_bound=0.9, code_std=1.0, step_chunk=None, fit=dict(iterations=20, samples=100), resolution=16)
 train_dataset = dict(type="SDFShapes", root="{root}", shapes=5, samples=64)
 test_dataset = dict(type="SDFTestShapes", root="{root}", limit=3)
 train_cfg = dict(type="StagedTrainLoop", max_steps=12)
@@ -93,6 +93,7 @@ def test_testing_fits_and_measures_each_shape(folder):
     result = evaluate(folder / "plain.py", folder / "one", folder / "evaluated")
     counts = result.metrics["shapes"]
     assert counts["measured"] + counts["failed"] == 3
+    assert bool(result.notes) == (counts["failed"] > 0)
     rows = (folder / "evaluated" / "test" / "shapes.csv").read_text().splitlines()
     assert len(rows) == 4 and rows[0].startswith("shape,")
 
