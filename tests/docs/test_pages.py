@@ -14,6 +14,7 @@ from deep3dmap.apis.listing import list_parts
 from deep3dmap.cli import COMMANDS, make_parser
 from deep3dmap.cli_prepare import KINDS
 from deep3dmap.datasets import generate_capture, load_scene
+from deep3dmap.datasets.generated import generate_head_capture
 from deep3dmap.engine.config import find_config, load_config, top_level_keys
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.evaluation import metrics
@@ -128,6 +129,10 @@ def test_the_table_of_the_scenes_keys_is_whole():
 
 def test_the_table_of_the_generated_captures_options_is_whole():
     assert named("docs/data_formats.md", "The generated capture") == arguments(generate_capture)
+
+
+def test_the_table_of_the_generated_head_captures_options_is_whole():
+    assert named("docs/generated_heads.md", "In a config") == arguments(generate_head_capture)
 
 
 @pytest.mark.parametrize("registry, part, heading, column", [

@@ -6,6 +6,7 @@ import torch
 import trimesh
 from PIL import Image
 
+from deep3dmap.geometry.lookat import look_at
 from deep3dmap.structures import Cameras
 from deep3dmap.visualization.mesh_render import render_mesh
 
@@ -159,3 +160,17 @@ def test_unknown_shading_is_refused_by_name(sphere):
 def test_no_samples_are_refused(sphere):
     with pytest.raises(ValueError, match="supersample"):
         render_mesh(sphere, camera(), supersample=0)
+
+
+def test_a_shading_is_told_the_vertices_values_where_rays_meet_the_mesh():
+    mesh, told = trimesh.creation.icosphere(subdivisions=1), []
+
+    def shading(surface):
+        told.append((surface.values, surface.points))
+        return surface.albedo
+
+    K, eye = torch.tensor([[[10.0, 0, 8], [0, 10, 8], [0, 0, 1]]]), torch.tensor([[0.0, 0.0, 3.0]])
+    camera = Cameras(K, look_at(eye, up=(0, 1, 0)), (16, 16))
+    render_mesh(mesh, camera, shading=shading, values=torch.tensor(2 * mesh.vertices))
+    values, points = told[0]
+    assert len(points) > 10 and torch.allclose(values, 2 * points)

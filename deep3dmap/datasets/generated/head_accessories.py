@@ -50,7 +50,7 @@ def hat(head: Piece, random: np.random.Generator) -> Piece:
     """A hat with a brim around a crown with a dent; size, height and tilt are drawn."""
     brim, crown, tilt = random.uniform(4.0, 6.5), random.uniform(8.2, 10.0), np.radians(random.uniform(-13, -8))
     # (share of the crown's radius, height): from the inside below the scalp over the brim to the dent on top
-    outline = [(0.80, 1.2), (0.97, -0.15), (1.0, -0.3), (1 + 0.5 * brim / 10, -0.5), (1 + brim / 10, 0.1),
+    outline = [(0.55, 1.6), (0.97, -0.15), (1.0, -0.3), (1 + 0.5 * brim / 10, -0.5), (1 + brim / 10, 0.1),
                (1.03 + brim / 10, 0.35), (1 + brim / 10, 0.5), (1 + 0.5 * brim / 10, -0.05), (1.05, 0.3), (1.01, 1.2),
                (0.98, 0.5 * crown),
                (0.90, 0.88 * crown), (0.78, crown), (0.55, crown), (0.3, 0.90 * crown), (0.0, 0.87 * crown)]  # yapf: disable
@@ -95,10 +95,13 @@ def hair(head: Piece, random: np.random.Generator) -> Piece:
     faces = head.faces[((above > -0.8) & ~ears & (head.material == look.SKIN))[head.faces].all(1)]
     normals = trimesh.Trimesh(head.vertices, head.faces, process=False).vertex_normals
     used, faces = np.unique(faces, return_inverse=True)
-    vertices, faces, canonical, normals = _subdivided(head.vertices[used], faces.reshape(-1, 3), head.canonical[used],
-                                                      np.asarray(normals)[used])
+    scalp = trimesh.Trimesh(head.vertices[used], faces.reshape(-1, 3), process=False)
+    rooted = np.ones((len(used), 3))
+    rooted[scalp.edges[trimesh.grouping.group_rows(scalp.edges_sorted, require_count=1)]] = 0  # the edge stays below the skin
+    vertices, faces, canonical, normals, rooted = _subdivided(head.vertices[used], scalp.faces, head.canonical[used],
+                                                              np.asarray(normals)[used], rooted)
     c = torch.from_numpy(canonical)
-    fade = s.ramp(look.hairline(c), -0.4, 3.0)
+    fade = s.ramp(look.hairline(c), -0.4, 3.0) * torch.from_numpy(rooted[:, 0])
     volume = thickness * (0.75 + 0.5 * look.noise(c.float() / 3.5 + phase, 1)) + lift * s.ramp(c[:, 1], 8.0, 13.0)
     height = (fade * (volume + _strands(c, phase)) - SUNK * (1 - fade)).numpy()[:, None]
     direction = normals + (0, 0.25, -0.1)

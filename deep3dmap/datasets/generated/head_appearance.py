@@ -260,6 +260,6 @@ def _hair(person: Person, p):
 def _stone(person: Person, p):
     q = _at(person, p)
     color = torch.tensor((0.80, 0.72, 0.60)) * (0.72 + 0.22 * noise(0.45 * q, 24) + 0.2 * noise(2 * q, 25))[:, None]
-    color = _paint(color, (0.52, 0.40, 0.30), 0.7 * s.ramp(noise(0.8 * q, 26) + 0.4 * noise(4 * q, 27), 0.85, 1.05))
-    color = _paint(color, (0.30, 0.42, 0.48), 0.45 * s.ramp(noise(0.35 * q, 28), 0.62, 0.72))
+    color = _paint(color, (0.52, 0.40, 0.30), 0.4 * s.ramp(noise(0.8 * q, 26) + 0.4 * noise(4 * q, 27), 0.85, 1.05))
+    color = _paint(color, (0.40, 0.44, 0.46), 0.3 * s.ramp(noise(0.35 * q, 28), 0.62, 0.72))
     return color * (0.86 + 0.16 * noise(8 * q, 29) + 0.14 * noise(16 * q, 30))[:, None]

@@ -72,7 +72,7 @@ def generate_head_capture(head: str = "test_00000",
         DataError: if the model or the mesh can't be read.
     """
     noise = Noise.checked(NAME, views, test_views, size, supersample, camera_noise, mask_noise, image_noise, seed)
-    _check_names(lights, accessory, mesh, seed)
+    _check_names(lights, accessory, mesh, landmarks, seed)
     split, number = (BUST, 0) if mesh is not None else _identity(head)
 
     def random(purpose: int) -> np.random.Generator:
@@ -95,13 +95,16 @@ def generate_head_capture(head: str = "test_00000",
 DATASETS.register_module(name=NAME, module=generate_head_capture)
 
 
-def _check_names(lights: str | None, accessory: str | None, mesh, seed: int) -> None:
+def _check_names(lights: str | None, accessory: str | None, mesh, landmarks, seed: int) -> None:
     if seed < 0:
         raise ConfigError(f"{NAME}: seed must not be negative, got {seed}")
     if lights is not None and lights not in LIGHTS:
         raise ConfigError(f"{NAME}: there are no lights '{lights}': {nearest(lights, LIGHTS)}")
     if accessory is not None and accessory not in ACCESSORIES:
         raise ConfigError(f"{NAME}: there is no accessory '{accessory}': {nearest(accessory, ACCESSORIES)}")
+    if landmarks is not None and mesh is None:
+        raise ConfigError(
+            f"{NAME}: landmarks are those of a mesh; give one, or leave them out (heads of the model have theirs)")
     if accessory is not None and mesh is not None:
         raise ConfigError(
             f"{NAME}: accessory='{accessory}' is put onto a head of the model, not onto a mesh; leave out one of them")

@@ -83,8 +83,11 @@ def bust(mesh: str | Path | trimesh.Trimesh, landmarks: Mapping[str, Sequence[fl
         raise ConfigError(f"GeneratedHeadCapture: a mesh needs all six landmarks, in its own frame; there is no {missing[0]}")
     if not unit_millimetres > 0:
         raise ConfigError(f"GeneratedHeadCapture: unit_millimetres must be positive, got {unit_millimetres}")
+    for name, point in landmarks.items():
+        if len(point) != 3:
+            raise ConfigError(f"GeneratedHeadCapture: landmark {name} must be three numbers, got {point}")
     shape, source = loaded(mesh)
-    rows = {name: torch.tensor([float(x) for x in landmarks[name]], dtype=torch.float64) for name in landmarks}
+    rows = {name: torch.tensor([float(x) for x in point], dtype=torch.float64) for name, point in landmarks.items()}
     check_head_landmarks(rows, source)
     points = unit_millimetres * landmark_rows(rows)
     motion = align_points(points, torch.tensor(MEAN_HEAD_LANDMARKS, dtype=torch.float64) * 10, with_scale=False).numpy()
