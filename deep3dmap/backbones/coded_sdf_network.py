@@ -1,8 +1,8 @@
 """A signed distance network of many shapes: IDR's network, which also sees a shape's code.
 
 H3D-Net (Ramon et al., ICCV 2021, section 3) takes such a network for its prior: trained as DeepSDF's decoder is, rendered as
-IDR's surface is. A code is the same for all points of a shape, so all that it does is to move the biases of the layers that see
-it: those that see the point.
+IDR's surface is. A code is the same for all points of a shape, so all that it does is to move the biases of the layers that
+see it: those that see the point.
 """
 
 import math
@@ -80,7 +80,7 @@ class CodedSDFNetwork(SDFNetwork):
 
     @torch.no_grad()
     def field(self, code: Float[Tensor, "l"]) -> Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p"]]:
-        """The signed distances of one shape as a function of points, without gradients; with the parameters as they are now."""
+        """The signed distances of one shape as a function of points, without gradients; by the parameters as they are."""
         with frozen(self), self.coded(code.detach().clone()):
             chain = self._make_chain()
 

@@ -48,7 +48,8 @@ def load_capture(path: str | Path,
         views: names of the views to read, in that order, or None for all.
         format: name of the format; detected by default.
         landmarks: also read ``landmarks.json`` of a head, where there is one (:mod:`deep3dmap.datasets.landmarks`).
-        **options: of the format's reader (``cameras`` of idr; ``views_config`` of h3ds; ``split`` of transforms; ``images``, ``model`` of colmap).
+        **options: of the format's reader (``cameras`` of idr; ``views_config`` of h3ds; ``split`` of transforms;
+            ``images``, ``model`` of colmap).
 
     Raises:
         DataError: if there is no such folder, no format in it, or its content is damaged or contradicts itself.

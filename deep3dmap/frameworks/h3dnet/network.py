@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deep3dmap.annotations import Whole
+from deep3dmap.annotations import Positive, Whole
 from deep3dmap.frameworks.h3dnet.prior import load_prior
 from deep3dmap.geometry.rotations import quaternion_to_rotation
 from deep3dmap.registry import BACKBONES
@@ -27,14 +27,16 @@ class PlacedHead(nn.Module):
     Args:
         prior: its name or file, see :func:`deep3dmap.frameworks.h3dnet.prior.load_prior`.
         features: size of the feature vector handed to the radiance network.
+        unit_millimetres: length of the world's unit, if it is known: then the head's size is a matter of its code alone, and
+            ``growth`` is not heard.
 
     Raises:
         DataError: if the prior can't be read.
     """
 
-    def __init__(self, prior: str | Path = "ict_heads", features: Whole = 64):
+    def __init__(self, prior: str | Path = "ict_heads", features: Whole = 64, unit_millimetres: Positive | None = None):
         super().__init__()
-        self.features = features
+        self.features, self.unit_millimetres = features, unit_millimetres
         self.prior = load_prior(prior)
         self.decoder = self.prior.decoder(features)
         self.latent = nn.Parameter(torch.zeros(self.decoder.code_length))
@@ -62,7 +64,7 @@ class PlacedHead(nn.Module):
     def similarity(self) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3"], Float[Tensor, ""]]:
         """The present ``rotation``, ``translation`` and ``scale`` of ``head = scale * rotation @ scene + translation``."""
         turn = quaternion_to_rotation(torch.cat([torch.ones_like(self.growth), self.turn / 2]))
-        growth = self.growth.exp()[0]
+        growth = self.growth.exp()[0] if self.unit_millimetres is None else torch.ones_like(self.scale)
         return turn @ self.rotation, growth * (turn @ self.translation) + self.shift, growth * self.scale
 
     def code(self) -> Float[Tensor, "l"]:

@@ -6,6 +6,7 @@ import torch
 from deep3dmap.datasets.sdf_samples.npz import npz_bytes
 from deep3dmap.frameworks.h3dnet import PlacedHead
 from deep3dmap.frameworks.h3dnet.prior import prior_arrays
+from deep3dmap.frameworks.h3dnet.start import known_scale
 from deep3dmap.geometry.rotations import quaternion_to_rotation
 from tests.frameworks.h3dnet.heads import ball_prior
 
@@ -79,3 +80,13 @@ def test_a_likely_latent_is_a_likely_code(head):
     with torch.no_grad():
         head.latent.zero_()
     torch.testing.assert_close(head.code(), head.code_mean)
+
+
+def test_in_a_world_of_known_units_the_head_does_not_grow(head, points):
+    head.unit_millimetres = 1.0
+    expected = head.sdf(points)
+    with torch.no_grad():
+        head.growth.fill_(0.5)
+    assert torch.equal(head.sdf(points), expected)
+    scene_from_world = torch.diag(torch.tensor([0.005, 0.005, 0.005, 1.0], dtype=torch.float64))
+    assert known_scale(head, scene_from_world) == pytest.approx(head.prior.scale * 0.1 / 0.005)
