@@ -10,6 +10,7 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
     add("predicted", help="mesh, or folder of meshes")
     add("true", help="mesh or surface samples, or folder of them with the same names")
     add("-o", "--output", type=Path, help="folder for shapes.csv and summary.json (default: only print)")
+    add("--split", metavar="JSON", help="file that names the shapes of the folders to compare (default: all)")
     add("--normalization", metavar="PATH", help="NormalizationParameters (folder, or one file): meshes lie in that frame")
     add("--normalised", action="store_true", help="lengths in units of the shapes' normalisation")
     add("--thresholds", type=float, nargs="+", default=[], help="distances for precision, recall and F-score")
@@ -23,7 +24,8 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
 def compare(args: argparse.Namespace) -> int:
     """Print the table; 1 if shapes failed."""
     from deep3dmap.apis.compare import compare as measure
-    names = ("normalization", "normalised", "thresholds", "completion_distance", "samples", "emd_samples", "seed", "processes")
+    names = ("split", "normalization", "normalised", "thresholds", "completion_distance", "samples", "emd_samples", "seed",
+             "processes")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     table = measure(args.predicted, args.true, args.output, **given)
     print(table.to_text())

@@ -9,7 +9,7 @@ import trimesh
 
 from deep3dmap.datasets.mesh_files import load_mesh
 from deep3dmap.datasets.reading import output_folder
-from deep3dmap.datasets.sdf_samples.layout import Normalization, read_normalization
+from deep3dmap.datasets.sdf_samples.layout import Normalization, read_normalization, read_split
 from deep3dmap.datasets.shape_pairs import Pair, Pairs, find_pairs, load_surface
 from deep3dmap.datasets.workers import DONE, default_processes, run_tasks
 from deep3dmap.errors import DataError
@@ -42,6 +42,7 @@ def compare(predicted: str | Path,
             true: str | Path,
             output: str | Path | None = None,
             *,
+            split: str | Path | None = None,
             normalization: str | Path | None = None,
             normalised: bool = False,
             thresholds: Sequence[float] = (),
@@ -60,6 +61,7 @@ def compare(predicted: str | Path,
         predicted: mesh, or folder.
         true: mesh or surface samples (PLY without faces), or folder.
         output: folder for ``shapes.csv`` and ``summary.json``; None writes nothing.
+        split: file that names the shapes of the folders to compare, in DeepSDF's form; all by default.
         normalization: folder ``NormalizationParameters`` of DeepSDF's layout down to the names of the shapes, or one file of
             it: reconstructions lie in the normalised frame, as DeepSDF's code leaves them.
         normalised: lengths in units of the shapes' normalisation (``normalization``'s, or else the true mesh's).
@@ -77,7 +79,9 @@ def compare(predicted: str | Path,
     """
     _check_options(samples, emd_samples, (completion_distance, *thresholds))
     _check_numbers(seed, processes)
-    found = find_pairs(predicted, true)
+    found, unknown = find_pairs(predicted, true), []
+    if split is not None:
+        found, unknown = _only(found, split, Path(true))
     if output is not None:
         output_folder(output)
     options = dict(thresholds=tuple(thresholds), completion_distance=completion_distance, samples=samples,
@@ -90,11 +94,29 @@ def compare(predicted: str | Path,
         _add(table, tasks[0], measure_pair(tasks[0]))
     for name in found.missing:
         table.fail(name, f"there is no reconstruction of it in {predicted}")
+    for name in unknown:
+        table.fail(name, f"the split names it, and there is no true shape of that name in {true}")
     for name in found.extra:
         table.notes[name] = f"left out: there is no true shape of that name in {true}"
     if output is not None:
         table.write(output)
     return table
+
+
+def _only(found: Pairs, split: str | Path, true: Path) -> tuple[Pairs, list[str]]:
+    """Of what was found, the shapes that a split names; and the names of those that are not there.
+
+    A folder may begin at the data sets, at the classes of one, or at the shapes of one class.
+    """
+    if not true.is_dir():
+        raise DataError(f"--split {split}: names shapes of folders, but {true} is a file")
+    known, wanted, unknown = {pair.name for pair in found.pairs} | {*found.missing}, set(), []
+    for shape in read_split(split):
+        name = next((name for name in (str(shape), f"{shape.category}/{shape.name}", shape.name) if name in known), None)
+        unknown += [str(shape)] if name is None else []
+        wanted |= {name}
+    pairs = [pair for pair in found.pairs if pair.name in wanted]
+    return Pairs(pairs, [name for name in found.missing if name in wanted], []), unknown
 
 
 def measure_pair(task: Task) -> tuple[dict, str]:

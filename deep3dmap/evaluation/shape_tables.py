@@ -95,14 +95,17 @@ class ShapeTable:
         return values[~np.isnan(values)]
 
     def to_text(self, most: int = 20) -> str:
-        """All figures of a single shape; or the most important ones of ``most`` shapes and over all; and who failed why."""
+        """All figures of a single shape; or the most important ones of ``most`` shapes and over all; and who failed why.
+
+        The first ``most`` failures and notes are named, too; all of them stand in what :meth:`write` writes.
+        """
         table = self._single() if len(self.figures) == 1 else self._many(most)
         left = len(self.figures) - most
         lines = [table] if table else []
         lines += [f"({left} more shapes are in the table that is written)"] if left > 0 else []
         lines += [f"{len(self.failures)} of {len(self.figures) + len(self.failures)} shapes failed:"] if self.failures else []
-        lines += [f"  {name}: {reason}" for name, reason in self.failures.items()]
-        return "\n".join(lines + [f"note: {name}: {text}" for name, text in self.notes.items()])
+        lines += _first(most, (f"  {name}: {reason}" for name, reason in self.failures.items()), "failures")
+        return "\n".join(lines + _first(most, (f"note: {name}: {text}" for name, text in self.notes.items()), "notes"))
 
     def _single(self) -> str:
         (name, figures), = self.figures.items()
@@ -162,6 +165,12 @@ def measure_shapes(shapes: Iterable[tuple], **options) -> ShapeTable:
     for name, predicted, true in shapes:
         table.measure(name, predicted, true, **options)
     return table
+
+
+def _first(most: int, lines: Iterable[str], what: str) -> list[str]:
+    lines = list(lines)
+    left = len(lines) - most
+    return lines[:most] + ([f"  ({left} more {what} are in the table that is written)"] if left > 0 else [])
 
 
 def _shown(value: float | bool) -> str:

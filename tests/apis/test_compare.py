@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import trimesh
 from deep3dmap import cli
 from deep3dmap.apis.compare import compare
 from deep3dmap.datasets.mesh_files import save_mesh
-from deep3dmap.datasets.sdf_samples.layout import Normalization, write_normalization
+from deep3dmap.datasets.sdf_samples.layout import Normalization, ShapeName, write_normalization, write_split
 from deep3dmap.errors import DataError
 
 QUICK = dict(samples=2000, emd_samples=50, processes=1)
@@ -123,6 +124,22 @@ def test_surface_samples_alone_have_no_normalisation(folders, tmp_path):
     trimesh.PointCloud(ball().vertices).export(tmp_path / "samples.ply")
     with pytest.raises(DataError, match="--normalization"):
         compare(folders[0] / "a/1.ply", tmp_path / "samples.ply", normalised=True, **QUICK)
+
+
+@pytest.mark.parametrize("start", ["", "in"])
+def test_a_split_restricts_what_is_compared_wherever_the_folders_begin(folders, tmp_path, start):
+    for folder, target in zip(folders, ("ours", "theirs")):
+        shutil.copytree(folder / "a", tmp_path / target / start / "a")
+    split = write_split(tmp_path / "split.json", [ShapeName("in", "a", name) for name in ("1", "2", "gone")])
+    table = compare(tmp_path / "ours", tmp_path / "theirs", split=split, tell=lambda line: None, **QUICK)
+    assert [name.removeprefix("in/") for name in table.figures] == ["a/1", "a/2"] and not table.notes
+    assert list(table.failures) == ["in/a/gone"] and "no true shape" in table.failures["in/a/gone"]
+
+
+def test_a_split_needs_folders(folders, tmp_path):
+    split = write_split(tmp_path / "split.json", [ShapeName("in", "a", "1")])
+    with pytest.raises(DataError, match="--split"):
+        compare(folders[0] / "a/1.ply", folders[1] / "a/1.ply", split=split, **QUICK)
 
 
 @pytest.mark.parametrize("options, message",

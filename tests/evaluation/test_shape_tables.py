@@ -83,3 +83,12 @@ def test_a_table_in_which_all_failed_has_no_figures(tmp_path):
     table = measure_shapes([("a", None, ball(1.0))])
     assert table.summary() == {} and table.to_text().splitlines()[0] == "1 of 1 shapes failed:"
     assert json.loads(table.write(tmp_path)[1].read_text())["measured"] == 0
+
+
+def test_a_text_names_the_first_failures_and_counts_the_others():
+    table = ShapeTable()
+    for k in range(30):
+        table.fail(f"shape_{k}", "it is gone")
+    lines = table.to_text(most=5).splitlines()
+    assert lines[0] == "30 of 30 shapes failed:" and lines[5] == "  shape_4: it is gone"
+    assert lines[6:] == ["  (25 more failures are in the table that is written)"]

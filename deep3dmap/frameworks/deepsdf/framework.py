@@ -18,6 +18,7 @@ from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.deepsdf.fitting import FitOptions, FittedCode, fit_code
 from deep3dmap.frameworks.deepsdf.observations import Observations
 from deep3dmap.geometry.meshing import NoSurfaceError, extract_surface
+from deep3dmap.geometry.triangles import largest_component
 from deep3dmap.processes import CommonDraws
 from deep3dmap.registry import BACKBONES, FRAMEWORKS, nearest
 
@@ -135,6 +136,8 @@ class DeepSDF(BaseFramework):
                      shape: str | int | None = None,
                      code: Float[Tensor, "l"] | None = None,
                      normalized: bool = False,
+                     color: bool = True,
+                     largest: bool = False,
                      **options) -> trimesh.Trimesh:
         """The mesh of a training shape, of any code, or of the mean of all codes.
 
@@ -143,6 +146,8 @@ class DeepSDF(BaseFramework):
             shape: name or number of a training shape; its mesh comes in its own frame and units, where they are known.
             code: of the shape instead.
             normalized: leave a training shape in its normalised frame.
+            color: what other methods' meshes have; shapes have none either way.
+            largest: keep only the largest connected component.
             options: of :func:`deep3dmap.geometry.meshing.extract_surface`.
 
         Raises:
@@ -154,6 +159,8 @@ class DeepSDF(BaseFramework):
         elif code is None:
             code = self.codes.weight.mean(0)
         vertices, faces = self.surface(code, resolution, **options)
+        if largest:
+            vertices, faces = largest_component(vertices, faces)
         vertices = vertices.cpu().double()
         if number is not None and not normalized:
             vertices = vertices / self.scales[number].cpu() - self.offsets[number].cpu()

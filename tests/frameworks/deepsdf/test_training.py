@@ -4,8 +4,10 @@ import json
 
 import pytest
 import torch
+import trimesh
 
 from deep3dmap.apis import export_mesh, test, train
+from deep3dmap.cli import main
 from deep3dmap.engine.checkpoint import load_checkpoint
 from tests.frameworks.idr.test_two_ranks import ROOT, assert_same_losses, checkpoint, torchrun
 from tests.shapes_fixture import write_shapes
@@ -110,3 +112,8 @@ def test_the_mesh_of_a_training_shape_comes_in_its_own_frame(shape_checkpoint, t
 def test_export_writes_the_mesh_of_the_mean_code(shape_checkpoint, tmp_path):
     export_mesh(shape_checkpoint, tmp_path / "mean.ply", resolution=24)
     assert (tmp_path / "mean.ply").stat().st_size > 1000
+
+
+def test_the_mean_shape_can_be_exported_as_other_methods_meshes(shape_checkpoint, tmp_path):
+    assert main(["export-mesh", str(shape_checkpoint), str(tmp_path / "mean.ply"), "--resolution", "24"]) == 0
+    assert len(trimesh.load_mesh(tmp_path / "mean.ply").faces) > 100
