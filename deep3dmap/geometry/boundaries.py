@@ -52,3 +52,16 @@ def loop_centre(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
 def fan(loop: Int[np.ndarray, " n"], centre: int) -> Int[np.ndarray, "n 3"]:
     """Triangles from a loop of open edges to a vertex in its middle, oriented as the mesh around the hole."""
     return np.stack([np.roll(loop, -1), loop, np.full(len(loop), centre)], 1)
+
+
+def peeled(faces: Int[np.ndarray, "f 3"], loop: Int[np.ndarray, " n"], strips: int) -> Int[np.ndarray, "g 3"]:
+    """The triangles without the first strips of them around a hole, the hole's edge ``loop`` being one of the boundary loops.
+
+    Stops before a strip that is not regular, two triangles for each vertex of the hole's edge: it would not leave one hole.
+    """
+    for _ in range(strips):
+        strip = np.isin(faces, loop).any(1)
+        if strip.sum() != 2 * len(loop):
+            break
+        faces, loop = faces[~strip], np.setdiff1d(faces[strip], loop)
+    return faces

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from deep3dmap.geometry.boundaries import boundary_loops, fan, loop_centre
+from deep3dmap.geometry.boundaries import boundary_loops, fan, loop_centre, peeled
 
 
 def box_without(*normals) -> tuple[np.ndarray, np.ndarray]:
@@ -56,3 +56,20 @@ def test_the_centre_of_a_loop_does_not_ask_how_many_vertices_an_edge_has():
     crowded = np.insert(square, 1, np.stack([np.linspace(0.1, 1.9, 30), np.zeros(30), np.zeros(30)], 1), 0)
     np.testing.assert_allclose(loop_centre(square), [1, 1, 0])
     np.testing.assert_allclose(loop_centre(crowded), [1, 1, 0])
+
+
+def tube(rings: int, around: int = 8) -> np.ndarray:
+    """Triangles of a tube of rings of vertices."""
+    k, i = (a.ravel() for a in np.meshgrid(np.arange(rings - 1), np.arange(around), indexing="ij"))
+    a, b = k * around + i, k * around + (i + 1) % around
+    return np.concatenate([np.stack([a, b, a + around], 1), np.stack([b, b + around, a + around], 1)])
+
+
+def test_strips_are_peeled_from_around_a_hole():
+    faces = peeled(tube(6), np.arange(8), 2)
+    assert set(faces.ravel()) == set(range(16, 48)) and len(faces) == 3 * 16
+
+
+def test_peeling_ends_before_a_strip_that_is_not_regular():
+    whole = np.concatenate([tube(3), fan(np.arange(16, 24), 24)])  # a cup: behind its two strips lies the bottom
+    assert len(peeled(whole, np.arange(8), 5)) == 8

@@ -273,7 +273,7 @@ def test_the_drawing_follows_the_window_and_the_screen_s_density(show):
     size = {"width": 500, "height": 800, "deviceScaleFactor": 2, "mobile": False}
     try:
         browser.call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": size})
-        browser.wait_until("document.querySelector('canvas').width < 1000")
+        browser.wait_until("(c => c.clientWidth <= 500 && c.width > c.clientWidth)(document.querySelector('canvas'))")
         ratios = browser.run(
             "const c = document.querySelector('canvas'); return [c.width / c.clientWidth, c.height / c.clientHeight]")
         assert np.allclose(ratios, 2, atol=0.01)

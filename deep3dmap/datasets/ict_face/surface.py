@@ -14,11 +14,13 @@ from jaxtyping import Bool, Float, Int
 from deep3dmap.datasets.ict_face.model import EYEBALLS, SKIN, ICTFaceModel
 from deep3dmap.datasets.sdf_samples.layout import Normalization
 from deep3dmap.errors import DataError
-from deep3dmap.geometry.boundaries import boundary_loops, fan, loop_centre
+from deep3dmap.geometry.boundaries import boundary_loops, fan, loop_centre, peeled
 from deep3dmap.geometry.triangles import face_components, signed_volume
 
+SOCKETS = ("eye_socket_left", "eye_socket_right")
 BUFFER = 1.03  # between the largest head and the unit sphere, as DeepSDF has it
 DEVIATIONS = 5.0
+INNER_LIPS = 7  # strips of triangles from the lips' inner edge on that can't be seen from outside on the mean head
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +56,18 @@ def head_surface(model: ICTFaceModel, mouth: bool = True, eyeballs: bool = False
 
     Args:
         model: whose parts are taken.
-        mouth: with the bag behind the lips; without it a fan closes the lips' inner edges.
-        eyeballs: with the eyeballs (the outermost closed piece of each), which overlap the skin around them: the solid is the
-            union.
+        mouth: with the bag behind the lips; without it, and without the lips' inner sides, a fan closes what is left open
+            between them.
+        eyeballs: with the eyeballs (the outermost closed piece of each) in place of the sockets, whose openings fans close
+            within the eyeballs: the solid is the union.
 
     Raises:
         DataError: if the parts' open edges don't form separate loops.
     """
-    skin = model.faces(*(part for part in SKIN if mouth or part != "mouth_socket"))
+    left_out = ("mouth_socket", ) * (not mouth) + SOCKETS * eyeballs
+    skin = model.faces(*(part for part in SKIN if part not in left_out))
     try:
+        skin = skin if mouth else _without_inner_lips(model, skin)
         loops = boundary_loops(skin)
     except ValueError as error:
         raise DataError(f"the face model's parts {', '.join(SKIN)} make no surface that could be closed: {error}") from None
@@ -72,6 +77,15 @@ def head_surface(model: ICTFaceModel, mouth: bool = True, eyeballs: bool = False
     loops = tuple(np.searchsorted(used, loop) for loop in loops)
     caps = [fan(loop, len(used) + number) for number, loop in enumerate(loops)]
     return HeadSurface(used, loops, np.concatenate([np.searchsorted(used, faces), *caps]))
+
+
+def _without_inner_lips(model: ICTFaceModel, skin: Int[np.ndarray, "t 3"]) -> Int[np.ndarray, "k 3"]:
+    """The skin up to where lips meet: their inner sides would leave a gap between them, thinner than any samples show."""
+    bag = model.faces("mouth_socket")
+    for loop in boundary_loops(skin):
+        if np.isin(loop, bag).all():
+            skin = peeled(skin, loop, INNER_LIPS)
+    return skin
 
 
 def _outermost(model: ICTFaceModel, part: str) -> Int[np.ndarray, "t 3"]:

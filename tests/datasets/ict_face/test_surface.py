@@ -5,6 +5,7 @@ import trimesh
 from deep3dmap.datasets.ict_face import ICTFaceModel
 from deep3dmap.datasets.ict_face.surface import common_frame, head_surface
 from deep3dmap.errors import DataError
+from deep3dmap.geometry.closed_meshes import Mesh, winding_numbers
 from tests.datasets.ict_face.made import RADIUS, made_arrays
 
 
@@ -33,11 +34,25 @@ def test_without_the_mouth_its_hole_is_closed_as_well(model):
     assert without.volume > with_mouth.volume
 
 
-def test_of_each_eyeball_the_outer_ball_is_taken(model):
-    skin, all_of_it = (head_surface(model, eyeballs=e).mesh(model.mean) for e in (False, True))
-    assert all_of_it.body_count == 3 and all_of_it.is_watertight
+def test_of_each_eyeball_the_outer_ball_takes_the_place_of_its_socket(model):
+    with_sockets, without = (head_surface(model, eyeballs=e).mesh(model.mean) for e in (False, True))
+    assert without.is_watertight
     ball = trimesh.creation.icosphere(subdivisions=1, radius=2.0)
-    assert all_of_it.volume - skin.volume == pytest.approx(2 * ball.volume, rel=1e-5)
+    *balls, skin = sorted(piece.volume for piece in without.split())
+    assert balls == pytest.approx([ball.volume] * 2, rel=1e-5)
+    assert skin > with_sockets.volume  # sockets are hollows, the fans that close their openings are not
+
+
+def test_the_real_heads_lips_meet_where_they_can_be_seen(real_data):
+    model = ICTFaceModel.load(real_data / "ict_face" / "ict_face_model.npz")
+    surface = head_surface(model, mouth=False)
+    whole, closed = head_surface(model).mesh(model.mean), surface.mesh(model.mean)
+    assert_closed_and_outward(closed)
+    depth = [model.mean[surface.used[loop], 2].mean() for loop in surface.loops]
+    assert max(depth) == pytest.approx(10.7, abs=0.05)  # the inner edge of the lips lies at 10.3
+    between = np.array([[0.0, -3.2, 10.5]])  # in the slit behind the lips
+    assert winding_numbers(Mesh(closed.vertices, closed.faces), between) > 0.5
+    assert winding_numbers(Mesh(whole.vertices, whole.faces), np.array([[0.0, -3.3, 9.0]])) < 0.5  # in the bag
 
 
 def test_some_of_the_triangles_make_an_open_mesh_without_stray_vertices(model):
