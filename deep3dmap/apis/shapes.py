@@ -119,7 +119,7 @@ def interpolate_shapes(checkpoint: str | Path,
     framework = load_shape_space(checkpoint, device)
     ends = [code_from(framework, source) for source in (start, end)]
     codes = [torch.lerp(*ends, k / (steps - 1)) for k in range(steps)]
-    titles = [Path(start).stem, *(f"{k / (steps - 1):.2g}" for k in range(1, steps - 1)), Path(end).stem]
+    titles = [_title(start), *(f"{k / (steps - 1):.2g}" for k in range(1, steps - 1)), _title(end)]
     named = {f"step_{k:0{len(str(steps - 1))}d}": code for k, code in enumerate(codes)}
     return _write_shapes(framework,
                          named,
@@ -129,6 +129,11 @@ def interpolate_shapes(checkpoint: str | Path,
                          tell,
                          titles=titles,
                          columns=min(steps, 10))
+
+
+def _title(source: str | Path) -> str:
+    """A code file's name without its ending, or a shape's without data set and class."""
+    return Path(source).stem if Path(source).suffix in CODE_FILES else Path(source).name
 
 
 def sample_shapes(checkpoint: str | Path,

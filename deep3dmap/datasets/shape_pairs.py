@@ -57,7 +57,7 @@ def find_pairs(predicted: str | Path, true: str | Path) -> Pairs:
     both = [name for name in theirs if name in ours]
     if not both:
         raise DataError(f"{predicted} and {true} have no name in common: the first holds {_some(ours)}, the second "
-                        f"{_some(theirs)}; sub-folders and names must be the same, endings may differ")
+                        f"{_some(theirs)}; sub-folders and names must be the same, endings may differ{_hint(ours, theirs)}")
     return Pairs([Pair(name, ours[name], theirs[name]) for name in both], [name for name in theirs if name not in ours],
                  [name for name in ours if name not in theirs])
 
@@ -98,6 +98,14 @@ def _by_name(folder: Path) -> dict[str, Path]:
             raise DataError(f"{path}: has the same name as {found[name].name} beside it; keep one of them")
         found[name] = path
     return dict(sorted(found.items()))
+
+
+def _hint(ours: dict[str, Path], theirs: dict[str, Path]) -> str:
+    """Files of the same name in other sub-folders, if there are any."""
+    last = {name.rpartition("/")[2]: path for name, path in theirs.items()}
+    pairs = ((path, last.get(name.rpartition("/")[2])) for name, path in ours.items())
+    found = next((pair for pair in pairs if pair[1]), None)
+    return f". Perhaps compare {found[0].parent} and {found[1].parent}" if found else ""
 
 
 def _some(names: dict[str, Path]) -> str:

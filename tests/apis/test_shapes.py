@@ -114,6 +114,17 @@ def test_an_interpolations_picture_shows_every_step(shape_checkpoint, tmp_path):
     assert covered[-1] > 2 * covered[0] > 0  # one camera for all: radius 0.7 against 0.3
 
 
+def test_dots_in_names_stay_in_the_titles(shape_checkpoint, tmp_path, monkeypatch):
+    seen, content = [], load_checkpoint(find_checkpoint(shape_checkpoint))
+    names = ["made/ball/ball.v2", *content["info"]["shapes"][1:]]
+    other = write_other(shape_checkpoint, tmp_path / "other.pth", info=content["info"] | dict(shapes=names))
+    write_code(tmp_path / "a.b.npz", load_shape_space(other, "cpu").code_of("ball.v2"))
+    monkeypatch.setattr("deep3dmap.apis.shapes.shape_grid", lambda meshes, titles, columns: seen.extend(titles) or np.zeros(
+        (4, 4, 3), np.uint8))
+    interpolate_shapes(other, "made/ball/ball.v2", tmp_path / "a.b.npz", tmp_path / "out", steps=3, **LOW)
+    assert seen == ["ball.v2", "0.5", "a.b"]
+
+
 def test_codes_come_from_files_of_either_kind(shape_checkpoint, space, tmp_path):
     code = space.code_of("ball_60")
     write_code(tmp_path / "a.npz", code)

@@ -110,3 +110,10 @@ def test_a_file_without_vertices_is_an_error(tmp_path):
     (tmp_path / "none.ply").write_text(header)
     with pytest.raises(DataError, match="none.ply"):
         load_surface(tmp_path / "none.ply")
+
+
+def test_folders_that_lie_at_other_depths_are_pointed_out(folders, tmp_path):
+    save_mesh(trimesh.creation.box(), tmp_path / "deep" / "made" / "shapes" / "x.ply")
+    save_mesh(trimesh.creation.box(), tmp_path / "flat" / "x.obj")
+    with pytest.raises(DataError, match=f"Perhaps compare {tmp_path}/deep/made/shapes and {tmp_path}/flat"):
+        find_pairs(tmp_path / "deep", tmp_path / "flat")
