@@ -17,16 +17,24 @@ train_cfg = dict(type="StagedTrainLoop",
                  max_minutes=4.0,
                  average=0.995,
                  stages=[
+                     dict(name="colors", max_share=0.25, max_minutes=60.0, params=["radiance.*"], losses=["rgb"]),
                      dict(name="code",
-                          max_share=0.4,
-                          max_minutes=4.0,
+                          max_share=0.45,
+                          max_minutes=60.0,
                           params=["geometry.latent", "geometry.turn", "geometry.shift", "geometry.growth", "radiance.*"],
                           losses=["rgb", "mask", "code"],
                           optim_wrapper=dict(optimizer=dict(type="Adam", lr=1e-3),
-                                             paramwise_cfg=dict(custom_keys={"geometry.latent": dict(lr_mult=10.0)}))),
+                                             paramwise_cfg=dict(custom_keys={
+                                                 "geometry.latent": dict(lr_mult=3.0),
+                                                 "geometry": dict(lr_mult=0.3)
+                                             }))),
                      dict(name="train",
                           optim_wrapper=dict(optimizer=dict(type="Adam", lr=1e-3),
-                                             paramwise_cfg=dict(custom_keys={"geometry.decoder": dict(lr_mult=0.2)}))),
+                                             paramwise_cfg=dict(custom_keys={
+                                                 "geometry.decoder": dict(lr_mult=0.05),
+                                                 "geometry": dict(lr_mult=0.3)
+                                             }))),
                  ])
+optim_wrapper = dict(optimizer=dict(type="Adam", lr=2e-3))
 param_scheduler = dict(type="ProgressLR", decay=0.05, warmup=50)
 test_evaluator = [dict(type="ViewMetrics"), dict(type="SurfaceMetrics"), dict(type="HeadMetrics")]

@@ -1,7 +1,8 @@
 """H3D-Net: Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021.
 
 IDR whose surface is a head of a learned space of heads. First the head's code, its pose and its colours move and the decoder
-rests; then the decoder follows the photographs as well, so that the head may leave the space (section 3).
+rests; then the decoder follows the photographs as well, so that the head may leave the space (section 3). Before both, the
+colours of the head as the masks place it are learned: what they say of its shape while they are noise would only spoil it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +20,11 @@ from deep3dmap.registry import FRAMEWORKS
 class H3DNet(IDR):
     """A head from few photographs, with masks and cameras.
 
-    Stages: ``code`` (the decoder rests) and ``train``; what moves in each is said by its ``params``. Arguments are those of
+    Stages: ``colors`` (the head rests), ``code`` (the decoder rests) and ``train``; what moves is said by their ``params``. Arguments are those of
     :class:`deep3dmap.frameworks.idr.IDR`; ``geometry`` is a :class:`PlacedHead`, and losses may hold ``code``.
     """
 
-    stages = ("code", "train")
+    stages = ("colors", "code", "train")
 
     def __init__(self, geometry: Mapping | None = None, **options):
         super().__init__(geometry=dict(type="PlacedHead") | dict(geometry or {}), **options)

@@ -32,8 +32,8 @@ def config(tmp_path):
             "default_hooks.pictures": None,
             "default_hooks.checkpoint": dict(type="CheckpointHook", minutes=None, steps=1, keep=9)
         })
-    cfg.train_cfg.stages[0].update(max_steps=3, max_minutes=None)
-    cfg.train_cfg.stages[1].update(max_steps=2)
+    for stage, steps in zip(cfg.train_cfg.stages, (1, 2, 2)):
+        stage.update(max_steps=steps, max_minutes=None)
     cfg.merge_from_dict(
         dict(scene=dict(capture=dict(type="GeneratedCapture", mesh=str(ball), views=3, test_views=1, size=(48, 48)),
                         test_views=None),
@@ -52,12 +52,13 @@ def build(config):
     return H3DNet(**{k: v for k, v in config.model.items() if k != "type"})
 
 
-def test_the_decoder_rests_in_the_first_stage_and_moves_in_the_second(config):
+def test_the_head_rests_at_first_and_the_decoder_moves_last(config):
     framework = build(config)
-    for stage, moves in zip(config.train_cfg.stages, (False, True)):
+    for stage, head_moves, decoder_moves in zip(config.train_cfg.stages, (False, True, True), (False, False, True)):
         framework.enter_stage(StageConfig.read(stage).stage())
-        assert all(p.requires_grad == moves for p in framework.geometry.decoder.parameters())
-        assert framework.geometry.latent.requires_grad and framework.geometry.turn.requires_grad
+        assert all(p.requires_grad == decoder_moves for p in framework.geometry.decoder.parameters())
+        assert framework.geometry.latent.requires_grad == framework.geometry.turn.requires_grad == head_moves
+        assert all(p.requires_grad for p in framework.radiance.parameters())
 
 
 def test_a_head_is_placed_and_trained_and_a_resumed_run_goes_on_exactly(config, tmp_path, monkeypatch):
