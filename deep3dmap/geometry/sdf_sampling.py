@@ -112,7 +112,8 @@ def sample_sdf(vertices: Float[np.ndarray, "v 3"],
         seed: of every draw.
 
     Raises:
-        DataError: if the mesh has no area, or if its inside can't be told from its outside; with the figures that say so.
+        DataError: if the mesh has no area, no sample lies outside, or its inside can't be told from its outside; with what
+            says so.
         MissingDependencyError: if libigl is not installed.
     """
     mesh, generator = clean_mesh(vertices, faces), torch.Generator().manual_seed(seed)
@@ -127,6 +128,8 @@ def sample_sdf(vertices: Float[np.ndarray, "v 3"],
         except _UntrustedError as error:
             reasons.append(str(error))
             continue
+        if not (sdf > 0).any():
+            raise DataError(f"none of the {len(points)} samples lies outside the shape; draw more")
         clear = np.isfinite(sdf)
         figures["dropped"] = float(1 - clear.mean())
         return Sampling(points[clear], sdf[clear], draw_surface(surface_count, generator), figures)

@@ -145,8 +145,8 @@ def test_the_exit_code_says_if_nothing_could_be_prepared(tmp_path, capsys):
 
 
 def test_meshes_that_take_too_long_are_reported(folder):
-    report = prepare_sdf_samples(folder / "in", folder / "out", **SMALL, timeout=0.01)
-    assert report.counts["failed"] == 4 and "longer than 0.01 s" in report.shapes["boxes/a"]["reason"]
+    report = prepare_sdf_samples(folder / "in", folder / "out", **SMALL, timeout=1e-9)
+    assert report.counts["failed"] == 4 and "longer than 1e-09 s" in report.shapes["boxes/a"]["reason"]
 
 
 def test_another_source_under_the_same_name_is_told(folder):

@@ -231,3 +231,14 @@ def test_suzanne_is_sampled_by_what_is_visible(real_data):
     assert found.figures["method"] == "visibility" and found.figures["dropped"] < 0.05
     inside = igl.winding_number(*arrays(mesh), found.points) > 0.5
     assert (inside == (found.sdf < 0))[clear > 0.3].mean() > 0.999
+
+
+def test_so_few_samples_that_all_lie_inside_are_refused():
+    mesh = trimesh.creation.icosphere(2)
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        points = draw_points(Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces)), Plan(count=1), generator)
+        if np.linalg.norm(points) < 0.8:
+            break
+    with pytest.raises(DataError, match="none of the 1 samples lies outside"):
+        sample_sdf(np.asarray(mesh.vertices), np.asarray(mesh.faces), Plan(count=1), 10, seed)

@@ -300,7 +300,7 @@ def add_data_source(root: str | Path, dataset: str, source: str | Path) -> Path:
     if exists(path):
         with reading(path, "a table of data sources in JSON"):
             known = dict(json.loads(read_text(path)))
-    if known.get(dataset, source) != source:
+    if Path(known.get(dataset, source)).resolve() != Path(source).resolve():
         raise DataError(f"{path}: data set '{dataset}' comes from {known[dataset]}, not from {source}; choose another name "
-                        "with --dataset, or another output folder")
+                        "with --dataset, or another output folder; if only the meshes were moved, correct that file")
     return write_atomically(path, (json.dumps({**known, dataset: source}, indent=2) + "\n").encode())

@@ -201,3 +201,12 @@ def test_a_split_is_sought_from_here_and_below_the_samples(tmp_path):
     assert layout.beside(tmp_path, "splits/a.json") == layout.beside("elsewhere", path) == path
     with pytest.raises(DataError, match=f"splits/b.json: no such split file.*{tmp_path}"):
         layout.beside(tmp_path, "splits/b.json")
+
+
+def test_a_data_source_may_be_named_by_another_path(tmp_path, monkeypatch):
+    (tmp_path / "meshes").mkdir()
+    (tmp_path / "link").symlink_to("meshes")
+    layout.add_data_source(tmp_path, "d", tmp_path / "meshes")
+    monkeypatch.chdir(tmp_path / "meshes")
+    for name in (".", "../meshes", "../link"):
+        layout.add_data_source(tmp_path, "d", name)
