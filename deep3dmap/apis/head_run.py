@@ -4,6 +4,7 @@
 loses this run only. It leaves ``run/`` (the work folder), ``mesh.ply``, ``error_map.png`` and, last of all, ``metrics.json``.
 """
 
+import hashlib
 import json
 import shutil
 import sys
@@ -57,6 +58,7 @@ class HeadRun:
         device: as in a config.
         threads: of the process.
         snapshots: training minutes at which the state is kept and measured when training is over.
+        config: checksum of the method's config, so that a changed one makes another run.
     """
 
     method: str
@@ -72,6 +74,7 @@ class HeadRun:
     device: str = "auto"
     threads: int = 2
     snapshots: tuple[float, ...] = ()
+    config: str = ""
 
     @property
     def name(self) -> str:
@@ -98,6 +101,11 @@ def head_config(run: HeadRun) -> Config:
     cfg = load_config(CONFIGS[run.method], options)
     cfg.train_cfg.pop("max_minutes", None)  # the run's minutes are told by the deadline
     return cfg
+
+
+def config_checksum(method: str) -> str:
+    """Of all that a method's config says."""
+    return hashlib.sha256(load_config(CONFIGS[method]).pretty_text.encode()).hexdigest()[:12]
 
 
 def do_run(run: HeadRun, folder: Path, start: float) -> None:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from deep3dmap.apis import head_table_report as report
-from deep3dmap.apis.head_run import CONFIGS, METRICS, SETTINGS, HeadRun
+from deep3dmap.apis.head_run import CONFIGS, METRICS, SETTINGS, HeadRun, config_checksum
 from deep3dmap.apis.reconstruct import reserve
 from deep3dmap.datasets.generated.head_accessories import ACCESSORIES
 from deep3dmap.datasets.ict_face.heads import SPLITS
@@ -104,7 +104,7 @@ def _write(output: Path, folder: Path, runs: Sequence[HeadRun], finished: Mappin
         tell(report.write_curve(output, finished))
     else:
         tell(report.write_table(output, runs, finished, failures))
-        report.write_pictures(output / report.PICTURES, folder, list(finished))
+        report.write_pictures(output / report.PICTURES, folder, finished)
 
 
 def plan(heads: Sequence[str], busts: Sequence[tuple[str | Path, str | Path]], views: Sequence[int], methods: Sequence[str],
@@ -131,7 +131,8 @@ def plan(heads: Sequence[str], busts: Sequence[tuple[str | Path, str | Path]], v
     for given in (names, list(views), list(methods)):
         if twice := next((each for each in given if given.count(each) > 1), None):
             raise ConfigError(f"'{twice}' is asked for twice; each run has a folder of its name")
-    return [HeadRun(method, name, kind, count, capture, **options)
+    sums = {method: config_checksum(method) for method in methods}
+    return [HeadRun(method, name, kind, count, capture, config=sums[method], **options)
             for name, kind, capture in subjects for count in views for method in methods]  # yapf: disable
 
 

@@ -143,21 +143,25 @@ def _cell(runs: Sequence[HeadRun], finished: Finished, failures: Mapping[str, st
     return text + (f" ({', '.join(notes)})" if notes else "")
 
 
-def write_pictures(path: Path, folder: Path, runs: Sequence[HeadRun]) -> None:
+def write_pictures(path: Path, folder: Path, finished: Finished) -> None:
     """A sheet of the runs' error maps, a row for each head and a column for each method, of three views (or the fewest)."""
-    counts = {run.views for run in runs}
+    counts = {run.views for run in finished}
     views = PICTURE_VIEWS if PICTURE_VIEWS in counts else min(counts, default=0)
     rows = []
-    for head in dict.fromkeys(run.head for run in runs):
-        maps = {
-            f"{head}, {NAMES[run.method]}, {views} views": _picture(folder / run.name / ERROR_MAP)
-            for run in runs if (run.head, run.views) == (head, views) and (folder / run.name / ERROR_MAP).is_file()
-        }
+    for head in dict.fromkeys(run.head for run in finished):
+        maps = {_title(run, found): _picture(folder / run.name / ERROR_MAP) for run, found in finished.items()
+                if (run.head, run.views) == (head, views) and (folder / run.name / ERROR_MAP).is_file()}  # yapf: disable
         rows += [label_strip(maps)] if maps else []
     if rows:
         width = max(row.shape[1] for row in rows)
         save_image(path, np.concatenate([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)
                                          for row in rows]))  # yapf: disable
+
+
+def _title(run: HeadRun, found: Mapping) -> str:
+    figures = found["figures"]["with_scale"]
+    return (f"{NAMES[run.method]}, {run.views} view{'s' * (run.views > 1)}: face {figures['face_vertices_mean']:.2f}, head "
+            f"{figures['head_vertices_mean']:.2f} mm")
 
 
 def _picture(path: Path) -> np.ndarray:

@@ -141,6 +141,12 @@ def test_runs_of_other_settings_are_done_again(changed, tmp_path):
     assert not make(tmp_path / "out", **changed)[0].done
 
 
+def test_runs_of_a_changed_config_are_done_again(tmp_path, monkeypatch):
+    make(tmp_path / "out", views=(3, ))
+    monkeypatch.setitem(CONFIGS, "idr", "configs/idr/generated_head.py")
+    assert make(tmp_path / "out", views=(3, ))[0].done == [f"idr/{head}/3" for head in TWO]
+
+
 def test_a_half_written_result_counts_as_none(tmp_path):
     make(tmp_path / "out")
     (tmp_path / "out" / "idr" / "test_00001" / "8" / METRICS).write_text('{"settings"')
