@@ -33,7 +33,7 @@ HEADS = tuple(f"test_{number:05d}" for number in range(10))
 VIEWS = (3, 4, 8, 16, 32)
 OUTPUT = "output.txt"
 MODEL = "ict_face"
-CURVE_PARTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
+CURVE_PARTS = (1 / 256, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
 """Of the training time, when the states for a learning curve are kept."""
 SPARE_SECONDS = 900.0
 """Beside twice its minutes, after which a run is given up: capture, mesh and figures on a busy machine."""

@@ -190,8 +190,8 @@ def _draw_curves(path: Path, finished: Finished) -> None:
             points = [(point["seconds"], _figures(point)[f"{region}_vertices_with_scale"]) for point in found["curve"]]
             axis.plot(*zip(*points), marker="o", markersize=4, linewidth=1.2, label=NAMES[run.method])
             axis.set_title(f"{region}, {run.head}, {run.views} views", fontsize=9)
-        axis.set(xlabel="seconds", ylabel="error, mm", xscale="log", yscale="log")
-        axis.grid(alpha=0.3, which="both")
+        axis.set(xlabel="seconds", ylabel="error, mm", xlim=(0, None), ylim=(0, None))
+        axis.grid(alpha=0.3)
         axis.legend(frameon=False, fontsize=8)
     with replacing(path) as part:
         figure.savefig(part, dpi=100, format="png")
