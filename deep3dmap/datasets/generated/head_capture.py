@@ -88,7 +88,7 @@ def generate_head_capture(head: str = "test_00000",
     cameras = cameras_around(lit.mesh, shape.heading, [*azimuths, *azimuths_between(azimuths, test_views)],
                              (int(size[0]), int(size[1])), (seed, split, number, CAMERAS))
     render = render_mesh(lit.mesh, cameras, supersample=supersample, shading=lit, values=lit.values)
-    capture = photographed(lit.mesh, cameras, render, views, noise, f"generated from {source}")
+    capture = photographed(lit.scan, cameras, render, views, noise, f"generated from {source}")
     return replace(capture, landmarks=dict(zip(HEAD_LANDMARKS, torch.from_numpy(shape.landmarks))))
 
 

@@ -27,6 +27,7 @@ from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_O
 from deep3dmap.visualization.mesh_render import SurfacePoints
 
 TILT, PLACE = 8.0, 400.0
+SCANNED = 0.05  # of all directions, from which a vertex is seen that a scan has; an open plane's are half of them
 SPARED = 2  # rings of triangles around what is seen that stay as well
 
 
@@ -60,7 +61,7 @@ def model_head(model: str | Path, seed: int, split: str, number: int, accessory:
         DataError: if the model can't be read.
     """
     face = ICTFaceModel.load(model)
-    maker = HeadMaker.build(face, seed, eyeballs=eyeballs)
+    maker = HeadMaker.build(face, seed, mouth=False, eyeballs=eyeballs)
     surface = maker.surface
     balls = np.isin(surface.used, face.faces(*EYEBALLS))
     material = np.append(np.where(balls, look.EYE, look.SKIN), np.full(len(surface.loops), look.SKIN)).astype(float)
@@ -111,13 +112,15 @@ class LitHead:
     """What can be seen of a head, in its light; a shading for ``render_mesh``.
 
     Attributes:
-        mesh: what is seen from outside, in the world.
+        mesh: what is seen from outside, and a little more, in the world.
+        scan: what is well seen from outside, as a scanner would have it.
         values: (v, 7) of its vertices: canonical point, material, RGB of the light that falls on it.
         person: whose colours it has.
         towards: unit, to the main light.
     """
 
     mesh: trimesh.Trimesh
+    scan: trimesh.Trimesh
     values: Float[Tensor, "v 7"]
     person: look.Person
     towards: Float[Tensor, "3"]
@@ -140,7 +143,9 @@ class LitHead:
         heading = shape.heading + turn
         light = irradiance(mesh, opened[used], directions, lights, heading)
         values = torch.cat([torch.from_numpy(np.column_stack([piece.canonical, piece.material])[used]), light], 1)
-        return cls(mesh, values, person, torch.from_numpy(main_light(lights, heading)))
+        shown, kept = np.unique(whole.faces[(opened.mean(1) > SCANNED)[whole.faces].any(1)], return_inverse=True)
+        scan = trimesh.Trimesh(piece.vertices[shown], kept.reshape(-1, 3), process=False)
+        return cls(mesh, scan, values, person, torch.from_numpy(main_light(lights, heading)))
 
     def __call__(self, surface: SurfacePoints) -> Float[Tensor, "p 3"]:
         """Colours: what light falls on a point times its own, and a highlight (Blinn and Phong)."""
