@@ -337,8 +337,7 @@ COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "prepare": ("make training data: signed-distance samples from meshes", cli_prepare.add_arguments, cli_prepare.run),
     "shape": ("what a trained shape space is good for: new shapes from partial data", _shape_arguments, _shape),
     "compare": ("figures of meshes against true shapes: two files, or two folders", _compare_arguments, _compare),
-    "head-table": ("errors of methods on generated heads, by number of photographs", cli_head_table.add_arguments,
-                   cli_head_table.run),
+    "head-table": ("errors of methods on generated heads by views", cli_head_table.add_arguments, cli_head_table.run),
     "download": ("fetch a public data set", _download_arguments, _download),
     "benchmark": ("cost against work, as JSON lines", _benchmark_arguments, _benchmark),
 }

@@ -20,7 +20,8 @@ from deep3dmap.registry import FRAMEWORKS
 class H3DNet(IDR):
     """A head from few photographs, with masks and cameras.
 
-    Stages: ``colors`` (the head rests), ``code`` (the decoder rests) and ``train``; what moves is said by their ``params``. Arguments are those of
+    Stages: ``colors`` (the head rests), ``code`` (the decoder rests) and ``train``; what moves is said by their ``params``.
+    Arguments are those of
     :class:`deep3dmap.frameworks.idr.IDR`; ``geometry`` is a :class:`PlacedHead`, and losses may hold ``code``.
     """
 
