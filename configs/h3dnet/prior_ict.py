@@ -1,4 +1,4 @@
-# The heads that H3D-Net knows: DeepSDF with a decoder that IDR can render. `deep3dmap prepare ict_heads data/ict_heads`
+# The heads that H3D-Net knows: DeepSDF with a decoder that IDR can render. Data: docs/h3dnet.md
 _base_ = ["../deepsdf/ict_heads.py"]
 
 model = dict(
@@ -12,4 +12,6 @@ model = dict(
                  features=0),
     losses=dict(sdf=dict(type="ClampedSDFLoss", clamp=0.1), far=dict(type="ClampedSDFLoss", clamp=1.0, weight=0.2)),
 )
-train_cfg = dict(max_steps=8000)
+train_cfg = dict(max_steps=10_000)
+train_dataset = dict(root="data/whole_heads", split="splits/ict_heads_train_200.json")
+test_dataset = dict(root="data/whole_heads", meshes="data/whole_heads/meshes/ict_heads")
