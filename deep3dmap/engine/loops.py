@@ -72,9 +72,9 @@ class StagedTrainLoop(BaseLoop):
             limited = [stage.max_steps, stage.max_epochs, stage.max_minutes]
             last = k == len(self.stages) - 1
             timed = self.max_seconds is not None or self.deadline is not None
-            if all(x is None for x in limited) and not (timed and last):
+            if all(x is None for x in limited) and not (timed and (last or stage.max_share < 1)):
                 raise ConfigError(f"train_cfg: stage '{stage.name}' has no end; give it max_steps, max_epochs or max_minutes" +
-                                  (", or the run max_minutes" if last else ""))
+                                  (", or the run max_minutes" if last else ", or a max_share of a run with max_minutes"))
 
     # --- what mmengine's runner and hooks ask for -------------------------------------------------------------------
 

@@ -68,13 +68,17 @@ def test_stages_follow_one_another_with_their_own_parameters(line_config, runner
 
 def test_a_run_of_minutes_gives_the_last_stage_what_the_others_leave(line_config, runner_of):
     config = line_config(train_cfg=dict(max_minutes=0.02, stages=[dict(name="intercept", max_share=0.25), dict(name="train")]))
-    with pytest.raises(ConfigError, match="stage 'intercept' has no end"):
-        runner_of(config).train()
-    config["train_cfg"]["stages"][0]["max_minutes"] = 1.0
     runner = runner_of(config)
     runner.train()
     assert runner.train_loop.budget.max_seconds == pytest.approx(0.9, abs=0.15)
     assert runner.train_loop.seconds == pytest.approx(1.2, abs=0.3)
+
+
+@pytest.mark.parametrize("minutes, share", [(0.02, 1.0), (None, 0.25)])
+def test_an_earlier_stage_ends_by_a_share_only_where_the_run_has_minutes(line_config, runner_of, minutes, share):
+    stages = [dict(name="intercept", max_share=share), dict(name="train", max_steps=2)]
+    with pytest.raises(ConfigError, match="stage 'intercept' has no end"):
+        runner_of(line_config(train_cfg=dict(max_minutes=minutes, stages=stages))).train()
 
 
 def test_a_stage_without_an_end_is_refused(line_config, runner_of):
