@@ -21,8 +21,8 @@ class H3DNet(IDR):
     """A head from few photographs, with masks and cameras.
 
     Stages: ``colors`` (the head rests), ``code`` (the decoder rests) and ``train``; what moves is said by their ``params``.
-    Arguments are those of
-    :class:`deep3dmap.frameworks.idr.IDR`; ``geometry`` is a :class:`PlacedHead`, and losses may hold ``code``.
+    Arguments are those of :class:`deep3dmap.frameworks.idr.IDR`; ``geometry`` is a :class:`PlacedHead`, and losses may hold
+    ``code``.
     """
 
     stages = ("colors", "code", "train")

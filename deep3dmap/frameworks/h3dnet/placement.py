@@ -3,24 +3,15 @@
 The head's frame is the one in which the prior's heads are normalised: x to the subject's left, y up, z out of the face.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deep3dmap.errors import DataError
-from deep3dmap.geometry.alignment import align_points, similarity_matrix
-from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
-
-LEAST_LANDMARKS = 4
-#: Root mean square of the residuals over that of the landmarks around their middle, above which they are no face's.
-LARGEST_RESIDUAL = 0.35
-#: Another order of the names must fit this much better before it is blamed.
-BETTER = 0.6
-LINE = 0.05  # smaller over larger extent below which landmarks lie on a line
+from deep3dmap.datasets.landmark_checks import Landmarks, check_head_landmarks, head_from_landmarks
+from deep3dmap.geometry.alignment import similarity_matrix
 
 
 @dataclass(frozen=True)
@@ -66,64 +57,16 @@ class Placement:
         return self.to_head(origins), directions @ self.rotation.to(directions).T
 
 
-def place_by_landmarks(landmarks_scene: Float[Tensor, "6 3"], landmarks_head: Float[Tensor, "6 3"]) -> Placement:
+def place_by_landmarks(landmarks: Landmarks, head_from_mean: Float[Tensor, "4 4"], source: str | Path) -> Placement:
     """The placement that takes a scene's landmarks nearest to those of the mean head.
 
     Args:
-        landmarks_scene: in the order of ``HEAD_LANDMARKS``; NaN where one is missing.
-        landmarks_head: of the mean head, in its frame.
+        landmarks: by name, in the scene's frame.
+        head_from_mean: the similarity from the mean head in centimetres (``MEAN_HEAD_LANDMARKS``) to the head's frame.
+        source: where they come from, for messages.
 
     Raises:
-        DataError: if fewer than four are there, they lie on a line, left and right are exchanged (or the scene is mirrored),
-            or they are no face's landmarks.
+        DataError: see :func:`deep3dmap.datasets.landmark_checks.check_head_landmarks`.
     """
-    given = torch.isfinite(landmarks_scene).all(1)
-    if int(given.sum()) < LEAST_LANDMARKS:
-        missing = [name for name, there in zip(HEAD_LANDMARKS, given.tolist()) if not there]
-        raise DataError(f"landmarks: {int(given.sum())} of the six are there, {LEAST_LANDMARKS} are needed to place the head; "
-                        f"missing: {', '.join(missing)}. Mark more of them, or give none and let the masks place the head")
-    scene, head = landmarks_scene[given].double(), landmarks_head[given].double()
-    extents = torch.linalg.svdvals(scene - scene.mean(0))
-    if not extents[1] > LINE * extents[0]:
-        raise DataError("landmarks: they lie on one line (or in one place), so the head could be turned about it at will: are "
-                        "the same coordinates given several times?")
-    placement = Placement.from_matrix(align_points(scene, head))
-    _refuse_wrong(placement, scene, head, given)
-    return placement.to(landmarks_scene)
-
-
-def _relative_residual(placement: Placement, scene: Tensor, head: Tensor) -> float:
-    """Root mean square of the distances left, over the root mean square of the head's landmarks around their middle."""
-    left, spread = (placement.to_head(scene) - head).square().sum(), (head - head.mean(0)).square().sum()
-    return float((left / spread).sqrt())
-
-
-def _exchanged(given: Sequence[bool]) -> list[tuple[str, list[int]]]:
-    """Ways in which left and right may have been exchanged, among the landmarks that are there: name and order."""
-    ways = []
-    for eyes, lips in product((False, True), repeat=2):
-        order = [1, 0] if eyes else [0, 1]
-        order += [2, 3] + ([5, 4] if lips else [4, 5])
-        if (eyes or lips) and all(given[i] == given[order[i]] for i in range(6)):
-            place = {old: new for new, old in enumerate(i for i in range(6) if given[i])}
-            name = " and ".join(["the eyes'"] * eyes + ["the lips'"] * lips)
-            ways.append((name, [place[order[i]] for i in range(6) if given[i]]))
-    return ways
-
-
-def _refuse_wrong(placement: Placement, scene: Tensor, head: Tensor, given: Tensor) -> None:
-    """Refuse what fits badly, and say how it would fit better."""
-    residual = _relative_residual(placement, scene, head)
-    for name, order in _exchanged(given.tolist()):
-        other = _relative_residual(Placement.from_matrix(align_points(scene[order], head)), scene[order], head)
-        if other < BETTER * residual and residual > LARGEST_RESIDUAL / 2:
-            raise DataError(
-                f"landmarks: {name} left and right are exchanged, or the scene is mirrored: they fit a head to "
-                f"{residual:.0%} of their size, exchanged to {other:.0%}. 'right' is the subject's own right, which "
-                "is on the left of a picture of the face")
-    if residual > LARGEST_RESIDUAL:
-        apart = (placement.to_head(scene) - head).norm(dim=1)
-        worst = [n for n, there in zip(HEAD_LANDMARKS, given.tolist()) if there][int(apart.argmax())]
-        raise DataError(
-            f"landmarks: no face has them in these places: the best fit leaves {residual:.0%} of their size (at most "
-            f"{LARGEST_RESIDUAL:.0%} expected), most at {worst}. Are names exchanged, or marks of different people?")
+    check_head_landmarks(landmarks, source)
+    return Placement.from_matrix(head_from_mean.double() @ torch.linalg.inv(head_from_landmarks(landmarks)))

@@ -14,12 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deep3dmap.backbones import CodedSDFNetwork
+from deep3dmap.datasets.sdf_samples.npz import read_npz
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.deepsdf.code_space import CodePrior, fit_prior
 from deep3dmap.frameworks.deepsdf.framework import DeepSDF
 
 #: Priors that come with the package, by name.
 SHIPPED = {"ict_heads": Path(__file__).parent / "assets" / "ict_heads.npz"}
+
+KIND = "a prior of heads (`deep3dmap prepare head_prior` writes them)"
 
 #: The decoder's options that are kept, all whole numbers or lists of them.
 OPTIONS = ("code_length", "width", "depth", "skip", "frequencies")
@@ -42,6 +45,13 @@ class HeadPrior:
     codes: CodePrior
     offset: Float[Tensor, "3"]
     scale: float
+
+    @property
+    def head_from_centimetres(self) -> Float[Tensor, "4 4"]:
+        """The similarity into the heads' frame, float64."""
+        similarity = torch.diag(torch.tensor([self.scale] * 3 + [1.0], dtype=torch.float64))
+        similarity[:3, 3] = self.scale * self.offset
+        return similarity
 
     def decoder(self, features: int = 0) -> CodedSDFNetwork:
         """The decoder, at rest; with ``features``, which the prior knows nothing of, as they are drawn."""
@@ -92,26 +102,23 @@ def load_prior(prior: str | Path) -> HeadPrior:
     path = SHIPPED.get(str(prior), Path(prior))
     if not path.is_file():
         raise DataError(f"prior '{prior}': no such file, and none of {', '.join(SHIPPED)}, which come with the package")
+    read = read_npz(path, KIND, [f"option.{name}" for name in OPTIONS])
+    options = {name: read[f"option.{name}"].tolist() for name in OPTIONS}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return _read({name: file[name] for name in file.files})
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
-        raise DataError(f"{path}: is no prior of heads, which `deep3dmap prepare head_prior` writes ({error})") from None
-
-
-def _read(arrays: Mapping[str, np.ndarray]) -> HeadPrior:
-    options = {name: arrays[f"option.{name}"].tolist() for name in OPTIONS}
-    weights = {name.removeprefix("decoder."): torch.from_numpy(value.astype(np.float32))
-               for name, value in arrays.items() if name.startswith("decoder.")}  # yapf: disable
-    mean, root = (torch.from_numpy(arrays[name].astype(np.float64)) for name in ("code_mean", "code_root"))
+        expected = CodedSDFNetwork(features=0, **options).state_dict()
+    except Exception as error:  # whatever options of another kind or size cause is the file's fault
+        raise DataError(f"{path}: its options make no decoder ({error}): the file is damaged") from None
+    others = ("code_mean", "code_root", "offset", "scale")
+    arrays = read_npz(path, KIND, [*(f"decoder.{name}" for name in expected), *others])
     length = options["code_length"]
-    if mean.shape != (length, ) or root.shape != (length, length):
-        raise ValueError(
-            f"codes of {length} entries, but their mean is {tuple(mean.shape)} and their root {tuple(root.shape)}")
-    expected = {name: value.shape for name, value in CodedSDFNetwork(features=0, **options).state_dict().items()}
-    wrong = [name for name in {*expected, *weights} if name not in weights or expected.get(name) != weights[name].shape]
-    if wrong:
-        raise ValueError(f"decoder.{min(wrong)} is missing or of another size than its options say")
-    if not all(torch.isfinite(value).all() for value in (*weights.values(), mean, root)):
-        raise ValueError("there are numbers that are not finite")
-    return HeadPrior(options, weights, CodePrior(mean, root), torch.from_numpy(arrays["offset"]), float(arrays["scale"]))
+    sizes = dict(code_mean=(length, ), code_root=(length, length), offset=(3, ), scale=())
+    sizes |= {f"decoder.{name}": tuple(value.shape) for name, value in expected.items()}
+    for name, size in sizes.items():
+        if arrays[name].shape != size:
+            raise DataError(
+                f"{path}: {name} is of size {arrays[name].shape}, but its options make it {size}: the file is damaged")
+        if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
+            raise DataError(f"{path}: {name} holds what is no finite floating-point number: the file is damaged")
+    weights = {name: torch.from_numpy(arrays[f"decoder.{name}"].astype(np.float32)) for name in expected}
+    mean, root, offset = (torch.from_numpy(arrays[name].astype(np.float64)) for name in others[:3])
+    return HeadPrior(options, weights, CodePrior(mean, root), offset, float(arrays["scale"]))

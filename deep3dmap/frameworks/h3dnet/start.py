@@ -4,16 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deep3dmap.frameworks.deepsdf.fitting import resting
 from deep3dmap.frameworks.h3dnet.network import PlacedHead
 from deep3dmap.frameworks.h3dnet.placing import Placement, fit_to_masks, place_by_landmarks
 from deep3dmap.frameworks.h3dnet.prior import HeadPrior
 from deep3dmap.structures import Capture
-from deep3dmap.structures.head_landmarks import MEAN_HEAD_LANDMARKS, landmark_rows
-
-
-def mean_landmarks(prior: HeadPrior) -> Float[Tensor, "6 3"]:
-    """The six landmarks of the mean head in the prior's frame."""
-    return (torch.as_tensor(MEAN_HEAD_LANDMARKS, dtype=torch.float64) + prior.offset) * prior.scale
 
 
 def known_scale(head: PlacedHead, scene_from_world: Float[Tensor, "4 4"]) -> float | None:
@@ -23,15 +18,15 @@ def known_scale(head: PlacedHead, scene_from_world: Float[Tensor, "4 4"]) -> flo
     return float(head.prior.scale * 0.1 * head.unit_millimetres / torch.linalg.det(scene_from_world[:3, :3])**(1 / 3))
 
 
-def _by_landmarks(head: PlacedHead, capture: Capture, scale: float | None) -> Placement:
+def _by_landmarks(prior: HeadPrior, capture: Capture, scale: float | None) -> Placement:
     """Where the landmarks say that the head is; of the ``scale`` that is known, around the landmarks' middle."""
-    to_scene, mean = capture.scene_from_world, mean_landmarks(head.prior)
-    scene = landmark_rows(capture.landmarks) @ to_scene[:3, :3].T + to_scene[:3, 3]
-    free = place_by_landmarks(scene, mean)
-    if scale is not None:
-        middle = scene[torch.isfinite(scene).all(1)].mean(0)
-        free = Placement(free.rotation, free.to_head(middle) - scale * free.rotation @ middle, scale)
-    return free.to(head.latent)
+    linear, shift = capture.scene_from_world[:3, :3], capture.scene_from_world[:3, 3]
+    scene = {name: linear @ point.to(linear) + shift for name, point in capture.landmarks.items()}
+    placed = place_by_landmarks(scene, prior.head_from_centimetres, capture.source)
+    if scale is None:
+        return placed
+    middle = torch.stack(list(scene.values())).mean(0)
+    return Placement(placed.rotation, placed.to_head(middle) - scale * placed.rotation @ middle, scale)
 
 
 def start_head(head: PlacedHead, capture: Capture) -> tuple[str, ...]:
@@ -48,19 +43,18 @@ def start_head(head: PlacedHead, capture: Capture) -> tuple[str, ...]:
         DataError: if landmarks or masks do not say where the head is.
     """
     scale = known_scale(head, capture.scene_from_world)
-    start = _by_landmarks(head, capture, scale) if capture.landmarks else None
+    start = _by_landmarks(head.prior, capture, scale).to(head.latent) if capture.landmarks else None
     device = head.latent.device
     cameras = capture.scene_cameras.to(device, torch.float32)
-    head.decoder.eval()
-    fit = fit_to_masks(head.decoder,
-                       cameras,
-                       capture.masks.to(device),
-                       head.code_mean,
-                       head.code_root,
-                       start=start,
-                       fixed_scale=scale,
-                       generator=torch.Generator().manual_seed(0),
-                       names=capture.names)
-    head.decoder.train()
+    with resting(head.decoder):
+        fit = fit_to_masks(head.decoder,
+                           cameras,
+                           capture.masks.to(device),
+                           head.code_mean,
+                           head.code_root,
+                           start=start,
+                           fixed_scale=scale,
+                           generator=torch.Generator().manual_seed(0),
+                           names=capture.names)
     head.place(fit.placement.rotation, fit.placement.translation, fit.placement.scale, fit.weights)
     return fit.problems

@@ -208,5 +208,7 @@ def test_a_data_source_may_be_named_by_another_path(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to("meshes")
     layout.add_data_source(tmp_path, "d", tmp_path / "meshes")
     monkeypatch.chdir(tmp_path / "meshes")
+    before = (tmp_path / layout.SOURCES).read_text()
     for name in (".", "../meshes", "../link"):
         layout.add_data_source(tmp_path, "d", name)
+        assert (tmp_path / layout.SOURCES).read_text() == before

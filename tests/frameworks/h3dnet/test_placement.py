@@ -6,20 +6,21 @@ import torch
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.h3dnet.placement import Placement, place_by_landmarks
 from deep3dmap.geometry.rotations import rotation_angle_error
+from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
 from tests.frameworks.h3dnet.balls import placement
+from tests.frameworks.h3dnet.heads import ball_prior
 
-FACE = torch.tensor([[-0.07, 0.214, 0.275], [0.07, 0.214, 0.275], [0.0, 0.106, 0.421], [0.0, 0.045, 0.364],
-                     [-0.096, -0.042, 0.312], [0.096, -0.042, 0.312]], dtype=torch.float64)  # yapf: disable
+HEAD_FROM_MEAN = ball_prior().head_from_centimetres
+FACE = torch.tensor(MEAN_HEAD_LANDMARKS, dtype=torch.float64) @ HEAD_FROM_MEAN[:3, :3].T + HEAD_FROM_MEAN[:3, 3]
 
 
 def in_scene(points: torch.Tensor = FACE, noise: float = 0.0) -> torch.Tensor:
     return placement().to_scene(points) + noise * torch.randn(points.shape, generator=torch.Generator().manual_seed(1))
 
 
-def without(*rows: int) -> torch.Tensor:
-    landmarks = in_scene()
-    landmarks[list(rows)] = torch.nan
-    return landmarks
+def placed_by(rows: torch.Tensor, *missing: int) -> Placement:
+    landmarks = {name: row for k, (name, row) in enumerate(zip(HEAD_LANDMARKS, rows)) if k not in missing}
+    return place_by_landmarks(landmarks, HEAD_FROM_MEAN, "a scene")
 
 
 def assert_found(found: Placement, degrees: float = 0.01, length: float = 1e-5):
@@ -29,16 +30,16 @@ def assert_found(found: Placement, degrees: float = 0.01, length: float = 1e-5):
 
 
 def test_landmarks_of_the_mean_head_give_its_pose_back():
-    assert_found(place_by_landmarks(in_scene(), FACE))
+    assert_found(placed_by(in_scene()))
 
 
 @pytest.mark.parametrize("missing", [(0, ), (2, 5), (0, 1)])
 def test_four_landmarks_are_enough(missing):
-    assert_found(place_by_landmarks(without(*missing), FACE))
+    assert_found(placed_by(in_scene(), *missing))
 
 
 def test_landmarks_off_by_a_few_millimetres_still_place_the_head():
-    assert_found(place_by_landmarks(in_scene(noise=0.01), FACE), degrees=8.0, length=0.1)
+    assert_found(placed_by(in_scene(noise=0.01)), degrees=8.0, length=0.1)
 
 
 def test_a_placement_takes_points_there_and_back_and_is_its_matrix():
@@ -50,35 +51,36 @@ def test_a_placement_takes_points_there_and_back_and_is_its_matrix():
 
 
 def test_three_landmarks_are_refused_and_the_missing_ones_named():
-    with pytest.raises(DataError, match=r"3 of the six.*missing: right_eye, nose_tip, left_lips"):
-        place_by_landmarks(without(0, 2, 5), FACE)
+    with pytest.raises(DataError, match="a scene: 3 landmarks.*4 of the six.*add some of right_eye, nose_tip, left_lips"):
+        placed_by(in_scene(), 0, 2, 5)
 
 
 def test_landmarks_on_a_line_are_refused():
     line = torch.linspace(0, 1, 6, dtype=torch.float64)[:, None] * torch.tensor([1.0, 2.0, 3.0])
     with pytest.raises(DataError, match="one line"):
-        place_by_landmarks(line, FACE)
+        placed_by(line)
 
 
 def test_one_place_given_six_times_is_refused():
     with pytest.raises(DataError, match="one line"):
-        place_by_landmarks(torch.ones(6, 3, dtype=torch.float64), FACE)
+        placed_by(torch.ones(6, 3, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("order, blamed", [([1, 0, 2, 3, 5, 4], "the eyes' and the lips'"), ([1, 0, 2, 3, 4, 5], "the eyes'"),
-                                           ([0, 1, 2, 3, 5, 4], "the lips'")])
+@pytest.mark.parametrize("order, blamed", [([1, 0, 2, 3, 5, 4], "right and left are swapped"),
+                                           ([1, 0, 2, 3, 4, 5], "right_eye and left_eye are swapped"),
+                                           ([0, 1, 2, 3, 5, 4], "right_lips and left_lips are swapped")])
 def test_left_and_right_exchanged_are_told(order, blamed):
-    with pytest.raises(DataError, match=f"landmarks: {blamed} left and right are exchanged"):
-        place_by_landmarks(in_scene(noise=0.005)[order], FACE)
+    with pytest.raises(DataError, match=f"a scene: {blamed}"):
+        placed_by(in_scene(noise=0.005)[order])
 
 
 def test_a_mirrored_scene_is_told():
-    with pytest.raises(DataError, match="or the scene is mirrored"):
-        place_by_landmarks(in_scene() * torch.tensor([-1.0, 1.0, 1.0]), FACE)
+    with pytest.raises(DataError, match="or the whole scene is mirrored"):
+        placed_by(in_scene() * torch.tensor([-1.0, 1.0, 1.0]))
 
 
 def test_points_that_are_no_face_are_refused_and_the_worst_named():
     landmarks = in_scene()
     landmarks[2] += 1.0
-    with pytest.raises(DataError, match="no face has them in these places.*most at"):
-        place_by_landmarks(landmarks, FACE)
+    with pytest.raises(DataError, match="a scene: nose_tip is .* from where the other landmarks put it"):
+        placed_by(landmarks)

@@ -8,7 +8,7 @@ from deep3dmap.datasets.sdf_samples.npz import npz_bytes
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks import DeepSDF
 from deep3dmap.frameworks.h3dnet.prior import load_prior, prior_arrays, prior_of
-from deep3dmap.frameworks.h3dnet.start import mean_landmarks
+from deep3dmap.structures.head_landmarks import MEAN_HEAD_LANDMARKS
 from tests.frameworks.h3dnet.heads import OFFSET, OPTIONS, SCALE, ball_prior
 
 
@@ -21,6 +21,12 @@ def written(tmp_path, arrays):
     path = tmp_path / "prior.npz"
     path.write_bytes(npz_bytes(**arrays))
     return path
+
+
+def in_head(prior, centimetres):
+    points, similarity = torch.tensor(centimetres, dtype=torch.float64), prior.head_from_centimetres
+    torch.testing.assert_close(points @ similarity[:3, :3].T + similarity[:3, 3], (points + prior.offset) * prior.scale)
+    return ((points + prior.offset) * prior.scale).float()
 
 
 def space(scales=(SCALE, SCALE), decoder=None):
@@ -57,11 +63,12 @@ def test_a_decoder_that_idr_cannot_render_makes_no_prior():
 
 
 @pytest.mark.parametrize("change, said", [
-    ({"option.width": np.array(65)}, "another size"),
-    ({"decoder.lin1.bias": None}, "decoder.lin1.bias is missing"),
-    ({"code_mean": np.zeros(5, np.float16)}, "codes of 4 entries"),
-    ({"decoder.lin0.bias": np.full(64, np.nan, np.float16)}, "not finite"),
-    ({"option.depth": None}, "option.depth"),
+    ({"option.width": np.array(65)}, r"decoder.lin0.bias is of size \(64,\), but its options make it \(65,\)"),
+    ({"decoder.lin1.bias": None}, "lacks 'decoder.lin1.bias'"),
+    ({"code_mean": np.zeros(5, np.float16)}, r"code_mean is of size \(5,\).*\(4,\)"),
+    ({"decoder.lin0.bias": np.full(64, np.nan, np.float16)}, "decoder.lin0.bias holds what is no finite"),
+    ({"option.depth": None}, "lacks 'option.depth'"),
+    ({"option.depth": np.array(-1)}, "depth"),
 ])  # yapf: disable
 def test_a_prior_of_another_size_is_told_by_name(tmp_path, arrays, change, said):
     path = written(tmp_path, {k: v for k, v in (arrays | change).items() if v is not None})
@@ -72,7 +79,7 @@ def test_a_prior_of_another_size_is_told_by_name(tmp_path, arrays, change, said)
 def test_what_is_no_prior_is_refused(tmp_path):
     path = tmp_path / "other.npz"
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(DataError, match="other.npz: is no prior"):
+    with pytest.raises(DataError, match="other.npz.*a prior of heads"):
         load_prior(path)
     with pytest.raises(DataError, match="ict_headz.*ict_heads"):
         load_prior("ict_headz")
@@ -81,7 +88,6 @@ def test_what_is_no_prior_is_refused(tmp_path):
 def test_the_shipped_prior_is_of_heads():
     prior = load_prior("ict_heads")
     distances = prior.decoder().field(prior.codes.mean.float())
-    centimetres = distances(mean_landmarks(prior).float()) / prior.scale
+    centimetres = distances(in_head(prior, MEAN_HEAD_LANDMARKS)) / prior.scale
     assert centimetres.abs().max() < 0.4  # the landmarks lie on the mean head's surface
-    ears = torch.tensor([[7.5, 0.0, 0.0], [-7.5, 0.0, 0.0]], dtype=torch.float64)
-    assert (distances(((ears + prior.offset) * prior.scale).float()) < 0.05).all()
+    assert (distances(in_head(prior, [[7.5, 0.0, 0.0], [-7.5, 0.0, 0.0]])) < 0.05).all()  # ears
