@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deep3dmap.apis import benchmark_deepsdf, benchmark_idr
+from deep3dmap.apis import benchmark_deepsdf, benchmark_h3dnet, benchmark_idr
 from deep3dmap.apis.benchmark_cases import AS_CONFIGURED, PRODUCTS, Method, Work, choose, read_networks, vary
 from deep3dmap.apis.benchmark_limits import MatrixFlops, fastest, least_seconds, matrix_product, timed
 from deep3dmap.apis.benchmark_work import Field, Job
@@ -29,7 +29,7 @@ from deep3dmap.frameworks.base import Framework
 from deep3dmap.registry import FRAMEWORKS, load_plugins, nearest
 
 #: What can be measured, by method. To add one, write its module and add it here.
-METHODS: dict[str, Method] = dict(idr=benchmark_idr.METHOD, deepsdf=benchmark_deepsdf.METHOD)
+METHODS: dict[str, Method] = dict(idr=benchmark_idr.METHOD, deepsdf=benchmark_deepsdf.METHOD, h3dnet=benchmark_h3dnet.METHOD)
 
 REPEATS = 3
 PRODUCT_SECONDS = 2.0
