@@ -26,7 +26,7 @@ def _by_landmarks(prior: HeadPrior, capture: Capture, scale: float | None) -> Pl
     if scale is None:
         return placed
     middle = torch.stack(list(scene.values())).mean(0)
-    return Placement(placed.rotation, placed.to_head(middle) - scale * placed.rotation @ middle, scale)
+    return Placement(placed.rotation, placed.to_head(middle[None])[0] - scale * placed.rotation @ middle, scale)
 
 
 def start_head(head: PlacedHead, capture: Capture) -> tuple[str, ...]:
