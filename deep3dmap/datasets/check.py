@@ -10,7 +10,8 @@ from jaxtyping import Bool
 from deep3dmap.datasets.camera_checks import CameraSet, camera_warnings, common_point, sphere_warnings
 from deep3dmap.datasets.formats import scan_capture
 from deep3dmap.datasets.images import image_size, size_text
-from deep3dmap.datasets.landmarks import find_landmarks
+from deep3dmap.datasets.landmark_checks import beside_masks
+from deep3dmap.datasets.landmarks import FILE, find_landmarks
 from deep3dmap.datasets.masking import MASK_FAULTS, mask_border_and_middle, mask_centroid, mask_fault
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
@@ -194,12 +195,14 @@ class _Inspection:
             report.errors.append("only one view: a surface is reconstructed from several, taken from different sides")
         if report.mask_coverage is None or len({len(self.scan.frames), len(self.small), len(self.cameras)}) > 1:
             return  # there are no masks, or what is missing has been told
+        if len({mask.shape for _, mask, *_ in self.small}) == 1:
+            self._object(self._silhouettes(),
+                         None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double())
+
+    def _silhouettes(self) -> Silhouettes:
         names, masks, faults, K, poses = zip(*self.small)
-        if len({mask.shape for mask in masks}) > 1:
-            return
-        full = Cameras(torch.from_numpy(np.stack(K)).double(), torch.from_numpy(np.stack(poses)).double(), report.size)
-        views = Silhouettes(names, torch.stack(masks), faults, full.resized(tuple(masks[0].shape)))
-        self._object(views, None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double())
+        full = Cameras(torch.from_numpy(np.stack(K)).double(), torch.from_numpy(np.stack(poses)).double(), self.report.size)
+        return Silhouettes(names, torch.stack(masks), faults, full.resized(tuple(masks[0].shape)))
 
     def landmarks(self) -> None:
         """Check the landmarks of a head, where there are any."""
@@ -209,6 +212,10 @@ class _Inspection:
             self.report.errors.append(str(error))
             return
         self.report.landmarks = None if found is None else len(found)
+        if found and self.small and len({mask.shape for _, mask, *_ in self.small}) == 1:
+            views = self._silhouettes()
+            if fault := beside_masks(found, views.cameras, views.masks, views.names):
+                self.report.warnings.append(f"{self.scan.folder / FILE}: {fault}")
 
     def _no_frame(self) -> bool:
         frame = self.scan.scene_from_world

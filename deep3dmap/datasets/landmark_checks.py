@@ -9,18 +9,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.alignment import align_points
+from deep3dmap.geometry.silhouettes import mask_distance
 from deep3dmap.registry import nearest
+from deep3dmap.structures import Cameras
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
 
 NEEDED = 4  # three give a similarity but could be mirrored without anybody noticing
 LINE = 0.1  # ratio of second to first extent below which points lie on a line
 SUSPECT, SUSPECT_OF_FOUR, IMPOSSIBLE = 1.0, 1.4, 2.0  # centimetres on a head of average size, root mean square
 BETTER = 0.6  # of the misfit is left when what is wrong is undone
+BESIDE = 0.05  # of a picture's longer side, by which masks and landmarks may be off
+CLOSE = 0.04  # of the root of a mask's area: nearer to each other no view shows landmarks; a head's are 0.3 of its own apart
 
 SWAPS: dict[str, tuple[tuple[str, str], ...]] = {
     "right and left are swapped, or the whole scene is mirrored": (("right_eye", "left_eye"), ("right_lips", "left_lips")),
@@ -72,6 +76,44 @@ def check_head_landmarks(landmarks: Landmarks, source: str | Path) -> None:
 
 def _listed(landmarks: Landmarks) -> str:
     return f"{len(landmarks)} landmarks ({', '.join(landmarks)})" if landmarks else "no landmarks"
+
+
+def beside_masks(landmarks: Landmarks, cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> str:
+    """Says that the landmarks are not where the masks show the head, in words; empty if most of them are.
+
+    Wherever a head is turned, its landmarks are seen on its mask, or beyond the picture's border, and apart from each other.
+
+    Args:
+        landmarks: by name.
+        cameras: in the landmarks' frame.
+        masks: of the head; empty ones don't count.
+        names: of the views.
+    """
+    seen = zip(names, masks, *cameras.project(torch.stack(list(landmarks.values())).to(cameras.K)))
+    views = [view for view in seen if view[1].any()]
+    off = {name: _off_mask(mask, uv, depth) for name, mask, uv, depth in views}
+    counted = torch.cat([*off.values(), torch.zeros(0, dtype=torch.bool)])
+    wrong = [name for name, beside in off.items() if len(beside) and beside.double().mean() > 0.5]
+    if len(counted) and counted.double().mean() > 0.5:
+        fault = f"beside the mask in {', '.join(wrong[:3])}{' ...' * (len(wrong) > 3)}"
+    elif views and not len(counted):
+        fault = "in none of the pictures"
+    elif views and max(float(torch.pdist(uv).max() / mask.sum().sqrt()) for _, mask, uv, _ in views) < CLOSE:
+        fault = "nearly one point"
+    else:
+        return ""
+    return (f"seen from the cameras, the landmarks are {fault}: they must be of this capture, in the frame and unit of its "
+            "cameras; mark them on its photographs (`deep3dmap landmarks FOLDER`)")
+
+
+def _off_mask(mask: Bool[Tensor, "h w"], uv: Float[Tensor, "k 2"], depth: Float[Tensor, "k"]) -> Bool[Tensor, "c"]:
+    """Which points are behind the camera or well beside the mask, of those that are not beyond the picture's border."""
+    height, width = mask.shape
+    behind = ~(depth > 0)
+    inside = ~behind & (uv >= 0).all(-1) & (uv < uv.new_tensor([width, height])).all(-1)
+    column, row = torch.where(inside[:, None], uv, 0.0).long().unbind(-1)
+    far = mask_distance(mask)[row, column].to(uv) > BESIDE * max(height, width)
+    return torch.where(inside, far, behind)[inside | behind]
 
 
 def head_from_landmarks(landmarks: Landmarks) -> Float[Tensor, "4 4"]:

@@ -1,14 +1,15 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from deep3dmap.datasets.ict_face import ICTFaceModel
-from deep3dmap.datasets.landmark_checks import check_head_landmarks, head_from_landmarks, misfit
+from deep3dmap.datasets.landmark_checks import beside_masks, check_head_landmarks, head_from_landmarks, misfit
 from deep3dmap.errors import DataError
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_OF_68, MEAN_HEAD_LANDMARKS
-from tests.datasets.heads import OTHER, head_points, named, turned
+from tests.datasets.heads import OTHER, head_capture, head_points, named, turned
 
 GOOD = named(turned(head_points(1)))
 
@@ -81,3 +82,39 @@ def test_landmarks_on_a_line_or_in_one_place_are_refused():
 
 def test_values_that_are_not_finite_are_refused():
     refused(GOOD | dict(nose_tip=torch.tensor([0.0, torch.nan, 0.0]).double()), "nose_tip is not finite")
+
+
+def beside(points, capture=None, **changed):
+    seen = capture or head_capture(azimuths=(0, -35, 40, 180))
+    arguments = dict(landmarks=named(points), cameras=seen.cameras, masks=seen.masks, names=seen.names) | changed
+    return beside_masks(**arguments)
+
+
+def test_landmarks_on_the_masks_pass_from_all_sides_and_where_a_picture_ends():
+    assert beside(head_points(2)) == ""
+    cameras = head_capture(azimuths=(0, -35, 40, 180)).cameras
+    right = replace(cameras, K=cameras.K + torch.tensor([[0.0, 0, 200], [0, 0, 0], [0, 0, 0]]))  # shows half of the face
+    masks = torch.zeros(4, *cameras.size, dtype=torch.bool)
+    masks[:, :, 300:] = True
+    assert beside(head_points(2), cameras=right, masks=masks) == ""
+
+
+@pytest.mark.parametrize("points", [
+    10 * head_points(),
+    head_points() + torch.tensor([0.0, 0.0, 3000.0]),
+    head_points() + torch.tensor([80.0, 0.0, 0.0]),
+], ids=["centimetres", "behind", "aside"])  # yapf: disable
+def test_landmarks_of_another_unit_or_place_are_told_with_the_views(points):
+    narrow = torch.zeros(4, 480, 400, dtype=torch.bool)
+    narrow[:, 200:280, 150:250] = True
+    message = beside(points, masks=narrow)
+    assert "beside the mask in view_0" in message and "unit of its cameras" in message
+
+
+def test_landmarks_that_shrink_to_a_point_inside_the_head_are_told():
+    assert "are nearly one point" in beside(head_points() / 1000)
+
+
+def test_landmarks_that_no_picture_shows_are_told_and_empty_masks_say_nothing():
+    assert "in none of the pictures" in beside(head_points() + torch.tensor([0.0, 900.0, 0.0]))
+    assert beside(head_points() / 1000, masks=torch.zeros(4, 480, 400, dtype=torch.bool)) == ""

@@ -107,6 +107,14 @@ def test_checking_a_folder_counts_its_landmarks(tmp_path):
     assert "landmarks     6 of a head" in check_capture(tmp_path / "new").to_text()
 
 
+def test_checking_tells_landmarks_in_another_unit(tmp_path):
+    save_capture(replace(head_capture(), landmarks=LANDMARKS), tmp_path / "new", "transforms")
+    assert not [w for w in check_capture(tmp_path / "new").warnings if "landmarks" in w]
+    write_landmark_file(tmp_path / "new" / "landmarks.json", {n: p / 1000 for n, p in LANDMARKS.items()})
+    report = check_capture(tmp_path / "new")
+    assert report.ok and "new/landmarks.json: seen from the cameras, the landmarks are nearly one point" in report.to_text()
+
+
 def test_the_overlay_is_no_photograph_without_a_camera(tmp_path):
     for format in ("middlebury", "colmap"):
         save_head(tmp_path / format, format)

@@ -15,7 +15,7 @@ from deep3dmap.errors import DataError
 from deep3dmap.frameworks.h3dnet.headings import first_guesses
 from deep3dmap.frameworks.h3dnet.outline_fit import REACH, CodedShape, Decoder, GridShape, HeadState, OutlineFit, OutlineRays
 from deep3dmap.frameworks.h3dnet.placement import Placement, place_by_landmarks
-from deep3dmap.frameworks.h3dnet.view_checks import NECK, check_views, picture_overlaps, view_reports
+from deep3dmap.frameworks.h3dnet.view_checks import NECK, check_views, picture_overlaps, remedy, view_reports
 from deep3dmap.geometry.rotations import rotation_angle_error
 from deep3dmap.structures import Cameras
 
@@ -98,7 +98,7 @@ def fit_to_masks(decoder: Decoder,
     else:
         starts = [HeadState(start.to(cameras.K), nothing)]
     fitted = sorted((fit.run(state, FINE, iterations) for state in starts), key=lambda state: state.cost)
-    return _judged(shape, cameras, masks, _distinct(fitted), lowest, names)
+    return _judged(shape, cameras, masks, _distinct(fitted), lowest, names, start is not None)
 
 
 def _check_masks(cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> None:
@@ -123,24 +123,24 @@ def _distinct(states: Sequence[HeadState]) -> list[HeadState]:
 
 
 def _judged(shape: CodedShape, cameras: Cameras, masks: Bool[Tensor, "n h w"], fitted: Sequence[HeadState], lowest: float,
-            names: Sequence[str]) -> MaskFit:
+            names: Sequence[str], started: bool) -> MaskFit:
     """The best of the fitted states, with its overlaps and what is doubtful about it."""
     grids = [GridShape(shape.distances(state.weights), device=masks.device) for state in fitted[:2]]
     overlaps = [picture_overlaps(g, state.placement, cameras, masks, lowest) for g, state in zip(grids, fitted)]
     best, rival = fitted[0], (fitted[1].placement, float(overlaps[1].mean())) if len(fitted) > 1 else None
-    problems = _doubts(best.placement, overlaps[0], rival, names)
-    problems += check_views(view_reports(grids[0], best.placement, cameras, masks, names, max(NECK, lowest)))
+    problems = _doubts(best.placement, overlaps[0], rival, names, started)
+    problems += check_views(view_reports(grids[0], best.placement, cameras, masks, names, max(NECK, lowest)), started)
     return MaskFit(best.placement, best.weights, shape.code(best.weights), best.cost, overlaps[0], rival, problems)
 
 
-def _doubts(placement: Placement, overlaps: Float[Tensor, "n"], rival: tuple[Placement, float] | None,
-            names: Sequence[str]) -> tuple[str, ...]:
+def _doubts(placement: Placement, overlaps: Float[Tensor, "n"], rival: tuple[Placement, float] | None, names: Sequence[str],
+            started: bool) -> tuple[str, ...]:
     """What speaks against a placement, in words for the user."""
     mean, worst, problems = float(overlaps.mean()), int(overlaps.argmin()), []
     if mean < TRUSTED_OVERLAP:
         problems.append(f"masks and silhouettes of the head that fits best overlap to {mean:.0%} (intersection over union; "
                         f"{TRUSTED_OVERLAP:.0%} expected), in {names[worst]} to {float(overlaps[worst]):.0%}: its pose may be "
-                        "wrong. Give landmarks, or look at the masks: they should show the head and nothing else")
+                        f"wrong: {remedy(started)}{'' if started else ', or mend masks that show more than the head'}")
     if rival is not None and rival[1] > mean - RIVAL:
         angle = float(rotation_angle_error(placement.rotation, rival[0].rotation))
         problems.append(f"a head turned by {angle:.0f} degrees fits the masks as well (overlap {rival[1]:.1%}, against "

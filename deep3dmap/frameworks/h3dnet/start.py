@@ -4,10 +4,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deep3dmap.datasets.landmark_checks import beside_masks
+from deep3dmap.errors import DataError
 from deep3dmap.frameworks.deepsdf.fitting import resting
 from deep3dmap.frameworks.h3dnet.network import PlacedHead
 from deep3dmap.frameworks.h3dnet.placing import Placement, fit_to_masks, place_by_landmarks
 from deep3dmap.frameworks.h3dnet.prior import HeadPrior
+from deep3dmap.frameworks.h3dnet.view_checks import faces_seen
 from deep3dmap.structures import Capture
 
 
@@ -23,6 +26,11 @@ def _by_landmarks(prior: HeadPrior, capture: Capture, scale: float | None) -> Pl
     linear, shift = capture.scene_from_world[:3, :3], capture.scene_from_world[:3, 3]
     scene = {name: linear @ point.to(linear) + shift for name, point in capture.landmarks.items()}
     placed = place_by_landmarks(scene, prior.head_from_centimetres, capture.source)
+    if fault := beside_masks(capture.landmarks, capture.cameras, capture.masks, capture.names):
+        raise DataError(f"{capture.source}: {fault}")
+    if not faces_seen(placed, capture.scene_cameras, 90.0).any():
+        raise DataError(f"{capture.source}: by its landmarks the face looks away from all {len(capture)} views: at least one "
+                        "photograph from the front is needed; if there is one, mark the landmarks again")
     if scale is None:
         return placed
     middle = torch.stack(list(scene.values())).mean(0)

@@ -121,8 +121,17 @@ def view_reports(shape: GridShape,
     return reports
 
 
-def check_views(reports: Sequence[ViewReport]) -> tuple[str, ...]:
+def remedy(landmarks: bool) -> str:
+    """What to do about a head in a wrong place, if landmarks are given or not."""
+    return "look at masks and landmarks: masks should show the head and nothing else" if landmarks else "give landmarks"
+
+
+def check_views(reports: Sequence[ViewReport], landmarks: bool = False) -> tuple[str, ...]:
     """What is doubtful about the views, in words for the user.
+
+    Args:
+        reports: of all views.
+        landmarks: whether the head was placed by landmarks as well.
 
     Raises:
         DataError: if no view sees the face, or a view's mask or picture leaves too much of the head out.
@@ -131,7 +140,7 @@ def check_views(reports: Sequence[ViewReport]) -> tuple[str, ...]:
         raise DataError(
             f"no view sees the face: all {len(reports)} look at the head from more than {SEEN:.0f} degrees off its "
             "front. At least one photograph from the front is needed; if there is one, the head was placed the wrong "
-            "way round: give landmarks")
+            f"way round: {remedy(landmarks)}")
     problems = []
     for report in reports:
         for share, limit, what in ((report.outside_mask, MASK_RUINED, "its mask cuts off"),
@@ -139,8 +148,8 @@ def check_views(reports: Sequence[ViewReport]) -> tuple[str, ...]:
             message = f"{report.name}: {what} {share:.0%} of the head above the neck"
             if share > limit:
                 raise DataError(
-                    f"{message}: mend the mask or leave the view out; or give landmarks, if that is not so and the "
-                    "head was put in a wrong place")
+                    f"{message}: mend the mask or leave the view out; if that is not so, the head was put in a wrong place: "
+                    f"{remedy(landmarks)}")
             if share > CUT:
                 problems.append(message)
     return tuple(problems)

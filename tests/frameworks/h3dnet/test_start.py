@@ -1,0 +1,36 @@
+"""What is said about landmarks before a head is placed by them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from deep3dmap.datasets.sdf_samples.npz import npz_bytes
+from deep3dmap.errors import DataError
+from deep3dmap.frameworks.h3dnet.network import PlacedHead
+from deep3dmap.frameworks.h3dnet.prior import prior_arrays
+from deep3dmap.frameworks.h3dnet.start import start_head
+from tests.datasets.heads import head_capture, head_points, named
+from tests.frameworks.h3dnet.heads import ball_prior
+
+
+@pytest.fixture
+def head(tmp_path):
+    (tmp_path / "prior.npz").write_bytes(npz_bytes(**prior_arrays(ball_prior())))
+    return PlacedHead(tmp_path / "prior.npz", features=2)
+
+
+def capture(points, azimuths=(0, -35, 40)):
+    frame = torch.diag(torch.tensor([0.005, 0.005, 0.005, 1.0], dtype=torch.float64))
+    return replace(head_capture(azimuths), landmarks=named(points), scene_from_world=frame)
+
+
+@pytest.mark.parametrize("unit", [1000.0, 0.1])
+def test_landmarks_in_another_unit_than_the_cameras_are_refused(head, unit):
+    with pytest.raises(DataError, match="the landmarks are (beside the mask|nearly one point).* unit of its cameras"):
+        start_head(head, capture(head_points() / unit))
+
+
+def test_landmarks_of_a_face_that_no_camera_is_in_front_of_are_refused(head):
+    with pytest.raises(DataError, match="by its landmarks the face looks away from all 3 views"):
+        start_head(head, capture(head_points(), (180, 150, -140)))
