@@ -119,6 +119,8 @@ def load_prior(prior: str | Path) -> HeadPrior:
                 f"{path}: {name} is of size {arrays[name].shape}, but its options make it {size}: the file is damaged")
         if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
             raise DataError(f"{path}: {name} holds what is no finite floating-point number: the file is damaged")
+    if not arrays["scale"] > 0:
+        raise DataError(f"{path}: scale is {float(arrays['scale']):g}, but must be positive: the file is damaged")
     weights = {name: torch.from_numpy(arrays[f"decoder.{name}"].astype(np.float32)) for name in expected}
     mean, root, offset = (torch.from_numpy(arrays[name].astype(np.float64)) for name in others[:3])
     return HeadPrior(options, weights, CodePrior(mean, root), offset, float(arrays["scale"]))

@@ -69,6 +69,7 @@ def test_a_decoder_that_idr_cannot_render_makes_no_prior():
     ({"decoder.lin0.bias": np.full(64, np.nan, np.float16)}, "decoder.lin0.bias holds what is no finite"),
     ({"option.depth": None}, "lacks 'option.depth'"),
     ({"option.depth": np.array(-1)}, "depth"),
+    ({"scale": np.array(-0.04)}, "scale is -0.04, but must be positive"),
 ])  # yapf: disable
 def test_a_prior_of_another_size_is_told_by_name(tmp_path, arrays, change, said):
     path = written(tmp_path, {k: v for k, v in (arrays | change).items() if v is not None})
