@@ -117,7 +117,7 @@ def _reconstruct_arguments(parser) -> None:
     parser.add_argument("folder",
                         help="photographs with cameras and masks, or a data set's name (`deep3dmap check` looks at it)")
     _add_reconstruct_options(parser, 20.0, "out")
-    parser.add_argument("--method", default="idr", help="idr (default), or hull: no training, a first mesh within seconds")
+    parser.add_argument("--method", default="idr", help="idr (default); h3dnet for heads; hull: a first mesh within seconds")
 
 
 def _add_reconstruct_options(parser, minutes: float, output: str) -> None:

@@ -103,7 +103,7 @@ def _head_capture_arguments(parser) -> None:
     add("--lights", help="studio, overcast, window, indoors, ring (default: one by chance)")
     add("--accessory", help="hat, hair, glasses (default: none)")
     add("--no-eyeballs", action="store_true", help="leave the face model's eye sockets hollow")
-    add("--format", default="idr", help="of the cameras: idr, middlebury, transforms, colmap (default: idr)")
+    add("--format", default="idr", help="of the cameras: idr, h3ds, middlebury, transforms, colmap (default: idr)")
     add("--seed", type=int, default=0, help="of heads and all that is drawn (default: 0)")
 
 

@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 
 from deep3dmap import cli
+from deep3dmap.apis.reconstruct import METHODS
+from deep3dmap.datasets.formats import READERS
 from deep3dmap.datasets.mesh_files import load_mesh
 from deep3dmap.errors import ConfigError
 from deep3dmap.version import __version__
@@ -55,6 +57,13 @@ def test_help_lists_every_argument_with_a_sentence(command, capsys):
         assert shown in text, shown
         assert action.help and len(action.help) > 3, f"{shown} has no help"
         assert " ".join((action.help % dict(default=action.default)).split()) in text or action.dest == "help"
+
+
+def test_help_names_every_method_and_format():
+    methods = next(a for a in sub_parsers()["reconstruct"]._actions if a.dest == "method").help
+    kinds = next(a for a in sub_parsers()["prepare"]._actions if a.choices).choices
+    formats = next(a for a in kinds["head_capture"]._actions if a.dest == "format").help
+    assert all(name in methods for name in METHODS) and all(name in formats for name in READERS)
 
 
 def test_an_empty_output_folder_is_refused(capsys):
