@@ -25,6 +25,7 @@ from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 LARGE = 0.3  # of the landmarks' median distance from their middle
 LEAST_PIXELS = 3.0  # an error below is never large
 NOISE = 0.005  # of the picture's longer side: how well people click
+FEW = ". Among so few views it may be another one's mark that is wrong"
 
 Uv = tuple[float, float]
 Marks = Mapping[str, Mapping[str, Uv]]
@@ -188,7 +189,7 @@ def _contradicted(name: str, view: int, errors: Float[Tensor, "n"], views: Marke
     if not errors[view].isfinite():
         return f"{where} would lie behind the camera by its marks in the views {', '.join(views.names)}; mark it again"
     return (f"{where} is marked {float(errors[view]):.0f} pixels from where the other marks put it (in the other views: "
-            f"{', '.join(others)}); mark it again there, or see whether this view's camera is right")
+            f"{', '.join(others)}); mark it again there, or see whether this view's camera is right{FEW * (len(others) < 3)}")
 
 
 def _turned_away(landmarks: Landmarks, views: MarkedViews, source: str | Path) -> str:

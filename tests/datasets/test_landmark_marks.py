@@ -81,6 +81,16 @@ def test_a_mark_that_the_other_views_contradict_is_named(scan_of, azimuths):
     refused(marks, scan_of(azimuths), "view 'view_1': nose_tip is marked 4[0-9] pixels from where")
 
 
+def test_among_three_views_another_mark_may_be_the_wrong_one(scan_of):
+    for azimuths, doubtful in (((0, -35, 40), True), (FIVE, False)):
+        marks = head_marks(head_capture(azimuths), POINTS)
+        u, v = marks["view_1"]["nose_tip"]
+        marks["view_1"]["nose_tip"] = (u + 10, v + 45)
+        with pytest.raises(DataError) as error:
+            place_marks(marks, scan_of(azimuths), "marks.json")
+        assert ("it may be another one's mark that is wrong" in str(error.value)) == doubtful
+
+
 @pytest.mark.parametrize("azimuths, views", [((0, -35, 40), [0]), ((0, -35, 40), [1]), ((0, -35, 40), [0, 2]), (FIVE, [3]),
                                              (FIVE, [1, 4]), (FIVE, [0, 2, 3]), ((0, 40), [1])])
 def test_views_with_right_and_left_swapped_are_named(scan_of, azimuths, views):
