@@ -113,6 +113,8 @@ def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str
     loop = runner.train_loop
     say("extracting the mesh and rendering the views")
     result = runner.test()
+    if not loop.step and any(True for _ in runner.framework.parameters()):
+        result.notes.append("not one step was trained, for want of time: give more --minutes")
     table = "\n".join([result_table(result), *result.notes])
     if loop.interrupted:
         result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")

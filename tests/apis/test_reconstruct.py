@@ -106,6 +106,12 @@ def test_ctrl_c_while_results_are_written_says_where_the_training_is(config_file
                     progress=False)  # yapf: disable
 
 
+def test_a_training_that_found_no_time_is_told(capture_folder, tmp_path, capsys):
+    result = reconstruct(capture_folder, tmp_path, minutes=1e-4, resolution=16, options=TINY, progress=False)
+    assert any("not one step was trained" in note for note in result.notes)
+    assert "give more --minutes" in capsys.readouterr().out
+
+
 def test_minutes_must_be_positive(capture_folder, tmp_path):
     with pytest.raises(ConfigError, match="--minutes 0"):
         reconstruct(capture_folder, tmp_path, minutes=0)
