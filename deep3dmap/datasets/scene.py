@@ -213,8 +213,9 @@ def _load_scene(key: str) -> Scene:
     test = _held_out(capture, held_out)
     train = tuple(k for k in range(len(capture)) if k not in test)
     if len(train) < 2:
-        raise DataError(f"{capture.source}: only {len(train)} of {len(capture)} views to train on, the others are held out "
-                        "(scene.test_views); at least 2 are needed, from different sides")
+        others = ", the others are held out (scene.test_views)" if test else ""
+        raise DataError(f"{capture.source}: only {len(train)} of {len(capture)} views to train on{others}; at least 2 are "
+                        "needed, from different sides")
     frame = _sound_frame(capture.subset(train), how)
     capture = replace(capture, scene_from_world=frame)
     _check_distances(capture)

@@ -88,9 +88,9 @@ def _extreme(planes: np.ndarray, axis: int, sign: float) -> float:
         raise ValueError("the silhouettes don't overlap: no point in space projects into every mask. Do the cameras and masks "
                          "belong together, in the same order and pixel size?")
     if result.status != 0:
-        raise ValueError(
-            "the silhouettes don't bound the object: it needs views from more directions, or masks that don't meet "
-            f"the image's edge ({result.message})")
+        why = "" if result.status == UNBOUNDED else f" ({result.message})"
+        raise ValueError("the silhouettes don't bound the object: it needs views from more directions, or masks that don't "
+                         f"meet the image's edge{why}")
     return float(result.x[axis])
 
 

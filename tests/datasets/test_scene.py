@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from deep3dmap.datasets.formats import load_capture, save_capture
 from deep3dmap.datasets.readers import idr
 from deep3dmap.datasets.scene import FolderCapture, load_scene, normalize, resize
 from deep3dmap.errors import ConfigError, DataError
@@ -140,6 +141,12 @@ def test_a_view_that_is_not_there_is_refused_with_the_nearest_name(folder):
 def test_two_views_must_be_left_to_train_on(folder):
     with pytest.raises(DataError, match="1 of 7 views to train on"):
         load_scene(str(folder), test_views=list(NAMES[1:]))
+
+
+def test_a_single_photograph_is_not_said_to_be_held_out(folder, tmp_path):
+    save_capture(load_capture(folder).subset([0]), tmp_path / "one", "idr")
+    with pytest.raises(DataError, match="1 of 1 views to train on; at least 2 are needed"):
+        load_scene(str(tmp_path / "one"), test_views=None)
 
 
 # --- resizing ---------------------------------------------------------------------------------------------------------------
