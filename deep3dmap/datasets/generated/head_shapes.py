@@ -20,13 +20,14 @@ from deep3dmap.datasets.generated.head_lights import DIRECTIONS, irradiance, mai
 from deep3dmap.datasets.ict_face.heads import HeadMaker
 from deep3dmap.datasets.ict_face.model import EYEBALLS, ICTFaceModel
 from deep3dmap.datasets.landmark_checks import check_head_landmarks
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry.alignment import align_points
 from deep3dmap.geometry.visible_surface import sphere_points
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_OF_68, MEAN_HEAD_LANDMARKS, landmark_rows
 from deep3dmap.visualization.mesh_render import SurfacePoints
 
 TILT, PLACE = 8.0, 400.0
+BEYOND = 0.1  # of the diagonal of a bust's box, by which its landmarks may be outside
 SCANNED = 0.05  # of all directions, from which a vertex is seen that a scan has; an open plane's are half of them
 SPARED = 2  # rings of triangles around what is seen that stay as well
 
@@ -90,11 +91,21 @@ def bust(mesh: str | Path | trimesh.Trimesh, landmarks: Mapping[str, Sequence[fl
     shape, source = loaded(mesh)
     rows = {name: torch.tensor([float(x) for x in point], dtype=torch.float64) for name, point in landmarks.items()}
     check_head_landmarks(rows, source)
+    _check_on_mesh(rows, shape, source)
     points = unit_millimetres * landmark_rows(rows)
     motion = align_points(points, torch.tensor(MEAN_HEAD_LANDMARKS, dtype=torch.float64) * 10, with_scale=False).numpy()
     vertices = trimesh.transform_points(unit_millimetres * np.asarray(shape.vertices), motion)
     piece = Piece(vertices, np.asarray(shape.faces), vertices / 10, np.full(len(vertices), float(look.STONE)))
     return HeadShape(piece, trimesh.transform_points(points.numpy(), motion)), source
+
+
+def _check_on_mesh(landmarks: Mapping[str, Float[Tensor, "3"]], shape: trimesh.Trimesh, source: str) -> None:
+    """Refuse landmarks of another mesh, frame or unit: such as are well outside the mesh's box."""
+    lower, upper = np.round(shape.bounds, 3)
+    for name, point in landmarks.items():
+        if np.linalg.norm(point.numpy() - point.numpy().clip(lower, upper)) > BEYOND * np.linalg.norm(upper - lower):
+            raise DataError(f"{source}: landmark {name} at {point.tolist()} is far outside the mesh, which reaches from "
+                            f"{lower.tolist()} to {upper.tolist()}: landmarks must be in its own frame and unit")
 
 
 def posed(shape: HeadShape, random: np.random.Generator) -> HeadShape:
