@@ -19,11 +19,14 @@ from deep3dmap.apis import head_table_report as report
 from deep3dmap.apis.head_run import CONFIGS, METRICS, SETTINGS, HeadRun, config_checksum
 from deep3dmap.apis.reconstruct import reserve
 from deep3dmap.datasets.generated.head_accessories import ACCESSORIES
+from deep3dmap.datasets.generated.head_shapes import bust
 from deep3dmap.datasets.ict_face.heads import SPLITS
 from deep3dmap.datasets.landmarks import read_landmark_file
 from deep3dmap.datasets.paths import resolve_data
 from deep3dmap.datasets.workers import THREADS, default_processes
 from deep3dmap.engine.hooks.log import duration
+from deep3dmap.engine.interrupts import termination_as_interrupt
+from deep3dmap.engine.launching import choose_device
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.files import write_atomically
 from deep3dmap.registry import nearest
@@ -75,7 +78,7 @@ def head_table(output: str | Path,
 
     Raises:
         ConfigError, DataError: for arguments that make no sense, before anything is made.
-        KeyboardInterrupt: after Ctrl-C; what is finished is in the table.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM; what is finished is in the table.
     """
     output, cores = Path(output), default_processes()
     processes = max(1, cores // 2) if processes is None else processes
@@ -91,7 +94,8 @@ def head_table(output: str | Path,
     folder = output / "curve" if curve else output
     failures: dict[str, str] = {}
     try:
-        run_all(runs, folder, processes, attempt or in_a_process, failures, tell)
+        with termination_as_interrupt():
+            run_all(runs, folder, processes, attempt or in_a_process, failures, tell)
     finally:
         finished = {run: figures for run in runs if (figures := finished_run(run, folder)) is not None}
         _write(output, folder, runs, finished, failures, curve, tell)
@@ -139,6 +143,7 @@ def plan(heads: Sequence[str], busts: Sequence[tuple[str | Path, str | Path]], v
 def _check_options(options: Mapping) -> None:
     if not options.get("minutes", 1.0) > 0:
         raise ConfigError(f"--minutes {options['minutes']:g}: must be positive")
+    choose_device(options.get("device", "auto"))
     for name, least in (("rays", 1), ("resolution", 2), ("seed", 0)):
         if options.get(name, least) < least:
             raise ConfigError(f"--{name} {options[name]}: must be at least {least}")
@@ -167,6 +172,10 @@ def _bust(mesh: str | Path, landmarks: str | Path) -> tuple[str, str, dict]:
         raise ConfigError(f"--bust {mesh}: {landmarks} lacks the landmark{'s' * (len(missing) > 1)} {', '.join(missing)}; all "
                           "six are needed to place the head and to measure it")
     capture = dict(mesh=str(Path(mesh).resolve()), landmarks={name: points[name].tolist() for name in HEAD_LANDMARKS})
+    try:
+        bust(**capture, unit_millimetres=1.0)
+    except DataError as error:
+        raise DataError(f"--bust {mesh} {landmarks}: {error}") from None
     return Path(mesh).stem, "bust", capture
 
 

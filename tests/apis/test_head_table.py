@@ -2,12 +2,15 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
+import trimesh
 
 from deep3dmap.apis import head_table as table
 from deep3dmap.apis.head_run import CONFIGS, METRICS, HeadRun, head_config
@@ -104,7 +107,7 @@ def test_both_methods_get_the_same_head_the_same_rays_and_the_time_of_the_run(me
 
 def bust_files(folder, names=HEAD_LANDMARKS):
     mesh, landmarks = folder / "marble.ply", folder / "marble.json"
-    mesh.write_bytes(b"")
+    trimesh.creation.icosphere(2).apply_scale([8, 12, 14]).export(mesh)
     points = {name: point for name, point in zip(HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS) if name in names}
     landmarks.write_text(json.dumps(dict(landmarks={name: [float(x) for x in point] for name, point in points.items()})))
     return mesh, landmarks
@@ -185,6 +188,20 @@ def test_an_interrupt_stops_what_runs_and_keeps_what_is_finished(tmp_path):
     assert stops[0].is_set()
     assert "(1 not done)" in (tmp_path / "out" / "table.md").read_text()
     assert not set(make(tmp_path / "out")[0].done) & set(pretended.done[:3])
+
+
+def test_a_termination_stops_what_runs_and_writes_the_table(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def attempt(run, folder, stopped):
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "stopped" if stopped.wait(20) else "not stopped"
+
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "out", attempt)
+    assert "(2 not done)" in (tmp_path / "out" / "table.md").read_text()
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize("code, output, expected", [
@@ -274,6 +291,7 @@ def test_a_curve_measures_states_on_the_way_of_the_first_head_and_views(tmp_path
     (("--minutes", "0"), "--minutes 0: must be positive"),
     (("--processes", "0"), "--processes 0"),
     (("--resolution", "1"), "--resolution 1: must be at least 2"),
+    (("--device", "tpu"), "--device tpu can't be used here"),
     (("--rays", "0"), "--rays 0: must be at least 1"),
     (("--bust", "nowhere.ply", "nowhere.json"), "nowhere.ply: no such mesh"),
 ])
@@ -286,6 +304,18 @@ def test_a_mesh_without_all_landmarks_is_refused(tmp_path, capsys):
     mesh, landmarks = bust_files(tmp_path, HEAD_LANDMARKS[:5])
     assert f"lacks the landmark {HEAD_LANDMARKS[5]}" in refusal(capsys, "head-table", tmp_path / "out", "--bust", mesh,
                                                                 landmarks)
+
+
+@pytest.mark.parametrize("changed, message", [
+    (lambda points: points | dict(right_eye=points["left_eye"], left_eye=points["right_eye"], right_lips=points["left_lips"],
+                                  left_lips=points["right_lips"]), "right and left are swapped"),
+    (lambda points: {name: [100 * x for x in point] for name, point in points.items()}, "is far outside the mesh"),
+])  # yapf: disable
+def test_a_mesh_with_wrong_landmarks_is_refused_before_anything_runs(changed, message, tmp_path, capsys):
+    mesh, landmarks = bust_files(tmp_path)
+    landmarks.write_text(json.dumps(dict(landmarks=changed(json.loads(landmarks.read_text())["landmarks"]))))
+    assert message in refusal(capsys, "head-table", tmp_path / "out", "--bust", mesh, landmarks)
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_the_face_model_nothing_is_begun(tmp_path, monkeypatch, capsys):
