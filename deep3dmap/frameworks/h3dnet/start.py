@@ -9,9 +9,10 @@ from deep3dmap.errors import DataError
 from deep3dmap.frameworks.deepsdf.fitting import resting
 from deep3dmap.frameworks.h3dnet.network import PlacedHead
 from deep3dmap.frameworks.h3dnet.placing import Placement, fit_to_masks, place_by_landmarks
-from deep3dmap.frameworks.h3dnet.prior import HeadPrior
 from deep3dmap.frameworks.h3dnet.view_checks import faces_seen
 from deep3dmap.structures import Capture
+
+SIZES = 2.0  # how many times larger or smaller than the mean head no head is
 
 
 def known_scale(head: PlacedHead, scene_from_world: Float[Tensor, "4 4"]) -> float | None:
@@ -21,11 +22,11 @@ def known_scale(head: PlacedHead, scene_from_world: Float[Tensor, "4 4"]) -> flo
     return float(head.prior.scale * 0.1 * head.unit_millimetres / torch.linalg.det(scene_from_world[:3, :3])**(1 / 3))
 
 
-def _by_landmarks(prior: HeadPrior, capture: Capture, scale: float | None) -> Placement:
+def _by_landmarks(head: PlacedHead, capture: Capture, scale: float | None) -> Placement:
     """Where the landmarks say that the head is; of the ``scale`` that is known, around the landmarks' middle."""
     linear, shift = capture.scene_from_world[:3, :3], capture.scene_from_world[:3, 3]
     scene = {name: linear @ point.to(linear) + shift for name, point in capture.landmarks.items()}
-    placed = place_by_landmarks(scene, prior.head_from_centimetres, capture.source)
+    placed = place_by_landmarks(scene, head.prior.head_from_centimetres, capture.source)
     if fault := beside_masks(capture.landmarks, capture.cameras, capture.masks, capture.names):
         raise DataError(f"{capture.source}: {fault}")
     if not faces_seen(placed, capture.scene_cameras, 90.0).any():
@@ -33,6 +34,10 @@ def _by_landmarks(prior: HeadPrior, capture: Capture, scale: float | None) -> Pl
                         "photograph from the front is needed; if there is one, mark the landmarks again")
     if scale is None:
         return placed
+    if not 1 / SIZES < placed.scale / scale < SIZES:
+        raise DataError(
+            f"{capture.source}: by its landmarks the world's unit is about {head.unit_millimetres * placed.scale / scale:.2g} "
+            f"millimetres, but model.geometry.unit_millimetres={head.unit_millimetres:g}: mend that, or leave it out")
     middle = torch.stack(list(scene.values())).mean(0)
     return Placement(placed.rotation, placed.to_head(middle[None])[0] - scale * placed.rotation @ middle, scale)
 
@@ -51,7 +56,7 @@ def start_head(head: PlacedHead, capture: Capture) -> tuple[str, ...]:
         DataError: if landmarks or masks do not say where the head is.
     """
     scale = known_scale(head, capture.scene_from_world)
-    start = _by_landmarks(head.prior, capture, scale).to(head.latent) if capture.landmarks else None
+    start = _by_landmarks(head, capture, scale).to(head.latent) if capture.landmarks else None
     device = head.latent.device
     cameras = capture.scene_cameras.to(device, torch.float32)
     with resting(head.decoder):

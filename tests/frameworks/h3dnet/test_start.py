@@ -15,9 +15,14 @@ from tests.frameworks.h3dnet.heads import ball_prior
 
 
 @pytest.fixture
-def head(tmp_path):
+def prior(tmp_path):
     (tmp_path / "prior.npz").write_bytes(npz_bytes(**prior_arrays(ball_prior())))
-    return PlacedHead(tmp_path / "prior.npz", features=2)
+    return tmp_path / "prior.npz"
+
+
+@pytest.fixture
+def head(prior):
+    return PlacedHead(prior, features=2)
 
 
 def capture(points, azimuths=(0, -35, 40)):
@@ -34,3 +39,8 @@ def test_landmarks_in_another_unit_than_the_cameras_are_refused(head, unit):
 def test_landmarks_of_a_face_that_no_camera_is_in_front_of_are_refused(head):
     with pytest.raises(DataError, match="by its landmarks the face looks away from all 3 views"):
         start_head(head, capture(head_points(), (180, 150, -140)))
+
+
+def test_a_unit_that_the_landmarks_contradict_is_told_with_theirs(prior):
+    with pytest.raises(DataError, match="unit is about (0.99|1|1.0) millimetres, but model.geometry.unit_millimetres=1000"):
+        start_head(PlacedHead(prior, features=2, unit_millimetres=1000.0), capture(head_points()))
