@@ -129,7 +129,13 @@ def _judged(shape: CodedShape, cameras: Cameras, masks: Bool[Tensor, "n h w"], f
     overlaps = [picture_overlaps(g, state.placement, cameras, masks, lowest) for g, state in zip(grids, fitted)]
     best, rival = fitted[0], (fitted[1].placement, float(overlaps[1].mean())) if len(fitted) > 1 else None
     problems = _doubts(best.placement, overlaps[0], rival, names, started)
-    problems += check_views(view_reports(grids[0], best.placement, cameras, masks, names, max(NECK, lowest)), started)
+    try:
+        problems += check_views(view_reports(grids[0], best.placement, cameras, masks, names, max(NECK, lowest)), started)
+    except DataError as error:
+        overlap = float(overlaps[0].mean())
+        more = (f". Masks and silhouettes of the head that fits best overlap to {overlap:.0%} only ({TRUSTED_OVERLAP:.0%} "
+                "expected): do the masks show a head, and nothing else?")
+        raise DataError(f"{error}{more if overlap < TRUSTED_OVERLAP else ''}") from None
     return MaskFit(best.placement, best.weights, shape.code(best.weights), best.cost, overlaps[0], rival, problems)
 
 

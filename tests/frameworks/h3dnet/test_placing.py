@@ -94,8 +94,16 @@ def test_pictures_without_an_up_in_common_are_refused():
 
 
 def test_views_from_behind_alone_are_refused():
-    with pytest.raises(DataError, match="no view sees the face"):
+    with pytest.raises(DataError, match="no view sees the face") as error:
         fit((150.0, 180.0, 210.0), start=TRUE)
+    assert "overlap" not in str(error.value)
+
+
+def test_a_refusal_tells_how_badly_the_head_fits_if_it_does():
+    bar = torch.zeros(3, 128, 128, dtype=torch.bool)
+    bar[:, 60:68, 10:118] = True
+    with pytest.raises(DataError, match="overlap to [0-9]+% only .90% expected.: do the masks show a head"):
+        fit((150.0, 180.0, 210.0), shown=bar, start=TRUE)
 
 
 def test_a_mask_that_cuts_the_head_is_told_by_its_views_name():
