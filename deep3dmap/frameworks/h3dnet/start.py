@@ -11,7 +11,9 @@ from deep3dmap.frameworks.h3dnet.network import PlacedHead
 from deep3dmap.frameworks.h3dnet.placing import Placement, fit_to_masks, place_by_landmarks
 from deep3dmap.frameworks.h3dnet.view_checks import faces_seen
 from deep3dmap.structures import Capture
+from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
 
+PULLED = 20.0  # millimetres between a placed head's landmarks and those of the mean head, on average; 3 where all is well
 SIZES = 2.0  # how many times larger or smaller than the mean head no head is
 
 
@@ -22,10 +24,27 @@ def known_scale(head: PlacedHead, scene_from_world: Float[Tensor, "4 4"]) -> flo
     return float(head.prior.scale * 0.1 * head.unit_millimetres / torch.linalg.det(scene_from_world[:3, :3])**(1 / 3))
 
 
+def _scene_landmarks(capture: Capture) -> dict[str, Float[Tensor, "3"]]:
+    linear, shift = capture.scene_from_world[:3, :3], capture.scene_from_world[:3, 3]
+    return {name: linear @ point.to(linear) + shift for name, point in capture.landmarks.items()}
+
+
+def _pulled_away(head: PlacedHead, placement: Placement, capture: Capture) -> tuple[str, ...]:
+    """A problem if the masks have taken the head far from its landmarks."""
+    scene = _scene_landmarks(capture)
+    rows = [MEAN_HEAD_LANDMARKS[HEAD_LANDMARKS.index(name)] for name in scene]
+    similarity = head.prior.head_from_centimetres
+    expected = torch.tensor(rows, dtype=torch.float64) @ similarity[:3, :3].T + similarity[:3, 3]
+    points = placement.to_head(torch.stack(list(scene.values())))
+    off = 10 / head.prior.scale * float((points.cpu() - expected).norm(dim=1).mean())
+    return () if off < PULLED else (
+        f"the masks put the head {off:.0f} mm away from its landmarks: masks should show head, neck "
+        "and shoulders and nothing else, and landmarks must be exact", )
+
+
 def _by_landmarks(head: PlacedHead, capture: Capture, scale: float | None) -> Placement:
     """Where the landmarks say that the head is; of the ``scale`` that is known, around the landmarks' middle."""
-    linear, shift = capture.scene_from_world[:3, :3], capture.scene_from_world[:3, 3]
-    scene = {name: linear @ point.to(linear) + shift for name, point in capture.landmarks.items()}
+    scene = _scene_landmarks(capture)
     placed = place_by_landmarks(scene, head.prior.head_from_centimetres, capture.source)
     if fault := beside_masks(capture.landmarks, capture.cameras, capture.masks, capture.names):
         raise DataError(f"{capture.source}: {fault}")
@@ -70,4 +89,4 @@ def start_head(head: PlacedHead, capture: Capture) -> tuple[str, ...]:
                            generator=torch.Generator().manual_seed(0),
                            names=capture.names)
     head.place(fit.placement.rotation, fit.placement.translation, fit.placement.scale, fit.weights)
-    return fit.problems
+    return fit.problems + (_pulled_away(head, fit.placement, capture) if capture.landmarks else ())

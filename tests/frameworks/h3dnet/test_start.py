@@ -8,10 +8,11 @@ import torch
 from deep3dmap.datasets.sdf_samples.npz import npz_bytes
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.h3dnet.network import PlacedHead
+from deep3dmap.frameworks.h3dnet.placing import MaskFit
 from deep3dmap.frameworks.h3dnet.prior import prior_arrays
 from deep3dmap.frameworks.h3dnet.start import start_head
 from tests.datasets.heads import head_capture, head_points, named
-from tests.frameworks.h3dnet.heads import ball_prior
+from tests.frameworks.h3dnet.heads import SCALE, ball_prior
 
 
 @pytest.fixture
@@ -44,3 +45,16 @@ def test_landmarks_of_a_face_that_no_camera_is_in_front_of_are_refused(head):
 def test_a_unit_that_the_landmarks_contradict_is_told_with_theirs(prior):
     with pytest.raises(DataError, match="unit is about (0.99|1|1.0) millimetres, but model.geometry.unit_millimetres=1000"):
         start_head(PlacedHead(prior, features=2, unit_millimetres=1000.0), capture(head_points()))
+
+
+@pytest.mark.parametrize("millimetres", [5.0, 40.0])
+def test_masks_that_pull_the_head_from_its_landmarks_are_told(head, millimetres, monkeypatch):
+
+    def pulled(*arguments, start, **options):
+        moved = replace(start, translation=start.translation + torch.tensor([0.0, 0.1 * millimetres * SCALE, 0.0]))
+        return MaskFit(moved, torch.zeros(4), torch.zeros(4), 0.0, torch.ones(3), None, ("odd", ))
+
+    monkeypatch.setattr("deep3dmap.frameworks.h3dnet.start.fit_to_masks", pulled)
+    problems = start_head(head, capture(head_points()))
+    assert problems[0] == "odd" and len(problems) == 1 + (millimetres > 20)
+    assert all("the masks put the head 40 mm away from its landmarks" in problem for problem in problems[1:])
