@@ -303,4 +303,4 @@ def add_data_source(root: str | Path, dataset: str, source: str | Path) -> Path:
     if Path(known.get(dataset, source)).resolve() != Path(source).resolve():
         raise DataError(f"{path}: data set '{dataset}' comes from {known[dataset]}, not from {source}; choose another name "
                         "with --dataset, or another output folder; if only the meshes were moved, correct that file")
-    return write_atomically(path, (json.dumps({**known, dataset: source}, indent=2) + "\n").encode())
+    return write_atomically(path, (json.dumps(known | {dataset: known.get(dataset, source)}, indent=2) + "\n").encode())
