@@ -7,7 +7,7 @@ reading: the operating system brings the pages that are touched, and may forget 
 import io
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from deep3dmap.errors import DataError
 
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # of a zip's entry, ending with the lengths of name and extra field
 SMALL = 1 << 16  # bytes that are read at once: not worth a mapping
+SHOWN = 6  # names in a message
 
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:
@@ -42,10 +43,17 @@ def read_npz(path: Path, kind: str, needed: Sequence[str], optional: Sequence[st
         entries = {Path(info.filename).stem: info for info in archive.infolist() if info.filename.endswith(".npy")}
         missing = [name for name in needed if name not in entries]
         if missing:
-            raise DataError(f"{path}: {kind} must hold {' and '.join(map(repr, needed))}; it lacks {missing[0]!r} and holds "
-                            f"{', '.join(sorted(entries)) or 'nothing'}")
+            raise DataError(
+                f"{path}: {kind} must hold {' and '.join(_few(map(repr, needed)))}; it lacks {missing[0]!r} and holds "
+                f"{', '.join(_few(sorted(entries))) or 'no arrays'}")
         wanted = [name for name in (*needed, *optional) if name in entries]
         return {name: _array(path, archive, entries[name]) for name in wanted}
+
+
+def _few(names: Iterable[str]) -> list[str]:
+    """The first names, for messages."""
+    names = list(names)
+    return names if len(names) <= SHOWN else [*names[:SHOWN], f"{len(names) - SHOWN} more"]
 
 
 def _array(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:

@@ -77,6 +77,13 @@ def test_a_prior_of_another_size_is_told_by_name(tmp_path, arrays, change, said)
         load_prior(path)
 
 
+def test_of_many_arrays_a_message_names_a_few(tmp_path, arrays):
+    path = written(tmp_path, {k: v for k, v in arrays.items() if k != "code_root"})
+    with pytest.raises(DataError, match="lacks 'code_root'") as error:
+        load_prior(path)
+    assert " more" in str(error.value) and len(str(error.value)) < 500 + len(str(path))
+
+
 def test_what_is_no_prior_is_refused(tmp_path):
     path = tmp_path / "other.npz"
     path.write_bytes(b"nothing of the kind")
