@@ -13,11 +13,11 @@ model = dict(
 _adam, _pose = dict(type="Adam", lr=1e-3), {"geometry": dict(lr_mult=0.3)}
 train_cfg = dict(type="StagedTrainLoop",
                  max_minutes=4.0,
-                 average=0.99,
+                 average=0.995,
                  stages=[
-                     dict(name="colors", max_share=0.12, params=["radiance.*"], losses=["rgb"]),
+                     dict(name="colors", max_share=0.25, params=["radiance.*"], losses=["rgb"]),
                      dict(name="code",
-                          max_share=0.1,
+                          max_share=0.45,
                           params=["geometry.latent", "geometry.turn", "geometry.shift", "geometry.growth", "radiance.*"],
                           losses=["rgb", "mask", "code"],
                           optim_wrapper=dict(optimizer=_adam,
