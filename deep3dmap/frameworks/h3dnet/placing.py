@@ -5,7 +5,7 @@ that differ go on with the decoder.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,6 +25,8 @@ COARSE, FINE = (0.1, 0.04), (0.03, 0.01)  # softness, head units: 0.01 is 2.6 mm
 COARSE_RAYS, COARSE_STEPS = 384, 8
 APART = 40.0  # degrees between headings that are different ones
 TRUSTED_OVERLAP = 0.9
+BODY = ("below the chin the masks show something other than a head's neck and shoulders, so the head was placed by what is "
+        "above; cut the masks below the shoulders, or a body will grow in training")
 RIVAL = 0.01  # a second heading whose overlap is within that of the first
 
 
@@ -66,6 +68,8 @@ def fit_to_masks(decoder: Decoder,
                  names: Sequence[str] | None = None) -> MaskFit:
     """Pose and code of the head whose silhouettes are the masks.
 
+    With a start, masks that show a body as well are no hindrance: where no head fits all of them, what is above the chin counts.
+
     Args:
         decoder: distances of shapes by their codes, in the head's frame; not in training.
         cameras: in the scene's frame.
@@ -98,7 +102,18 @@ def fit_to_masks(decoder: Decoder,
     else:
         starts = [HeadState(start.to(cameras.K), nothing)]
     fitted = sorted((fit.run(state, FINE, iterations) for state in starts), key=lambda state: state.cost)
+    if start is not None and lowest < NECK and _overlap(shape, fitted[0], cameras, masks, lowest) < TRUSTED_OVERLAP:
+        above = replace(fit, lowest=NECK).run(starts[0], FINE, iterations)
+        if _overlap(shape, above, cameras, masks, NECK) >= TRUSTED_OVERLAP:
+            found = _judged(shape, cameras, masks, [above], NECK, names, True)
+            return replace(found, problems=(BODY, *found.problems))
     return _judged(shape, cameras, masks, _distinct(fitted), lowest, names, start is not None)
+
+
+def _overlap(shape: CodedShape, state: HeadState, cameras: Cameras, masks: Bool[Tensor, "n h w"], lowest: float) -> float:
+    """Mean intersection over union of masks and the silhouettes of a fitted head."""
+    grid = GridShape(shape.distances(state.weights), device=masks.device)
+    return float(picture_overlaps(grid, state.placement, cameras, masks, lowest).mean())
 
 
 def _check_masks(cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> None:

@@ -50,6 +50,21 @@ def test_a_given_scale_is_kept():
     assert_found(found)
 
 
+def with_body(shown):
+    """Masks that go on below the chin as a body as wide as the picture's half."""
+    rows = torch.arange(shown.shape[1])
+    body = (rows[:, None] > 100) & ((rows - 64).abs() < 34)[None]
+    return shown | body
+
+
+def test_a_body_in_the_masks_leaves_a_started_head_where_it_is_and_is_told():
+    views = cameras(TRUE, FRONT)
+    found = fit(shown=with_body(masks(TRUE, views, CODE)), start=START)
+    assert rotation_angle_error(found.placement.rotation, TRUE.rotation) < 3.0
+    assert (found.placement.to_head(TRUE.to_scene(torch.zeros(1, 3)))).norm() < 0.03
+    assert "below the chin" in found.problems[0] and len(found.problems) == 1
+
+
 def test_the_same_seed_finds_the_same_bits_and_another_one_the_same_head():
     first, second, other = (fit(start=START, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
     assert torch.equal(first.placement.matrix, second.placement.matrix) and torch.equal(first.code, second.code)
