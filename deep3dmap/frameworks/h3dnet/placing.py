@@ -15,7 +15,7 @@ from deep3dmap.errors import DataError
 from deep3dmap.frameworks.h3dnet.headings import first_guesses
 from deep3dmap.frameworks.h3dnet.outline_fit import REACH, CodedShape, Decoder, GridShape, HeadState, OutlineFit, OutlineRays
 from deep3dmap.frameworks.h3dnet.placement import Placement, place_by_landmarks
-from deep3dmap.frameworks.h3dnet.view_checks import NECK, check_views, picture_overlaps, remedy, view_reports
+from deep3dmap.frameworks.h3dnet.view_checks import FACE, NECK, check_views, picture_overlaps, remedy, view_reports
 from deep3dmap.geometry.rotations import rotation_angle_error
 from deep3dmap.structures import Cameras
 
@@ -27,6 +27,7 @@ APART = 40.0  # degrees between headings that are different ones
 TRUSTED_OVERLAP = 0.9
 BODY = ("below the chin the masks show something other than a head's neck and shoulders, so the head was placed by what is "
         "above; cut the masks below the shoulders, or a body will grow in training")
+FACE_POINTS, STRAYED = 0.15, 0.075  # a face's points from its middle; what masks may move them from the start: 20 mm
 RIVAL = 0.01  # a second heading whose overlap is within that of the first
 
 
@@ -68,7 +69,8 @@ def fit_to_masks(decoder: Decoder,
                  names: Sequence[str] | None = None) -> MaskFit:
     """Pose and code of the head whose silhouettes are the masks.
 
-    With a start, masks that show a body as well are no hindrance: where no head fits all of them, what is above the chin counts.
+    With a start, masks that show a body as well are no hindrance: where they lead away from it, or no head fits all of them,
+    what is above the chin counts, if that doesn't.
 
     Args:
         decoder: distances of shapes by their codes, in the head's frame; not in training.
@@ -102,18 +104,22 @@ def fit_to_masks(decoder: Decoder,
     else:
         starts = [HeadState(start.to(cameras.K), nothing)]
     fitted = sorted((fit.run(state, FINE, iterations) for state in starts), key=lambda state: state.cost)
-    if start is not None and lowest < NECK and _overlap(shape, fitted[0], cameras, masks, lowest) < TRUSTED_OVERLAP:
+    if start is not None and lowest < NECK and _doubtful(shape, fitted[0], start, cameras, masks, lowest):
         above = replace(fit, lowest=NECK).run(starts[0], FINE, iterations)
-        if _overlap(shape, above, cameras, masks, NECK) >= TRUSTED_OVERLAP:
+        if not _doubtful(shape, above, start, cameras, masks, NECK):
             found = _judged(shape, cameras, masks, [above], NECK, names, True)
             return replace(found, problems=(BODY, *found.problems))
     return _judged(shape, cameras, masks, _distinct(fitted), lowest, names, start is not None)
 
 
-def _overlap(shape: CodedShape, state: HeadState, cameras: Cameras, masks: Bool[Tensor, "n h w"], lowest: float) -> float:
-    """Mean intersection over union of masks and the silhouettes of a fitted head."""
+def _doubtful(shape: CodedShape, state: HeadState, start: Placement, cameras: Cameras, masks: Bool[Tensor, "n h w"],
+              lowest: float) -> bool:
+    """Whether a fitted head is far from where it started, or its silhouettes are not the masks."""
+    face = (torch.tensor(FACE) + FACE_POINTS * torch.eye(3)).to(cameras.K)
+    strayed = (state.placement.to_head(start.to(cameras.K).to_scene(face)) - face).norm(dim=1).mean()
     grid = GridShape(shape.distances(state.weights), device=masks.device)
-    return float(picture_overlaps(grid, state.placement, cameras, masks, lowest).mean())
+    overlap = picture_overlaps(grid, state.placement, cameras, masks, lowest).mean()
+    return bool(strayed > STRAYED or overlap < TRUSTED_OVERLAP)
 
 
 def _check_masks(cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> None:
