@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--rays", type=int, default=1024, help="in a step, of all methods (default: 1024)")
     add("--resolution", type=int, default=256, help="of the meshes (default: 256)")
     add("--device", default="auto", help="auto, cpu, cuda ... (default: auto)")
+    add("--overwrite", action="store_true", help="do again what was finished in this folder with other settings")
     add("--curve", action="store_true", help="instead of the table: errors against seconds, of the first head and views")
 
 
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the table; 1 if a run failed."""
     from deep3dmap.apis.head_table import HEADS, head_table
     heads = args.heads if args.heads is not None else () if args.bust else HEADS
-    given = ("views", "methods", "minutes", "processes", "seed", "amp", "rays", "resolution", "device", "curve")
+    given = ("views", "methods", "minutes", "processes", "seed", "amp", "rays", "resolution", "device", "curve", "overwrite")
     failures = head_table(args.output, heads=heads, busts=[tuple(pair) for pair in args.bust],
                           **{key: getattr(args, key) for key in given},
                           tell=lambda line: print(line, flush=True))  # yapf: disable

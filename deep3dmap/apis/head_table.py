@@ -53,6 +53,7 @@ def head_table(output: str | Path,
                methods: Sequence[str] = tuple(CONFIGS),
                processes: int | None = None,
                curve: bool = False,
+               overwrite: bool = False,
                attempt: Attempt | None = None,
                tell: Callable[[str], object] = print,
                **options) -> dict[str, str]:
@@ -69,6 +70,7 @@ def head_table(output: str | Path,
         methods: of ``CONFIGS``.
         processes: runs at once, which share the cores evenly (default: one for each two cores).
         curve: measure states on the way, too.
+        overwrite: do runs again that were finished with other settings.
         attempt: does one run (default: in a process of its own).
         tell: prints a line.
         options: ``minutes``, ``seed``, ``amp``, ``rays``, ``resolution``, ``device`` of :class:`HeadRun`.
@@ -77,7 +79,8 @@ def head_table(output: str | Path,
         Names of the runs that failed, and why.
 
     Raises:
-        ConfigError, DataError: for arguments that make no sense, before anything is made.
+        ConfigError, DataError: for arguments that make no sense, or a folder whose finished runs have other settings, before
+            anything is made.
         KeyboardInterrupt: after Ctrl-C or SIGTERM; what is finished is in the table.
     """
     output, cores = Path(output), default_processes()
@@ -92,6 +95,8 @@ def head_table(output: str | Path,
     if any(run.kind != "bust" for run in runs):
         resolve_data(MODEL)
     folder = output / "curve" if curve else output
+    if not overwrite:
+        _check_folder(folder, runs)
     failures: dict[str, str] = {}
     try:
         with termination_as_interrupt():
@@ -184,13 +189,35 @@ def _with_snapshots(run: HeadRun) -> HeadRun:
     return HeadRun(**vars(run) | dict(snapshots=tuple(round(part * training, 4) for part in CURVE_PARTS)))
 
 
-def finished_run(run: HeadRun, output: Path) -> dict | None:
-    """What a finished run with these settings measured, or None."""
+def _found(run: HeadRun, output: Path) -> dict:
+    """What is in a run's folder from a finished run, maybe with other settings; empty if nothing is."""
     try:
         found = json.loads((output / run.name / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and found.get("settings") == run.settings() else None
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("settings"), dict) else {}
+
+
+def finished_run(run: HeadRun, output: Path) -> dict | None:
+    """What a finished run with these settings measured, or None."""
+    found = _found(run, output)
+    return found if found.get("settings") == run.settings() else None
+
+
+def _check_folder(folder: Path, runs: Sequence[HeadRun]) -> None:
+    """Refuse to replace what was finished with other settings."""
+    others = {run.name: _changed(run, found["settings"]) for run in runs if (found := _found(run, folder))}
+    others = {name: keys for name, keys in others.items() if keys}
+    if others:
+        keys = ", ".join(sorted(set().union(*others.values())))
+        raise ConfigError(
+            f"{folder}: {len(others)} of the runs were finished with other settings (the first is {min(others)}; they "
+            f"differ in {keys}); choose another folder, or give --overwrite to do them again")
+
+
+def _changed(run: HeadRun, settings: Mapping) -> set[str]:
+    wanted = run.settings()
+    return {key for key in {*wanted, *settings} if wanted.get(key) != settings.get(key)}
 
 
 def run_all(runs: Sequence[HeadRun], output: Path, processes: int, attempt: Attempt, failures: dict[str, str],

@@ -16,6 +16,7 @@ from deep3dmap.apis import head_table as table
 from deep3dmap.apis.head_run import CONFIGS, METRICS, HeadRun, head_config
 from deep3dmap.apis.head_table import HEADS, VIEWS, failure, head_table, plan
 from deep3dmap.apis.head_table_report import PAPER
+from deep3dmap.errors import ConfigError
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
 from deep3dmap.visualization.pictures import save_image
 from tests.broken import refusal, run
@@ -137,17 +138,23 @@ def test_finished_runs_are_not_done_again(tmp_path):
 
 
 @pytest.mark.parametrize("changed", [dict(minutes=2.0), dict(seed=1), dict(amp=False), dict(resolution=64), dict(rays=9)])
-def test_runs_of_other_settings_are_done_again(changed, tmp_path):
+def test_runs_of_other_settings_are_done_again_only_when_that_is_asked_for(changed, tmp_path):
     make(tmp_path / "out")
-    attempt, _, _ = make(tmp_path / "out", **changed)
+    before = (tmp_path / "out/table.md").read_bytes()
+    with pytest.raises(ConfigError, match=f"8 of the runs .* h3dnet/test_00000/3; they differ in {next(iter(changed))}"):
+        make(tmp_path / "out", **changed)
+    assert (tmp_path / "out/table.md").read_bytes() == before
+    attempt, _, _ = make(tmp_path / "out", overwrite=True, **changed)
     assert len(attempt.done) == 8
     assert not make(tmp_path / "out", **changed)[0].done
 
 
-def test_runs_of_a_changed_config_are_done_again(tmp_path, monkeypatch):
+def test_runs_of_a_changed_config_have_other_settings(tmp_path, monkeypatch):
     make(tmp_path / "out", views=(3, ))
     monkeypatch.setitem(CONFIGS, "idr", "configs/idr/generated_head.py")
-    assert make(tmp_path / "out", views=(3, ))[0].done == [f"idr/{head}/3" for head in TWO]
+    with pytest.raises(ConfigError, match="2 of the runs .* they differ in config"):
+        make(tmp_path / "out", views=(3, ))
+    assert make(tmp_path / "out", views=(3, ), overwrite=True)[0].done == [f"idr/{head}/3" for head in TWO]
 
 
 def test_a_half_written_result_counts_as_none(tmp_path):
