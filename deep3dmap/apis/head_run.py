@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from mmengine.config import Config
 from deep3dmap.apis.reconstruct import reserve
 from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.datasets.scene import Scene, load_scene
+from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.errors import DataError, Deep3DError
@@ -125,21 +127,74 @@ def do_run(run: HeadRun, folder: Path, start: float) -> None:
     cfg, work = head_config(run), folder / WORK
     shutil.rmtree(work, ignore_errors=True)
     scene, deadline = load_scene(**cfg.scene), start + 60 * run.minutes - reserve(run.minutes)
-    truth = true_head(scene.capture)
-    if truth is None:
-        raise DataError(f"{scene.capture.source}: has no true surface with landmarks to measure with")
+    truth = _truth(scene)
     runner = build_runner(cfg, work_dir=str(work), deadline=deadline, seed=run.seed, amp=run.amp, device=run.device)
     runner.train()
     loop, trained = runner.train_loop, time.monotonic() - start
     if loop.interrupted:
         raise KeyboardInterrupt
-    mesh, figures = _measured(runner, scene, truth, run.resolution)
-    save_mesh(mesh, folder / MESH)
-    save_error_map(mesh, truth, f"{run.head}, {run.method}", folder / ERROR_MAP)
+    figures = _write_surface(runner, scene, run, folder)
     done = dict(settings=run.settings(), figures=figures, steps=loop.step, seconds=trained,
                 total_seconds=time.monotonic() - start)  # yapf: disable
     curve = _curve(runner, scene, truth, run, trained - loop.seconds)
     write_metrics(done | dict(curve=[*curve, dict(seconds=trained, figures=figures)]), folder / METRICS, {"figures": "mm"})
+
+
+def read_metrics(folder: Path) -> dict:
+    """What a finished run has left in its folder; empty where none has."""
+    try:
+        found = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("settings"), dict) else {}
+
+
+def changed_settings(run: HeadRun, found: Mapping) -> set[str]:
+    """In what a run differs from a finished one, by what that has left."""
+    wanted, had = run.settings(), found["settings"]
+    return {key for key in {*wanted, *had} if wanted.get(key) != had.get(key)}
+
+
+def only_measured_otherwise(run: HeadRun, folder: Path) -> bool:
+    """Whether a finished run in a folder was trained as this one would be, so that measuring it again is enough."""
+    found = read_metrics(folder)
+    return bool(found and not run.snapshots and changed_settings(run, found) == {"resolution"}
+                and list_checkpoints(folder / WORK))
+
+
+def measure_again(run: HeadRun, folder: Path) -> None:
+    """Mesh and measure a finished run in another resolution; its steps and seconds remain.
+
+    Raises:
+        DataError, ConfigError, CheckpointError: if the capture can't be made, or the weights can't be read.
+        NoSurfaceError: if there is no surface.
+    """
+    torch.set_num_threads(run.threads)
+    found, cfg = read_metrics(folder), head_config(run)
+    scene = load_scene(**cfg.scene)
+    with tempfile.TemporaryDirectory() as work:
+        runner = build_runner(cfg, work_dir=work, seed=run.seed, amp=run.amp, device=run.device)
+        runner.load_checkpoint(str(list_checkpoints(folder / WORK)[-1]))
+        figures = _write_surface(runner, scene, run, folder)
+    done = {key: found[key] for key in ("steps", "seconds", "total_seconds")} | dict(settings=run.settings(), figures=figures)
+    done["curve"] = [dict(seconds=found["seconds"], figures=figures)]
+    write_metrics(done, folder / METRICS, {"figures": "mm"})
+
+
+def _truth(scene: Scene) -> TrueHead:
+    truth = true_head(scene.capture)
+    if truth is None:
+        raise DataError(f"{scene.capture.source}: has no true surface with landmarks to measure with")
+    return truth
+
+
+def _write_surface(runner: ReconstructionRunner, scene: Scene, run: HeadRun, folder: Path) -> dict[str, dict[str, float]]:
+    """Mesh and error map of the present state, and its figures by alignment."""
+    truth = _truth(scene)
+    mesh, figures = _measured(runner, scene, truth, run.resolution)
+    save_mesh(mesh, folder / MESH)
+    save_error_map(mesh, truth, f"{run.head}, {run.method}", folder / ERROR_MAP)
+    return figures
 
 
 def _measured(runner: ReconstructionRunner, scene: Scene, truth: TrueHead,
@@ -175,7 +230,11 @@ def main(argv: list[str]) -> int:
     """Do the run of a folder; 1 after an error that the input caused, told in the last line."""
     start, folder = time.monotonic(), Path(argv[0])
     try:
-        do_run(HeadRun.read(folder / SETTINGS), folder, start)
+        run = HeadRun.read(folder / SETTINGS)
+        if only_measured_otherwise(run, folder):
+            measure_again(run, folder)
+        else:
+            do_run(run, folder, start)
     except Deep3DError as error:
         print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

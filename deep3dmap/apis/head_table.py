@@ -16,7 +16,16 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from deep3dmap.apis import head_table_report as report
-from deep3dmap.apis.head_run import CONFIGS, METRICS, SETTINGS, HeadRun, config_checksum
+from deep3dmap.apis.head_run import (
+    CONFIGS,
+    METRICS,
+    SETTINGS,
+    HeadRun,
+    changed_settings,
+    config_checksum,
+    only_measured_otherwise,
+    read_metrics,
+)
 from deep3dmap.apis.reconstruct import reserve
 from deep3dmap.datasets.generated.head_accessories import ACCESSORIES
 from deep3dmap.datasets.generated.head_shapes import bust
@@ -189,35 +198,24 @@ def _with_snapshots(run: HeadRun) -> HeadRun:
     return HeadRun(**vars(run) | dict(snapshots=tuple(round(part * training, 4) for part in CURVE_PARTS)))
 
 
-def _found(run: HeadRun, output: Path) -> dict:
-    """What is in a run's folder from a finished run, maybe with other settings; empty if nothing is."""
-    try:
-        found = json.loads((output / run.name / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and isinstance(found.get("settings"), dict) else {}
-
-
 def finished_run(run: HeadRun, output: Path) -> dict | None:
     """What a finished run with these settings measured, or None."""
-    found = _found(run, output)
+    found = read_metrics(output / run.name)
     return found if found.get("settings") == run.settings() else None
 
 
 def _check_folder(folder: Path, runs: Sequence[HeadRun]) -> None:
     """Refuse to replace what was finished with other settings."""
-    others = {run.name: _changed(run, found["settings"]) for run in runs if (found := _found(run, folder))}
+    others = {
+        run.name: changed_settings(run, found)
+        for run in runs if (found := read_metrics(folder / run.name)) and not only_measured_otherwise(run, folder / run.name)
+    }
     others = {name: keys for name, keys in others.items() if keys}
     if others:
         keys = ", ".join(sorted(set().union(*others.values())))
         raise ConfigError(
             f"{folder}: {len(others)} of the runs were finished with other settings (the first is {min(others)}; they "
             f"differ in {keys}); choose another folder, or give --overwrite to do them again")
-
-
-def _changed(run: HeadRun, settings: Mapping) -> set[str]:
-    wanted = run.settings()
-    return {key for key in {*wanted, *settings} if wanted.get(key) != settings.get(key)}
 
 
 def run_all(runs: Sequence[HeadRun], output: Path, processes: int, attempt: Attempt, failures: dict[str, str],
@@ -251,7 +249,8 @@ def _told(run: HeadRun, output: Path) -> str:
 
 def _attempted(run: HeadRun, folder: Path, attempt: Attempt, stopped: threading.Event) -> str:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS).unlink(missing_ok=True)
+    if not only_measured_otherwise(run, folder):
+        (folder / METRICS).unlink(missing_ok=True)
     write_atomically(folder / SETTINGS, (json.dumps(run.settings(), indent=2) + "\n").encode())
     return attempt(run, folder, stopped)
 

@@ -157,6 +157,22 @@ def test_runs_of_a_changed_config_have_other_settings(tmp_path, monkeypatch):
     assert make(tmp_path / "out", views=(3, ), overwrite=True)[0].done == [f"idr/{head}/3" for head in TWO]
 
 
+def test_runs_in_another_resolution_are_only_measured_again_where_their_weights_are_there(tmp_path):
+    pretended, seen = Pretended(), []
+
+    def attempt(run, folder, stopped):
+        seen.append((folder / METRICS).is_file())
+        (folder / "run/checkpoints").mkdir(parents=True, exist_ok=True)
+        (folder / "run/checkpoints/step_00000070.pth").write_bytes(b"weights")
+        return pretended(run, folder, stopped)
+
+    make(tmp_path / "out", attempt, views=(3, ))
+    make(tmp_path / "out", attempt, views=(3, ), resolution=512)
+    assert seen == [False] * 4 + [True] * 4
+    with pytest.raises(ConfigError, match="differ in minutes, resolution"):
+        make(tmp_path / "out", attempt, views=(3, ), minutes=1.0)
+
+
 def test_a_half_written_result_counts_as_none(tmp_path):
     make(tmp_path / "out")
     (tmp_path / "out" / "idr" / "test_00001" / "8" / METRICS).write_text('{"settings"')
