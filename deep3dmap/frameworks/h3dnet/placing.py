@@ -27,7 +27,11 @@ APART = 40.0  # degrees between headings that are different ones
 TRUSTED_OVERLAP = 0.9
 BODY = ("below the chin the masks show something other than a head's neck and shoulders, so the head was placed by what is "
         "above; cut the masks below the shoulders, or a body will grow in training")
+HAIR = (
+    "no head of the prior has these masks where its landmarks are (because of hair, a hat, or a body?), so it begins as the "
+    "mean head there; what else the masks show has to grow in training")
 FACE_POINTS, STRAYED = 0.15, 0.075  # a face's points from its middle; what masks may move them from the start: 20 mm
+UNLIKELY = 4.0  # deviations of a code's squared length above its mean
 RIVAL = 0.01  # a second heading whose overlap is within that of the first
 
 
@@ -70,7 +74,7 @@ def fit_to_masks(decoder: Decoder,
     """Pose and code of the head whose silhouettes are the masks.
 
     With a start, masks that show a body as well are no hindrance: where they lead away from it, or no head fits all of them,
-    what is above the chin counts, if that doesn't.
+    what is above the chin counts; where that leads away as well (hair, a hat), the mean head stays at the start.
 
     Args:
         decoder: distances of shapes by their codes, in the head's frame; not in training.
@@ -104,22 +108,41 @@ def fit_to_masks(decoder: Decoder,
     else:
         starts = [HeadState(start.to(cameras.K), nothing)]
     fitted = sorted((fit.run(state, FINE, iterations) for state in starts), key=lambda state: state.cost)
-    if start is not None and lowest < NECK and _doubtful(shape, fitted[0], start, cameras, masks, lowest):
-        above = replace(fit, lowest=NECK).run(starts[0], FINE, iterations)
-        if not _doubtful(shape, above, start, cameras, masks, NECK):
-            found = _judged(shape, cameras, masks, [above], NECK, names, True)
-            return replace(found, problems=(BODY, *found.problems))
-    return _judged(shape, cameras, masks, _distinct(fitted), lowest, names, start is not None)
+    states, told = _distinct(fitted), ()
+    if start is not None and lowest < NECK:
+        states, lowest, told = _held_by_start(fit, states, starts[0], iterations, cameras, masks)
+    found = _judged(shape, cameras, masks, states, lowest, names, start is not None)
+    return replace(found, problems=told + found.problems)
 
 
-def _doubtful(shape: CodedShape, state: HeadState, start: Placement, cameras: Cameras, masks: Bool[Tensor, "n h w"],
-              lowest: float) -> bool:
-    """Whether a fitted head is far from where it started, or its silhouettes are not the masks."""
-    face = (torch.tensor(FACE) + FACE_POINTS * torch.eye(3)).to(cameras.K)
-    strayed = (state.placement.to_head(start.to(cameras.K).to_scene(face)) - face).norm(dim=1).mean()
+def _held_by_start(fit: OutlineFit, states: list[HeadState], start: HeadState, iterations: int, cameras: Cameras,
+                   masks: Bool[Tensor, "n h w"]) -> tuple[list[HeadState], float, tuple[str, ...]]:
+    """The fitted states; or where masks show more than a head, one that heeds them less, the height above which, and why."""
+
+    def unlike(state: HeadState, lowest: float) -> bool:
+        return _unlike_a_head(fit.shape, state, cameras, masks, lowest)
+
+    strayed, odd = _strayed(states[0], start), unlike(states[0], fit.lowest)
+    if strayed or odd:
+        above = replace(fit, lowest=NECK).run(start, FINE, iterations)
+        if not (_strayed(above, start) or unlike(above, NECK)):
+            return [above], NECK, (BODY, )
+    return ([start], fit.lowest, (HAIR, )) if strayed and odd else (states, fit.lowest, ())
+
+
+def _strayed(state: HeadState, start: HeadState) -> bool:
+    """Whether a fitted head's face is far from where it started."""
+    face = (torch.tensor(FACE) + FACE_POINTS * torch.eye(3)).to(state.weights)
+    return bool((state.placement.to_head(start.placement.to_scene(face)) - face).norm(dim=1).mean() > STRAYED)
+
+
+def _unlike_a_head(shape: CodedShape, state: HeadState, cameras: Cameras, masks: Bool[Tensor, "n h w"], lowest: float) -> bool:
+    """Whether a fitted head is an unlikely one for the prior, or its silhouettes are not the masks."""
+    count = len(state.weights)
+    if state.weights.square().sum() > count + UNLIKELY * (2 * count)**0.5:  # of a standard normal: mean and deviation
+        return True
     grid = GridShape(shape.distances(state.weights), device=masks.device)
-    overlap = picture_overlaps(grid, state.placement, cameras, masks, lowest).mean()
-    return bool(strayed > STRAYED or overlap < TRUSTED_OVERLAP)
+    return bool(picture_overlaps(grid, state.placement, cameras, masks, lowest).mean() < TRUSTED_OVERLAP)
 
 
 def _check_masks(cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> None:

@@ -15,6 +15,8 @@ TRUE, CODE = placement(), torch.tensor([0.04, 0.05])
 FRONT, AROUND = (0.0, 45.0, -45.0), (0.0, 60.0, 120.0, 180.0, 240.0, 300.0)
 START = moved(TRUE, torch.tensor([0.1, -0.12, 0.1, 0.05, -0.05, 0.05, 0.08]))
 
+NEAR = moved(TRUE, torch.tensor([0.03, -0.03, 0.03, 0.02, -0.02, 0.02, 0.02]))
+
 
 def fit(azimuths=FRONT, shown=None, kind="face", **options):
     views = cameras(TRUE, azimuths)
@@ -59,11 +61,17 @@ def with_body(shown):
 
 def test_a_body_in_the_masks_leaves_a_started_head_where_it_is_and_is_told():
     views = cameras(TRUE, FRONT)
-    start = moved(TRUE, torch.tensor([0.03, -0.03, 0.03, 0.02, -0.02, 0.02, 0.02]))
-    found = fit(shown=with_body(masks(TRUE, views, CODE)), start=start)
+    found = fit(shown=with_body(masks(TRUE, views, CODE)), start=NEAR)
     assert rotation_angle_error(found.placement.rotation, TRUE.rotation) < 3.0
     assert (found.placement.to_head(TRUE.to_scene(torch.zeros(1, 3)))).norm() < 0.03
     assert "below the chin" in found.problems[0] and len(found.problems) == 1
+
+
+def test_masks_of_an_unlikely_head_away_from_the_start_leave_the_mean_head_there_and_are_told():
+    views = cameras(TRUE, FRONT)
+    found = fit(shown=masks(TRUE, views, torch.tensor([0.3, 0.0])), start=START)  # five deviations, as hair makes a skull
+    assert torch.equal(found.placement.rotation, START.rotation) and torch.equal(found.code, MEAN)
+    assert "no head of the prior has these masks" in found.problems[0]
 
 
 def test_the_same_seed_finds_the_same_bits_and_another_one_the_same_head():
