@@ -133,7 +133,7 @@ def do_run(run: HeadRun, folder: Path, start: float) -> None:
     loop, trained = runner.train_loop, time.monotonic() - start
     if loop.interrupted:
         raise KeyboardInterrupt
-    figures = _write_surface(runner, scene, run, folder)
+    figures = _write_surface(runner, scene, truth, run, folder)
     done = dict(settings=run.settings(), figures=figures, steps=loop.step, seconds=trained,
                 total_seconds=time.monotonic() - start)  # yapf: disable
     curve = _curve(runner, scene, truth, run, trained - loop.seconds)
@@ -175,7 +175,7 @@ def measure_again(run: HeadRun, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as work:
         runner = build_runner(cfg, work_dir=work, seed=run.seed, amp=run.amp, device=run.device)
         runner.load_checkpoint(str(list_checkpoints(folder / WORK)[-1]))
-        figures = _write_surface(runner, scene, run, folder)
+        figures = _write_surface(runner, scene, _truth(scene), run, folder)
     done = {key: found[key] for key in ("steps", "seconds", "total_seconds")} | dict(settings=run.settings(), figures=figures)
     done["curve"] = [dict(seconds=found["seconds"], figures=figures)]
     write_metrics(done, folder / METRICS, {"figures": "mm"})
@@ -188,9 +188,9 @@ def _truth(scene: Scene) -> TrueHead:
     return truth
 
 
-def _write_surface(runner: ReconstructionRunner, scene: Scene, run: HeadRun, folder: Path) -> dict[str, dict[str, float]]:
+def _write_surface(runner: ReconstructionRunner, scene: Scene, truth: TrueHead, run: HeadRun,
+                   folder: Path) -> dict[str, dict[str, float]]:
     """Mesh and error map of the present state, and its figures by alignment."""
-    truth = _truth(scene)
     mesh, figures = _measured(runner, scene, truth, run.resolution)
     save_mesh(mesh, folder / MESH)
     save_error_map(mesh, truth, f"{run.head}, {run.method}", folder / ERROR_MAP)

@@ -108,41 +108,51 @@ def fit_to_masks(decoder: Decoder,
     else:
         starts = [HeadState(start.to(cameras.K), nothing)]
     fitted = sorted((fit.run(state, FINE, iterations) for state in starts), key=lambda state: state.cost)
-    states, told = _distinct(fitted), ()
+    seen, told = [_Seen.by(fit, state, cameras, masks) for state in _distinct(fitted)[:2]], ()
     if start is not None and lowest < NECK:
-        states, lowest, told = _held_by_start(fit, states, starts[0], iterations, cameras, masks)
-    found = _judged(shape, cameras, masks, states, lowest, names, start is not None)
+        seen, told = _held_by_start(fit, seen, starts[0], iterations, cameras, masks)
+    found = _judged(shape, cameras, masks, seen, names, start is not None)
     return replace(found, problems=told + found.problems)
 
 
-def _held_by_start(fit: OutlineFit, states: list[HeadState], start: HeadState, iterations: int, cameras: Cameras,
-                   masks: Bool[Tensor, "n h w"]) -> tuple[list[HeadState], float, tuple[str, ...]]:
-    """The fitted states; or where masks show more than a head, one that heeds them less, the height above which, and why."""
+@dataclass(frozen=True)
+class _Seen:
+    """A fitted head as the cameras see it: its shape, and how its silhouettes above a height overlap with the masks."""
 
-    def unlike(state: HeadState, lowest: float) -> bool:
-        return _unlike_a_head(fit.shape, state, cameras, masks, lowest)
+    state: HeadState
+    lowest: float
+    grid: GridShape
+    overlaps: Float[Tensor, "n"]
 
-    strayed, odd = _strayed(states[0], start), unlike(states[0], fit.lowest)
+    @classmethod
+    def by(cls, fit: OutlineFit, state: HeadState, cameras: Cameras, masks: Bool[Tensor, "n h w"]) -> "_Seen":
+        grid = GridShape(fit.shape.distances(state.weights), device=masks.device)
+        return cls(state, fit.lowest, grid, picture_overlaps(grid, state.placement, cameras, masks, fit.lowest))
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether it is an unlikely head for the prior, or its silhouettes are not the masks."""
+        count = len(self.state.weights)
+        likely = count + UNLIKELY * (2 * count)**0.5  # squared length of a standard normal: mean and deviations
+        return bool(self.state.weights.square().sum() > likely or self.overlaps.mean() < TRUSTED_OVERLAP)
+
+
+def _held_by_start(fit: OutlineFit, seen: list[_Seen], start: HeadState, iterations: int, cameras: Cameras,
+                   masks: Bool[Tensor, "n h w"]) -> tuple[list[_Seen], tuple[str, ...]]:
+    """What was fitted; or where masks show more than a head, one that heeds them less, and why."""
+    strayed, odd = _strayed(seen[0].state, start), seen[0].is_odd
     if strayed or odd:
-        above = replace(fit, lowest=NECK).run(start, FINE, iterations)
-        if not (_strayed(above, start) or unlike(above, NECK)):
-            return [above], NECK, (BODY, )
-    return ([start], fit.lowest, (HAIR, )) if strayed and odd else (states, fit.lowest, ())
+        by_head = replace(fit, lowest=NECK)
+        above = _Seen.by(by_head, by_head.run(start, FINE, iterations), cameras, masks)
+        if not (_strayed(above.state, start) or above.is_odd):
+            return [above], (BODY, )
+    return ([_Seen.by(fit, start, cameras, masks)], (HAIR, )) if strayed and odd else (seen, ())
 
 
 def _strayed(state: HeadState, start: HeadState) -> bool:
     """Whether a fitted head's face is far from where it started."""
     face = (torch.tensor(FACE) + FACE_POINTS * torch.eye(3)).to(state.weights)
     return bool((state.placement.to_head(start.placement.to_scene(face)) - face).norm(dim=1).mean() > STRAYED)
-
-
-def _unlike_a_head(shape: CodedShape, state: HeadState, cameras: Cameras, masks: Bool[Tensor, "n h w"], lowest: float) -> bool:
-    """Whether a fitted head is an unlikely one for the prior, or its silhouettes are not the masks."""
-    count = len(state.weights)
-    if state.weights.square().sum() > count + UNLIKELY * (2 * count)**0.5:  # of a standard normal: mean and deviation
-        return True
-    grid = GridShape(shape.distances(state.weights), device=masks.device)
-    return bool(picture_overlaps(grid, state.placement, cameras, masks, lowest).mean() < TRUSTED_OVERLAP)
 
 
 def _check_masks(cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> None:
@@ -166,21 +176,21 @@ def _distinct(states: Sequence[HeadState]) -> list[HeadState]:
     return kept
 
 
-def _judged(shape: CodedShape, cameras: Cameras, masks: Bool[Tensor, "n h w"], fitted: Sequence[HeadState], lowest: float,
-            names: Sequence[str], started: bool) -> MaskFit:
-    """The best of the fitted states, with its overlaps and what is doubtful about it."""
-    grids = [GridShape(shape.distances(state.weights), device=masks.device) for state in fitted[:2]]
-    overlaps = [picture_overlaps(g, state.placement, cameras, masks, lowest) for g, state in zip(grids, fitted)]
-    best, rival = fitted[0], (fitted[1].placement, float(overlaps[1].mean())) if len(fitted) > 1 else None
-    problems = _doubts(best.placement, overlaps[0], rival, names, started)
+def _judged(shape: CodedShape, cameras: Cameras, masks: Bool[Tensor, "n h w"], seen: Sequence[_Seen], names: Sequence[str],
+            started: bool) -> MaskFit:
+    """The best of the fitted heads, with its overlaps and what is doubtful about it."""
+    first, best = seen[0], seen[0].state
+    rival = (seen[1].state.placement, float(seen[1].overlaps.mean())) if len(seen) > 1 else None
+    problems = _doubts(best.placement, first.overlaps, rival, names, started)
     try:
-        problems += check_views(view_reports(grids[0], best.placement, cameras, masks, names, max(NECK, lowest)), started)
+        problems += check_views(view_reports(first.grid, best.placement, cameras, masks, names, max(NECK, first.lowest)),
+                                started)
     except DataError as error:
-        overlap = float(overlaps[0].mean())
+        overlap = float(first.overlaps.mean())
         more = (f". Masks and silhouettes of the head that fits best overlap to {overlap:.0%} only ({TRUSTED_OVERLAP:.0%} "
                 "expected): do the masks show a head, and nothing else?")
         raise DataError(f"{error}{more if overlap < TRUSTED_OVERLAP else ''}") from None
-    return MaskFit(best.placement, best.weights, shape.code(best.weights), best.cost, overlaps[0], rival, problems)
+    return MaskFit(best.placement, best.weights, shape.code(best.weights), best.cost, first.overlaps, rival, problems)
 
 
 def _doubts(placement: Placement, overlaps: Float[Tensor, "n"], rival: tuple[Placement, float] | None, names: Sequence[str],
