@@ -162,6 +162,7 @@ def _run_reconstruct(args, folder, **chosen) -> int:
 def _export_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="checkpoint, or a work folder for its newest")
     parser.add_argument("target", help="mesh to write: .ply, .obj or .glb")
+    parser.add_argument("--trust-imports", action="store_true", help="import the modules that the checkpoint names: runs their code")
     parser.add_argument("--resolution", type=int, default=512, help="grid points along an edge (default: 512)")
     parser.add_argument("--all-components", action="store_true", help="keep more than the largest connected component")
     parser.add_argument("--no-color", action="store_true", help="no vertex colours")
@@ -184,6 +185,7 @@ def _video_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="checkpoint, or a work folder for its newest")
     parser.add_argument("target", help="video to write: .mp4, .gif or .webp")
     parser.add_argument("--appearance", metavar="CHECKPOINT", help="paint the surface as this other checkpoint would")
+    parser.add_argument("--trust-imports", action="store_true", help="import the modules that the checkpoint names: runs their code")
     parser.add_argument("--frames", type=int, default=60, help="how many (default: 60)")
     parser.add_argument("--scale", type=float, default=0.5, help="of the pictures against the photographs (default: 0.5)")
     parser.add_argument("--fps", type=_positive, default=24.0, help="frames a second (default: 24)")
@@ -366,6 +368,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.started = started
     args.command_line = shlex.join(["deep3dmap", *argv])
     try:
+        _trust_imports(args)
         return COMMANDS[args.command][2](args)
     except Deep3DError as error:
         if args.traceback:
@@ -383,6 +386,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(_about_place(error), file=sys.stderr)
         return 1
+
+
+def _trust_imports(args) -> None:
+    """Import the modules that the command's checkpoints name, where ``--trust-imports`` asks for it."""
+    if getattr(args, "trust_imports", False):
+        from deep3dmap.apis.inference import trust_imports
+        for checkpoint in filter(None, (args.checkpoint, getattr(args, "appearance", None))):
+            trust_imports(checkpoint)
 
 
 def _about_place(error: OSError) -> str:

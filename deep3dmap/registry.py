@@ -6,8 +6,9 @@ Parts from outside the package reach the registries through ``custom_imports`` i
 
 import difflib
 import inspect
+import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 
@@ -37,6 +38,31 @@ def nearest(name: str, known, count: int = 3) -> str:
         return "did you mean " + " or ".join(f"'{k}'" for k in close) + "?"
     more = f", ... ({len(known)} in all)" if len(known) > LISTED else ""
     return "known are: " + (", ".join(known[:LISTED]) + more or "none")
+
+
+def _registered(registry: Registry, name: str):
+    """What a registry, or one that it inherits from, holds under a name; ``scope.name`` looks only at those of that scope.
+
+    Replaces :meth:`Registry.get` of mmengine, which imports whatever a dotted path names where nothing is registered under it,
+    so that a config or checkpoint from elsewhere could call any function.
+    """
+    scope, _, plain = name.rpartition(".")
+    while registry is not None:
+        registry.import_from_location()
+        for key in (name, plain) if scope == registry.scope else (name, ):
+            if key in registry.module_dict:
+                return registry.module_dict[key]
+        registry = registry.parent
+    return None
+
+
+@contextmanager
+def _unswitched(registry: Registry, scope: str | None) -> Iterator[Registry]:
+    """Builds from the registry that was asked: mmengine imports the module ``SCOPE.registry`` that a config's ``_scope_`` names."""
+    yield registry
+
+
+Registry.get, Registry.switch_scope_and_registry = _registered, _unswitched
 
 
 def known_parts(registry: Registry) -> dict:
@@ -171,7 +197,7 @@ def build_part(cfg: object, registry: Registry, default_args: Mapping | None = N
     """
     if not isinstance(cfg, Mapping) or "type" not in cfg:
         raise ConfigError(f"a part of the registry '{registry.name}' is a dictionary with a 'type', got {cfg!r}")
-    arguments = dict(default_args or {}) | {key: value for key, value in cfg.items() if key not in ("type", "_scope_")}
+    arguments = dict(default_args or {}) | {key: value for key, value in cfg.items() if key != "type"}
     part = resolve(registry, cfg["type"])
     check_keys(part, arguments, f"type='{part.__name__}'")
     check_required(part, arguments, f"type='{part.__name__}'")
@@ -184,15 +210,15 @@ def _registry(name: str, parent: Registry | None, *locations: str) -> Registry:
     return Registry(name, build_func=build_part, parent=parent, scope="deep3dmap", locations=list(locations))
 
 
-FRAMEWORKS = _registry("framework", root.MODELS, "deep3dmap.frameworks")
+FRAMEWORKS = _registry("framework", None, "deep3dmap.frameworks")
 BACKBONES = _registry("backbone", None, "deep3dmap.backbones")
 RENDERERS = _registry("renderer", None, "deep3dmap.renderers")
 LOSSES = _registry("loss", None, "deep3dmap.losses")
-DATASETS = _registry("dataset", root.DATASETS, "deep3dmap.datasets")
+DATASETS = _registry("dataset", None, "deep3dmap.datasets")
 TRANSFORMS = _registry("transform", root.TRANSFORMS, "deep3dmap.datasets")
-METRICS = _registry("metric", root.METRICS, "deep3dmap.evaluation")
-RUNNERS = _registry("runner", root.RUNNERS, "deep3dmap.engine")
-LOOPS = _registry("loop", root.LOOPS, "deep3dmap.engine")
+METRICS = _registry("metric", None, "deep3dmap.evaluation")
+RUNNERS = _registry("runner", None, "deep3dmap.engine")
+LOOPS = _registry("loop", None, "deep3dmap.engine")
 HOOKS = _registry("hook", root.HOOKS, "deep3dmap.engine")
 
 ALL = (FRAMEWORKS, BACKBONES, RENDERERS, LOSSES, DATASETS, TRANSFORMS, METRICS, RUNNERS, LOOPS, HOOKS)
@@ -217,3 +243,20 @@ def load_plugins() -> list[str]:
                               f"mend or uninstall it.\n{traceback.format_exc()}") from None
         names.append(entry.name)
     return names
+
+
+def check_imports(names: Iterable[str], source: str) -> None:
+    """Make sure that a file which may be a stranger's imports nothing but what is installed as a plug-in, or imported already.
+
+    Args:
+        names: of the modules that it wants.
+        source: the file, for the message.
+
+    Raises:
+        PluginError: naming the other modules.
+    """
+    known = {entry.module for entry in entry_points(group=PLUGIN_GROUP)} | set(sys.modules)
+    if others := [name for name in names if name not in known]:
+        raise PluginError(f"{source}: needs the module{'s' * (len(others) > 1)} {', '.join(others)}, not among the installed "
+                          "plug-ins, and importing one runs its code. If you trust the file and the modules, say so with "
+                          "--trust-imports (from Python: import them before)")

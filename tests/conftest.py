@@ -1,6 +1,7 @@
 """Shared by all tests: run-time shape checks, where the real data lie, and where the parity fixtures lie."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,17 @@ def goldens():
     """Loader of the parity fixtures measured on the papers' own code: ``goldens('idr/embedder')``."""
     import numpy as np
     return lambda name: np.load(DATA / "goldens" / f"{name}.npz")
+
+
+@pytest.fixture
+def canary(tmp_path, monkeypatch) -> Path:
+    """A file that is there once anything of the module ``canary`` has run: its import, ``canary.registry``'s, or ``canary.sing``."""
+    sung, package = tmp_path / "sung", tmp_path / "canary"
+    package.mkdir()
+    song = f"from pathlib import Path\ndef sing(*args, **kwargs):\n    Path({str(sung)!r}).touch()\nsing()\n"
+    for name in ("__init__", "registry"):
+        (package / f"{name}.py").write_text(song)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield sung
+    for name in [name for name in sys.modules if name.partition(".")[0] == "canary"]:
+        del sys.modules[name]

@@ -1,15 +1,26 @@
-"""What an unknown name or key is told, and plug-ins by entry point."""
+"""What an unknown name or key is told, what no name can reach, and plug-ins by entry point."""
 
+import builtins
+import importlib
+import os
+import runpy
+import shutil
+import subprocess
 import sys
+from contextlib import suppress
 
+import mmengine.model
+import mmengine.registry as root
 import pytest
+import torch
+from hypothesis import example, given, settings, strategies
 from torch import nn
 
 from deep3dmap.errors import ConfigError, PluginError
 from deep3dmap.registry import (
     ALL,
     BACKBONES,
-    FRAMEWORKS,
+    HOOKS,
     LOSSES,
     Registry,
     accepted_keys,
@@ -102,9 +113,37 @@ def test_every_registry_finds_the_package_s_own_parts():
     assert "ReconstructionRunner" in names["runner"] and "StagedTrainLoop" in names["loop"] and names["metric"]
 
 
-def test_frameworks_are_models_of_mmengine_too():
-    assert FRAMEWORKS.parent is not None and FRAMEWORKS.parent.name == "model"
-    assert LOSSES.parent is None
+#: Every registry that a config or checkpoint can reach.
+REGISTRIES = [*ALL, *(each for each in vars(root).values() if isinstance(each, Registry))]
+
+#: Importable functions and classes by their dotted paths, as an attacker would name them.
+DOTTED = [f"{module.__name__}.{name}" for module in (builtins, importlib, os, runpy, shutil, subprocess, torch, mmengine.model)
+          for name in vars(module)]  # yapf: disable
+
+
+@given(name=strategies.sampled_from(DOTTED) | strategies.text(), scope=strategies.sampled_from(["", "os.", "mmengine.", "x."]))
+@example(name="os.system", scope="")
+@settings(deadline=None)
+def test_no_string_but_a_registered_name_ever_resolves(name, scope):
+    imported = set(sys.modules)
+    for registry in REGISTRIES:
+        found = registry.get(scope + name)
+        assert found is None or found in known_parts(registry).values()
+        assert found is None or name.rpartition(".")[2] in known_parts(registry)
+    assert set(sys.modules) == imported
+
+
+@pytest.mark.parametrize("scope", ["canary", "canary.registry"])
+@pytest.mark.parametrize("registry", [root.OPTIMIZERS, root.PARAM_SCHEDULERS, root.DATA_SAMPLERS, root.HOOKS, root.MODELS])
+def test_a_scope_imports_no_module(registry, scope, canary):
+    with suppress(KeyError, TypeError, ImportError):
+        registry.build(dict(type="canary.sing", _scope_=scope, by_epoch=True))
+    assert not canary.exists()
+
+
+def test_a_scope_before_a_name_means_the_registry_of_that_scope():
+    assert root.OPTIMIZERS.get("mmengine.SGD") is torch.optim.SGD
+    assert HOOKS.get("mmengine.CheckpointHook") is not HOOKS.get("deep3dmap.CheckpointHook") is HOOKS.get("CheckpointHook")
 
 
 def test_the_nearest_name_does_not_mind_capitals():

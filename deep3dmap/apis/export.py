@@ -14,6 +14,7 @@ from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.geometry.lookat import camera_path
+from deep3dmap.registry import UNUSABLE
 from deep3dmap.structures import Cameras
 from deep3dmap.visualization.pictures import as_uint8
 from deep3dmap.visualization.video import write_video
@@ -89,10 +90,13 @@ def _training_cameras(checkpoint: str | Path) -> Cameras:
     info = load_checkpoint(path)["info"]
     if "size" not in info:
         raise CheckpointError(f"{path}: doesn't know the cameras it was trained with, so there is no path to fly")
-    cam_to_world = info["cam_to_world"].double()
-    rotation = cam_to_world[:, :, :3].transpose(1, 2)
-    world_to_cam = torch.cat([rotation, -rotation @ cam_to_world[:, :, 3:]], -1)
-    return Cameras(info["K"].double(), world_to_cam, tuple(info["size"]))
+    try:
+        cam_to_world = info["cam_to_world"].double()
+        rotation = cam_to_world[:, :, :3].transpose(1, 2)
+        world_to_cam = torch.cat([rotation, -rotation @ cam_to_world[:, :, 3:]], -1)
+        return Cameras(info["K"].double(), world_to_cam, tuple(info["size"]))
+    except UNUSABLE as error:
+        raise CheckpointError(f"{path}: the cameras in its 'info' are damaged ({type(error).__name__}: {error})") from None
 
 
 def _flight(framework: Framework, cameras: Cameras, frames: int, scale: float) -> Iterator[np.ndarray]:

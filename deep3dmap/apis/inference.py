@@ -5,11 +5,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint, load_weights
+from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint, load_weights, set_up
+from deep3dmap.engine.config import imported_modules
 from deep3dmap.engine.launching import choose_device
 from deep3dmap.errors import CheckpointError, PluginError
 from deep3dmap.frameworks.base import Framework
-from deep3dmap.registry import FRAMEWORKS, load_plugins
+from deep3dmap.registry import FRAMEWORKS, check_imports, load_plugins
 
 
 def load_framework(checkpoint: str | Path, device: str = "auto") -> Framework:
@@ -21,28 +22,39 @@ def load_framework(checkpoint: str | Path, device: str = "auto") -> Framework:
 
     Raises:
         CheckpointError: if there is no usable checkpoint.
-        PluginError: if it needs a plug-in that can't be imported.
+        PluginError: if it needs modules that are neither installed as plug-ins nor imported yet.
     """
     path = find_checkpoint(Path(checkpoint))
     content = load_checkpoint(path)
+    model, modules = _config(content, path)
     load_plugins()
-    framework = FRAMEWORKS.build(_model_config(content, path))
-    framework.setup(content["info"])
+    check_imports(modules, str(path))
+    framework = FRAMEWORKS.build(model)
+    set_up(framework, content["info"], str(path))
     load_weights(framework, content["state_dict"], str(path))
     return framework.to(choose_device(device)).eval()
 
 
-def _model_config(content: Mapping, path: Path) -> dict:
-    """The ``model`` of a checkpoint's config, whose plug-ins are imported."""
-    try:
-        config = json.loads(content["meta"]["config"])
-        model, plugins = config["model"], (config.get("custom_imports") or {}).get("imports", ())
-    except (LookupError, TypeError, ValueError, AttributeError):
-        raise CheckpointError(f"{path}: holds no readable config, so its framework can't be built") from None
-    for module in [plugins] if isinstance(plugins, str) else plugins:
+def trust_imports(checkpoint: str | Path) -> None:
+    """Import the modules that a checkpoint's config names, which runs their code; :func:`load_framework` alone imports none.
+
+    Raises:
+        CheckpointError: if there is no usable checkpoint.
+        PluginError: if one can't be imported.
+    """
+    path = find_checkpoint(Path(checkpoint))
+    for module in _config(load_checkpoint(path), path)[1]:
         try:
             importlib.import_module(module)
         except Exception as error:  # whatever goes wrong in foreign code
             raise PluginError(f"{path}: was made with the plug-in '{module}', which can't be imported here "
                               f"({type(error).__name__}: {error}); put its folder on PYTHONPATH, or install it") from error
-    return model
+
+
+def _config(content: Mapping, path: Path) -> tuple[object, list[str]]:
+    """The ``model`` of a checkpoint's config, and the modules that it was made with."""
+    try:
+        config = json.loads(content["meta"]["config"])
+        return config["model"], imported_modules(config.get("custom_imports"), str(path))
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise CheckpointError(f"{path}: holds no readable config, so its framework can't be built") from None

@@ -18,8 +18,9 @@ from typing import BinaryIO
 
 import torch
 
-from deep3dmap.errors import CheckpointError
+from deep3dmap.errors import CheckpointError, Deep3DError
 from deep3dmap.files import FULL, remove_parts, replacing
+from deep3dmap.registry import UNUSABLE
 
 FORMAT = "deep3dmap-1"
 
@@ -155,6 +156,9 @@ def load_checkpoint(path: Path) -> dict:
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a deep3dmap checkpoint; published ones are converted by "
                               "`deep3dmap convert-checkpoint`")
+    for key in ("meta", "info", "state_dict", *(("loop", ) if "loop" in checkpoint else ())):
+        if not isinstance(checkpoint.get(key), dict):
+            raise CheckpointError(f"{path}: incomplete: its '{key}' is {_kind(checkpoint.get(key))} instead of a dictionary")
     return checkpoint
 
 
@@ -206,11 +210,24 @@ def remove_leftovers(work_dir: Path) -> list[Path]:
     return [path for name in ("", "checkpoints", "pictures") for path in remove_parts(Path(work_dir) / name)]
 
 
+def set_up(framework: torch.nn.Module, info: dict, source: str) -> None:
+    """Give a framework what a checkpoint says of the data that it was trained on.
+
+    Raises:
+        CheckpointError: if the framework can't use it.
+    """
+    try:
+        framework.setup(info)
+    except (Deep3DError, *UNUSABLE) as error:
+        raise CheckpointError(f"{source}: its 'info' is nothing for a {type(framework).__name__}: {type(error).__name__}: "
+                              f"{error}") from error
+
+
 def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:
     """Put weights into a model, all of them.
 
     Raises:
-        CheckpointError: if names or shapes differ; names the first ones.
+        CheckpointError: if names or shapes differ, or a weight is not a finite number; names the first ones.
     """
     own = model.state_dict()
     missing, unknown = sorted(set(own) - set(state_dict)), sorted(set(state_dict) - set(own))
@@ -219,8 +236,16 @@ def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:
     problems = [f"missing {missing[:3]}"] * bool(missing) + [f"unknown {unknown[:3]}"] * bool(unknown) + shapes[:3]
     if problems:
         raise CheckpointError(f"{source}: its weights don't fit this config's {type(model).__name__}: " + "; ".join(problems))
+    broken = [name for name, value in state_dict.items() if not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{source}: {len(broken)} of its {len(state_dict)} tensors hold numbers that are not finite: "
+                              f"{', '.join(broken[:3])}")
     model.load_state_dict(state_dict)
 
 
 def _shape(value) -> tuple | str:
-    return tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else _kind(value)
+
+
+def _kind(value) -> str:
+    return "missing" if value is None else f"a {type(value).__name__}"

@@ -3,12 +3,14 @@
 import copy
 import importlib
 import inspect
+import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import mmengine.registry as root
+import yaml
 from mmengine.config import Config, ConfigDict
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
@@ -21,14 +23,14 @@ from deep3dmap.engine.runner import ReconstructionRunner, complete_hooks
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import ConfigError
 from deep3dmap.files import FULL, reason
-from deep3dmap.registry import check_keys, check_required, check_values, known_parts, load_plugins, nearest
+from deep3dmap.registry import check_imports, check_keys, check_required, check_values, known_parts, load_plugins, nearest
 
 #: Keys of a config's top level besides the runner's own arguments.
 EXTRA_KEYS = {"custom_imports", "runner_type", "compile", "experiment"}
 
 #: Which registries may hold a part that is found under a key; other typed dictionaries are searched for in all of them.
 BY_KEY = {
-    "model": (registry.FRAMEWORKS, root.MODELS),
+    "model": (registry.FRAMEWORKS, ),
     "geometry": (registry.BACKBONES, ),
     "radiance": (registry.BACKBONES, ),
     "capture": (registry.DATASETS, ),
@@ -53,7 +55,7 @@ OTHERS = (root.DATA_SAMPLERS, root.FUNCTIONS, root.OPTIM_WRAPPERS, root.OPTIMIZE
 DEFAULT_TYPES = {"train_cfg": "StagedTrainLoop", "test_cfg": "ReconstructionTestLoop"}
 
 #: Keys that are the builder's and not the part's.
-BUILDERS = {"type", "_scope_", "constructor", "paramwise_cfg", "convert_to_iter_based"}
+BUILDERS = {"type", "constructor", "paramwise_cfg", "convert_to_iter_based"}
 
 
 def top_level_keys() -> set[str]:
@@ -86,13 +88,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
         near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such config; {nearest(str(path), near) if near else 'see configs/'}")
     load_plugins()
-    try:
-        cfg = Config.fromfile(str(path), import_custom_modules=False)
-    except Exception as error:  # a config is Python: anything can go wrong in it
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise ConfigError(f"{path}: can't be copied to the temporary folder {tempfile.gettempdir()} ({reason(error)}, or "
-                              "name another folder in TMPDIR)") from None
-        raise ConfigError(f"{path}: can't be read: {type(error).__name__}: {error}") from error
+    cfg = _read(path)
     try:
         cfg.merge_from_dict(dict(options or {}))
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -104,19 +100,64 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
     return cfg
 
 
+def _read(path: Path) -> Config:
+    """A config as it stands in its file: ``.py`` is run, with its bases; ``.json``, ``.yaml`` and ``.yml`` are only data.
+
+    Raises:
+        ConfigError: if it can't be read, or has another ending.
+    """
+    readers = {".py": _run_python, ".json": _parse(json.loads), ".yaml": _parse(yaml.safe_load), ".yml": _parse(yaml.safe_load)}
+    if path.suffix not in readers:
+        raise ConfigError(f"{path}: a config ends in {', '.join(readers)}")
+    try:
+        return readers[path.suffix](path)
+    except Exception as error:  # a config may be a program: anything can go wrong in it
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise ConfigError(f"{path}: can't be copied to the temporary folder {tempfile.gettempdir()} ({reason(error)}, or "
+                              "name another folder in TMPDIR)") from None
+        raise ConfigError(f"{path}: can't be read: {type(error).__name__}: {error}") from error
+
+
+def _run_python(path: Path) -> Config:
+    return Config.fromfile(str(path), import_custom_modules=False)
+
+
+def _parse(parse: Callable[[str], object]) -> Callable[[Path], Config]:
+
+    def read(path: Path) -> Config:
+        values = parse(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict) or "_base_" in values:
+            raise ValueError("expected a mapping of keys, complete in itself; only a .py config can build on others by _base_")
+        return Config(values, filename=str(path))
+
+    return read
+
+
+def imported_modules(wanted: object, source: str) -> list[str]:
+    """The names of the modules in a config's ``custom_imports``.
+
+    Raises:
+        ConfigError: if it is of another form.
+    """
+    if wanted is None:
+        return []
+    imports = wanted.get("imports") if isinstance(wanted, Mapping) else None
+    imports = [imports] if isinstance(imports, str) else imports
+    if not isinstance(imports, list) or not all(isinstance(name, str) for name in imports):
+        raise ConfigError(f"{source}: custom_imports={wanted!r}: expected dict(imports=['MODULE', ...])")
+    return imports
+
+
 def import_plugins(wanted: object, path: Path) -> None:
-    """Import what a config's ``custom_imports`` names: modules beside the config, or on Python's path.
+    """Import what a config's ``custom_imports`` names: modules beside a ``.py`` config, or on Python's path.
 
     Raises:
         ConfigError: if it names no modules, one can't be imported, or one beside the config is hidden by another of its name.
+        PluginError: if a config that is only data names modules that are no installed plug-ins.
     """
-    if wanted is None:
-        return
-    imports = wanted.get("imports") if isinstance(wanted, Mapping) else None
-    imports = [imports] if isinstance(imports, str) else imports
-    where = f"{path}: custom_imports"
-    if not isinstance(imports, list) or not all(isinstance(name, str) for name in imports):
-        raise ConfigError(f"{where}={wanted!r}: expected dict(imports=['MODULE', ...])")
+    imports, where = imported_modules(wanted, str(path)), f"{path}: custom_imports"
+    if path.suffix != ".py":
+        check_imports(imports, str(path))
     folder = path.resolve().parent
     if any(_beside(folder, name) for name in imports) and str(folder) not in sys.path:
         sys.path.append(str(folder))  # last, so that no part of Python or of the package is hidden; it stays for late imports
@@ -255,7 +296,7 @@ def _parts(node, where: str = "", key: str = "") -> Iterator[tuple[str, str, Map
         for name, value in node.items():
             if name in DEFAULT_TYPES and isinstance(value, Mapping):
                 value = {"type": DEFAULT_TYPES[name], **value}
-            if name not in ("_scope_", "custom_imports"):
+            if name != "custom_imports":
                 yield from _parts(value, f"{where}.{name}".lstrip("."), name if "type" in node else _meaning(name, key))
     elif isinstance(node, (list, tuple)):
         for k, value in enumerate(node):

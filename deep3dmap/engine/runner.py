@@ -24,7 +24,7 @@ from deep3dmap.engine.launching import choose_device, launch, silence_known_warn
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.files import Spared, reason, write_atomically
 from deep3dmap.processes import agree
-from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, accepted_keys, explained, nearest, resolve
+from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, UNUSABLE, accepted_keys, explained, nearest, resolve
 from deep3dmap.version import __version__
 
 DEFAULT_HOOKS = dict(param_scheduler=dict(type="ParamSchedulerHook"),
@@ -309,7 +309,10 @@ class ReconstructionRunner(Runner):
         checkpoint = self._load(filename)
         if "loop" not in checkpoint:
             raise CheckpointError(f"{filename}: holds weights only; use it with load_from instead of --resume")
-        self._train_loop.load_state_dict(dict(checkpoint["loop"], averages=checkpoint["state_dict"]))
+        try:
+            self._train_loop.load_state_dict(dict(checkpoint["loop"], averages=checkpoint["state_dict"]))
+        except UNUSABLE as error:
+            raise CheckpointError(f"{filename}: its 'loop' can't be resumed: {type(error).__name__}: {error}") from error
         self.logger.info(f"resumed from {filename} at step {self._train_loop.step}")
 
     def load_checkpoint(self, filename: str, **kwargs) -> dict:
@@ -319,7 +322,9 @@ class ReconstructionRunner(Runner):
     def _load(self, filename: str) -> dict:
         checkpoint = files.load_checkpoint(Path(filename))
         if not self.info:
-            self.setup(checkpoint.get("info", {}))
+            self.info = checkpoint["info"]
+            files.set_up(self.framework, self.info, filename)
+            self.framework.to(self.target)
         files.load_weights(self.framework, checkpoint["state_dict"], filename)
         return checkpoint
 

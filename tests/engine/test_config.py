@@ -1,11 +1,14 @@
 """Configs: what is wrong in one is named, with its place, before anything heavy starts."""
 
+import json
+
 import pytest
+import yaml
 from mmengine.config import Config
 
-from deep3dmap.engine.config import check_config, load_config
+from deep3dmap.engine.config import build_runner, check_config, load_config
 from deep3dmap.engine.runner import ReconstructionRunner, complete_hooks
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import ConfigError, Deep3DError
 
 CONFIG = """
 custom_imports = dict(imports=["line_fit"])
@@ -132,6 +135,38 @@ def test_a_child_config_states_only_its_differences(written):
 def test_a_broken_config_says_what_broke(text, message, written):
     with pytest.raises(ConfigError, match=f"(?s)config.py: can't be read: .*({message})"):
         load_config(written(text))
+
+
+# --- configs that are only data ------------------------------------------------------------------------------------------------
+
+DATA = dict(model=dict(type="LineFit", losses={}), seed=3)
+
+
+@pytest.mark.parametrize("name, dump", [("config.json", json.dumps), ("config.yaml", yaml.safe_dump), ("config.yml", repr)])
+def test_a_config_may_be_plain_data(name, dump, written):
+    written()  # registers LineFit
+    assert load_config(written(dump(DATA), name), {"seed": 4}).to_dict() == DATA | dict(seed=4)
+
+
+@pytest.mark.parametrize("name, text", [
+    ("config.yaml", "model: !!python/object/apply:canary.sing []"),
+    ("config.yml", "!!python/module:canary"),
+    ("config.json", '{"model": {"type": "canary.sing"}}'),
+    ("config.json", '{"model": {"type": "LineFit"}, "custom_hooks": [{"type": "canary.sing"}]}'),
+    ("config.json", '{"model": {"type": "LineFit"}, "custom_imports": {"imports": ["canary"]}}'),
+    ("config.json", '{"model": {"type": "LineFit"}, "runner_type": "canary.sing"}'),
+    ("config.json", '{"model": {"type": "LineFit"}, "train_dataloader": {"dataset": {"type": "canary.sing"}}}'),
+    ("config.json", '{"model": {"type": "LineFit", "_scope_": "canary"}}'),
+    ("config.json", '{"_base_": "evil.py"}'),
+    ("config.txt", "import canary"),
+    ("config", "import canary"),
+    ("config.pkl", "ccanary\nsing\n(tR."),
+])  # yapf: disable
+def test_data_can_not_run_anything(name, text, written, canary, tmp_path):
+    written("import canary", "evil.py")
+    with pytest.raises(Deep3DError, match=f"{name}|canary.sing"):
+        build_runner(load_config(written(text, name)), work_dir=str(tmp_path / "work"))
+    assert not canary.exists()
 
 
 def test_a_missing_config_names_the_nearest_file(written):
