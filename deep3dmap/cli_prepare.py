@@ -80,7 +80,7 @@ def _ict_heads(args) -> int:
 
 def _head_prior_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="of a DeepSDF of heads (configs/h3dnet/prior_ict.py), or its work folder")
-    parser.add_argument("--trust-imports", action="store_true", help="import the modules that the checkpoint names: runs their code")
+    parser.add_argument("--trust-imports", action="store_true", help="import modules that the checkpoint names (runs them)")
     parser.add_argument("output", help="file to write (.npz); H3D-Net takes it as model.geometry.prior")
 
 

@@ -12,7 +12,7 @@ def _common(parser, resolution: int) -> None:
 
 def _checkpoint(parser) -> None:
     parser.add_argument("checkpoint", help="checkpoint of a DeepSDF, or a work folder for its newest")
-    parser.add_argument("--trust-imports", action="store_true", help="import the modules that the checkpoint names: runs their code")
+    parser.add_argument("--trust-imports", action="store_true", help="import modules that the checkpoint names (runs them)")
 
 
 def _mesh_arguments(parser) -> None:

@@ -58,7 +58,7 @@ def _registered(registry: Registry, name: str):
 
 @contextmanager
 def _unswitched(registry: Registry, scope: str | None) -> Iterator[Registry]:
-    """Builds from the registry that was asked: mmengine imports the module ``SCOPE.registry`` that a config's ``_scope_`` names."""
+    """The registry itself; mmengine imports the module ``SCOPE.registry`` that a config's ``_scope_`` names."""
     yield registry
 
 

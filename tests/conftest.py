@@ -39,7 +39,7 @@ def goldens():
 
 @pytest.fixture
 def canary(tmp_path, monkeypatch) -> Path:
-    """A file that is there once anything of the module ``canary`` has run: its import, ``canary.registry``'s, or ``canary.sing``."""
+    """A file that exists once the package ``canary``, its module ``registry`` or its function ``sing`` has run."""
     sung, package = tmp_path / "sung", tmp_path / "canary"
     package.mkdir()
     song = f"from pathlib import Path\ndef sing(*args, **kwargs):\n    Path({str(sung)!r}).touch()\nsing()\n"

@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import mmengine.registry as root
@@ -50,6 +50,9 @@ BY_KEY = {
     "custom_hooks": (registry.HOOKS, root.HOOKS),
 }
 OTHERS = (root.DATA_SAMPLERS, root.FUNCTIONS, root.OPTIM_WRAPPERS, root.OPTIMIZERS, root.PARAM_SCHEDULERS, root.VISBACKENDS)
+
+#: How configs that are only data are read.
+PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
 
 #: Types that a config may leave out.
 DEFAULT_TYPES = {"train_cfg": "StagedTrainLoop", "test_cfg": "ReconstructionTestLoop"}
@@ -106,11 +109,10 @@ def _read(path: Path) -> Config:
     Raises:
         ConfigError: if it can't be read, or has another ending.
     """
-    readers = {".py": _run_python, ".json": _parse(json.loads), ".yaml": _parse(yaml.safe_load), ".yml": _parse(yaml.safe_load)}
-    if path.suffix not in readers:
-        raise ConfigError(f"{path}: a config ends in {', '.join(readers)}")
+    if path.suffix not in (".py", *PARSERS):
+        raise ConfigError(f"{path}: a config ends in .py, {', '.join(PARSERS)}")
     try:
-        return readers[path.suffix](path)
+        return _parse(path) if path.suffix in PARSERS else Config.fromfile(str(path), import_custom_modules=False)
     except Exception as error:  # a config may be a program: anything can go wrong in it
         if isinstance(error, OSError) and error.errno in FULL:
             raise ConfigError(f"{path}: can't be copied to the temporary folder {tempfile.gettempdir()} ({reason(error)}, or "
@@ -118,19 +120,11 @@ def _read(path: Path) -> Config:
         raise ConfigError(f"{path}: can't be read: {type(error).__name__}: {error}") from error
 
 
-def _run_python(path: Path) -> Config:
-    return Config.fromfile(str(path), import_custom_modules=False)
-
-
-def _parse(parse: Callable[[str], object]) -> Callable[[Path], Config]:
-
-    def read(path: Path) -> Config:
-        values = parse(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict) or "_base_" in values:
-            raise ValueError("expected a mapping of keys, complete in itself; only a .py config can build on others by _base_")
-        return Config(values, filename=str(path))
-
-    return read
+def _parse(path: Path) -> Config:
+    values = PARSERS[path.suffix](path.read_text(encoding="utf-8"))
+    if not isinstance(values, dict) or "_base_" in values:
+        raise ValueError("expected a mapping of keys, complete in itself; only a .py config can build on others by _base_")
+    return Config(values, filename=str(path))
 
 
 def imported_modules(wanted: object, source: str) -> list[str]:

@@ -137,7 +137,7 @@ def test_a_broken_config_says_what_broke(text, message, written):
         load_config(written(text))
 
 
-# --- configs that are only data ------------------------------------------------------------------------------------------------
+# --- configs that are only data ----------------------------------------------------------------------------------------------
 
 DATA = dict(model=dict(type="LineFit", losses={}), seed=3)
 
