@@ -1,7 +1,7 @@
 """The published checkpoints and configurations of IDR in our terms."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ PREFIXES = {"implicit_network.": "geometry.", "rendering_network.": "radiance."}
 def geometry_config(published: Mapping) -> dict:
     """Arguments of ``SDFNetwork`` for a published ``model`` configuration."""
     net = published["implicit_network"]
-    return dict(width=net["dims"][0],
+    return dict(width=_width(net["dims"]),
                 depth=len(net["dims"]),
                 skip=list(net["skip_in"]),
                 frequencies=net["multires"],
@@ -28,12 +28,17 @@ def geometry_config(published: Mapping) -> dict:
 def radiance_config(published: Mapping) -> dict:
     """Arguments of ``RadianceNetwork`` for a published ``model`` configuration."""
     net = published["rendering_network"]
-    return dict(width=net["dims"][0],
+    return dict(width=_width(net["dims"]),
                 depth=len(net["dims"]),
                 features=published["feature_vector_size"],
                 mode=net["mode"],
                 view_frequencies=net["multires_view"],
                 weight_norm=net["weight_norm"])
+
+
+def _width(dims: Sequence[int]) -> int | list[int]:
+    """Widths of hidden layers as our networks take them: one number where all are equal."""
+    return dims[0] if len(set(dims)) == 1 else list(dims)
 
 
 def rename_weights(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -63,8 +68,11 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
     try:
         geometry, radiance = (_layers(state_dict, prefix) for prefix in PREFIXES)
         features = geometry[-1][0] - 1
-        encoded, width = geometry[0][1], geometry[1][1]
-        skip = [i + 1 for i, (out, _) in enumerate(geometry[:-1]) if out == width - encoded]
+        encoded, widths = geometry[0][1], [seen for _, seen in geometry[1:]]
+        missing = [width - out for width, (out, _) in zip(widths, geometry)]
+        skip = [i + 1 for i, size in enumerate(missing) if size == encoded]
+        if set(missing) - {0, encoded} or not widths:
+            raise LookupError("layers that don't follow one another")
         view = radiance[0][1] - features
         mode, frequencies = next((m, k) for k in range(13)
                                  for m, size in (("no_view_dir", 6), ("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k))
@@ -72,10 +80,10 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
     except (LookupError, ValueError, StopIteration):
         raise CheckpointError("these weights don't have the shapes of an IDR model") from None
     weight_norm = any(name.endswith("weight_g") for name in state_dict)
-    return dict(geometry=dict(width=width, depth=len(geometry) - 1, skip=skip, frequencies=(encoded - 3) // 6,
+    return dict(geometry=dict(width=_width(widths), depth=len(widths), skip=skip, frequencies=(encoded - 3) // 6,
                               features=features, weight_norm=weight_norm),
-                radiance=dict(width=radiance[0][0], depth=len(radiance) - 1, features=features, mode=mode,
-                              view_frequencies=frequencies, weight_norm=weight_norm))  # yapf: disable
+                radiance=dict(width=_width([out for out, _ in radiance[:-1]]), depth=len(radiance) - 1, features=features,
+                              mode=mode, view_frequencies=frequencies, weight_norm=weight_norm))  # yapf: disable
 
 
 def _layers(state_dict: Mapping[str, Tensor], prefix: str) -> list[tuple[int, int]]:
