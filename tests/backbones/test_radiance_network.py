@@ -66,3 +66,11 @@ def test_missing_camera_normals_are_named():
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ConfigError, match="mode='nerf'.*no_view_dir"):
         RadianceNetwork(mode="nerf")
+
+
+def test_hidden_layers_may_have_widths_of_their_own():
+    network = RadianceNetwork(width=[16, 24], depth=2, features=4)
+    assert [tuple(getattr(network, f"lin{i}").weight.shape) for i in range(3)] == [(16, 37), (24, 16), (3, 24)]
+    assert network(*inputs(5, 4)).shape == (5, 3)
+    with pytest.raises(ConfigError, match="RadianceNetwork: width="):
+        RadianceNetwork(width=[16, 24], depth=3)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from deep3dmap.backbones import SDFNetwork
+from deep3dmap.backbones.encoding import fourier_encoding
 from deep3dmap.errors import ConfigError
 from tests.goldens import assert_near, cases, manifest, tensors, text
 
@@ -185,19 +186,19 @@ def test_a_width_without_room_for_the_skip_is_refused():
 
 @pytest.mark.parametrize("skip", [[], [1], [2, 3]])
 def test_hidden_layers_may_have_widths_of_their_own(skip):
-    """A narrow layer is a wide one in which the last units are zero, as the layers after see it."""
     torch.manual_seed(0)
-    options = dict(depth=3, skip=skip, frequencies=1, features=2, weight_norm=False)
-    narrow, wide = SDFNetwork(width=[24, 32, 20], **options), SDFNetwork(width=32, **options)
-    encoded = 9
-    for below, own, other in zip([encoded, 24, 32, 20], narrow.layers, wide.layers):
-        seen = own.weight.shape[1] - (encoded if int(own is not narrow.lin0) and narrow.layers.index(own) in skip else 0)
-        with torch.no_grad():
-            other.weight.zero_()
-            other.bias.fill_(-10.0)  # softplus makes nothing of it
-            rows = len(own.weight)
-            other.weight[:rows, :seen] = own.weight[:, :seen]
-            other.weight[:rows, other.weight.shape[1] - (own.weight.shape[1] - seen):] = own.weight[:, seen:]
-            other.bias[:rows] = own.bias
-    points = torch.rand(20, 3) - 0.5
-    torch.testing.assert_close(narrow(points), wide(points), atol=1e-6, rtol=1e-5)
+    network, points = SDFNetwork(width=[24, 32, 20], depth=3, skip=skip, frequencies=1, features=2), torch.rand(20, 3) - 0.5
+    x = encoded = fourier_encoding(points, 1)
+    for i, layer in enumerate(network.layers):  # the authors' network, written out
+        x = layer(torch.cat([x, encoded], 1) / 2**0.5 if i in skip else x)
+        x = torch.nn.functional.softplus(x, 100) if i < 3 else x
+    assert [layer.weight.shape[1] for layer in network.layers] == [9, 24, 32, 20]
+    torch.testing.assert_close(network(points), x)
+    torch.testing.assert_close(network.sdf_and_gradient(points)[0], x[:, 0])
+    with torch.no_grad(), network.frozen():
+        torch.testing.assert_close(network.sdf(points), x[:, 0])
+
+
+def test_widths_that_are_not_one_for_each_layer_are_refused():
+    with pytest.raises(ConfigError, match=r"SDFNetwork: width=\[64, 64\].*depth=3"):
+        SDFNetwork(width=[64, 64], depth=3, skip=())
