@@ -55,6 +55,15 @@ def tensors(golden: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): tensor(golden[key]) for key in golden.files if key.startswith(prefix)}
 
 
+def network_of(state: Mapping[str, Tensor]) -> "SDFNetwork":
+    """The signed distance network that has these weights, where no configuration is kept beside them."""
+    from deep3dmap.backbones import SDFNetwork
+    from deep3dmap.frameworks.idr.published import infer_geometry
+    network = SDFNetwork(**infer_geometry({f"implicit_network.{name}": value for name, value in state.items()}))
+    network.load_state_dict(state)
+    return network
+
+
 def tracer_options(config: Mapping) -> dict:
     """Arguments of ``SphereTracer`` for the ray tracer's section of a published configuration."""
     return dict(radius=config["object_bounding_sphere"], sdf_threshold=config["sdf_threshold"],

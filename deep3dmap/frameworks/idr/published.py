@@ -9,6 +9,7 @@ from torch import Tensor
 
 from deep3dmap.errors import CheckpointError
 
+STRANGE = "these weights don't have the shapes of an IDR model"
 PREFIXES = {"implicit_network.": "geometry.", "rendering_network.": "radiance."}
 
 
@@ -65,30 +66,42 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
     Raises:
         CheckpointError: if the shapes are not those of an IDR model.
     """
-    try:
-        geometry, radiance = (_layers(state_dict, prefix) for prefix in PREFIXES)
-        features = geometry[-1][0] - 1
-        encoded, widths = geometry[0][1], [seen for _, seen in geometry[1:]]
-        missing = [width - out for width, (out, _) in zip(widths, geometry)]
-        skip = [i + 1 for i, size in enumerate(missing) if size == encoded]
-        if set(missing) - {0, encoded} or not widths:
-            raise LookupError("layers that don't follow one another")
-        view = radiance[0][1] - features
-        mode, frequencies = next((m, k) for k in range(13)
-                                 for m, size in (("no_view_dir", 6), ("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k))
-                                 if size == view)
-    except (LookupError, ValueError, StopIteration):
-        raise CheckpointError("these weights don't have the shapes of an IDR model") from None
-    weight_norm = any(name.endswith("weight_g") for name in state_dict)
-    return dict(geometry=dict(width=_width(widths), depth=len(widths), skip=skip, frequencies=(encoded - 3) // 6,
-                              features=features, weight_norm=weight_norm),
+    geometry, radiance = infer_geometry(state_dict), _layers(state_dict, "rendering_network.")
+    features = geometry["features"]
+    fitting = [(mode, k) for k in range(13) for mode, size in (("no_view_dir", 6), ("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k))
+               if len(radiance) > 1 and size == radiance[0][1] - features]  # yapf: disable
+    if not fitting:
+        raise CheckpointError(STRANGE)
+    mode, frequencies = fitting[0]
+    return dict(geometry=geometry,
                 radiance=dict(width=_width([out for out, _ in radiance[:-1]]), depth=len(radiance) - 1, features=features,
-                              mode=mode, view_frequencies=frequencies, weight_norm=weight_norm))  # yapf: disable
+                              mode=mode, view_frequencies=frequencies,
+                              weight_norm=geometry["weight_norm"]))  # yapf: disable
+
+
+def infer_geometry(state_dict: Mapping[str, Tensor]) -> dict:
+    """The ``geometry`` config that fits the published weights of an implicit network, from their shapes alone.
+
+    Raises:
+        CheckpointError: if the shapes are not those of IDR's.
+    """
+    layers = _layers(state_dict, "implicit_network.")
+    if len(layers) < 2:
+        raise CheckpointError(STRANGE)
+    encoded, widths = layers[0][1], [seen for _, seen in layers[1:]]
+    missing = [width - out for width, (out, _) in zip(widths, layers)]
+    if set(missing) - {0, encoded}:
+        raise CheckpointError(STRANGE)
+    return dict(width=_width(widths), depth=len(widths), skip=[i + 1 for i, size in enumerate(missing) if size],
+                frequencies=(encoded - 3) // 6, features=layers[-1][0] - 1,
+                weight_norm=any(name.endswith("weight_g") for name in state_dict))  # yapf: disable
 
 
 def _layers(state_dict: Mapping[str, Tensor], prefix: str) -> list[tuple[int, int]]:
     pattern = re.compile(re.escape(prefix) + r"lin(\d+)\.weight(_v)?$")
     found = {int(m[1]): tuple(v.shape) for k, v in state_dict.items() if v.ndim == 2 and (m := pattern.match(k))}
+    if sorted(found) != list(range(len(found))):
+        raise CheckpointError(STRANGE)
     return [found[i] for i in range(len(found))]
 
 
