@@ -63,7 +63,7 @@ def test_rendering_without_training_is_the_papers(goldens, name):
     hit = tensor(z["eval/network_object_mask"])
     assert (out["hit"] != hit).float().mean() <= 0.02
     assert_most_rays_close(out["points"][hit], tensor(z["eval/points"])[hit], 5e-5)
-    assert_most_rays_close(out["rgb"], tensor(z["eval/rgb_values"]), 5e-5)
+    assert_most_rays_close(out["rgb"], tensor(z["eval/rgb_values"]), 1e-5)
 
 
 @pytest.mark.parametrize("name", FIXTURES)
@@ -72,9 +72,11 @@ def test_the_first_training_step_gives_the_papers_outputs(goldens, name):
     framework, inputs = make_framework(z).train(), make_inputs(z, 0)
     out = framework.render(inputs, training=True)
     assert_most_rays_close(out["points"], tensor(z["train/points"]), 5e-5)
-    assert_most_rays_close(out["rgb"], tensor(z["train/rgb_values"]), 5e-5)
+    assert_most_rays_close(out["rgb"], tensor(z["train/rgb_values"]), 1e-5)
     assert_most_rays_close(out["sdf"][:, None], tensor(z["train/sdf_output"]), 1e-5)
-    assert_most_rays_close(out["eikonal_gradient"], tensor(z["train/grad_theta"]), 1e-5)
+    count = len(z["step0/uniform_eikonal"])  # then come the rays' points, where the surface's curvature magnifies differences
+    torch.testing.assert_close(out["eikonal_gradient"][:count], tensor(z["train/grad_theta"])[:count], rtol=0, atol=1e-5)
+    assert_most_rays_close(out["eikonal_gradient"][count:], tensor(z["train/grad_theta"])[count:], 1e-4)
     losses = framework.compute_losses(out, inputs)
     for term in ("rgb", "eikonal", "mask"):
         weighted = framework.losses[term].weight * tensor(z[f"train/{term}_loss"])
