@@ -204,7 +204,8 @@ def load_scene(capture: Mapping | str,
     elif reader:
         raise ConfigError("scene: reader is for a capture that is a folder or name; this one is a config: write "
                           f"{', '.join(reader)} into it")
-    return _load_scene(json.dumps(dict(c=capture, n=normalization, t=test_views, s=scale, m=minimal_views), default=list, sort_keys=True))
+    arguments = dict(c=capture, n=normalization, t=test_views, s=scale, m=minimal_views)
+    return _load_scene(json.dumps(arguments, default=list, sort_keys=True))
 
 
 def forget_scenes() -> None:
