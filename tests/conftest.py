@@ -10,6 +10,7 @@ from jaxtyping import install_import_hook
 # the numeric tower lets an int stand where a float is expected, as typing has it
 install_import_hook("deep3dmap", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
+from tests.goldens import read  # noqa: E402
 from tests.shapes_fixture import shape_checkpoint, shape_root  # noqa: E402, F401 (after the hook, so that it is checked)
 
 DATA = Path(__file__).parent / "data"
@@ -33,8 +34,7 @@ def real_data() -> Path:
 @pytest.fixture
 def goldens():
     """Loader of the parity fixtures measured on the papers' own code: ``goldens('idr/embedder')``."""
-    import numpy as np
-    return lambda name: np.load(DATA / "goldens" / f"{name}.npz")
+    return read
 
 
 @pytest.fixture

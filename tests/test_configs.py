@@ -20,6 +20,7 @@ CONFIGS = sorted(str(p.relative_to(ROOT)) for p in ROOT.rglob("*.py") if "_base_
 MANIFEST = json.loads((DATA / "goldens" / "idr" / "manifest.json").read_text())
 PAPERS = {
     "idr/dtu_fixed_cameras.py": "dtu_fixed_cameras",
+    "idr/dtu_uncached.py": "dtu_fixed_cameras",
     "idr/dtu_trained_cameras.py": "dtu_trained_cameras",
     "idr/dtu_noisy_fixed_cameras.py": "dtu_fixed_cameras",
     "idr/dtu_no_feature_vector.py": "ablation/dtu_no_feature_vector",

@@ -4,6 +4,7 @@ import pytest
 
 from deep3dmap.errors import ConfigError
 from deep3dmap.schedules import Progress, Schedule
+from tests.goldens import text
 
 
 def test_a_number_is_constant():
@@ -40,14 +41,21 @@ def test_a_ramp_moves_evenly_and_stays():
     assert [schedule(Progress(epoch=e)) for e in (0, 1, 2, 4, 9)] == [1.0, 1.5, 2.0, 3.0, 3.0]
 
 
-FIRST = [dict(start=0.0005, factor=0.5, every=500), dict(start=0.001, factor=0.5, every=500),
-         dict(start=1e-5, end=0.0005, length=40), 0.0003]  # yapf: disable
+def deepsdfs(config: dict):
+    """An entry of ``LearningRateSchedule`` as ours."""
+    if config["Type"] == "Step":
+        return dict(start=config["Initial"], factor=config["Factor"], every=config["Interval"], first=1)
+    if config["Type"] == "Warmup":
+        return dict(start=config["Initial"], end=config["Final"], length=config["Length"], first=1)
+    return config["Value"]
 
 
 def test_rates_are_those_of_the_schedules_of_deepsdf(goldens):
     golden = goldens("deepsdf/schedules")
-    for ours, expected in zip(FIRST, golden["rates"]):
-        ours = Schedule(ours | dict(first=1) if isinstance(ours, dict) else ours)
+    configs = text(golden, "configs")
+    assert len(configs) == len(golden["rates"])
+    for config, expected in zip(configs, golden["rates"]):
+        ours = Schedule(deepsdfs(config))
         found = [ours(Progress(epoch=int(e) - 1)) for e in golden["epochs"] if e > 0]
         assert found == pytest.approx(expected[golden["epochs"] > 0].tolist(), rel=1e-12)
 

@@ -1,5 +1,6 @@
-# IDR with the paper's own settings: known cameras, a start from a sphere, hours on a GPU.
-# The cache spares evaluations at the same hits; model.renderer.cache=None traces as the authors' code does.
+# IDR with the paper's settings but for the cache: known cameras, a start from a sphere, hours on a GPU.
+# Rays are traced through a cached grid, which spares evaluations; hits then differ a little, see docs/idr.md.
+# dtu_uncached.py traces as the authors' code does.
 _base_ = ["../_base_/default_runtime.py", "../_base_/datasets/dtu.py", "../_base_/schedules/idr_paper.py"]
 
 model = dict(

@@ -1,12 +1,14 @@
 """Linear layers with weight normalisation (Salimans and Kingma 2016), and weights frozen while nothing trains them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+from deep3dmap.errors import ConfigError
 
 
 class WeightNormLinear(nn.Module):
@@ -49,6 +51,18 @@ class WeightNormLinear(nn.Module):
 def make_linear(in_features: int, out_features: int, weight_norm: bool) -> "WeightNormLinear | nn.Linear":
     """A linear layer with or without weight normalisation; both draw the same numbers from torch's generator."""
     return WeightNormLinear(in_features, out_features) if weight_norm else nn.Linear(in_features, out_features)
+
+
+def hidden_widths(width: int | Sequence[int], depth: int, network: str) -> list[int]:
+    """The width of each of ``depth`` hidden layers: one for all of them, or a list with one for each.
+
+    Raises:
+        ConfigError: naming the network, if the list has another length.
+    """
+    widths = list(width) if isinstance(width, Sequence) else depth * [width]
+    if len(widths) != depth:
+        raise ConfigError(f"{network}: width={widths} must be a number or have depth={depth} entries")
+    return widths
 
 
 @contextmanager

@@ -3,13 +3,15 @@
 Yariv et al., NeurIPS 2020, section 3.2, equation 5 and supplementary B.1 (there: the renderer M).
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deep3dmap.annotations import Count, Whole
 from deep3dmap.backbones.encoding import encoded_size, fourier_encoding
-from deep3dmap.backbones.linear import make_linear
+from deep3dmap.backbones.linear import hidden_widths, make_linear
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import BACKBONES
 
@@ -24,7 +26,7 @@ class RadianceNetwork(nn.Module):
     ``rendering_network.`` is taken off.
 
     Args:
-        width: of every hidden layer.
+        width: of every hidden layer, or a list with that of each.
         depth: number of hidden layers.
         features: size of the geometry's feature vector; 0 to do without.
         mode: 'idr' sees point, view direction, normal and features; 'no_view_dir' and 'no_normal' leave one out.
@@ -35,11 +37,11 @@ class RadianceNetwork(nn.Module):
             small network learn texture sooner.
 
     Raises:
-        ConfigError: if the mode is unknown.
+        ConfigError: if the mode is unknown, or a list of widths has another length than ``depth``.
     """
 
     def __init__(self,
-                 width: Count = 512,
+                 width: Count | Sequence[Count] = 512,
                  depth: Count = 4,
                  features: Whole = 256,
                  mode: str = "idr",
@@ -56,7 +58,7 @@ class RadianceNetwork(nn.Module):
         view = 0 if mode == "no_view_dir" else encoded_size(3, view_frequencies)
         normal = 0 if mode == "no_normal" else 3
         seen = encoded_size(3, point_frequencies) + view + normal + features + (3 if camera_light else 0)
-        sizes = [seen] + depth * [width] + [3]
+        sizes = [seen, *hidden_widths(width, depth, "RadianceNetwork"), 3]
         for i in range(depth + 1):
             setattr(self, f"lin{i}", make_linear(sizes[i], sizes[i + 1], weight_norm))
 

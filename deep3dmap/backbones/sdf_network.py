@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from deep3dmap.annotations import Count, Whole
 from deep3dmap.backbones.encoding import encoded_size, encoding_pullback, fourier_encoding
-from deep3dmap.backbones.linear import WeightNormLinear, frozen, make_linear
+from deep3dmap.backbones.linear import WeightNormLinear, frozen, hidden_widths, make_linear
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import BACKBONES
 
@@ -63,7 +63,7 @@ class SDFNetwork(nn.Module):
     ``implicit_network.`` is taken off.
 
     Args:
-        width: of every hidden layer.
+        width: of every hidden layer, or a list with that of each.
         depth: number of hidden layers.
         skip: layers that see the encoded input again.
         frequencies: octaves of the points' Fourier encoding; 0 for none.
@@ -73,11 +73,12 @@ class SDFNetwork(nn.Module):
         geometric_init: start near a sphere; otherwise as ``nn.Linear`` does.
 
     Raises:
-        ConfigError: if a skip names no layer, or the width leaves no room for the encoded input.
+        ConfigError: if a skip names no layer, a width leaves no room for the encoded input, or a list of widths has another
+            length than ``depth``.
     """
 
     def __init__(self,
-                 width: Count = 512,
+                 width: Count | Sequence[Count] = 512,
                  depth: Count = 8,
                  skip: Sequence[int] = (4, ),
                  frequencies: Whole = 6,
@@ -86,12 +87,13 @@ class SDFNetwork(nn.Module):
                  weight_norm: bool = True,
                  geometric_init: bool = True):
         super().__init__()
-        self.depth, self.skip, self.frequencies, self.features = depth, tuple(skip), frequencies, features
+        self.width, self.depth, self.skip = width, depth, tuple(skip)
+        self.frequencies, self.features = frequencies, features
         encoded = encoded_size(3, frequencies)
-        if any(not 0 < s <= depth for s in self.skip) or (self.skip and width <= encoded):
-            raise ConfigError(f"SDFNetwork: skip={list(self.skip)} must name layers from 1 to depth={depth}, and "
+        sizes = [encoded, *hidden_widths(width, depth, "SDFNetwork"), 1 + features]
+        if any(not 0 < s <= depth or sizes[s] <= encoded for s in self.skip):
+            raise ConfigError(f"SDFNetwork: skip={list(self.skip)} must name layers from 1 to depth={depth}, and there "
                               f"width={width} must exceed the {encoded} channels of the encoded input")
-        sizes = [encoded] + depth * [width] + [1 + features]
         for i in range(depth + 1):
             size = sizes[i + 1] - (encoded if i + 1 in self.skip else 0)
             layer = make_linear(sizes[i], size, weight_norm)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from deep3dmap.annotations import Count
 from deep3dmap.datasets.formats import load_capture, scan_capture
 from deep3dmap.datasets.images import IMAGE_SUFFIXES
 from deep3dmap.datasets.readers.base import frame_problems
@@ -70,7 +71,7 @@ def FolderCapture(path: str, true_cameras: str | None = None, **options) -> Capt
     return replace(capture, true_cameras=Cameras(K, world_to_cam, capture.cameras.size))
 
 
-def normalize(capture: Capture, how: str | Sequence = "auto") -> Capture:
+def normalize(capture: Capture, how: str | Sequence = "auto", minimal_views: int | None = None) -> Capture:
     """Set ``scene_from_world`` so that the object lies inside the unit sphere.
 
     Args:
@@ -78,11 +79,15 @@ def normalize(capture: Capture, how: str | Sequence = "auto") -> Capture:
         how: ``given`` (what the data say), ``hull`` (bounding sphere of the visual hull), ``masks`` (IDR's way),
             ``cameras`` (no masks needed), a box ``[[x, y, z], [x, y, z]]`` in world units, or ``auto``: the first of given,
             hull and cameras that is possible.
+        minimal_views: number of masks that must hold a point, for ``masks`` alone; by default the reference's, see
+            :func:`deep3dmap.geometry.normalization.refine_by_carving`.
 
     Raises:
-        ConfigError: for an unknown way.
+        ConfigError: for an unknown way, or ``minimal_views`` with another than ``masks``.
         DataError: if the data don't allow it.
     """
+    if minimal_views is not None and how != "masks":
+        raise ConfigError(f"scene.minimal_views={minimal_views} is for scene.normalization='masks'; here it is {how!r}")
     if not isinstance(how, str):
         return replace(capture, scene_from_world=_box_similarity(how))
     if how not in NORMALIZATIONS:
@@ -95,7 +100,7 @@ def normalize(capture: Capture, how: str | Sequence = "auto") -> Capture:
     if how in ("hull", "masks") and capture.masks is None:
         raise DataError(f"{capture.source}: normalization='{how}' needs masks; add them or use normalization='cameras'")
     try:
-        return replace(capture, scene_from_world=_similarity(capture, how))
+        return replace(capture, scene_from_world=_similarity(capture, how, minimal_views))
     except ValueError as error:
         raise DataError(f"{capture.source}: {error}") from None
 
@@ -109,12 +114,12 @@ def _box_similarity(box: Sequence) -> torch.Tensor:
                           f"({error})") from None
 
 
-def _similarity(capture: Capture, how: str) -> torch.Tensor:
+def _similarity(capture: Capture, how: str, minimal_views: int | None) -> torch.Tensor:
     cameras = capture.cameras
     if how == "hull":
         return normalization.normalization_from_hull(capture.masks, cameras.projections)
     if how == "masks":
-        return normalization.normalization_from_masks(capture.masks, cameras.projections)
+        return normalization.normalization_from_masks(capture.masks, cameras.projections, minimal_views)
     return normalization.normalization_from_cameras(cameras.world_to_cam)
 
 
@@ -177,7 +182,8 @@ def load_scene(capture: Mapping | str,
                normalization: str | Sequence = "auto",
                test_views: Sequence[str] | str | int | None = None,
                scale: float = 1.0,
-               reader: Mapping | None = None) -> Scene:
+               reader: Mapping | None = None,
+               minimal_views: Count | None = None) -> Scene:
     """Load, normalise and split a capture; the same arguments give the same object again.
 
     Args:
@@ -187,6 +193,7 @@ def load_scene(capture: Mapping | str,
         scale: of the images.
         reader: further arguments of :func:`FolderCapture` where ``capture`` is a folder or name, such as ``format`` or
             ``cameras``.
+        minimal_views: see :func:`normalize`.
 
     Raises:
         ConfigError: for a value that is out of its range, or an unknown option.
@@ -197,7 +204,8 @@ def load_scene(capture: Mapping | str,
     elif reader:
         raise ConfigError("scene: reader is for a capture that is a folder or name; this one is a config: write "
                           f"{', '.join(reader)} into it")
-    return _load_scene(json.dumps(dict(c=capture, n=normalization, t=test_views, s=scale), default=list, sort_keys=True))
+    arguments = dict(c=capture, n=normalization, t=test_views, s=scale, m=minimal_views)
+    return _load_scene(json.dumps(arguments, default=list, sort_keys=True))
 
 
 def forget_scenes() -> None:
@@ -208,7 +216,7 @@ def forget_scenes() -> None:
 @lru_cache(maxsize=2)
 def _load_scene(key: str) -> Scene:
     arguments = json.loads(key)
-    source, how, held_out = arguments["c"], arguments["n"], arguments["t"]
+    source, held_out = arguments["c"], arguments["t"]
     capture = DATASETS.build(source)
     test = _held_out(capture, held_out)
     train = tuple(k for k in range(len(capture)) if k not in test)
@@ -216,7 +224,7 @@ def _load_scene(key: str) -> Scene:
         others = ", the others are held out (scene.test_views)" if test else ""
         raise DataError(f"{capture.source}: only {len(train)} of {len(capture)} views to train on{others}; at least 2 are "
                         "needed, from different sides")
-    frame = _sound_frame(capture.subset(train), how)
+    frame = _sound_frame(capture.subset(train), arguments["n"], arguments["m"])
     capture = replace(capture, scene_from_world=frame)
     _check_distances(capture)
     return Scene(resize(capture, arguments["s"]), train, test)
@@ -232,19 +240,19 @@ def _check_distances(capture: Capture) -> None:
             "sphere is wide; look for a wrong camera, or normalise otherwise (scene.normalization)")
 
 
-def _sound_frame(capture: Capture, how: str | Sequence) -> torch.Tensor:
+def _sound_frame(capture: Capture, how: str | Sequence, minimal_views: int | None) -> torch.Tensor:
     """``scene_from_world`` of the training views, in which there is an object to reconstruct, as far as masks tell.
 
     Raises:
         DataError: if there is none.
     """
     if capture.masks is None:
-        return normalize(capture, how).scene_from_world
+        return normalize(capture, how, minimal_views).scene_from_world
     views = Silhouettes.of(capture)
     fault = hopeless(views)
     if not fault:
         try:
-            frame = normalize(capture, how).scene_from_world
+            frame = normalize(capture, how, minimal_views).scene_from_world
         except DataError as error:
             raise DataError(f"{error}{clues(views)}") from None
         fault = hopeless(views, frame)

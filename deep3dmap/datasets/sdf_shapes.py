@@ -47,11 +47,12 @@ def draw_samples(samples: SdfSamples, count: int, generator: Generator) -> Float
     """Half of them positive, half negative, in this order.
 
     Shuffled rows are taken in a run, of which little is read; others, and halves larger than what there is, with repetition.
+    So are, as by the authors' code, negative rows that are just as many as the half.
     """
     half = count // 2
     parts = []
-    for rows in (samples.positive, samples.negative):
-        if samples.shuffled and len(rows) >= half:
+    for rows, least in ((samples.positive, half), (samples.negative, half + 1)):
+        if samples.shuffled and len(rows) >= least:
             parts.append(take_run(rows, half, float(torch.rand((), generator=generator, dtype=torch.float64))))
         else:
             parts.append(take_any(rows, torch.rand(half, generator=generator)))

@@ -14,7 +14,9 @@ from deep3dmap.errors import ConfigError
 
 
 class WeightAverage:
-    """The exponential average of a framework's moving parameters over the steps of a stage.
+    """The exponential average of a framework's parameters over the steps of the last stage in which each moved.
+
+    A parameter that rests in the present stage keeps the average of the stage before.
 
     Args:
         decay: weight of the past in each step's average, once there is enough of it; 0 for no average.
@@ -29,29 +31,34 @@ class WeightAverage:
     def __init__(self, decay: float = 0.0):
         if not 0 <= decay < 1:
             raise ConfigError(f"train_cfg: average={decay} must be at least 0 (no average) and below 1")
-        self.decay, self.values = decay, {}
+        self.decay, self.values, self._moving = decay, {}, []
 
     def start(self, framework: nn.Module) -> None:
-        """Begin with the parameters as they are."""
+        """Begin a stage: the averages of its moving parameters with those as they are, the others stay."""
         if self.decay:
-            self.values = {name: p.detach().clone() for name, p in framework.named_parameters() if p.requires_grad}
+            moving = {name: p.detach().clone() for name, p in framework.named_parameters() if p.requires_grad}
+            self.values |= moving
+            self._moving = list(moving)
 
     @torch.no_grad()
     def update(self, framework: nn.Module, steps: int) -> None:
         """Take in the parameters after so many ``steps`` of the stage; at first this is their plain mean."""
-        if self.values:
+        if self._moving:
             parameters = dict(framework.named_parameters())
             share = max(1 - self.decay, 1 / steps)
-            torch._foreach_lerp_(list(self.values.values()), [parameters[name] for name in self.values], share)
+            torch._foreach_lerp_([self.values[name] for name in self._moving], [parameters[name] for name in self._moving],
+                                 share)
 
     def state_dict(self, framework: nn.Module) -> dict[str, Tensor]:
         """The framework's state with the averages for those parameters that have one."""
         return framework.state_dict() | self.values
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with the averages in a state that :meth:`state_dict` gave."""
-        for name, value in self.values.items():
-            value.copy_(state[name])
+    def load(self, framework: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Go on with the averages in a state that :meth:`state_dict` gave; the framework has its trained weights again."""
+        if self.decay:
+            averaged = {name: state[name].to(p, copy=True) for name, p in framework.named_parameters()}
+            self.values = {name: averaged[name] for name, p in framework.named_parameters()
+                           if name in self._moving or not torch.equal(averaged[name], p)}  # yapf: disable
 
     @torch.no_grad()
     def apply(self, framework: nn.Module) -> None:

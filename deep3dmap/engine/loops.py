@@ -229,7 +229,7 @@ class StagedTrainLoop(BaseLoop):
         framework = self.runner.framework
         framework.load_state_dict(state.get("weights", state["averages"]))  # entering the stage may have changed some
         framework.load_training_state(state.get("training", {}))
-        self.average.load(state["averages"])
+        self.average.load(framework, state["averages"])
         self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
         self.budget.max_seconds = self._seconds_left(self.budget.seconds)
         load_optimizers_state(self.runner.optim_wrapper, state["optimizers"])

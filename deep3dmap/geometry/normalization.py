@@ -2,7 +2,8 @@
 
 Every function answers with ``scene_from_world``, a (4, 4) float64 similarity without rotation. Lengths go in as world units.
 ``normalization_from_hull`` is the one to use where there are masks. ``normalization_from_masks`` repeats the preprocessing of
-Yariv et al. 2020 (IDR, ``preprocess_cameras.py``) for any number of views, for comparison with published results.
+Yariv et al. 2020 (IDR, ``preprocess_cameras.py``), for comparison with published results; its number of views that must
+see a point, 45, applies from 45 views on, and a share of fewer views stands for it.
 """
 
 import torch
@@ -14,7 +15,7 @@ from deep3dmap.geometry.silhouettes import check_silhouettes, silhouette_bounds
 from deep3dmap.geometry.visual_hull import cell_centers, visual_hull
 
 MARGIN = 1.1  # the object's bounding sphere gets the radius 1 / MARGIN
-REFERENCE_SHARE = 45 / 49  # of the views that must see a point: the reference's 45 of DTU's 49
+REFERENCE_VIEWS, REFERENCE_SHARE = 45, 45 / 49  # that must see a point: the reference's number; the share of DTU's views
 REFERENCE_SIGMAS = 3.0  # the unit sphere's radius over the hull points' mean distance from their centroid
 
 
@@ -198,12 +199,14 @@ def refine_by_carving(masks: Bool[Tensor, "n h w"],
     """Centroid of the hull's points on a grid, three times their mean distance from it, and their number.
 
     The grid's outermost samples lie at ``center +- scale``. A point counts if ``minimal_views`` photographs show it inside
-    the mask (default: the reference's 45 of 49, rounded down, two at least).
+    the mask. By default these are the reference's 45; of fewer views it is the same share as 45 of DTU's 49, rounded down,
+    two at least.
 
     Raises:
         ValueError: if no point is seen in so many masks.
     """
-    needed = max(2, int(len(masks) * REFERENCE_SHARE)) if minimal_views is None else minimal_views
+    few = max(2, int(len(masks) * REFERENCE_SHARE))
+    needed = minimal_views or (REFERENCE_VIEWS if len(masks) >= REFERENCE_VIEWS else few)
     half = float(scale) * (1 + 1 / (grid_size - 1))
     lower, upper = center.double() - half, center.double() + half
     grid = visual_hull(masks, projections, lower, upper, grid_size, len(masks) - needed, continue_beyond_image=False)

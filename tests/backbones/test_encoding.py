@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from deep3dmap.backbones.encoding import encoding_pullback, fourier_encoding
+from tests.goldens import cases
 
 
-@pytest.mark.parametrize("frequencies", [6, 4, 1])
+@pytest.mark.parametrize("frequencies", cases("idr/embedder", r"multires_(\d+)"))
 def test_the_encoding_is_that_of_the_reference(goldens, frequencies):
     golden = goldens("idr/embedder")
-    encoded = fourier_encoding(torch.from_numpy(golden["x"]), frequencies)
+    encoded = fourier_encoding(torch.from_numpy(golden["x"]), int(frequencies))
     torch.testing.assert_close(encoded, torch.from_numpy(golden[f"multires_{frequencies}"]), atol=1e-5, rtol=0)
 
 

@@ -1,13 +1,12 @@
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from deep3dmap.backbones import RadianceNetwork
 from deep3dmap.errors import ConfigError
+from deep3dmap.frameworks.idr.published import radiance_config
+from tests.goldens import cases, manifest, tensor, tensors, text
 
-MANIFEST = json.loads((Path(__file__).parents[1] / "data/goldens/idr/manifest.json").read_text())
+MANIFEST = manifest("idr")
 
 PUBLISHED = {
     "dtu_fixed_cameras": {},
@@ -22,20 +21,14 @@ def inputs(n, features):
     return torch.randn(n, 3), torch.randn(n, 3), torch.randn(n, 3), torch.randn(n, features)
 
 
-@pytest.mark.parametrize("mode", ["idr", "no_view_dir", "no_normal"])
+@pytest.mark.parametrize("mode", cases("idr/rendering_network", r"(.+)/config"))
 def test_colours_are_the_references(goldens, mode):
     golden = goldens("idr/rendering_network")
-    config = json.loads(str(golden[f"{mode}/config"]))
-    network = RadianceNetwork(width=config["dims"][0],
-                              depth=len(config["dims"]),
-                              features=config["feature_vector_size"],
-                              mode=mode,
-                              view_frequencies=config["multires_view"],
-                              weight_norm=config["weight_norm"])
-    prefix = f"{mode}/state/"
-    network.load_state_dict({k[len(prefix):]: torch.from_numpy(golden[k]) for k in golden.files if k.startswith(prefix)})
-    rgb = network(*(torch.from_numpy(golden[k]) for k in ("points", "normals", "view_dirs", "features")))
-    torch.testing.assert_close(rgb, torch.from_numpy(golden[f"{mode}/rgb"]), atol=1e-5, rtol=0)
+    config = text(golden, f"{mode}/config")
+    network = RadianceNetwork(**radiance_config(config | dict(rendering_network=config)))
+    network.load_state_dict(tensors(golden, f"{mode}/state/"))
+    rgb = network(*(tensor(golden[k]) for k in ("points", "normals", "view_dirs", "features")))
+    torch.testing.assert_close(rgb, tensor(golden[f"{mode}/rgb"]), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", sorted(MANIFEST["configs"]))
@@ -73,3 +66,11 @@ def test_missing_camera_normals_are_named():
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ConfigError, match="mode='nerf'.*no_view_dir"):
         RadianceNetwork(mode="nerf")
+
+
+def test_hidden_layers_may_have_widths_of_their_own():
+    network = RadianceNetwork(width=[16, 24], depth=2, features=4)
+    assert [tuple(getattr(network, f"lin{i}").weight.shape) for i in range(3)] == [(16, 37), (24, 16), (3, 24)]
+    assert network(*inputs(5, 4)).shape == (5, 3)
+    with pytest.raises(ConfigError, match="RadianceNetwork: width="):
+        RadianceNetwork(width=[16, 24], depth=3)

@@ -1,23 +1,18 @@
-import json
-from pathlib import Path
-
 import pytest
 import torch
 
 from deep3dmap.backbones import SDFNetwork
+from deep3dmap.backbones.encoding import fourier_encoding
 from deep3dmap.errors import ConfigError
+from tests.goldens import assert_near, cases, manifest, tensors, text
 
-MANIFEST = json.loads((Path(__file__).parents[1] / "data/goldens/idr/manifest.json").read_text())
-
-
-def tensors(fixture, prefix):
-    return {k[len(prefix):]: torch.from_numpy(fixture[k]) for k in fixture.files if k.startswith(prefix)}
+MANIFEST = manifest("idr")
 
 
-def assert_gradients(network, expected, rtol=1e-4):
+def assert_gradients(network, expected):
     for name, parameter in network.named_parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        assert (gradient - expected[name]).norm() <= rtol * expected[name].norm(), name
+        assert_near(gradient, expected[name], 1e-4, name)
 
 
 def autograd_sdf_and_gradient(network, points):
@@ -63,10 +58,10 @@ def test_the_eikonal_loss_trains_as_the_references_does(golden_network):
     assert_gradients(network, tensors(golden, "grad_eikonal/"))
 
 
-@pytest.mark.parametrize("variant", ["v0", "v1", "v2"])
+@pytest.mark.parametrize("variant", cases("idr/implicit_network_variants", r"(.+)/config"))
 def test_variants_of_the_network_are_the_references(goldens, sdf_network, variant):
     golden = goldens("idr/implicit_network_variants")
-    network = sdf_network(json.loads(str(golden[f"{variant}/config"])), tensors(golden, f"{variant}/state/"))
+    network = sdf_network(text(golden, f"{variant}/config"), tensors(golden, f"{variant}/state/"))
     points, expected = torch.from_numpy(golden[f"{variant}/points"]), torch.from_numpy(golden[f"{variant}/out"])
     torch.testing.assert_close(network(points), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(network.gradient(points), torch.from_numpy(golden[f"{variant}/gradient"]), atol=1e-5, rtol=1e-5)
@@ -76,7 +71,7 @@ def test_variants_of_the_network_are_the_references(goldens, sdf_network, varian
 
 def test_the_same_seed_draws_the_references_geometric_initialisation(goldens, sdf_network):
     golden = goldens("idr/geometric_init")
-    config = json.loads(str(golden["config"]))
+    config = text(golden)
     torch.manual_seed(int(golden["seed"]))
     network = sdf_network(config["implicit_network"] | {"feature_vector_size": config["feature_vector_size"]})
     for name, expected in tensors(golden, "init_state/implicit_network.").items():
@@ -125,7 +120,7 @@ def test_the_written_out_gradient_trains_as_autograds_twin_does():
 def test_the_combined_pass_is_itself_differentiable_twice():
     torch.manual_seed(2)
     network = SDFNetwork(width=32, depth=2, skip=(), frequencies=1, features=1).double()
-    x = (torch.rand(6, 3).double() - 0.5).requires_grad_()
+    x = (torch.rand(2, 3).double() - 0.5).requires_grad_()
     assert torch.autograd.gradgradcheck(lambda p: network.sdf_and_gradient(p)[0], x)
 
 
@@ -187,3 +182,23 @@ def test_a_skip_to_no_layer_is_refused():
 def test_a_width_without_room_for_the_skip_is_refused():
     with pytest.raises(ConfigError, match="width=32"):
         SDFNetwork(width=32, depth=3, skip=(2, ))
+
+
+@pytest.mark.parametrize("skip", [[], [1], [2, 3]])
+def test_hidden_layers_may_have_widths_of_their_own(skip):
+    torch.manual_seed(0)
+    network, points = SDFNetwork(width=[24, 32, 20], depth=3, skip=skip, frequencies=1, features=2), torch.rand(20, 3) - 0.5
+    x = encoded = fourier_encoding(points, 1)
+    for i, layer in enumerate(network.layers):  # the authors' network, written out
+        x = layer(torch.cat([x, encoded], 1) / 2**0.5 if i in skip else x)
+        x = torch.nn.functional.softplus(x, 100) if i < 3 else x
+    assert [layer.weight.shape[1] for layer in network.layers] == [9, 24, 32, 20]
+    torch.testing.assert_close(network(points), x)
+    torch.testing.assert_close(network.sdf_and_gradient(points)[0], x[:, 0])
+    with torch.no_grad(), network.frozen():
+        torch.testing.assert_close(network.sdf(points), x[:, 0])
+
+
+def test_widths_that_are_not_one_for_each_layer_are_refused():
+    with pytest.raises(ConfigError, match=r"SDFNetwork: width=\[64, 64\].*depth=3"):
+        SDFNetwork(width=[64, 64], depth=3, skip=())

@@ -37,6 +37,16 @@ def test_idrs_way_puts_the_object_into_the_unit_sphere():
     assert radius > 0.3 and np.linalg.norm(center) + radius < 1
 
 
+def test_the_number_of_masks_that_must_hold_a_point_may_be_given_for_idrs_way_alone(folder, monkeypatch):
+    given = []
+    monkeypatch.setattr("deep3dmap.geometry.normalization.normalization_from_masks",
+                        lambda masks, projections, minimal_views: given.append(minimal_views) or torch.eye(4).double())
+    load_scene(str(folder), "masks", minimal_views=5)
+    assert given == [5]
+    with pytest.raises(ConfigError, match="minimal_views=5.*'hull'"):
+        load_scene(str(folder), "hull", minimal_views=5)
+
+
 def test_cameras_alone_put_what_they_look_at_into_the_unit_sphere():
     capture = normalize(replace(sphere_capture(), masks=None), "auto")
     assert np.linalg.norm(capture.scene_from_world.numpy()[:3, 3]) < 0.5

@@ -37,8 +37,10 @@ def test_runs_are_those_of_the_reference(goldens):
 
 def test_draws_with_repetition_are_those_of_the_reference(goldens):
     golden = goldens("deepsdf/sampling")
-    drawn = take_any(golden["neg_small"], torch.from_numpy(golden["ram_small/uniform"]))
-    assert np.array_equal(drawn, golden["ram_small/out"][len(golden["ram_small/out"]) // 2:])
+    pos, half = golden["pos"], len(golden["ram_small/out"]) // 2
+    drawn = [take_run(pos, half, (int(golden["ram_small/starts"][0]) + 0.5) / (len(pos) - half + 1)),
+             take_any(golden["neg_small"], torch.from_numpy(golden["ram_small/uniform"]))]  # yapf: disable
+    assert np.array_equal(np.concatenate(drawn), golden["ram_small/out"])
     finite = golden["nan_file_pos"][~np.isnan(golden["nan_file_pos"][:, 3])]
     ours = [take_any(finite, torch.from_numpy(golden["file/uniform_pos"])),
             take_any(golden["file_neg"], torch.from_numpy(golden["file/uniform_neg"]))]  # yapf: disable
@@ -52,6 +54,12 @@ def test_half_of_the_samples_lie_outside_and_half_inside(shuffled):
     assert drawn.shape == (20, 4)
     assert (drawn[:10] > 0).all() and (drawn[10:] < 0).all()
     assert (drawn[:10, 3].diff() == 1).all() == shuffled
+
+
+def test_negatives_that_are_just_the_half_are_drawn_with_repetition_and_positives_are_not():
+    rows = np.tile(np.arange(30, dtype=np.float32)[:, None], (1, 4)) + 1
+    drawn = draw_samples(SdfSamples(rows, -rows, shuffled=True), 60, torch.Generator().manual_seed(0))
+    assert len(drawn[:30, 3].unique()) == 30 and len(drawn[30:, 3].unique()) < 30
 
 
 def test_an_epoch_passes_once_through_the_shapes_in_an_order_of_its_own(root):

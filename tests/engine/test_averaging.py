@@ -30,9 +30,9 @@ def trained(runner_of, config, **arguments):
     return runner, runner.train()
 
 
-def averaged_by_hand(decay):
+def averaged_by_hand(decay, seen=None):
     average = None
-    for k, weights in enumerate(Trace.seen):
+    for k, weights in enumerate(Trace.seen if seen is None else seen):
         share = max(1 - decay, 1 / (k + 1))
         average = weights if average is None else {n: (1 - share) * average[n] + share * w for n, w in weights.items()}
     return average
@@ -67,6 +67,38 @@ def test_a_resumed_run_ends_with_the_same_average(line_config, runner_of, tmp_pa
     assert runner_of(interrupted, tmp_path / "parts").train() is not None
     runner_of(config, tmp_path / "parts", resume=True).train()
     assert_same(state(tmp_path / "whole"), state(tmp_path / "parts"))
+
+
+def test_a_part_that_rests_in_the_next_stage_keeps_the_average_of_its_own(line_config, runner_of):
+    stages = [dict(name="intercept", max_steps=6, params=["*.intercept"]), dict(name="train", max_steps=5, params=["*.slope"])]
+    config = line_config(train_cfg__stages=stages, train_cfg__average=0.8, custom_hooks=[dict(type="Trace")])
+    _, framework = trained(runner_of, config)
+    first, second = Trace.seen[:6], Trace.seen[6:]
+    for seen, name in ((first, "backbone.intercept"), (second, "backbone.slope")):
+        expected = averaged_by_hand(0.8, seen)[name]
+        torch.testing.assert_close(framework.get_parameter(name).detach(), expected)
+        assert not torch.equal(expected, seen[-1][name])
+
+
+@pytest.mark.parametrize("step", [3, 9])
+def test_a_run_resumed_while_an_averaged_part_rests_ends_the_same(line_config, runner_of, tmp_path, step):
+    stages = [dict(name="intercept", max_steps=6, params=["*.intercept"]), dict(name="train", max_steps=5, params=["*.slope"])]
+    config = line_config(train_cfg__stages=stages, train_cfg__average=0.8)
+    runner_of(config, tmp_path / "whole").train()
+    runner_of(config | dict(custom_hooks=[dict(type="SignalAt", step=step)]), tmp_path / "parts").train()
+    runner_of(config, tmp_path / "parts", resume=True).train()
+    assert_same(state(tmp_path / "whole"), state(tmp_path / "parts"))
+
+
+def test_a_stage_in_which_nothing_moves_keeps_the_averages():
+    layer, average = nn.Linear(1, 1, bias=False), WeightAverage(0.5)
+    average.start(layer)
+    layer.weight.data.fill_(4.0)
+    average.update(layer, 4)
+    before = average.values["weight"].clone()
+    average.start(layer.requires_grad_(False))
+    average.update(layer, 1)
+    assert torch.equal(average.state_dict(layer)["weight"], before) and before != 4
 
 
 def test_weights_that_rest_are_not_averaged():

@@ -25,7 +25,9 @@ def test_each_camera_s_error_is_that_of_idr_s_aligned_cameras(goldens):
     degrees, distances = camera_errors(*(torch.tensor(z[f"cameras/{name}"]) for name in ("pred_R", "pred_t", "gt_R", "gt_t")))
     angles = Rotation.from_matrix(z["cameras/R_fixed"] @ z["cameras/gt_R"].transpose(0, 2, 1)).magnitude()
     assert degrees.numpy() == pytest.approx(np.rad2deg(angles), rel=1e-4)
-    assert distances.numpy() == pytest.approx(np.linalg.norm(z["cameras/t_fixed"] - z["cameras/gt_t"], axis=1), rel=2e-3)
+    expected = np.linalg.norm(z["cameras/t_fixed"] - z["cameras/gt_t"], axis=1)
+    size = np.linalg.norm(z["cameras/gt_t"], axis=1).max()  # the reference's solver is good to 1e-4 of this, not of the errors
+    assert distances.numpy() == pytest.approx(expected, rel=0, abs=1e-5 * size)
 
 
 def test_a_similarity_costs_nothing():

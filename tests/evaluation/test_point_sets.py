@@ -9,6 +9,7 @@ from deep3dmap.datasets.sdf_samples.layout import Normalization
 from deep3dmap.errors import DataError
 from deep3dmap.evaluation import point_sets
 from deep3dmap.evaluation.point_sets import chamfer_figures, nearest_distances
+from tests.goldens import cases
 
 
 def cloud(count, seed):
@@ -19,7 +20,7 @@ def all_distances(first, second):
     return np.linalg.norm(first[:, None] - second, axis=-1)
 
 
-@pytest.mark.parametrize("case", ["c0", "c1"])
+@pytest.mark.parametrize("case", cases("deepsdf/chamfer", r"(.+)/sampled_points"))
 def test_the_squared_chamfer_distance_is_the_references(goldens, case):
     golden = goldens("deepsdf/chamfer")
     points = Normalization(golden[f"{case}/offset"], float(golden[f"{case}/scale"])).undo(golden[f"{case}/sampled_points"])

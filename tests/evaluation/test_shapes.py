@@ -7,6 +7,7 @@ import trimesh
 from deep3dmap.errors import DataError
 from deep3dmap.evaluation.shapes import UNITS, shape_metrics
 from deep3dmap.evaluation.surfaces import draw_points, surface_metrics
+from tests.goldens import cases
 
 
 def sphere(radius, subdivisions=4):
@@ -128,8 +129,9 @@ def test_a_meshs_squared_chamfer_distance_to_points_is_the_references(goldens):
     golden = goldens("deepsdf/chamfer")
     mesh = trimesh.Trimesh(golden["mesh/vertices"], golden["mesh/faces"], process=False)
     points = golden["mesh/gt_points"].astype(np.float64)
-    mine = [shape_metrics(mesh, points, emd_samples=0, seed=seed)["point_chamfer_squared"] for seed in range(5)]
-    assert np.mean(mine) == pytest.approx(golden["mesh/chamfer_5_seeds_30000_samples"].mean(), abs=1e-5)
+    seeds, samples = (int(n) for n in cases("deepsdf/chamfer", r"mesh/chamfer_(\d+_seeds_\d+)_samples")[0].split("_seeds_"))
+    mine = [shape_metrics(mesh, points, emd_samples=0, samples=samples, seed=k)["point_chamfer_squared"] for k in range(seeds)]
+    assert np.mean(mine) == pytest.approx(golden[f"mesh/chamfer_{seeds}_seeds_{samples}_samples"].mean(), abs=1e-5)
 
 
 def test_true_points_in_an_order_are_chosen_from_fairly():

@@ -4,8 +4,9 @@ import torch
 
 from deep3dmap.geometry.epipolar import camera_centers, epipolar_depth_ranges, fundamental_matrices, triangulate
 from deep3dmap.geometry.lookat import sphere_of_cameras
+from tests.goldens import files
 
-SETS = ("preprocess_synthetic", "preprocess_temple")
+SETS = [f"preprocess_{name}" for name in files("idr/preprocess_*")]
 
 
 def two_views():
@@ -31,7 +32,7 @@ def test_fundamental_matrices_agree_with_the_reference(goldens, name):
     F = F * (F * expected).sum((1, 2)).sign()[:, None, None]
     centers = camera_centers(P)
     apart = (centers[1:] - centers[0]).norm(dim=-1) > 1e-9  # the temple's 1st and 11th photographs have one camera: no epipole
-    assert apart.sum() >= len(P) - 2
+    assert apart.sum() > len(P) / 2
     torch.testing.assert_close(F[apart], expected[apart], atol=1e-9, rtol=0)
 
 

@@ -2,11 +2,12 @@ import pytest
 import torch
 
 from deep3dmap.geometry.intersections import sphere_intersection
+from tests.goldens import cases
 
 
-@pytest.mark.parametrize("name, radius", [("si_r10", 1.0), ("si_r07", 0.7)])
-def test_distances_to_a_sphere_agree_with_the_reference(goldens, name, radius):
-    z = goldens("idr/rend_util")
+@pytest.mark.parametrize("tenths", cases("idr/rend_util", r"si_r(\d+)_t"))
+def test_distances_to_a_sphere_agree_with_the_reference(goldens, tenths):
+    z, name, radius = goldens("idr/rend_util"), f"si_r{tenths}", int(tenths) / 10
     directions = torch.from_numpy(z["si_ray_dirs"])
     origins = torch.from_numpy(z["si_cam_loc"])[:, None].expand_as(directions)
     distances, hit = sphere_intersection(origins.reshape(-1, 3), directions.reshape(-1, 3), radius)

@@ -12,6 +12,10 @@ from deep3dmap.errors import Deep3DError
 from deep3dmap.geometry.meshing import NoSurfaceError, extract_surface, extract_surface_aligned, mesh_grid
 from deep3dmap.geometry.meshing_grids import aligned_grid
 from deep3dmap.geometry.triangles import face_areas, largest_component, signed_volume
+from tests.goldens import assert_same_faces, cases
+
+TRACES = cases("idr/meshing", "trace_(.+)/vertices")
+HIGH_RESOLUTIONS = cases("idr/meshing", "highres_(.+)/vertices")
 
 
 def sphere(p):
@@ -169,14 +173,15 @@ def test_senseless_options_are_refused(options):
         extract_surface(sphere, -1.0, 1.0, 16, **options)
 
 
-@pytest.mark.parametrize("case", ["analytic", "network"])
+@pytest.mark.parametrize("case", TRACES)
 @pytest.mark.parametrize("method", ["coarse_to_fine", "dense"])
 def test_the_uniform_grid_gives_idr_s_mesh(goldens, case, method):
     z = goldens("idr/meshing")
     field = torus if case == "analytic" else golden_network(z)
     vertices, faces = extract_surface(field, -1.0, 1.0, int(z[f"trace_{case}/resolution"]) - 1, method=method)
-    assert len(vertices) == len(z[f"trace_{case}/vertices"]) and len(faces) == len(z[f"trace_{case}/faces"])
+    assert len(vertices) == len(z[f"trace_{case}/vertices"])
     assert set_distance(vertices, z[f"trace_{case}/vertices"]) < 1e-5
+    assert_same_faces((vertices, faces), (z[f"trace_{case}/vertices"], z[f"trace_{case}/faces"]), 1e-5)
 
 
 def golden_aligned_grid(z, case):
@@ -185,29 +190,22 @@ def golden_aligned_grid(z, case):
     return aligned_grid(torch.tensor(z[f"highres_{case}/sampled_points"]), int(z[f"highres_{case}/resolution"]), axes=axes)
 
 
-@pytest.mark.parametrize("case", ["analytic", "network"])
+@pytest.mark.parametrize("case", HIGH_RESOLUTIONS)
 def test_the_aligned_grid_gives_idr_s_high_resolution_mesh(goldens, case):
-    z = goldens("idr/meshing")
-    vertices, faces = mesh_grid(torus if case == "analytic" else golden_network(z), golden_aligned_grid(z, case))
-    assert len(vertices) == len(z[f"highres_{case}/vertices"]) and len(faces) == len(z[f"highres_{case}/faces"])
-    distances = cKDTree(vertices).query(z[f"highres_{case}/vertices"])[0]
-    # edges that nearly lie in the surface magnify the rounding of the reference's step (next test): a handful of vertices
-    assert (distances < 1e-5).mean() > 0.995 and distances.max() < 5e-5
-
-
-@pytest.mark.parametrize("case", ["analytic", "network"])
-def test_with_the_reference_s_rounded_step_every_vertex_agrees(goldens, case):
+    """Given the reference's rounded step: edges that nearly lie in the surface magnify a difference of 1e-7 in the grid."""
     z = goldens("idr/meshing")
     grid = golden_aligned_grid(z, case)
     lower, step = (grid.axes @ grid.origin).astype(np.float32), np.float32(grid.spacing[0])
     rounded = ((lower + step) - lower).astype(np.float64)  # what numpy.arange steps by when it starts in float32
     shortest = int(np.argmin(grid.cells))
     rounded[shortest] = grid.spacing[shortest]
-    vertices, _ = mesh_grid(torus if case == "analytic" else golden_network(z), replace(grid, spacing=rounded))
+    vertices, faces = mesh_grid(torus if case == "analytic" else golden_network(z), replace(grid, spacing=rounded))
+    assert len(vertices) == len(z[f"highres_{case}/vertices"])
     assert set_distance(vertices, z[f"highres_{case}/vertices"]) < 1e-5
+    assert_same_faces((vertices, faces), (z[f"highres_{case}/vertices"], z[f"highres_{case}/faces"]), 1e-5)
 
 
-@pytest.mark.parametrize("case", ["analytic", "network"])
+@pytest.mark.parametrize("case", HIGH_RESOLUTIONS)
 def test_the_largest_piece_of_the_low_resolution_mesh_has_idr_s_area(goldens, case):
     z = goldens("idr/meshing")
     field = torus if case == "analytic" else golden_network(z)

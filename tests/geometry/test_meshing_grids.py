@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from deep3dmap.geometry.meshing_grids import Grid, aligned_grid, box_grid, principal_axes
+from tests.goldens import cases
 
 
 def lattice(grid):
@@ -13,12 +14,12 @@ def lattice(grid):
 
 
 def test_the_box_grid_holds_idr_s_uniform_points(goldens):
-    z = goldens("idr/meshing")
-    ours, theirs = lattice(box_grid(-1.0, 1.0, 4)), z["uniform5_points"]
+    count, = cases("idr/meshing", r"uniform(\d+)_points")
+    ours, theirs = lattice(box_grid(-1.0, 1.0, int(count) - 1)), goldens("idr/meshing")[f"uniform{count}_points"]
     assert np.allclose(np.unique(ours, axis=0), np.unique(theirs, axis=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("case", [0, 1, 2])
+@pytest.mark.parametrize("case", cases("idr/meshing", r"aligned(\d+)/cloud"))
 def test_the_aligned_grid_has_idr_s_coordinates(goldens, case):
     z = goldens("idr/meshing")
     grid = aligned_grid(torch.tensor(z[f"aligned{case}/cloud"]),

@@ -14,8 +14,9 @@ from deep3dmap.geometry.normalization import (
     refine_by_carving,
     sphere_from_silhouette_depths,
 )
+from tests.goldens import files
 
-SETS = ("preprocess_synthetic", "preprocess_temple")
+SETS = [f"preprocess_{name}" for name in files("idr/preprocess_*")]
 
 
 def moved(matrix, points):
@@ -42,9 +43,18 @@ def test_carving_agrees_with_the_reference(goldens, name, fixture_views):
 
 @pytest.mark.parametrize("name", SETS)
 def test_normalization_from_masks_inverts_the_references_scale_matrix(goldens, name, fixture_views):
-    z = goldens(f"idr/{name}")  # 49 views and 16: minimal_views' default is the fixtures' value in both
-    matrix = normalization_from_masks(*fixture_views(z), permutation=torch.from_numpy(z["permutation_first"]))
+    z = goldens(f"idr/{name}")
+    matrix = normalization_from_masks(*fixture_views(z), int(z["minimal_views"]), int(z["grid_size"]),
+                                      permutation=torch.from_numpy(z["permutation_first"]))
     np.testing.assert_allclose(torch.linalg.inv(matrix), z["scale_mat"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("views, expected", [(44, 40), (45, 45), (47, 45), (64, 45), (16, 14), (2, 2)])
+def test_a_point_must_be_seen_by_the_references_45_views_or_their_share_of_fewer(ball, views, expected):
+    masks, P = ball.views(views, size=(24, 32), focal=36.0)
+    default, asked, one_less = (refine_by_carving(masks, P, ball.center, 1.0, count, 24)[2]
+                                for count in (None, expected, expected - 1 or 1))
+    assert default == asked < one_less
 
 
 def test_the_same_generator_gives_the_same_normalization(ball):

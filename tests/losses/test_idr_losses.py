@@ -5,6 +5,9 @@ import torch
 from deep3dmap.errors import ConfigError
 from deep3dmap.losses import ColorLoss, EikonalLoss, MaskLoss
 from deep3dmap.schedules import Progress
+from tests.goldens import cases, manifest, text
+
+CASES = cases("idr/loss", "(.+)/loss")
 
 
 def golden_case(goldens, case):
@@ -19,23 +22,39 @@ def golden_case(goldens, case):
     return golden, outputs, inputs
 
 
-@pytest.mark.parametrize("case", ["mixed", "none_hit", "all_hit"])
-@pytest.mark.parametrize("name,loss", [("rgb", ColorLoss), ("eikonal", EikonalLoss), ("mask", MaskLoss)])
-def test_terms_are_the_references(goldens, case, name, loss):
-    golden, outputs, inputs = golden_case(goldens, case)
-    torch.testing.assert_close(loss()(outputs, inputs), torch.from_numpy(golden[f"{case}/{name}_loss"]), atol=1e-6, rtol=1e-5)
+def losses_of(golden):
+    """The fixture's loss terms, with its weights."""
+    config = text(golden)
+    return dict(rgb=ColorLoss(), eikonal=EikonalLoss(weight=config["eikonal_weight"]),
+                mask=MaskLoss(weight=config["mask_weight"], alpha=config["alpha"]))  # yapf: disable
 
 
-@pytest.mark.parametrize("case", ["mixed", "none_hit", "all_hit"])
-def test_default_weights_make_the_references_total(goldens, case):
+def test_the_default_weights_are_the_published_ones():
+    published = manifest("idr")["loss_config"]
+    assert (ColorLoss().weight, EikonalLoss().weight, MaskLoss().weight) == (1.0, published["eikonal_weight"],
+                                                                             published["mask_weight"])
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", ["rgb", "eikonal", "mask"])
+def test_terms_are_the_references(goldens, case, name):
     golden, outputs, inputs = golden_case(goldens, case)
-    total = sum(loss.weight * loss(outputs, inputs) for loss in (ColorLoss(), EikonalLoss(), MaskLoss()))
+    loss = losses_of(golden)[name]
+    torch.testing.assert_close(loss(outputs, inputs), torch.from_numpy(golden[f"{case}/{name}_loss"]), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_weighted_terms_make_the_references_total(goldens, case):
+    golden, outputs, inputs = golden_case(goldens, case)
+    total = sum(loss.weight * loss(outputs, inputs) for loss in losses_of(golden).values())
     torch.testing.assert_close(total, torch.from_numpy(golden[f"{case}/loss"]), atol=1e-5, rtol=1e-5)
 
 
 def test_alpha_follows_the_references_epochs(goldens):
-    golden = goldens("idr/schedules")
-    loss = MaskLoss(alpha=dict(start=50, factor=2, milestones=[250, 500, 750, 1000, 1250], by="epoch"))
+    golden, published = goldens("idr/schedules"), manifest("idr")
+    train = published["train_config"]
+    loss = MaskLoss(alpha=dict(start=published["loss_config"]["alpha"], factor=train["alpha_factor"],
+                               milestones=train["alpha_milestones"], by="epoch"))  # yapf: disable
     alphas = []
     for epoch in golden["epoch"]:
         loss.set_progress(Progress(epoch=int(epoch)))

@@ -2,7 +2,9 @@ import torch
 from torch.nn.functional import normalize
 
 from deep3dmap.backbones import SDFNetwork
+from deep3dmap.frameworks.idr.published import geometry_config
 from deep3dmap.renderers import differentiable_intersection
+from tests.goldens import assert_near, tensors, text
 
 
 def load(golden, *names):
@@ -41,13 +43,13 @@ def test_points_and_their_gradients_are_the_references(goldens):
     (points * load(golden, "cotangent")[0]).sum().backward()
     for name, i in tracked.items():
         expected = torch.from_numpy(golden[f"vjp_{name}"]).view_as(inputs[i])
-        torch.testing.assert_close(inputs[i].grad, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item(), msg=name)
+        assert_near(inputs[i].grad, expected, 1e-4, name)
 
 
 def test_inside_a_network_weights_and_poses_get_the_references_gradients(goldens):
     golden = goldens("idr/sample_network")
-    network = SDFNetwork(width=64, depth=4, skip=(2, ), frequencies=6, features=32)
-    network.load_state_dict({k[10:]: torch.from_numpy(golden[k]) for k in golden.files if k.startswith("net/state/")})
+    network = SDFNetwork(**geometry_config(text(golden, "net/config")))
+    network.load_state_dict(tensors(golden, "net/state/"))
     uv, intrinsics, pose, mask, distance, cotangent = load(golden, "net/uv", "net/intrinsics", "net/pose7", "net/mask",
                                                            "net/dists", "net/cotangent")
     pose.requires_grad_()
@@ -57,11 +59,9 @@ def test_inside_a_network_weights_and_poses_get_the_references_gradients(goldens
     points = differentiable_intersection(sdf, sdf.detach(), gradient.detach(), distance[mask], origins, directions)
     torch.testing.assert_close(points, torch.from_numpy(golden["net/points"]), atol=1e-5, rtol=0)
     (points * cotangent).sum().backward()
-    expected = torch.from_numpy(golden["net/pose7_grad"])
-    assert (pose.grad - expected).norm() < 1e-3 * expected.norm()
+    assert_near(pose.grad, torch.from_numpy(golden["net/pose7_grad"]), 1e-3)
     for name, parameter in network.named_parameters():
-        expected = torch.from_numpy(golden[f"net/grad/{name}"])
-        assert (parameter.grad - expected).norm() <= 1e-4 * expected.norm(), name
+        assert_near(parameter.grad, torch.from_numpy(golden[f"net/grad/{name}"]), 1e-4, name)
 
 
 def test_the_point_moves_with_a_growing_sphere():

@@ -80,7 +80,7 @@ def prior_of(space: DeepSDF) -> HeadPrior:
     weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     last = f"lin{network.depth}."
     weights = {name: value[:1] if name.startswith(last) else value for name, value in weights.items()}
-    options = dict(code_length=network.code_length, width=len(network.lin0.bias), depth=network.depth,
+    options = dict(code_length=network.code_length, width=network.width, depth=network.depth,
                    skip=list(network.skip), frequencies=network.frequencies)  # yapf: disable
     return HeadPrior(options, weights, fit_prior(space.codes.weight), space.offsets[0].cpu(), float(space.scales[0]))
 

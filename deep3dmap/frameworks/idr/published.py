@@ -1,7 +1,7 @@
 """The published checkpoints and configurations of IDR in our terms."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -9,13 +9,14 @@ from torch import Tensor
 
 from deep3dmap.errors import CheckpointError
 
+STRANGE = "these weights don't have the shapes of an IDR model"
 PREFIXES = {"implicit_network.": "geometry.", "rendering_network.": "radiance."}
 
 
 def geometry_config(published: Mapping) -> dict:
     """Arguments of ``SDFNetwork`` for a published ``model`` configuration."""
     net = published["implicit_network"]
-    return dict(width=net["dims"][0],
+    return dict(width=_width(net["dims"]),
                 depth=len(net["dims"]),
                 skip=list(net["skip_in"]),
                 frequencies=net["multires"],
@@ -28,12 +29,17 @@ def geometry_config(published: Mapping) -> dict:
 def radiance_config(published: Mapping) -> dict:
     """Arguments of ``RadianceNetwork`` for a published ``model`` configuration."""
     net = published["rendering_network"]
-    return dict(width=net["dims"][0],
+    return dict(width=_width(net["dims"]),
                 depth=len(net["dims"]),
                 features=published["feature_vector_size"],
                 mode=net["mode"],
                 view_frequencies=net["multires_view"],
                 weight_norm=net["weight_norm"])
+
+
+def _width(dims: Sequence[int]) -> int | list[int]:
+    """Widths of hidden layers as our networks take them: one number where all are equal."""
+    return dims[0] if len(set(dims)) == 1 else list(dims)
 
 
 def rename_weights(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -60,27 +66,42 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
     Raises:
         CheckpointError: if the shapes are not those of an IDR model.
     """
-    try:
-        geometry, radiance = (_layers(state_dict, prefix) for prefix in PREFIXES)
-        features = geometry[-1][0] - 1
-        encoded, width = geometry[0][1], geometry[1][1]
-        skip = [i + 1 for i, (out, _) in enumerate(geometry[:-1]) if out == width - encoded]
-        view = radiance[0][1] - features
-        mode, frequencies = next((m, k) for k in range(13)
-                                 for m, size in (("no_view_dir", 6), ("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k))
-                                 if size == view)
-    except (LookupError, ValueError, StopIteration):
-        raise CheckpointError("these weights don't have the shapes of an IDR model") from None
-    weight_norm = any(name.endswith("weight_g") for name in state_dict)
-    return dict(geometry=dict(width=width, depth=len(geometry) - 1, skip=skip, frequencies=(encoded - 3) // 6,
-                              features=features, weight_norm=weight_norm),
-                radiance=dict(width=radiance[0][0], depth=len(radiance) - 1, features=features, mode=mode,
-                              view_frequencies=frequencies, weight_norm=weight_norm))  # yapf: disable
+    geometry, radiance = infer_geometry(state_dict), _layers(state_dict, "rendering_network.")
+    features = geometry["features"]
+    fitting = [(mode, k) for k in range(13) for mode, size in (("no_view_dir", 6), ("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k))
+               if len(radiance) > 1 and size == radiance[0][1] - features]  # yapf: disable
+    if not fitting:
+        raise CheckpointError(STRANGE)
+    mode, frequencies = fitting[0]
+    return dict(geometry=geometry,
+                radiance=dict(width=_width([out for out, _ in radiance[:-1]]), depth=len(radiance) - 1, features=features,
+                              mode=mode, view_frequencies=frequencies,
+                              weight_norm=geometry["weight_norm"]))  # yapf: disable
+
+
+def infer_geometry(state_dict: Mapping[str, Tensor]) -> dict:
+    """The ``geometry`` config that fits the published weights of an implicit network, from their shapes alone.
+
+    Raises:
+        CheckpointError: if the shapes are not those of IDR's.
+    """
+    layers = _layers(state_dict, "implicit_network.")
+    if len(layers) < 2:
+        raise CheckpointError(STRANGE)
+    encoded, widths = layers[0][1], [seen for _, seen in layers[1:]]
+    missing = [width - out for width, (out, _) in zip(widths, layers)]
+    if set(missing) - {0, encoded}:
+        raise CheckpointError(STRANGE)
+    return dict(width=_width(widths), depth=len(widths), skip=[i + 1 for i, size in enumerate(missing) if size],
+                frequencies=(encoded - 3) // 6, features=layers[-1][0] - 1,
+                weight_norm=any(name.endswith("weight_g") for name in state_dict))  # yapf: disable
 
 
 def _layers(state_dict: Mapping[str, Tensor], prefix: str) -> list[tuple[int, int]]:
     pattern = re.compile(re.escape(prefix) + r"lin(\d+)\.weight(_v)?$")
     found = {int(m[1]): tuple(v.shape) for k, v in state_dict.items() if v.ndim == 2 and (m := pattern.match(k))}
+    if sorted(found) != list(range(len(found))):
+        raise CheckpointError(STRANGE)
     return [found[i] for i in range(len(found))]
 
 

@@ -5,6 +5,8 @@ import torch
 from deep3dmap.datasets.images import write_image, write_mask
 from deep3dmap.datasets.readers import idr
 from deep3dmap.errors import DataError
+from deep3dmap.frameworks.idr.cameras import CameraPoses
+from tests.goldens import read
 
 
 def write_files(folder, images, masks, entries, cameras="cameras.npz"):
@@ -24,7 +26,7 @@ def golden(goldens, tmp_path):
         for i, m in enumerate(z["world_mats"])
     } | {
         f"scale_mat_{i}": z["scale_mat"]
-        for i in range(3)
+        for i in range(len(z["world_mats"]))
     }
     write_files(tmp_path, z["images"], [], entries)
     for i, mask in enumerate(z["mask_images"]):
@@ -40,7 +42,7 @@ def reference_rays(z, view):
     return directions / np.linalg.norm(directions, axis=1, keepdims=True), pose[:3, 3]
 
 
-@pytest.mark.parametrize("view", range(3))
+@pytest.mark.parametrize("view", range(len(read("idr/dataset")["images"])))
 def test_rays_are_those_of_the_reference(golden, tmp_path, view):
     cameras = idr.read(tmp_path).scene_cameras
     uv = torch.from_numpy(golden["uv"]).double() + 0.5
@@ -52,9 +54,15 @@ def test_rays_are_those_of_the_reference(golden, tmp_path, view):
 
 def test_colours_and_masks_are_those_of_the_reference(golden, tmp_path):
     capture = idr.read(tmp_path)
-    rgb = capture.images.reshape(3, -1, 3).float() / 255
+    rgb = capture.images.flatten(1, 2).float() / 255
     np.testing.assert_allclose(rgb * 2 - 1, golden["rgb"], atol=1e-6)
-    np.testing.assert_array_equal(capture.masks.reshape(3, -1), golden["object_mask"])
+    np.testing.assert_array_equal(capture.masks.flatten(1), golden["object_mask"])
+
+
+def test_poses_that_are_trained_start_at_the_references(golden, tmp_path):
+    cameras = idr.read(tmp_path).scene_cameras
+    poses = CameraPoses(cameras.cam_to_world, cameras.K).poses.weight.detach()
+    np.testing.assert_allclose(poses, golden["pose_init_quat"], atol=1e-5)
 
 
 def test_the_scene_is_the_unit_sphere_that_scale_mat_maps_to_the_world(golden, tmp_path):
@@ -63,7 +71,7 @@ def test_the_scene_is_the_unit_sphere_that_scale_mat_maps_to_the_world(golden, t
     assert capture.images.dtype == torch.uint8 and capture.cameras.K.dtype == torch.float64
 
 
-@pytest.mark.parametrize("case", range(10))
+@pytest.mark.parametrize("case", range(len(read("idr/load_K_Rt_from_P")["P"])))
 def test_projection_matrices_of_any_sign_give_the_rays_of_the_reference(goldens, tmp_path, case):
     z = goldens("idr/load_K_Rt_from_P")
     world = np.concatenate([z["P"][case], [[0, 0, 0, 1]]])
