@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deep3dmap.apis.preflight import look_first, untouched_unless_begun
+from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.test import result_table, write_result
+from deep3dmap.apis.work_folder import claimed, refuse_result, result_files, set_aside, untouched_unless_begun
 from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.hooks.log import duration
@@ -41,6 +42,7 @@ def reconstruct(folder: str | Path | None,
                 minutes: float = 20.0,
                 config: str | Path | None = None,
                 resume: bool = False,
+                overwrite: bool = False,
                 resolution: int | None = None,
                 options: Mapping | None = None,
                 command: str = "",
@@ -60,6 +62,7 @@ def reconstruct(folder: str | Path | None,
         minutes: for everything together.
         config: another config than the method's.
         resume: go on with what ``output`` holds from before.
+        overwrite: replace what ``output`` holds from before, once the new run has begun; other files stay.
         resolution: of the mesh; the config's by default.
         options: values that replace the config's, by dotted key.
         started: value of ``time.monotonic()`` from which the minutes count; now by default.
@@ -68,6 +71,7 @@ def reconstruct(folder: str | Path | None,
         arguments: of the runner.
 
     Raises:
+        ConfigError: if ``output`` holds an earlier result, or another run uses it.
         Interrupted: after Ctrl-C, when everything is written.
     """
     start = time.monotonic() if started is None else started
@@ -78,26 +82,25 @@ def reconstruct(folder: str | Path | None,
     cfg = load_config(config or METHODS[method], options)
     if folder is not None:
         cfg.merge_from_dict({"scene.capture": str(folder)})
-    _check_first(cfg, resolution)
+    if resolution is not None:
+        if resolution < 2:
+            raise ConfigError(f"--resolution {resolution}: must be at least 2")
+        cfg.test_cfg = dict(cfg.get("test_cfg") or {}, resolution=resolution)
     output = Path(output)
-    runner = _train(cfg, output, start, minutes, resume, arguments)
-    say = say if is_first() else (lambda line: None)
-    left = start + 60 * minutes - time.monotonic() - 0.25 * reserve(minutes)
-    runner.test_cfg = dict(runner.test_cfg or {}, **({} if resolution is None else dict(resolution=resolution)))
-    runner.test_cfg["max_seconds"] = max(min(left, reserve(minutes)) if runner.train_loop.interrupted else left, 1.0)
-    again = _go_on(command, folder, minutes, output)
-    try:
-        return _show(runner, output, dict(command=command, again=again), start, say)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted while the results were written; the training is kept in {runner.work_dir}; "
-                          f"go on with: {again}") from None
-
-
-def _check_first(cfg, resolution: int | None) -> None:
-    """Find what is wrong with the data, the method or the resolution before the output folder is made."""
-    if resolution is not None and resolution < 2:
-        raise ConfigError(f"--resolution {resolution}: must be at least 2")
-    look_first(cfg)
+    with claimed(output):
+        if not (resume or overwrite):
+            refuse_result(output)
+        look_first(cfg)
+        runner = _train(cfg, output, start, minutes, resume, arguments)
+        left = start + 60 * minutes - time.monotonic() - 0.25 * reserve(minutes)
+        left = max(min(left, reserve(minutes)) if runner.train_loop.interrupted else left, 1.0)
+        runner.test_cfg = dict(runner.test_cfg or {}, max_seconds=left)
+        again = _go_on(command, folder, minutes, output)
+        try:
+            return _show(runner, output, dict(command=command, again=again), start, say if is_first() else lambda line: None)
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted while the results were written; the training is kept in {runner.work_dir}; "
+                              f"go on with: {again}") from None
 
 
 def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path) -> str:
@@ -105,7 +108,8 @@ def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path
     if not command:
         source = ["reconstruct", str(folder)] if folder is not None else ["demo"]
         command = shlex.join(["deep3dmap", *source, "--minutes", f"{minutes:g}", "-o", str(output)])
-    return command if "--resume" in shlex.split(command) else f"{command} --resume"
+    words = [word for word in shlex.split(command) if word not in ("--resume", "--overwrite")]
+    return shlex.join([*words, "--resume"])
 
 
 def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str], start: float, say) -> TestResult:
@@ -138,8 +142,10 @@ def _train(cfg, output: Path, start: float, minutes: float, resume: bool, argume
     deadline = start + 60 * minutes - reserve(minutes)
     cfg.train_cfg.pop("max_minutes", None)
     given = {key: value for key, value in arguments.items() if value is not None}
-    with untouched_unless_begun(output / "run"):
-        runner = build_runner(cfg, work_dir=str(output / "run"), resume=resume, deadline=deadline, **given)
+    run = output / "run"
+    earlier = () if resume else (*result_files(output), run)
+    with set_aside(output, earlier, run, keep=False), untouched_unless_begun(run):
+        runner = build_runner(cfg, work_dir=str(run), resume=resume, deadline=deadline, **given)
         runner.train()
     return runner
 

@@ -10,7 +10,6 @@ from deep3dmap.annotations import NotNegative, Whole
 from deep3dmap.engine.averaging import WeightAverage
 from deep3dmap.engine.batches import BatchSource, build_source, seed_everything, step_seed
 from deep3dmap.engine.finite import FiniteWatch
-from deep3dmap.engine.interrupts import Interrupts
 from deep3dmap.engine.launching import step_together
 from deep3dmap.engine.optim import (
     build_optimizers,
@@ -22,6 +21,7 @@ from deep3dmap.engine.optim import (
 )
 from deep3dmap.engine.stages import Budget, StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
+from deep3dmap.interrupts import Interrupts
 from deep3dmap.processes import agree, start_alike
 from deep3dmap.registry import LOOPS
 from deep3dmap.schedules import Progress

@@ -44,6 +44,20 @@ def complete_hooks(hooks: Mapping | None) -> dict:
     return merged
 
 
+def make_work_folder(path: Path) -> None:
+    """Make a work folder.
+
+    Raises:
+        ConfigError: if it can't be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()  # a name of its own for every process
+    except OSError as error:
+        raise ConfigError(f"the work folder {path} can't be written ({error.strerror}); choose another with "
+                          "--work-dir (reconstruct: -o)") from None
+
+
 @RUNNERS.register_module()
 class ReconstructionRunner(Runner):
     """Trains, tests and exports every framework.
@@ -105,7 +119,7 @@ class ReconstructionRunner(Runner):
         self.test_evaluator_cfg, self.amp, self.resume_from, self.show_progress = test_evaluator, amp, resume, progress
         self.info: Mapping = {}
         self.deadline = deadline
-        self._make_work_dir(work_dir)
+        make_work_folder(Path(work_dir))
         super().__init__(model=model,
                          work_dir=str(work_dir),
                          default_hooks=complete_hooks(default_hooks),
@@ -119,15 +133,6 @@ class ReconstructionRunner(Runner):
                          cfg=cfg)
 
     # --- the work folder ------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _make_work_dir(work_dir: str) -> None:
-        try:
-            Path(work_dir).mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=work_dir).close()  # a name of its own for every process
-        except OSError as error:
-            raise ConfigError(f"the work folder {work_dir} can't be written ({error.strerror}); choose another with "
-                              "--work-dir (reconstruct: -o)") from None
 
     @property
     def _log_dir(self) -> str:
