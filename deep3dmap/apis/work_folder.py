@@ -86,7 +86,7 @@ def _holder(folder: Path) -> str:
         return "another process"
 
 
-# --- a run that fails before its first step -----------------------------------------------------------------------------------
+# --- a run that fails before its first step ----------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def _put_back(folder: Path, files: dict[Path, bytes], made: list[Path]) -> None:
             path.rmdir()
 
 
-# --- what an earlier run left -------------------------------------------------------------------------------------------------
+# --- what an earlier run left ------------------------------------------------------------------------------------------------
 
 
 def result_files(folder: Path) -> list[Path]:

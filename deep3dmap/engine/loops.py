@@ -1,7 +1,7 @@
 """The training loop of all methods: stages one after another, each with its own budget, optimisers and data."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from mmengine.runner import BaseLoop
@@ -19,6 +19,7 @@ from deep3dmap.engine.optim import (
     optimizers_state,
     schedulers_state,
 )
+from deep3dmap.engine.resuming import put_settings, settings_of
 from deep3dmap.engine.stages import Budget, StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
 from deep3dmap.interrupts import Interrupts
@@ -65,6 +66,7 @@ class StagedTrainLoop(BaseLoop):
         self.interrupts, self._finite = Interrupts(), FiniteWatch()
         self._sources: dict[int, BatchSource] = {}
         self._pending: Mapping | None = None
+        self._changed: Collection[str] = ()
         self._check_budgets()
 
     def _check_budgets(self) -> None:
@@ -145,8 +147,12 @@ class StagedTrainLoop(BaseLoop):
         state["schedulers"] = schedulers_state(self.runner.param_schedulers, self.runner.optim_wrapper)
         return state
 
-    def load_state_dict(self, state: Mapping) -> None:
+    def load_state_dict(self, state: Mapping, changed: Collection[str] = ()) -> None:
         """Go on where a checkpoint was written; ``averages``, its ``state_dict``, stands beside what :meth:`state_dict` gave.
+
+        Args:
+            state: of the loop.
+            changed: settings of optimisers that are the config's and not the state's.
 
         Raises:
             CheckpointError: if the config has other stages.
@@ -156,7 +162,7 @@ class StagedTrainLoop(BaseLoop):
             raise CheckpointError(f"the checkpoint was written in stage {state['index'] + 1}, '{state['stage']}', but the "
                                   f"config's stages are {names}; to start afresh from its weights use load_from")
         self.index, self.step, self.seconds = state["index"], state["step"], state["seconds"]
-        self._pending = state
+        self._pending, self._changed = state, changed
 
     # --- running --------------------------------------------------------------------------------------------------------
 
@@ -232,8 +238,11 @@ class StagedTrainLoop(BaseLoop):
         self.average.load(state["averages"])
         self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
         self.budget.max_seconds = self._seconds_left(self.budget.seconds)
-        load_optimizers_state(self.runner.optim_wrapper, state["optimizers"])
-        load_schedulers_state(self.runner.param_schedulers, self.runner.optim_wrapper, state["schedulers"])
+        wrapper, schedulers = self.runner.optim_wrapper, self.runner.param_schedulers
+        settings = settings_of(wrapper)
+        load_optimizers_state(wrapper, state["optimizers"])
+        load_schedulers_state(schedulers, wrapper, state["schedulers"])
+        put_settings(wrapper, schedulers, settings, self._changed)
 
     def _run_stage(self, batches: Iterator[dict]) -> None:
         runner = self.runner

@@ -21,6 +21,7 @@ from deep3dmap.annotations import Whole
 from deep3dmap.engine import checkpoint as files
 from deep3dmap.engine.batches import build_dataset, build_source, seed_everything, step_seed
 from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings
+from deep3dmap.engine.resuming import check_resume, described, optimizer_settings, same_views
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.files import Spared, reason, write_atomically
 from deep3dmap.processes import agree
@@ -157,8 +158,8 @@ class ReconstructionRunner(Runner):
                          f"{self.world_size} process(es); the config is in config.py")
 
     def dump_config(self) -> None:
-        """Write the resolved config as ``config.py``."""
-        if self.rank == 0:
+        """Write the resolved config as ``config.py``; that of a resumed run once it is certain that it can go on with it."""
+        if self.rank == 0 and (not self.resume_from or self._train_loop is not None):
             try:
                 write_atomically(Path(self.work_dir) / "config.py", self.cfg.pretty_text.encode())
             except OSError as error:
@@ -279,6 +280,8 @@ class ReconstructionRunner(Runner):
             self.resume(str(files.find_checkpoint(Path(start), self.logger.warning)))
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
+        if self.resume_from:
+            self.dump_config()
         agree(0.0)  # all processes have read what they need
         if self.rank == 0:
             files.remove_leftovers(Path(self.work_dir))
@@ -311,18 +314,23 @@ class ReconstructionRunner(Runner):
 
     def resume(self, filename: str, **kwargs) -> None:
         """Go on exactly where a checkpoint was written."""
-        checkpoint = self._load(filename)
+        checkpoint = files.load_checkpoint(Path(filename))
         if "loop" not in checkpoint:
             raise CheckpointError(f"{filename}: holds weights only; use it with load_from instead of --resume")
-        self._train_loop.load_state_dict(dict(checkpoint["loop"], averages=checkpoint["state_dict"]))
+        loop, old = checkpoint["loop"], json.loads(checkpoint["meta"]["config"])
+        seen = same_views(checkpoint["info"], self.info)
+        changes = check_resume(old, self.cfg.to_dict(), loop["index"], seen, filename)
+        self._take(checkpoint, filename)
+        self._train_loop.load_state_dict(dict(loop, averages=checkpoint["state_dict"]), optimizer_settings(changes))
         self.logger.info(f"resumed from {filename} at step {self._train_loop.step}")
+        if changes:
+            self.logger.warning(f"from step {self._train_loop.step} on other settings hold:\n{described(changes)}")
 
     def load_checkpoint(self, filename: str, **kwargs) -> dict:
         """Take the weights of a checkpoint."""
-        return self._load(filename)
+        return self._take(files.load_checkpoint(Path(filename)), filename)
 
-    def _load(self, filename: str) -> dict:
-        checkpoint = files.load_checkpoint(Path(filename))
+    def _take(self, checkpoint: dict, filename: str) -> dict:
         if not self.info:
             self.setup(checkpoint.get("info", {}))
         files.load_weights(self.framework, checkpoint["state_dict"], filename)
