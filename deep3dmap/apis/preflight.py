@@ -10,6 +10,7 @@ from deep3dmap.datasets.scene import Scene, forget_scenes, load_scene
 from deep3dmap.datasets.scene_checks import Silhouettes, odd
 from deep3dmap.engine.batches import build_dataset
 from deep3dmap.engine.launching import is_first_started
+from deep3dmap.geometry.meshing_grids import check_resolution
 from deep3dmap.registry import DATASETS, FRAMEWORKS, METRICS, accepted_keys, resolve
 
 SHOWN = 5
@@ -23,10 +24,11 @@ def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None
         warn: gets each warning; by default they go to the terminal, from the first process only.
 
     Raises:
-        ConfigError: if a part can't be built.
+        ConfigError: if a part can't be built, or the mesh's grid is too large for the machine.
         DataError: if the scene can't be read, or is nothing for the method.
     """
     framework = FRAMEWORKS.build(cfg.model)
+    check_resolution((cfg.get("test_cfg") or {}).get("resolution", 0))
     if not cfg.get("scene"):
         return
     forget_scenes()

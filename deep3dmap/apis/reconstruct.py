@@ -1,5 +1,6 @@
 """From a folder of photographs to a measured mesh and a report, within given minutes."""
 
+import math
 import shlex
 import time
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from deep3dmap.apis.work_folder import claimed, refuse_result, result_files, set
 from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.hooks.log import duration
+from deep3dmap.engine.loops import OutOfTimeError
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.engine.testing import TestedView, TestResult
 from deep3dmap.errors import ConfigError
@@ -29,6 +31,9 @@ METHODS = {"hull": "configs/hull/your_own.py", "idr": "configs/idr/your_own.py",
 
 #: Kept for the mesh, the pictures and the report: seconds, a part of the minutes besides, and at most so many seconds.
 RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
+
+#: Of these, what comes after mesh and views (figures of the surface, turntable, report) gets a part, and at most so many seconds.
+REPORT_PART, REPORT_MOST = 0.25, 15.0
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the work was kept
@@ -71,7 +76,7 @@ def reconstruct(folder: str | Path | None,
         arguments: of the runner.
 
     Raises:
-        ConfigError: if ``output`` holds an earlier result, or another run uses it.
+        ConfigError: if ``output`` holds an earlier result, another run uses it, or the minutes are over before the first step.
         Interrupted: after Ctrl-C, when everything is written.
     """
     start = time.monotonic() if started is None else started
@@ -92,7 +97,7 @@ def reconstruct(folder: str | Path | None,
             refuse_result(output)
         look_first(cfg)
         runner = _train(cfg, output, start, minutes, resume, arguments)
-        left = start + 60 * minutes - time.monotonic() - 0.25 * reserve(minutes)
+        left = start + 60 * minutes - time.monotonic() - min(REPORT_PART * reserve(minutes), REPORT_MOST)
         left = max(min(left, reserve(minutes)) if runner.train_loop.interrupted else left, 1.0)
         runner.test_cfg = dict(runner.test_cfg or {}, max_seconds=left)
         again = _go_on(command, folder, minutes, output)
@@ -117,8 +122,6 @@ def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str
     loop = runner.train_loop
     say("extracting the mesh and rendering the views")
     result = runner.test()
-    if not loop.step and any(True for _ in runner.framework.parameters()):
-        result.notes.append("not one step was trained, for want of time: give more --minutes")
     table = "\n".join([result_table(result), *result.notes])
     if loop.interrupted:
         result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")
@@ -140,14 +143,27 @@ def reserve(minutes: float) -> float:
 
 def _train(cfg, output: Path, start: float, minutes: float, resume: bool, arguments: Mapping) -> ReconstructionRunner:
     deadline = start + 60 * minutes - reserve(minutes)
+    if time.monotonic() > deadline and not resume:
+        raise _too_short(start, minutes)
     cfg.train_cfg.pop("max_minutes", None)
     given = {key: value for key, value in arguments.items() if value is not None}
     run = output / "run"
     earlier = () if resume else (*result_files(output), run)
     with set_aside(output, earlier, run, keep=False), untouched_unless_begun(run):
         runner = build_runner(cfg, work_dir=str(run), resume=resume, deadline=deadline, **given)
-        runner.train()
+        try:
+            runner.train()
+        except OutOfTimeError:
+            raise _too_short(start, minutes) from None
     return runner
+
+
+def _too_short(start: float, minutes: float) -> ConfigError:
+    """The refusal of minutes that are over before the first step; with twice what was spent, half of which is kept."""
+    spent = time.monotonic() - start
+    least = math.ceil((2 * spent + RESERVE_SECONDS) / 6) / 10
+    return ConfigError(f"--minutes {minutes:g}: {spent:.0f} s have passed before the first step of training, and mesh and "
+                       f"report need time, too; give at least --minutes {least:g}")
 
 
 def _write_shown(result: TestResult, runner: ReconstructionRunner, output: Path, commands: Mapping[str, str]) -> None:

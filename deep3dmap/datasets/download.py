@@ -122,13 +122,14 @@ def download(name: str,
     fetched = _fetched_files(folder, source, address, force) if source.files else _fetched_archive(folder, address, force)
     digest = _verified(fetched, source, expected, lock, address)
     _replace(folder, fetched, source, lock, digest, address)
-    remove(fetched)
+    _forget(fetched)
     return folder
 
 
 def _fetched_archive(folder: Path, address: str, force: bool) -> Path:
     """The archive of a data set, beside its folder."""
     archive = folder.with_name(f"{folder.name}{_suffix(address)}")
+    _expect(archive, address)
     if force or not archive.is_file():
         with _progress(archive.name) as report:
             fetch(address, archive, report)
@@ -142,11 +143,12 @@ def _fetched_files(folder: Path, source: Source, address: str, force: bool) -> P
         DataError: if they are more bytes than the source may have.
     """
     place = folder.with_name(f"{folder.name}.files")
+    _expect(place, address)
     if _suffix(address) != ".archive":
         archive = _fetched_archive(folder, address, force)
         remove(place)
         unpack(archive, place, limit=source.limit)
-        archive.unlink()
+        _forget(archive)
         return place
     total = 0
     with _progress(folder.name) as report:
@@ -160,6 +162,25 @@ def _fetched_files(folder: Path, source: Source, address: str, force: bool) -> P
                     f"{address}: its files have more than the {source.limit / 1e6:.0f} MB that are expected; they are "
                     f"in {place}")
     return place
+
+
+def _expect(place: Path, address: str) -> None:
+    """Remove what an earlier download left at a place from another address; what was put there by other means stays."""
+    mark = _mark(place)
+    if mark.is_file() and mark.read_text(encoding="utf-8") != address:
+        remove(place)
+    if not place.exists():
+        write_atomically(mark, address.encode())
+
+
+def _forget(place: Path) -> None:
+    remove(place)
+    remove(_mark(place))
+
+
+def _mark(place: Path) -> Path:
+    """Where the address is kept from which something was fetched, while it is needed."""
+    return place.with_name(f"{place.name}.url")
 
 
 def digest_of_files(folder: Path, names: tuple[str, ...]) -> str:
@@ -222,7 +243,7 @@ def _verified(fetched: Path, source: Source, expected: str | None, lock: Lock, u
         if not expected and not remembered:
             _say(f"{fetched.name}: no published checksum is known; this one is remembered in {lock.path}: {digest}")
         return digest
-    remove(fetched)
+    _forget(fetched)
     if expected:
         raise DataError(
             f"{url}: wrong checksum: expected sha256 {expected}, got {digest}; the file was damaged or is another one. "

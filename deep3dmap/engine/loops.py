@@ -30,6 +30,10 @@ from deep3dmap.schedules import Progress
 UNLIMITED = 10**9
 
 
+class OutOfTimeError(ConfigError):
+    """The deadline is over before the first step."""
+
+
 @LOOPS.register_module()
 class StagedTrainLoop(BaseLoop):
     """Trains through a list of stages.
@@ -173,6 +177,8 @@ class StagedTrainLoop(BaseLoop):
             for index in range(self.index, len(self.stages)):
                 self._check_stage(index)
             batches = self._enter_stage()  # after this, nothing can be wrong with config and checkpoint
+            if self.finished and not self.step:
+                raise OutOfTimeError("the deadline is over before the first step")
             runner.put_aside()
             runner.call_hook("before_train")
             with self.interrupts.listen():
