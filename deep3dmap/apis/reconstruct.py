@@ -32,7 +32,7 @@ METHODS = {"hull": "configs/hull/your_own.py", "idr": "configs/idr/your_own.py",
 #: Kept for the mesh, the pictures and the report: seconds, a part of the minutes besides, and at most so many seconds.
 RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
 
-#: Of these, what comes after mesh and views (figures of the surface, turntable, report) gets a part, and at most so many seconds.
+#: The part of these seconds for what comes after mesh and views (surface metrics, turntable, report), and the most it gets.
 REPORT_PART, REPORT_MOST = 0.25, 15.0
 
 

@@ -118,7 +118,7 @@ class ReconstructionTestLoop:
         views = hasattr(dataset, "item_split")  # other datasets give plain items, which only the metrics look at
         order = sorted(range(len(dataset)), key=lambda k: views and dataset.item_split(k) != "test")
         if left_out := getattr(dataset, "left_out", 0):
-            result.notes.append(f"{left_out} of the training views are not rendered: test_dataset.train_views chooses the others")
+            result.notes.append(f"{left_out} training views are not rendered, as test_dataset.train_views says")
         (rank, world), longest = rank_and_world(), 0.0
         for done in range(0, len(order), world):
             begun = time.perf_counter()
