@@ -18,7 +18,8 @@ OLD = dict(
                losses=dict(mask=dict(type="MaskLoss", weight=100.0))),
     scene=dict(capture="photos", test_views=8),
     train_dataset=dict(type="RayBatches", rays=512),
-    train_cfg=dict(max_minutes=5.0, stages=[dict(name="fit", max_steps=9), dict(name="train"), dict(name="finish", max_steps=5)]),
+    train_cfg=dict(max_minutes=5.0,
+                   stages=[dict(name="fit", max_steps=9), dict(name="train"), dict(name="finish", max_steps=5)]),
     optim_wrapper=dict(optimizer=dict(type="Adam", lr=1e-3)),
     param_scheduler=dict(type="ProgressLR", decay=0.1),
 )  # yapf: disable
@@ -54,12 +55,13 @@ def test_every_change_is_listed_once_as_honoured_or_refused_whatever_else_change
         new = changed(new, key, (HONOURED | REFUSED)[key])
     honoured, refused = resume_changes(OLD, new, stage=1)
     assert set(honoured) | set(refused) == keys and not set(honoured) & set(refused)
-    assert set(refused) >= keys & set(REFUSED)
-    assert set(honoured) == keys & set(HONOURED) or keys & {"param_scheduler.type"}
+    with_the_schedule = {"param_scheduler.decay"} if "param_scheduler.type" in keys else set()  # mmengine's save theirs
+    assert set(refused) == keys & (set(REFUSED) | with_the_schedule)
 
 
-@pytest.mark.parametrize("key, default", [("seed", 0), ("amp", False), ("scene.scale", 1.0), ("train_cfg.type", "StagedTrainLoop"),
-                                          ("train_cfg.stages[1].max_share", 1.0), ("model.renderer.chunk", None)])
+@pytest.mark.parametrize("key, default", [("seed", 0), ("amp", False), ("scene.scale", 1.0),
+                                          ("train_cfg.type", "StagedTrainLoop"), ("train_cfg.stages[1].max_share", 1.0),
+                                          ("model.renderer.chunk", None)])
 def test_a_default_that_is_written_out_is_no_change(key, default):
     assert resume_changes(OLD, changed(OLD, key, default)) == ({}, {})
 
@@ -90,10 +92,13 @@ def rates(folder) -> dict[int, float]:
     return {record["step"]: record["lr"] for record in records}
 
 
-@pytest.mark.parametrize("schedule", [None, dict(type="ProgressLR", decay=0.1, warmup=4),
-                                      dict(type="MultiStepLR", by_epoch=False, milestones=[9, 12], gamma=0.5)])
-def test_another_learning_rate_holds_from_the_first_resumed_step_and_its_schedule_goes_on(schedule, line_config, runner_of,
-                                                                                          tmp_path):
+@pytest.mark.parametrize("schedule", [
+    None,
+    dict(type="ProgressLR", decay=0.1, warmup=4),
+    dict(type="MultiStepLR", by_epoch=False, milestones=[9, 12], gamma=0.5)
+])
+def test_another_learning_rate_holds_from_the_first_resumed_step_and_its_schedule_goes_on(
+        schedule, line_config, runner_of, tmp_path):
     config = line_config(optim_wrapper=dict(_delete_=True, optimizer=SGD), param_scheduler=schedule, **STEP_BY_STEP)
     runner_of(config, tmp_path / "a").train()
     faster = config | dict(optim_wrapper=dict(optimizer=dict(SGD, lr=0.15)))
