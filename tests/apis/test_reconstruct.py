@@ -54,6 +54,11 @@ def test_figures_come_by_group(reconstructed):
     assert set(figures["views"]) == {view.name for view in reconstructed[1].views}
 
 
+def test_training_views_that_are_not_rendered_are_counted_in_the_notes(reconstructed):
+    notes = json.loads((reconstructed[0] / "metrics.json").read_text())["notes"]
+    assert any(note.startswith("7 training views are not rendered") for note in notes)
+
+
 def test_the_report_shows_the_views_and_how_to_go_on(reconstructed):
     html = (reconstructed[0] / "report.html").read_text()
     assert "held out" in html and "--resume" in html

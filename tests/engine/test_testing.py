@@ -3,13 +3,9 @@
 import pytest
 import torch
 
-from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.registry import METRICS
-from tests.apis import conftest as tiny
-
-head_file, capture_folder, config_file = (tiny.head_file, tiny.capture_folder, tiny.config_file)
 
 
 @METRICS.register_module()
@@ -46,9 +42,3 @@ def test_testing_leaves_the_framework_in_training_as_it_was(line_config, runner_
 def test_testing_without_a_dataset_is_refused(line_config, runner_of):
     with pytest.raises(ConfigError, match="testing needs test_dataset"):
         runner_of(line_config()).test()
-
-
-def test_training_views_that_are_not_rendered_are_told(config_file, tmp_path):
-    result = build_runner(load_config(config_file, {"test_cfg.resolution": 0}), work_dir=str(tmp_path)).test()
-    assert len([view for view in result.views if view.split == "train"]) == 1
-    assert any(note.startswith("5 training views") for note in result.notes)
