@@ -13,6 +13,7 @@ from pathlib import Path
 from deep3dmap import cli_head_table, cli_landmarks, cli_prepare
 from deep3dmap.errors import Deep3DError
 from deep3dmap.files import FULL, reason
+from deep3dmap.interrupts import termination_as_interrupt
 from deep3dmap.version import __version__
 
 INTERRUPTED = 130
@@ -125,7 +126,9 @@ def _add_reconstruct_options(parser, minutes: float, output: str) -> None:
     parser.add_argument("-o", "--output", type=_place, default=output, help=f"folder to write to (default: {output})")
     parser.add_argument("--config", help="another config than the method's own")
     parser.add_argument("--resolution", type=int, help="of the mesh (default: the config's)")
-    parser.add_argument("--resume", action="store_true", help="go on with what the output folder holds from before")
+    earlier = parser.add_mutually_exclusive_group()
+    earlier.add_argument("--resume", action="store_true", help="go on with what the output folder holds from before")
+    earlier.add_argument("--overwrite", action="store_true", help="replace what the output folder holds from before")
     _add_run_arguments(parser)
 
 
@@ -148,6 +151,7 @@ def _run_reconstruct(args, folder, **chosen) -> int:
                     args.output,
                     minutes=args.minutes,
                     resume=args.resume,
+                    overwrite=args.overwrite,
                     resolution=args.resolution,
                     command=args.command_line,
                     started=args.started,
@@ -368,8 +372,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.started = started
     args.command_line = shlex.join(["deep3dmap", *argv])
     try:
-        _trust_imports(args)
-        return COMMANDS[args.command][2](args)
+        with termination_as_interrupt():
+            _trust_imports(args)
+            return COMMANDS[args.command][2](args)
     except Deep3DError as error:
         if args.traceback:
             raise

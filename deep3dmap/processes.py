@@ -6,11 +6,13 @@ all draw from one generator (:func:`draw_together`) is what one process would ha
 nothing but the order of additions. Alone, every function here does the plain thing at no cost.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
+
+from deep3dmap.errors import TrainingError
 
 
 def several_processes() -> bool:
@@ -33,8 +35,21 @@ def agree(*values: float, average: bool = False) -> list[float]:
     if not several_processes():
         return list(values)
     shared = torch.tensor(values, dtype=torch.float64, device=_meeting_place())
-    distributed.all_reduce(shared, distributed.ReduceOp.SUM if average else distributed.ReduceOp.MAX)
+    _together(distributed.all_reduce, shared, distributed.ReduceOp.SUM if average else distributed.ReduceOp.MAX)
     return (shared / distributed.get_world_size() if average else shared).tolist()
+
+
+def _together(operation: Callable, *arguments) -> None:
+    """An exchange with the other processes.
+
+    Raises:
+        TrainingError: if one of them is gone.
+    """
+    try:
+        operation(*arguments)
+    except RuntimeError as error:
+        raise TrainingError(f"another process of this run has ended ({str(error).splitlines()[0]}); what it printed, or the "
+                            "system's log, says why. The last checkpoint is kept: go on from it with --resume") from None
 
 
 def _meeting_place() -> torch.device:
@@ -45,7 +60,7 @@ def from_first(value):
     """A value (any picklable one) of the first process, in all of them; the others' is not looked at."""
     values = [value]
     if several_processes():
-        distributed.broadcast_object_list(values)
+        _together(distributed.broadcast_object_list, values)
     return values[0]
 
 
@@ -55,7 +70,7 @@ def gather_to_first(value) -> list:
         return [value]
     rank, world = rank_and_world()
     values = [None] * world if rank == 0 else []
-    distributed.gather_object(value, values or None)
+    _together(distributed.gather_object, value, values or None)
     return values
 
 
@@ -118,7 +133,7 @@ def _average(found: list[tuple[nn.Parameter, bool]]) -> None:
     """Average gradients of one type in a single exchange; those that are sparse bring a flag for each row."""
     pieces = [piece for p, sparse in found for piece in _pieces(p, sparse)]
     flat = torch.cat([piece.flatten() for piece in pieces])
-    distributed.all_reduce(flat)
+    _together(distributed.all_reduce, flat)
     flat /= distributed.get_world_size()
     averaged = iter([part.view_as(piece) for part, piece in zip(flat.split([p.numel() for p in pieces]), pieces)])
     for parameter, sparse in found:
@@ -149,4 +164,4 @@ def start_alike(module: nn.Module) -> None:
     """Give all processes the first one's parameters and buffers."""
     if several_processes():
         for tensor in [*module.parameters(), *module.buffers()]:
-            distributed.broadcast(tensor.data, 0)
+            _together(distributed.broadcast, tensor.data, 0)

@@ -337,7 +337,8 @@ def test_a_checkpoint_of_another_network_leaves_the_work_folder_as_it_was(config
     shutil.copytree(work_dir, tmp_path / "work")
     before = contents(tmp_path / "work")
     options = ["--cfg-options", "model.geometry.width=24", "train_cfg.max_steps=99"]
-    assert "don't fit" in refusal(capsys, "train", config_file, "--work-dir", tmp_path / "work", "--resume", *options)
+    message = refusal(capsys, "train", config_file, "--work-dir", tmp_path / "work", "--resume", *options)
+    assert "model.geometry.width: 32 -> 24" in message
     assert contents(tmp_path / "work") == before
 
 

@@ -21,6 +21,7 @@ from deep3dmap.apis.reconstruct import METHODS
 from deep3dmap.datasets.formats import READERS
 from deep3dmap.datasets.mesh_files import load_mesh
 from deep3dmap.errors import ConfigError
+from deep3dmap.frameworks import IDR
 from deep3dmap.version import __version__
 from tests.apis import conftest as tiny
 from tests.frameworks.idr.test_published import capture_of, publish
@@ -276,7 +277,15 @@ def test_options_may_be_given_in_several_places():
     assert dict(args.cfg_options) == dict(a=1, b=2, c=3)
 
 
-# --- Ctrl-C ---------------------------------------------------------------------------------------------------------------
+# --- SIGTERM and Ctrl-C ---------------------------------------------------------------------------------------------------
+
+
+def test_sigterm_while_a_mesh_is_made_is_one_line_and_leaves_no_file(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(IDR, "extract_mesh", lambda *arguments, **options: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert run("export-mesh", trained, tmp_path / "mesh.ply") == cli.INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n" and not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def wait_until(condition, process, seconds: float = 240.0) -> None:

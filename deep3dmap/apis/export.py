@@ -14,6 +14,7 @@ from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.geometry.lookat import camera_path
+from deep3dmap.geometry.meshing_grids import check_resolution
 from deep3dmap.registry import UNUSABLE
 from deep3dmap.structures import Cameras
 from deep3dmap.visualization.pictures import as_uint8
@@ -32,6 +33,7 @@ def export_mesh(checkpoint: str | Path, target: str | Path, *, resolution: int =
         options: of the framework's ``extract_mesh``.
     """
     check_mesh_name(target)
+    check_resolution(resolution)
     mesh = load_framework(checkpoint, device).extract_mesh(resolution, **options)
     save_mesh(mesh, Path(target))
     return mesh

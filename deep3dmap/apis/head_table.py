@@ -34,10 +34,10 @@ from deep3dmap.datasets.landmarks import read_landmark_file
 from deep3dmap.datasets.paths import resolve_data
 from deep3dmap.datasets.workers import THREADS, default_processes
 from deep3dmap.engine.hooks.log import duration
-from deep3dmap.engine.interrupts import termination_as_interrupt
 from deep3dmap.engine.launching import choose_device
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.files import write_atomically
+from deep3dmap.interrupts import termination_as_interrupt
 from deep3dmap.registry import nearest
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 

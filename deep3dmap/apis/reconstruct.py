@@ -1,5 +1,6 @@
 """From a folder of photographs to a measured mesh and a report, within given minutes."""
 
+import math
 import shlex
 import time
 from collections.abc import Mapping
@@ -7,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deep3dmap.apis.preflight import look_first, untouched_unless_begun
+from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.test import result_table, write_result
+from deep3dmap.apis.work_folder import claimed, refuse_result, result_files, set_aside, untouched_unless_begun
 from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.hooks.log import duration
+from deep3dmap.engine.loops import OutOfTimeError
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.engine.testing import TestedView, TestResult
 from deep3dmap.errors import ConfigError
@@ -29,6 +32,9 @@ METHODS = {"hull": "configs/hull/your_own.py", "idr": "configs/idr/your_own.py",
 #: Kept for the mesh, the pictures and the report: seconds, a part of the minutes besides, and at most so many seconds.
 RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
 
+#: The part of these seconds for what comes after mesh and views (surface metrics, turntable, report), and the most it gets.
+REPORT_PART, REPORT_MOST = 0.25, 15.0
+
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the work was kept
     """Training was interrupted; everything that was asked for was written all the same."""
@@ -41,6 +47,7 @@ def reconstruct(folder: str | Path | None,
                 minutes: float = 20.0,
                 config: str | Path | None = None,
                 resume: bool = False,
+                overwrite: bool = False,
                 resolution: int | None = None,
                 options: Mapping | None = None,
                 command: str = "",
@@ -60,6 +67,7 @@ def reconstruct(folder: str | Path | None,
         minutes: for everything together.
         config: another config than the method's.
         resume: go on with what ``output`` holds from before.
+        overwrite: replace what ``output`` holds from before, once the new run has begun; other files stay.
         resolution: of the mesh; the config's by default.
         options: values that replace the config's, by dotted key.
         started: value of ``time.monotonic()`` from which the minutes count; now by default.
@@ -68,6 +76,7 @@ def reconstruct(folder: str | Path | None,
         arguments: of the runner.
 
     Raises:
+        ConfigError: if ``output`` holds an earlier result, another run uses it, or the minutes are over before the first step.
         Interrupted: after Ctrl-C, when everything is written.
     """
     start = time.monotonic() if started is None else started
@@ -78,26 +87,25 @@ def reconstruct(folder: str | Path | None,
     cfg = load_config(config or METHODS[method], options)
     if folder is not None:
         cfg.merge_from_dict({"scene.capture": str(folder)})
-    _check_first(cfg, resolution)
+    if resolution is not None:
+        if resolution < 2:
+            raise ConfigError(f"--resolution {resolution}: must be at least 2")
+        cfg.test_cfg = dict(cfg.get("test_cfg") or {}, resolution=resolution)
     output = Path(output)
-    runner = _train(cfg, output, start, minutes, resume, arguments)
-    say = say if is_first() else (lambda line: None)
-    left = start + 60 * minutes - time.monotonic() - 0.25 * reserve(minutes)
-    runner.test_cfg = dict(runner.test_cfg or {}, **({} if resolution is None else dict(resolution=resolution)))
-    runner.test_cfg["max_seconds"] = max(min(left, reserve(minutes)) if runner.train_loop.interrupted else left, 1.0)
-    again = _go_on(command, folder, minutes, output)
-    try:
-        return _show(runner, output, dict(command=command, again=again), start, say)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted while the results were written; the training is kept in {runner.work_dir}; "
-                          f"go on with: {again}") from None
-
-
-def _check_first(cfg, resolution: int | None) -> None:
-    """Find what is wrong with the data, the method or the resolution before the output folder is made."""
-    if resolution is not None and resolution < 2:
-        raise ConfigError(f"--resolution {resolution}: must be at least 2")
-    look_first(cfg)
+    with claimed(output):
+        if not (resume or overwrite):
+            refuse_result(output)
+        look_first(cfg)
+        runner = _train(cfg, output, start, minutes, resume, arguments)
+        left = start + 60 * minutes - time.monotonic() - min(REPORT_PART * reserve(minutes), REPORT_MOST)
+        left = max(min(left, reserve(minutes)) if runner.train_loop.interrupted else left, 1.0)
+        runner.test_cfg = dict(runner.test_cfg or {}, max_seconds=left)
+        again = _go_on(command, folder, minutes, output)
+        try:
+            return _show(runner, output, dict(command=command, again=again), start, say if is_first() else lambda line: None)
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted while the results were written; the training is kept in {runner.work_dir}; "
+                              f"go on with: {again}") from None
 
 
 def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path) -> str:
@@ -105,7 +113,8 @@ def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path
     if not command:
         source = ["reconstruct", str(folder)] if folder is not None else ["demo"]
         command = shlex.join(["deep3dmap", *source, "--minutes", f"{minutes:g}", "-o", str(output)])
-    return command if "--resume" in shlex.split(command) else f"{command} --resume"
+    words = [word for word in shlex.split(command) if word not in ("--resume", "--overwrite")]
+    return shlex.join([*words, "--resume"])
 
 
 def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str], start: float, say) -> TestResult:
@@ -113,8 +122,6 @@ def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str
     loop = runner.train_loop
     say("extracting the mesh and rendering the views")
     result = runner.test()
-    if not loop.step and any(True for _ in runner.framework.parameters()):
-        result.notes.append("not one step was trained, for want of time: give more --minutes")
     table = "\n".join([result_table(result), *result.notes])
     if loop.interrupted:
         result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")
@@ -136,12 +143,27 @@ def reserve(minutes: float) -> float:
 
 def _train(cfg, output: Path, start: float, minutes: float, resume: bool, arguments: Mapping) -> ReconstructionRunner:
     deadline = start + 60 * minutes - reserve(minutes)
+    if time.monotonic() > deadline and not resume:
+        raise _too_short(start, minutes)
     cfg.train_cfg.pop("max_minutes", None)
     given = {key: value for key, value in arguments.items() if value is not None}
-    with untouched_unless_begun(output / "run"):
-        runner = build_runner(cfg, work_dir=str(output / "run"), resume=resume, deadline=deadline, **given)
-        runner.train()
+    run = output / "run"
+    earlier = () if resume else (*result_files(output), run)
+    with set_aside(output, earlier, run, keep=False), untouched_unless_begun(run):
+        runner = build_runner(cfg, work_dir=str(run), resume=resume, deadline=deadline, **given)
+        try:
+            runner.train()
+        except OutOfTimeError:
+            raise _too_short(start, minutes) from None
     return runner
+
+
+def _too_short(start: float, minutes: float) -> ConfigError:
+    """The refusal of minutes that are over before the first step; with twice what was spent, half of which is kept."""
+    spent = time.monotonic() - start
+    least = math.ceil((2 * spent + RESERVE_SECONDS) / 6) / 10
+    return ConfigError(f"--minutes {minutes:g}: {spent:.0f} s have passed before the first step of training, and mesh and "
+                       f"report need time, too; give at least --minutes {least:g}")
 
 
 def _write_shown(result: TestResult, runner: ReconstructionRunner, output: Path, commands: Mapping[str, str]) -> None:

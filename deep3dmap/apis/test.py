@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from deep3dmap.apis.preflight import look_first, untouched_unless_begun
+from deep3dmap.apis.preflight import look_first
+from deep3dmap.apis.work_folder import claimed, picture_paths, result_files, untouched_unless_begun
 from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, load_config
@@ -34,29 +35,35 @@ def test(config: str | Path,
     cfg = load_config(config, options)
     folder = Path(work_dir) if work_dir else path.parent.parent if path.parent.name == "checkpoints" else path.parent
     given = {key: value for key, value in arguments.items() if value is not None}
-    look_first(cfg)
-    with untouched_unless_begun(folder / "test"):
-        runner = build_runner(cfg, work_dir=str(folder / "test"), **given)
-        runner.load_checkpoint(str(path))
-        result = runner.test()
-    if is_first():
-        write_result(result, folder / "test")
+    with claimed(folder / "test"):
+        look_first(cfg)
+        with untouched_unless_begun(folder / "test"):
+            runner = build_runner(cfg, work_dir=str(folder / "test"), **given)
+            runner.load_checkpoint(str(path))
+            result = runner.test()
+        if is_first():
+            write_result(result, folder / "test")
     return result
 
 
 def write_result(result: TestResult, folder: Path) -> None:
-    """``metrics.json`` (figures by group and view), what else the metrics write, ``mesh.ply``, and pictures of the views."""
+    """``metrics.json`` (figures by group and view), what else the metrics write, ``mesh.ply``, and pictures of the views.
+
+    Files of an earlier result that this one doesn't have are removed.
+    """
+    stale = set(result_files(folder))
     views = {view.name: dict(split=view.split, **view.metrics) for view in result.views}
-    write_metrics(dict(result.metrics, views=views, notes=result.notes), folder / "metrics.json")
-    for name, text in result.files.items():
-        write_atomically(folder / name, text.encode())
+    written = [write_metrics(dict(result.metrics, views=views, notes=result.notes), folder / "metrics.json")]
+    written += [write_atomically(folder / name, text.encode()) for name, text in result.files.items()]
     if result.mesh is not None:
-        save_mesh(result.mesh, folder / "mesh.ply")
+        written.append(save_mesh(result.mesh, folder / "mesh.ply"))
     for view in result.views:
-        name = Path(view.name).stem
-        save_image(folder / "pictures" / f"{name}.png", as_uint8(view.rendering))
+        rendering, normals = picture_paths(folder, view.name)
+        written.append(save_image(rendering, as_uint8(view.rendering)))
         if view.normals is not None:
-            save_image(folder / "pictures" / f"{name}_normals.png", normal_map(view.normals, view.mask))
+            written.append(save_image(normals, normal_map(view.normals, view.mask)))
+    for path in stale.difference(written):
+        path.unlink()
 
 
 def result_table(result: TestResult) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from deep3dmap.apis.preflight import look_first, untouched_unless_begun
+from deep3dmap.apis.preflight import look_first
+from deep3dmap.apis.work_folder import TRAINED, claimed, set_aside, untouched_unless_begun
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.runner import ReconstructionRunner
 
@@ -19,7 +20,8 @@ def train(config: str | Path,
     Args:
         config: path of the config file.
         work_dir: where everything is written; by default the config's ``work_dir``, or else ``work_dirs/`` and the config's
-            folder and name. A run that fails before its first step leaves it as it was.
+            folder and name. What an earlier run left there moves to ``earlier_run_K`` in it, unless this one resumes it. A run
+            that fails before its first step leaves it as it was.
         resume: True goes on with the newest checkpoint of the work folder; a path with that one. The config's by default.
         options: values that replace the config's, by dotted key (``{'optim_wrapper.optimizer.lr': 1e-3}``).
         arguments: of :class:`deep3dmap.engine.runner.ReconstructionRunner` that win over the config's.
@@ -30,10 +32,13 @@ def train(config: str | Path,
     cfg = load_config(config, options)
     given = {key: value for key, value in arguments.items() if value is not None}
     folder = Path(work_dir or cfg.get("work_dir") or default_work_dir(config))
-    look_first(cfg)
-    with untouched_unless_begun(folder):
-        runner = build_runner(cfg, work_dir=str(folder), resume=resume or cfg.get("resume", False), **given)
-        runner.train()
+    resume = resume or cfg.get("resume", False)
+    with claimed(folder):
+        look_first(cfg)
+        earlier = () if resume else [folder / name for name in TRAINED]
+        with set_aside(folder, earlier, folder, keep=True), untouched_unless_begun(folder):
+            runner = build_runner(cfg, work_dir=str(folder), resume=resume, **given)
+            runner.train()
     return runner
 
 

@@ -25,7 +25,7 @@ from deep3dmap.datasets.fetching import Report, fetch, sha256_of
 from deep3dmap.datasets.ict_face import packing as ict_face
 from deep3dmap.datasets.paths import data_root
 from deep3dmap.errors import DataError
-from deep3dmap.files import write_atomically
+from deep3dmap.files import remove, write_atomically
 from deep3dmap.registry import nearest
 
 
@@ -122,13 +122,14 @@ def download(name: str,
     fetched = _fetched_files(folder, source, address, force) if source.files else _fetched_archive(folder, address, force)
     digest = _verified(fetched, source, expected, lock, address)
     _replace(folder, fetched, source, lock, digest, address)
-    _remove(fetched)
+    _forget(fetched)
     return folder
 
 
 def _fetched_archive(folder: Path, address: str, force: bool) -> Path:
     """The archive of a data set, beside its folder."""
     archive = folder.with_name(f"{folder.name}{_suffix(address)}")
+    _expect(archive, address)
     if force or not archive.is_file():
         with _progress(archive.name) as report:
             fetch(address, archive, report)
@@ -142,11 +143,12 @@ def _fetched_files(folder: Path, source: Source, address: str, force: bool) -> P
         DataError: if they are more bytes than the source may have.
     """
     place = folder.with_name(f"{folder.name}.files")
+    _expect(place, address)
     if _suffix(address) != ".archive":
         archive = _fetched_archive(folder, address, force)
-        _remove(place)
+        remove(place)
         unpack(archive, place, limit=source.limit)
-        archive.unlink()
+        _forget(archive)
         return place
     total = 0
     with _progress(folder.name) as report:
@@ -162,6 +164,25 @@ def _fetched_files(folder: Path, source: Source, address: str, force: bool) -> P
     return place
 
 
+def _expect(place: Path, address: str) -> None:
+    """Remove what an earlier download left at a place from another address; what was put there by other means stays."""
+    mark = _mark(place)
+    if mark.is_file() and mark.read_text(encoding="utf-8") != address:
+        remove(place)
+    if not place.exists():
+        write_atomically(mark, address.encode())
+
+
+def _forget(place: Path) -> None:
+    remove(place)
+    remove(_mark(place))
+
+
+def _mark(place: Path) -> Path:
+    """Where the address is kept from which something was fetched, while it is needed."""
+    return place.with_name(f"{place.name}.url")
+
+
 def digest_of_files(folder: Path, names: tuple[str, ...]) -> str:
     """One checksum of several files, in the order of their names: the SHA-256 of what ``sha256sum FILE... `` prints of them.
 
@@ -175,14 +196,6 @@ def digest_of_files(folder: Path, names: tuple[str, ...]) -> str:
             "leads to something else")
     lines = [f"{sha256_of(folder / name)}  {name}\n" for name in sorted(names)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -230,7 +243,7 @@ def _verified(fetched: Path, source: Source, expected: str | None, lock: Lock, u
         if not expected and not remembered:
             _say(f"{fetched.name}: no published checksum is known; this one is remembered in {lock.path}: {digest}")
         return digest
-    _remove(fetched)
+    _forget(fetched)
     if expected:
         raise DataError(
             f"{url}: wrong checksum: expected sha256 {expected}, got {digest}; the file was damaged or is another one. "
@@ -248,7 +261,7 @@ def _replace(folder: Path, fetched: Path, source: Source, lock: Lock, digest: st
         unpack(fetched, fresh, limit=source.limit)
     else:
         source.pack(fetched, fresh)
-    _remove(folder)
+    remove(folder)
     fresh.replace(folder)
     lock.write(url, digest, file_sizes(folder))
 

@@ -140,6 +140,9 @@ class Views:
         split: ``test`` (held out), ``train`` or ``all``.
         train_views: how many of the training views, evenly chosen; all by default.
 
+    Attributes:
+        left_out: how many training views are not among them.
+
     Raises:
         ConfigError: for another split.
     """
@@ -153,6 +156,7 @@ class Views:
         if split not in chosen:
             raise ConfigError(f"Views: split='{split}' must be one of {', '.join(chosen)}")
         self.indices = chosen[split]
+        self.left_out = 0 if split == "test" else len(self.scene.train_views) - len(train)
         self.capture = self.scene.capture.subset(self.indices)
         self.cameras = self.capture.scene_cameras.to(torch.float32)
 

@@ -48,6 +48,11 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def is_first_started() -> bool:
+    """Whether this is the first of the processes that were started together, before they have met."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0
+
+
 def _slurm_environment() -> None:
     hosts = subprocess.run(["scontrol", "show", "hostname", os.environ["SLURM_NODELIST"]], capture_output=True, text=True)
     os.environ.setdefault("MASTER_ADDR", hosts.stdout.split()[0])

@@ -1,7 +1,7 @@
 """The training loop of all methods: stages one after another, each with its own budget, optimisers and data."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from mmengine.runner import BaseLoop
@@ -10,7 +10,6 @@ from deep3dmap.annotations import NotNegative, Whole
 from deep3dmap.engine.averaging import WeightAverage
 from deep3dmap.engine.batches import BatchSource, build_source, seed_everything, step_seed
 from deep3dmap.engine.finite import FiniteWatch
-from deep3dmap.engine.interrupts import Interrupts
 from deep3dmap.engine.launching import step_together
 from deep3dmap.engine.optim import (
     build_optimizers,
@@ -20,13 +19,19 @@ from deep3dmap.engine.optim import (
     optimizers_state,
     schedulers_state,
 )
+from deep3dmap.engine.resuming import put_settings, settings_of
 from deep3dmap.engine.stages import Budget, StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
+from deep3dmap.interrupts import Interrupts
 from deep3dmap.processes import agree, start_alike
 from deep3dmap.registry import LOOPS
 from deep3dmap.schedules import Progress
 
 UNLIMITED = 10**9
+
+
+class OutOfTimeError(ConfigError):
+    """The deadline is over before the first step."""
 
 
 @LOOPS.register_module()
@@ -65,6 +70,7 @@ class StagedTrainLoop(BaseLoop):
         self.interrupts, self._finite = Interrupts(), FiniteWatch()
         self._sources: dict[int, BatchSource] = {}
         self._pending: Mapping | None = None
+        self._changed: Collection[str] = ()
         self._check_budgets()
 
     def _check_budgets(self) -> None:
@@ -145,8 +151,12 @@ class StagedTrainLoop(BaseLoop):
         state["schedulers"] = schedulers_state(self.runner.param_schedulers, self.runner.optim_wrapper)
         return state
 
-    def load_state_dict(self, state: Mapping) -> None:
+    def load_state_dict(self, state: Mapping, changed: Collection[str] = ()) -> None:
         """Go on where a checkpoint was written; ``averages``, its ``state_dict``, stands beside what :meth:`state_dict` gave.
+
+        Args:
+            state: of the loop.
+            changed: settings of optimisers that are the config's and not the state's.
 
         Raises:
             CheckpointError: if the config has other stages.
@@ -156,7 +166,7 @@ class StagedTrainLoop(BaseLoop):
             raise CheckpointError(f"the checkpoint was written in stage {state['index'] + 1}, '{state['stage']}', but the "
                                   f"config's stages are {names}; to start afresh from its weights use load_from")
         self.index, self.step, self.seconds = state["index"], state["step"], state["seconds"]
-        self._pending = state
+        self._pending, self._changed = state, changed
 
     # --- running --------------------------------------------------------------------------------------------------------
 
@@ -167,6 +177,8 @@ class StagedTrainLoop(BaseLoop):
             for index in range(self.index, len(self.stages)):
                 self._check_stage(index)
             batches = self._enter_stage()  # after this, nothing can be wrong with config and checkpoint
+            if self.finished and not self.step:
+                raise OutOfTimeError("the deadline is over before the first step")
             runner.put_aside()
             runner.call_hook("before_train")
             with self.interrupts.listen():
@@ -232,8 +244,11 @@ class StagedTrainLoop(BaseLoop):
         self.average.load(framework, state["averages"])
         self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
         self.budget.max_seconds = self._seconds_left(self.budget.seconds)
-        load_optimizers_state(self.runner.optim_wrapper, state["optimizers"])
-        load_schedulers_state(self.runner.param_schedulers, self.runner.optim_wrapper, state["schedulers"])
+        wrapper, schedulers = self.runner.optim_wrapper, self.runner.param_schedulers
+        settings = settings_of(wrapper)
+        load_optimizers_state(wrapper, state["optimizers"])
+        load_schedulers_state(schedulers, wrapper, state["schedulers"])
+        put_settings(wrapper, schedulers, settings, self._changed)
 
     def _run_stage(self, batches: Iterator[dict]) -> None:
         runner = self.runner

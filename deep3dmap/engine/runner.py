@@ -21,6 +21,7 @@ from deep3dmap.annotations import Whole
 from deep3dmap.engine import checkpoint as files
 from deep3dmap.engine.batches import build_dataset, build_source, seed_everything, step_seed
 from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings
+from deep3dmap.engine.resuming import check_resume, described, optimizer_settings, same_views
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.files import Spared, reason, write_atomically
 from deep3dmap.processes import agree
@@ -42,6 +43,20 @@ def complete_hooks(hooks: Mapping | None) -> dict:
         known = DEFAULT_HOOKS.get(name, {}) if isinstance(hook, Mapping) and "type" not in hook else {}
         merged[name] = {**known, **hook} if isinstance(hook, Mapping) else hook
     return merged
+
+
+def make_work_folder(path: Path) -> None:
+    """Make a work folder.
+
+    Raises:
+        ConfigError: if it can't be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()  # a name of its own for every process
+    except OSError as error:
+        raise ConfigError(f"the work folder {path} can't be written ({error.strerror}); choose another with "
+                          "--work-dir (reconstruct: -o)") from None
 
 
 @RUNNERS.register_module()
@@ -105,7 +120,7 @@ class ReconstructionRunner(Runner):
         self.test_evaluator_cfg, self.amp, self.resume_from, self.show_progress = test_evaluator, amp, resume, progress
         self.info: Mapping = {}
         self.deadline = deadline
-        self._make_work_dir(work_dir)
+        make_work_folder(Path(work_dir))
         super().__init__(model=model,
                          work_dir=str(work_dir),
                          default_hooks=complete_hooks(default_hooks),
@@ -119,15 +134,6 @@ class ReconstructionRunner(Runner):
                          cfg=cfg)
 
     # --- the work folder ------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _make_work_dir(work_dir: str) -> None:
-        try:
-            Path(work_dir).mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=work_dir).close()  # a name of its own for every process
-        except OSError as error:
-            raise ConfigError(f"the work folder {work_dir} can't be written ({error.strerror}); choose another with "
-                              "--work-dir (reconstruct: -o)") from None
 
     @property
     def _log_dir(self) -> str:
@@ -152,8 +158,8 @@ class ReconstructionRunner(Runner):
                          f"{self.world_size} process(es); the config is in config.py")
 
     def dump_config(self) -> None:
-        """Write the resolved config as ``config.py``."""
-        if self.rank == 0:
+        """Write the resolved config as ``config.py``; that of a resumed run once it is certain that it can go on with it."""
+        if self.rank == 0 and (not self.resume_from or self._train_loop is not None):
             try:
                 write_atomically(Path(self.work_dir) / "config.py", self.cfg.pretty_text.encode())
             except OSError as error:
@@ -274,6 +280,8 @@ class ReconstructionRunner(Runner):
             self.resume(str(files.find_checkpoint(Path(start), self.logger.warning)))
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
+        if self.resume_from:
+            self.dump_config()
         agree(0.0)  # all processes have read what they need
         if self.rank == 0:
             files.remove_leftovers(Path(self.work_dir))
@@ -306,21 +314,26 @@ class ReconstructionRunner(Runner):
 
     def resume(self, filename: str, **kwargs) -> None:
         """Go on exactly where a checkpoint was written."""
-        checkpoint = self._load(filename)
+        checkpoint = files.load_checkpoint(Path(filename))
         if "loop" not in checkpoint:
             raise CheckpointError(f"{filename}: holds weights only; use it with load_from instead of --resume")
         try:
-            self._train_loop.load_state_dict(dict(checkpoint["loop"], averages=checkpoint["state_dict"]))
+            loop, old = checkpoint["loop"], json.loads(checkpoint["meta"]["config"])
+            seen = same_views(checkpoint["info"], self.info)
+            changes = check_resume(old, self.cfg.to_dict(), loop["index"], seen, filename)
+            self._take(checkpoint, filename)
+            self._train_loop.load_state_dict(dict(loop, averages=checkpoint["state_dict"]), optimizer_settings(changes))
         except UNUSABLE as error:
-            raise CheckpointError(f"{filename}: its 'loop' can't be resumed: {type(error).__name__}: {error}") from error
+            raise CheckpointError(f"{filename}: can't be resumed: {type(error).__name__}: {error}") from error
         self.logger.info(f"resumed from {filename} at step {self._train_loop.step}")
+        if changes:
+            self.logger.warning(f"from step {self._train_loop.step} on other settings hold:\n{described(changes)}")
 
     def load_checkpoint(self, filename: str, **kwargs) -> dict:
         """Take the weights of a checkpoint."""
-        return self._load(filename)
+        return self._take(files.load_checkpoint(Path(filename)), filename)
 
-    def _load(self, filename: str) -> dict:
-        checkpoint = files.load_checkpoint(Path(filename))
+    def _take(self, checkpoint: dict, filename: str) -> dict:
         if not self.info:
             self.info = checkpoint["info"]
             files.set_up(self.framework, self.info, filename)

@@ -117,11 +117,13 @@ class ReconstructionTestLoop:
     def _views(self, framework, dataset, metrics, result: TestResult, start: float) -> None:
         views = hasattr(dataset, "item_split")  # other datasets give plain items, which only the metrics look at
         order = sorted(range(len(dataset)), key=lambda k: views and dataset.item_split(k) != "test")
+        if left_out := getattr(dataset, "left_out", 0):
+            result.notes.append(f"{left_out} training views are not rendered, as test_dataset.train_views says")
         (rank, world), longest = rank_and_world(), 0.0
         for done in range(0, len(order), world):
             begun = time.perf_counter()
             if done and self.max_seconds is not None and any(agree(begun - start + longest > self.max_seconds)):
-                result.notes.append(f"{len(order) - done} of {len(order)} views were not rendered, for want of time")
+                result.notes.append(f"{len(order) - done} of {len(order)} views were not rendered: out of time")
                 return
             mine = order[done + rank:done + rank + 1]  # every process renders one; the last round may leave some idle
             rendered = [self._render(framework, dataset, index, views) for index in mine]

@@ -10,7 +10,7 @@ import trimesh
 from deep3dmap.annotations import Whole
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.evaluation.cameras import camera_metrics
-from deep3dmap.evaluation.images import mask_iou, psnr, shifted_mask_iou, ssim
+from deep3dmap.evaluation.images import SSIM_WINDOW, mask_iou, psnr, shifted_mask_iou, ssim
 from deep3dmap.evaluation.surfaces import surface_metrics
 from deep3dmap.geometry.alignment import align_cameras
 from deep3dmap.registry import METRICS
@@ -33,6 +33,7 @@ class ViewMetrics(Metric):
     def __init__(self, shift: Whole = 0):
         self.shift = shift
         self.values = defaultdict(lambda: defaultdict(list))
+        self.small: list[str] = []
 
     def add_view(self, item: Mapping, prediction: Mapping) -> dict[str, float]:
         """PSNR (dB), SSIM and mask IoU of one view."""
@@ -42,7 +43,11 @@ class ViewMetrics(Metric):
         hit = prediction["mask"].cpu().reshape(height, width)
         rendered = prediction["rgb"].cpu().reshape(height, width, 3)
         photo = item["rgb"].reshape(height, width, 3)
-        figures = dict(psnr=psnr(rendered, photo, seen), ssim=ssim(rendered, photo, seen))
+        figures = dict(psnr=psnr(rendered, photo, seen))
+        if min(height, width) >= SSIM_WINDOW:
+            figures["ssim"] = ssim(rendered, photo, seen)
+        else:
+            self.small.append(item["name"])
         if mask is not None:
             figures["mask_iou"] = mask_iou(hit, seen)
             if self.shift:
@@ -61,6 +66,10 @@ class ViewMetrics(Metric):
                 result[label] |= {f"{name}_min": float(np.min(v)) for name, v in values.items() if name == "mask_iou"}
                 result[label]["views"] = len(values["psnr"])
         return result
+
+    def notes(self) -> list[str]:
+        """Views that are too small for a figure."""
+        return [f"no SSIM of {len(self.small)} views: a side has fewer than {SSIM_WINDOW} pixels"] * bool(self.small)
 
 
 @METRICS.register_module()

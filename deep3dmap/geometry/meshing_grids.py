@@ -3,6 +3,7 @@
 The aligned grid is that of IDR's evaluation (Yariv et al., NeurIPS 2020; its public code's high-resolution mesh).
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,28 @@ import numpy as np
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
+
+from deep3dmap.errors import ConfigError
+
+#: Bytes that meshing needs for each point of a lattice: the field's value, and what is known of it.
+BYTES_A_POINT = 12
+
+
+def check_resolution(resolution: int) -> None:
+    """Make sure that the lattice of a cube fits into this machine's memory: coarse to fine evaluates few of its points, but
+    keeps all of them.
+
+    Raises:
+        ConfigError: if it doesn't; names the largest resolution that does.
+    """
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError):  # Windows doesn't say
+        return
+    needed = BYTES_A_POINT * (resolution + 1)**3
+    if needed > memory:
+        raise ConfigError(f"resolution={resolution}: its grid needs {needed / 1e9:,.0f} GB of memory, and this machine has "
+                          f"{memory / 1e9:,.0f} GB; at most {int((memory / BYTES_A_POINT)**(1 / 3)) - 1} is possible here")
 
 
 @dataclass(frozen=True)

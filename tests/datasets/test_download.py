@@ -121,7 +121,17 @@ def test_a_hostile_archive_leaves_no_data_set(server, tmp_path):
     server.content = archive_of({"../evil": b"1"})
     with pytest.raises(DataError, match="'../evil' would leave the folder"):
         get(server, tmp_path / "data")
-    assert [p.name for p in tmp_path.rglob("*")] == ["data", "temple_sparse_ring.zip"]
+    assert {p.name for p in tmp_path.rglob("*")} == {"data", "temple_sparse_ring.zip", "temple_sparse_ring.zip.url"}
+
+
+def test_an_archive_that_was_refused_is_not_used_for_another_address(server, tmp_path):
+    server.content = archive_of({"../evil": b"1"})
+    with pytest.raises(DataError):
+        get(server, tmp_path)
+    server.files["/other.zip"] = ARCHIVE
+    folder = download("temple_sparse_ring", tmp_path, url=server.url.replace("scan.zip", "other.zip"))
+    assert (folder / "templeSR_par.txt").is_file()
+    assert {p.name for p in tmp_path.iterdir()} == {"temple_sparse_ring", "temple_sparse_ring.lock.json"}
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(tmp_path):

@@ -21,8 +21,8 @@ from mmengine.config import Config
 
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
 from deep3dmap.engine.hooks import CheckpointHook
-from deep3dmap.engine.interrupts import Interrupts
 from deep3dmap.errors import CheckpointError, TrainingError
+from deep3dmap.interrupts import Interrupts
 from deep3dmap.losses.base import Loss
 from deep3dmap.registry import LOSSES
 from tests.engine.killing import differences, parts, recorded, state, tiny_idr, train

@@ -1,7 +1,9 @@
 """Devices, launchers, and two processes that train as one does."""
 
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
+from torch import distributed
 
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
 from deep3dmap.engine.launching import choose_device, launch, step_together
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import ConfigError, TrainingError
 from deep3dmap.processes import agree, average_gradients, draw_together, from_first, gather_to_first
 
 HERE = Path(__file__).parent
@@ -74,6 +77,32 @@ def test_the_weights_of_a_method_with_its_own_dance_keep_their_names(two):
                                            for k in (0, 2)
                                            for name in ("weight", "bias")}
     assert checkpoint["loop"]["stage"] == "play" and float(checkpoint["state_dict"]["generator.shift"]) != 0
+
+
+def _lonely(place: Path, rank: int, pipe) -> None:
+    """Joins a group of two, of which the second is killed; says what the first one's next exchange raises."""
+    distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
+    agree(0.0)
+    if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    try:
+        agree(0.0)
+        agree(0.0)
+    except Exception as error:
+        pipe.send((type(error), str(error)))
+
+
+def test_a_killed_process_is_told_to_the_others_in_one_line(tmp_path):
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    processes = [context.Process(target=_lonely, args=(tmp_path / "group", rank, theirs)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    assert ours.poll(120)
+    error, message = ours.recv()
+    for process in processes:
+        process.join()
+    assert error is TrainingError and "another process" in message and len(message.splitlines()) == 1
 
 
 def test_only_one_process_writes(two):

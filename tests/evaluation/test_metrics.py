@@ -48,6 +48,16 @@ def test_the_iou_of_masks_is_known(columns, iou):
     assert ViewMetrics().add_view(item, prediction(item, columns=columns))["mask_iou"] == pytest.approx(iou)
 
 
+def test_a_view_too_small_for_ssim_has_the_other_figures_and_a_note():
+    metric, size = ViewMetrics(), (10, 12)
+    seen = torch.ones(120, dtype=torch.bool)
+    figures = metric.add_view(dict(rgb=torch.zeros(120, 3), mask=seen, size=size, split="test", name="x"),
+                              dict(rgb=torch.full((120, 3), 0.1), mask=seen))  # yapf: disable
+    assert set(figures) == {"psnr", "mask_iou"} and figures["psnr"] == pytest.approx(20.0, abs=1e-3)
+    assert set(metric.compute()["held-out views"]) == {"psnr", "mask_iou", "mask_iou_min", "views"}
+    assert len(metric.notes()) == 1
+
+
 def test_the_best_shift_is_given_where_it_is_asked_for():
     item = view()
     seen = prediction(item)

@@ -1,10 +1,13 @@
 """Grids along boxes and along principal axes."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
 
-from deep3dmap.geometry.meshing_grids import Grid, aligned_grid, box_grid, principal_axes
+from deep3dmap.errors import ConfigError
+from deep3dmap.geometry.meshing_grids import Grid, aligned_grid, box_grid, check_resolution, principal_axes
 from tests.goldens import cases
 
 
@@ -67,3 +70,13 @@ def test_an_empty_box_is_refused(box):
 def test_axes_that_mirror_are_refused():
     with pytest.raises(ValueError, match="right-handed"):
         Grid(np.zeros(3), np.diag([1.0, 1.0, -1.0]), np.ones(3), (2, 2, 2))
+
+
+def test_the_largest_grid_that_fits_into_memory_is_named_and_accepted(monkeypatch):
+    memory = dict(SC_PHYS_PAGES=1000, SC_PAGE_SIZE=4096)
+    monkeypatch.setattr(os, "sysconf", memory.get)
+    with pytest.raises(ConfigError, match="resolution=1000: .*at most 68 is"):
+        check_resolution(1000)
+    check_resolution(68)
+    with pytest.raises(ConfigError):
+        check_resolution(69)

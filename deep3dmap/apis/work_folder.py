@@ -1,0 +1,191 @@
+"""A run's folder: one run at a time uses it, a run that fails early leaves it as it was, and no two runs mix in it."""
+
+import itertools
+import json
+import os
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from deep3dmap.engine.checkpoint import list_checkpoints
+from deep3dmap.engine.launching import is_first_started
+from deep3dmap.engine.runner import make_work_folder
+from deep3dmap.errors import ConfigError, Deep3DError, TrainingError
+from deep3dmap.files import remove, write_atomically
+
+LOCK, HOLDER = ".lock", ".lock.json"
+
+#: What a runner writes before it trains or tests; what only a run that has begun writes.
+PREPARED, BEGUN = ("config.py", "log.txt", "vis_data"), ("scalars.jsonl", "checkpoints", "pictures", "metrics.json")
+
+#: What ``train`` leaves in its work folder; the files that ``test`` and ``reconstruct`` leave, besides pictures.
+TRAINED = (*PREPARED, "scalars.jsonl", "checkpoints", "pictures", "test")
+RESULTS = ("mesh.ply", "mesh.glb", "metrics.json", "report.html", "turntable.mp4")
+
+
+def warn(line: str) -> None:
+    """Print a warning on the terminal."""
+    print(f"warning: {line}", file=sys.stderr)
+
+
+# --- one run at a time ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make a folder and hold it for this process (of several, the first one holds it for all).
+
+    The system ends the claim with the process, however that ends. A folder that has nothing in it afterwards is removed.
+
+    Raises:
+        ConfigError: if another run holds the folder (names host and process), or it can't be written.
+    """
+    if not is_first_started():
+        yield
+        return
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    make_work_folder(folder)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(f"{folder}: in use by {_holder(folder)}; wait until that has ended, or choose another folder with "
+                          "--work-dir (reconstruct: -o)") from None
+    except (OSError, NotImplementedError) as error:
+        warn(f"{folder} can't be locked ({error}): make sure that no other run uses it")
+    try:
+        _sign(folder)
+        yield
+    finally:
+        (folder / HOLDER).unlink(missing_ok=True)
+        if os.listdir(folder) == [LOCK]:
+            (folder / LOCK).unlink()
+        lock.release()
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _sign(folder: Path) -> None:
+    holder = dict(host=socket.gethostname(), process=os.getpid(), since=time.strftime("%Y-%m-%d %H:%M:%S"),
+                  command=shlex.join(sys.argv))  # yapf: disable
+    write_atomically(folder / HOLDER, json.dumps(holder).encode())
+
+
+def _holder(folder: Path) -> str:
+    try:
+        holder = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        return "process {process} on {host} since {since} ({command})".format(**holder)
+    except (OSError, ValueError, KeyError):  # it has the lock, and is about to sign
+        return "another process"
+
+
+# --- a run that fails before its first step ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def untouched_unless_begun(folder: Path) -> Iterator[None]:
+    """A work folder is put back as it was, if the block fails by the user's input before there are results.
+
+    Only what a runner makes is ever removed, and folders only if they are empty then.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    files = {path: path.read_bytes() for path in _prepared(folder)}
+    results = _stamps(folder)
+    try:
+        yield
+    except Deep3DError as error:
+        if not isinstance(error, TrainingError) and _stamps(folder) == results and is_first_started():
+            _put_back(folder, files, made)
+        raise
+
+
+def _prepared(folder: Path) -> list[Path]:
+    places = [folder / name for name in PREPARED]
+    inside = [path for place in places if place.is_dir() for path in place.rglob("*")]
+    return [path for path in places + inside if path.is_file()]
+
+
+def _stamps(folder: Path) -> list[int]:
+    return [path.stat().st_mtime_ns if path.exists() else 0 for path in (folder / name for name in BEGUN)]
+
+
+def _put_back(folder: Path, files: dict[Path, bytes], made: list[Path]) -> None:
+    with suppress(OSError):  # the error that is being raised says more than one from here
+        for path in _prepared(folder):
+            if path not in files:
+                path.unlink()
+            elif path.read_bytes() != files[path]:
+                path.write_bytes(files[path])
+    for path in (folder / "vis_data", *made):
+        with suppress(OSError):
+            path.rmdir()
+
+
+# --- what an earlier run left ------------------------------------------------------------------------------------------------
+
+
+def result_files(folder: Path) -> list[Path]:
+    """The files of an earlier result in a folder; of its pictures those that its ``metrics.json`` names."""
+    try:
+        views = list(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["views"])
+    except (OSError, ValueError, KeyError, TypeError):
+        views = []
+    paths = [folder / name for name in RESULTS] + [path for view in views for path in picture_paths(folder, str(view))]
+    return [path for path in paths if path.is_file()]
+
+
+def picture_paths(folder: Path, view: str) -> tuple[Path, Path]:
+    """Where the rendering of a view and its normals are written."""
+    name = Path(view).stem
+    return folder / "pictures" / f"{name}.png", folder / "pictures" / f"{name}_normals.png"
+
+
+def refuse_result(output: Path) -> None:
+    """Raise a ConfigError if a reconstruction's folder holds an earlier one."""
+    found = result_files(output) or list_checkpoints(output / "run")
+    if found:
+        raise ConfigError(f"{output}: holds an earlier result ({found[0].relative_to(output)}): --resume goes on with it, "
+                          "--overwrite replaces it, -o names another folder")
+
+
+@contextmanager
+def set_aside(folder: Path, earlier: Sequence[Path], work: Path, keep: bool) -> Iterator[None]:
+    """What an earlier run left is out of a new run's way, and back in its place if that fails before its first step.
+
+    Args:
+        folder: of the run.
+        earlier: files and folders in it, which are moved to ``folder/earlier_run_K``.
+        work: the new run's work folder.
+        keep: leave them there; or else remove them once the new run has begun.
+    """
+    earlier = [path for path in earlier if path.exists()] if is_first_started() else []
+    if not earlier:
+        yield
+        return
+    place = next(path for k in itertools.count(1) if not (path := folder / f"earlier_run_{k}").exists())
+    moved = {path: place / path.relative_to(folder) for path in earlier}
+    for path, target in moved.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    try:
+        yield
+    except BaseException:
+        if not any((work / name).exists() for name in BEGUN):
+            for path, target in moved.items():
+                remove(path)
+                path.parent.mkdir(exist_ok=True)
+                target.rename(path)
+            remove(place)
+        raise
+    finally:
+        if not keep:
+            remove(place)
+        elif place.exists():
+            warn(f"{folder} held an earlier run; it is in {place} now")

@@ -1,0 +1,192 @@
+"""What may change between the run that wrote a checkpoint and the one that resumes it.
+
+A change is honoured if the resumed run does from its first step on what the new config says; every other is refused, so that
+the record of a run is what ran.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
+
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from torch import Tensor
+
+from deep3dmap.datasets.scene import load_scene
+from deep3dmap.engine.stages import StageConfig
+from deep3dmap.errors import ConfigError
+
+#: What a config says under each key, and what it says now; None where it says nothing.
+Changes = dict[str, tuple[object, object]]
+
+#: Keys of the config whose changes are honoured whatever they are.
+HONOURED = ("work_dir", "resume", "load_from", "device", "launcher", "amp", "compile*", "experiment", "custom_imports*",
+            "test_*", "default_hooks*", "custom_hooks*", "train_cfg.max_*", "train_cfg.average",
+            "model.losses*")  # yapf: disable
+
+#: Likewise, of the config and of the stage in which the checkpoint was written, unless a ``type`` changes.
+OF_A_STAGE = ("max_*", "losses*", "optim_wrapper*.clip_grad*", "optim_wrapper*.accumulative_counts",
+              "optim_wrapper*optimizer.*", "optim_wrapper*paramwise_cfg.*_mult", "train_dataset.rays",
+              "train_dataloader.batch_size", "train_dataloader.num_workers", "train_dataloader.p*")  # yapf: disable
+RENDERER, CACHE = "model.renderer.*", "model.renderer.cache*"
+SCHEDULE, CAPTURE = "param_scheduler*", ("scene.capture", "scene.capture.path")
+
+#: What the factors of ``paramwise_cfg`` multiply.
+FACTORS = {"lr_mult": "lr", "bias_lr_mult": "lr", "decay_mult": "weight_decay"}
+SHOWN = 12
+
+
+def resume_changes(old: Mapping, new: Mapping, stage: int = 0, same_views: bool = False) -> tuple[Changes, Changes]:
+    """The differences of two configs, and which of them a resumed run honours.
+
+    Args:
+        old: the config that a checkpoint holds.
+        new: the config of the run that resumes it.
+        stage: index of the stage in which the checkpoint was written.
+        same_views: whether both runs see the same views in the same cameras; then the folder of a capture may be another.
+
+    Returns:
+        What is honoured, and what is refused; by dotted key.
+    """
+    before, after = (_flat(_complete(json.loads(json.dumps(cfg, default=str)))) for cfg in (old, new))
+    changes = {key: (before.get(key), after.get(key)) for key in sorted({*before, *after})
+               if before.get(key) != after.get(key)}  # yapf: disable
+    types = {each[key] for each in (before, after) for key in each if re.search(r"param_scheduler.*\btype$", key)}
+    honoured = {key: change for key, change in changes.items()
+                if _is_honoured(key, stage, types <= {"ProgressLR"}, same_views)}  # yapf: disable
+    return honoured, {key: change for key, change in changes.items() if key not in honoured}
+
+
+def _is_honoured(key: str, stage: int, schedules_follow: bool, same_views: bool) -> bool:
+    """Whether a change under a key is honoured; ``schedules_follow`` if schedules save none of their settings."""
+    if any(fnmatchcase(key, pattern) for pattern in HONOURED) or (key in CAPTURE and same_views):
+        return True
+    if match := re.match(r"train_cfg\.stages\[(\d+)\]\.?(.*)", key):
+        if int(match[1]) != stage:
+            return int(match[1]) > stage
+        key = match[2]
+    if key.endswith("type"):
+        return False
+    if fnmatchcase(key, SCHEDULE):
+        return schedules_follow
+    if fnmatchcase(key, RENDERER):
+        return not fnmatchcase(key, CACHE)
+    return any(fnmatchcase(key, pattern) for pattern in OF_A_STAGE)
+
+
+def _complete(cfg: Mapping) -> dict:
+    """A config with the defaults of what it leaves out, where these are fixed."""
+    train = cfg.get("train_cfg") or {}
+    stages = [_defaults(StageConfig) | dict(stage) for stage in train.get("stages") or ()]
+    complete = dict(seed=0, amp=False, device="auto", launcher="none", resume=False) | dict(cfg)
+    complete["train_cfg"] = dict(type="StagedTrainLoop", average=0.0) | dict(train, stages=stages)
+    if complete.get("scene"):
+        complete["scene"] = _defaults(load_scene) | dict(complete["scene"])
+    return complete
+
+
+def _defaults(function) -> dict:
+    parameters = inspect.signature(function).parameters.values()
+    return json.loads(json.dumps({p.name: p.default for p in parameters if p.default is not p.empty}))
+
+
+def _flat(node, where: str = "") -> dict[str, object]:
+    """All values by dotted key, without those that are None; lists are values unless they hold dictionaries."""
+    return dict(_leaves(node, where))
+
+
+def _leaves(node, where: str) -> Iterator[tuple[str, object]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _leaves(value, f"{where}.{key}" if where else str(key))
+    elif isinstance(node, list) and node and all(isinstance(value, Mapping) for value in node):
+        for k, value in enumerate(node):
+            yield from _leaves(value, f"{where}[{k}]")
+    elif node is not None and node != []:
+        yield where, node
+
+
+def described(changes: Changes) -> str:
+    """Changes as text, one a line; the first few of many."""
+    lines = [f"  {key}: {_shown(old)} -> {_shown(new)}" for key, (old, new) in list(changes.items())[:SHOWN]]
+    return "\n".join(lines + [f"  and {len(changes) - SHOWN} more"] * (len(changes) > SHOWN))
+
+
+def _shown(value) -> str:
+    return "not set" if value is None else repr(value)
+
+
+def check_resume(old: Mapping, new: Mapping, stage: int, same_views: bool, source: str) -> Changes:
+    """The changes that a resumed run honours.
+
+    Args:
+        source: the checkpoint, for the message.
+
+    Raises:
+        ConfigError: for changes that can't be honoured; lists them.
+    """
+    honoured, refused = resume_changes(old, new, stage, same_views)
+    if refused:
+        raise ConfigError(f"{source}: a resumed run can't change\n{described(refused)}\nLeave that as it was to go on, or "
+                          "start a new run in another folder (its load_from takes over the weights).")
+    return honoured
+
+
+def same_views(a: Mapping, b: Mapping) -> bool:
+    """Whether two datasets' ``info()`` are the same but for where the data lie."""
+    return _same({**a, "source": None}, {**b, "source": None})
+
+
+def _same(a, b) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and bool((a.cpu() == b.cpu()).logical_or(a.isnan().cpu() & b.isnan().cpu()).all())
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return type(a) is type(b) and a == b
+
+
+# --- settings of optimisers, which their saved states bring along ---------------------------------------------------------
+
+
+def optimizer_settings(changes: Changes) -> set[str]:
+    """Names of the optimisers' settings (``lr``, ``weight_decay`` ...) that changes touch."""
+    names = {match[1] for key in changes if (match := re.search(r"\boptimizer\.(\w+)", key))}
+    return names | {FACTORS[name] for key in changes if (name := key.rsplit(".", 1)[-1]) in FACTORS}
+
+
+def settings_of(wrapper: OptimWrapper | OptimWrapperDict) -> list[dict]:
+    """The settings of every group of parameters as a config gave them: before a saved state is loaded."""
+    return [{**{k: v for k, v in group.items() if k != "params"}, "lr": _rate(group)} for group in _groups(wrapper)]
+
+
+def put_settings(wrapper: OptimWrapper | OptimWrapperDict, schedulers, settings: list[dict], names: Collection[str]) -> None:
+    """Replace named settings in a loaded state; a learning rate is scaled, so that its schedule goes on from where it was.
+
+    Args:
+        wrapper: the optimisers.
+        schedulers: their learning-rate schedules.
+        settings: what :func:`settings_of` gave.
+        names: of the settings to replace.
+    """
+    for group, new in zip(_groups(wrapper), settings):
+        if "lr" in names and new["lr"] != _rate(group):
+            factor = new["lr"] / _rate(group) if _rate(group) else 1.0
+            group["lr"] *= factor
+            if "initial_lr" in group:
+                group["initial_lr"] = new["lr"]
+        group.update({name: new[name] for name in names if name in new and name != "lr"})
+    for scheduler in schedulers if "lr" in names else ():
+        if scheduler.param_name == "lr":
+            scheduler.base_values = [group["initial_lr"] for group in scheduler.optimizer.param_groups]
+
+
+def _rate(group: Mapping) -> float:
+    return group.get("initial_lr", group["lr"])
+
+
+def _groups(wrapper: OptimWrapper | OptimWrapperDict) -> list[dict]:
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    return [group for each in wrappers for group in each.param_groups]
