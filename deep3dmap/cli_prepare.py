@@ -1,7 +1,8 @@
 """The command ``deep3dmap prepare``: each kind of data has a function that adds its arguments and one that runs it."""
 
 import argparse
-from collections.abc import Callable
+
+from deep3dmap.cli_parser import Commands, add_commands
 
 
 def _positive_int(text: str) -> int:
@@ -120,21 +121,14 @@ def _head_capture(args) -> int:
     return 0
 
 
-KINDS: dict[str, tuple[str, Callable, Callable]] = {
-    "sdf_samples": ("signed-distance samples of meshes, in DeepSDF's layout", _sdf_samples_arguments, _sdf_samples),
-    "ict_heads": ("heads drawn from the ICT face model, and their signed-distance samples", _ict_heads_arguments, _ict_heads),
-    "head_capture": ("photographs of a generated head, with masks and cameras", _head_capture_arguments, _head_capture),
-    "head_prior": ("a prior of heads for H3D-Net, from a trained DeepSDF", _head_prior_arguments, _head_prior),
+KINDS: Commands = {
+    "sdf-samples": ("signed-distance samples of meshes, in DeepSDF's layout", _sdf_samples_arguments, _sdf_samples),
+    "ict-heads": ("heads drawn from the ICT face model, and their signed-distance samples", _ict_heads_arguments, _ict_heads),
+    "head-capture": ("photographs of a generated head, with masks and cameras", _head_capture_arguments, _head_capture),
+    "head-prior": ("a prior of heads for H3D-Net, from a trained DeepSDF", _head_prior_arguments, _head_prior),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``deep3dmap prepare KIND ...``."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="kind", help="what to make")
-    for name, (text, add, _) in KINDS.items():
-        add(kinds.add_parser(name, help=text, description=text[0].upper() + text[1:] + "."))
-
-
-def run(args: argparse.Namespace) -> int:
-    """Make the data; 1 if nothing could be made."""
-    return KINDS[args.kind][2](args)
+    add_commands(parser, "kind", "what to make", KINDS)

@@ -1,5 +1,5 @@
-"""Heads drawn from the ICT face model: many to learn a shape space from (``deep3dmap prepare ict_heads``), and photographs of
-one to reconstruct it from (``deep3dmap prepare head_capture``)."""
+"""Heads drawn from the ICT face model: many to learn a shape space from (``deep3dmap prepare ict-heads``), and photographs of
+one to reconstruct it from (``deep3dmap prepare head-capture``)."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -25,7 +25,7 @@ def model_file(tmp_path_factory):
 
 
 def test_the_command_makes_heads_and_says_how_many(model_file, tmp_path, capsys):
-    assert run("prepare", "ict_heads", tmp_path / "heads", *SMALL, "--model", model_file) == 0
+    assert run("prepare", "ict-heads", tmp_path / "heads", *SMALL, "--model", model_file) == 0
     told = capsys.readouterr().out
     assert "3 heads, 3 of them made now; splits: ict_heads_train_2.json, ict_heads_validation.json" in told
     assert len(read_split(tmp_path / "heads" / "splits" / "ict_heads_train_2.json")) == 2
@@ -35,7 +35,7 @@ def test_every_option_reaches_the_heads(model_file, tmp_path, monkeypatch):
     seen = {}
     monkeypatch.setattr("deep3dmap.apis.prepare_heads.prepare_heads", lambda *args: seen.update(args=args) or 0)
     options = "--seed 4 --expressions 0.5 --missing neck hair --closed-mouth --eyeballs"
-    run("prepare", "ict_heads", tmp_path, *SMALL, "--model", model_file, *options.split())
+    run("prepare", "ict-heads", tmp_path, *SMALL, "--model", model_file, *options.split())
     root, counts, settings, processes, _ = seen["args"]
     assert (root, counts, processes) == (str(tmp_path), (2, 1, 0), 1)
     assert settings.__dict__ == dict(model=str(model_file), seed=4, expressions=0.5, missing=("hair", "neck"), mouth=False,
@@ -49,7 +49,7 @@ def test_every_option_reaches_the_heads(model_file, tmp_path, monkeypatch):
     (("--model", "nowhere.npz"), "no data 'nowhere.npz'"),
 ])
 def test_bad_options_get_one_message_and_write_nothing(model_file, tmp_path, capsys, options, message):
-    assert message in refusal(capsys, "prepare", "ict_heads", tmp_path / "heads", *SMALL, "--model", model_file, *options)
+    assert message in refusal(capsys, "prepare", "ict-heads", tmp_path / "heads", *SMALL, "--model", model_file, *options)
     assert not (tmp_path / "heads").exists()
 
 
@@ -64,7 +64,7 @@ def test_photographs_of_a_head_are_written_as_a_user_would_bring_them(real_data,
     if not model.is_dir():
         pytest.skip("needs the real face model: deep3dmap download ict_face")
     options = ("--model", model, "--views", 3, "--test-views", 1, "--size", 24, "--accessory", "hat", "--lights", "ring")
-    assert run("prepare", "head_capture", folder, *options) == 0
+    assert run("prepare", "head-capture", folder, *options) == 0
     assert "4 photographs with masks and cameras, landmarks.json, true_mesh.ply" in capsys.readouterr().out
     made = generate_head_capture(views=3, test_views=1, size=(24, 24), model=str(model), accessory="hat", lights="ring")
     scene = load_scene(str(folder))
@@ -82,7 +82,7 @@ def test_a_bust_is_photographed_by_its_landmarks_file(tmp_path):
     points = dict(zip(HEAD_LANDMARKS, torch.tensor(MEAN_HEAD_LANDMARKS)))
     write_landmark_file(tmp_path / "marks.json", points)
     options = ("--mesh", tmp_path / "egg.ply", "--landmarks", tmp_path / "marks.json", "--unit-millimetres", 10, "--size", 16)
-    assert run("prepare", "head_capture", tmp_path / "out", *options) == 0
+    assert run("prepare", "head-capture", tmp_path / "out", *options) == 0
     landmarks = load_capture(tmp_path / "out").landmarks
     assert (landmarks["left_eye"] - landmarks["right_eye"]).norm().item() == pytest.approx(36.88, abs=0.01)
 
@@ -96,4 +96,4 @@ def test_a_bust_is_photographed_by_its_landmarks_file(tmp_path):
 ])  # yapf: disable
 def test_photographs_that_can_not_be_made_are_told(model_file, tmp_path, capsys, options, message):
     words = ("--model", model_file, "--size", 8, *options)
-    assert message in refusal(capsys, "prepare", "head_capture", tmp_path / "out", *words)
+    assert message in refusal(capsys, "prepare", "head-capture", tmp_path / "out", *words)
