@@ -313,7 +313,7 @@ COMMANDS: Commands = {
     "check": ("what a data folder holds and what is wrong with it", _check_arguments, _check),
     "make-masks": ("write masks of an object in front of a dark or a bright background", _make_masks_arguments, _make_masks),
     "landmarks": ("mark the six landmarks of a head on photographs", cli_landmarks.add_arguments, cli_landmarks.run),
-    "prepare": ("make training data: signed-distance samples from meshes", cli_prepare.add_arguments, None),
+    "prepare": ("make data: signed-distance samples and photographs of meshes, heads", cli_prepare.add_arguments, None),
     "shape": ("what a trained shape space is good for: new shapes from partial data", cli_shape_space.add_arguments, None),
     "compare": ("figures of meshes against true shapes: two files, or two folders", cli_shapes.add_arguments, cli_shapes.run),
     "head-table": ("errors of methods on generated heads by views", cli_head_table.add_arguments, cli_head_table.run),
