@@ -2,15 +2,15 @@
 
 import argparse
 import ast
-import inspect
 import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from deep3dmap import cli_head_table, cli_landmarks, cli_prepare
+from deep3dmap import cli_head_table, cli_landmarks, cli_prepare, cli_shape_space, cli_shapes
+from deep3dmap.cli_parser import TRACEBACK, Commands, Parser, add_commands
 from deep3dmap.errors import Deep3DError
 from deep3dmap.files import FULL, reason
 from deep3dmap.interrupts import termination_as_interrupt
@@ -249,8 +249,7 @@ def _check(args) -> int:
 
 
 def _download_arguments(parser) -> None:
-    from deep3dmap.datasets.download import SOURCES
-    parser.add_argument("name", help=", ".join(SOURCES))
+    parser.add_argument("name", help="temple_sparse_ring, dino_sparse_ring, dtu_idr or ict_face")
     parser.add_argument("--root", type=Path, help="where data sets lie (default: DEEP3DMAP_DATA, or data/)")
     parser.add_argument("--url", help="another address to fetch it from")
     parser.add_argument("--sha256", help="checksum that the archive must have")
@@ -308,27 +307,7 @@ def _benchmark(args) -> int:
     return 0
 
 
-def _compare_arguments(parser) -> None:
-    from deep3dmap.cli_shapes import compare_arguments
-    compare_arguments(parser)
-
-
-def _compare(args) -> int:
-    from deep3dmap.cli_shapes import compare
-    return compare(args)
-
-
-def _shape_arguments(parser) -> None:
-    from deep3dmap.cli_shape_space import shape_arguments
-    shape_arguments(parser)
-
-
-def _shape(args) -> int:
-    from deep3dmap.cli_shape_space import run_shape
-    return run_shape(args)
-
-
-COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
+COMMANDS: Commands = {
     "train": ("train what a config describes", _train_arguments, _train),
     "test": ("evaluate a checkpoint: figures, pictures, mesh", _test_arguments, _test),
     "reconstruct": ("from photographs to a mesh and a report, within given minutes", _reconstruct_arguments, _reconstruct),
@@ -340,9 +319,9 @@ COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "check": ("what a data folder holds and what is wrong with it", _check_arguments, _check),
     "make-masks": ("write masks of an object in front of a dark or a bright background", _make_masks_arguments, _make_masks),
     "landmarks": ("mark the six landmarks of a head on photographs", cli_landmarks.add_arguments, cli_landmarks.run),
-    "prepare": ("make training data: signed-distance samples from meshes", cli_prepare.add_arguments, cli_prepare.run),
-    "shape": ("what a trained shape space is good for: new shapes from partial data", _shape_arguments, _shape),
-    "compare": ("figures of meshes against true shapes: two files, or two folders", _compare_arguments, _compare),
+    "prepare": ("make data: signed-distance samples and photographs of meshes, heads", cli_prepare.add_arguments, None),
+    "shape": ("what a trained shape space is good for: new shapes from partial data", cli_shape_space.add_arguments, None),
+    "compare": ("figures of meshes against true shapes: two files, or two folders", cli_shapes.add_arguments, cli_shapes.run),
     "head-table": ("errors of methods on generated heads by views", cli_head_table.add_arguments, cli_head_table.run),
     "download": ("fetch a public data set", _download_arguments, _download),
     "benchmark": ("cost against work, as JSON lines", _benchmark_arguments, _benchmark),
@@ -351,12 +330,10 @@ COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
 
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(prog="deep3dmap", description="3D reconstruction from images.")
+    parser = Parser(prog="deep3dmap", description="3D reconstruction from images.")
     parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (text, add, _) in COMMANDS.items():
-        add(commands.add_parser(name, help=text, description=inspect.cleandoc(text[0].upper() + text[1:] + ".")))
+    parser.add_argument("--traceback", action="store_true", help=TRACEBACK)
+    add_commands(parser, "command", "what to do", COMMANDS)
     return parser
 
 
@@ -374,7 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with termination_as_interrupt():
             _trust_imports(args)
-            return COMMANDS[args.command][2](args)
+            return args.run(args)
     except Deep3DError as error:
         if args.traceback:
             raise

@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable
 
+from deep3dmap.cli_parser import Commands, add_commands
+
 
 def _positive_int(text: str) -> int:
     value = int(text)
@@ -90,13 +92,41 @@ def _head_prior(args) -> int:
     return 0
 
 
+def _capture_arguments(parser) -> None:
+    add = parser.add_argument
+    add("mesh", help="mesh to photograph (its y axis is up), or head for the built-in one")
+    add("output", help="new folder to write to: photographs, masks, cameras, true_mesh.ply")
+    _add_photographs(add, views=16, test_views=4)
+    add("--light",
+        choices=("fixed", "camera"),
+        default="fixed",
+        help="stands still, or moves with the camera (default: fixed)")
+
+
+def _capture(args) -> int:
+    from deep3dmap.apis.prepare_captures import prepare_capture
+    prepare_capture(args.mesh,
+                    args.output,
+                    args.format,
+                    views=args.views,
+                    test_views=args.test_views,
+                    size=(args.size, args.size),
+                    light=args.light)
+    return 0
+
+
+def _add_photographs(add: Callable, views: int, test_views: int) -> None:
+    add("--views", type=_positive_int, default=views, help=f"photographs to reconstruct from (default: {views})")
+    add("--test-views", type=int, default=test_views, help=f"further ones to test on (default: {test_views})")
+    add("--size", type=_positive_int, default=256, help="height and width, pixels (default: 256)")
+    add("--format", default="idr", help="of the cameras: idr, h3ds, middlebury, transforms, colmap (default: idr)")
+
+
 def _head_capture_arguments(parser) -> None:
     add = parser.add_argument
     add("output", help="new folder to write to: photographs, masks, cameras, landmarks.json, true_mesh.ply")
     add("--head", default="test_00000", help="split and number of a head of the face model (default: test_00000)")
-    add("--views", type=_positive_int, default=3, help="photographs to reconstruct from (default: 3)")
-    add("--test-views", type=int, default=2, help="further ones to test on (default: 2)")
-    add("--size", type=_positive_int, default=256, help="height and width, pixels (default: 256)")
+    _add_photographs(add, views=3, test_views=2)
     add("--model", default="ict_face", help="face model: a data set's name, a folder, a file (default: ict_face)")
     add("--mesh", help="a bust to photograph instead of a head of the model, with --landmarks")
     add("--landmarks", metavar="JSON", help="the bust's six landmarks, as landmarks.json has them")
@@ -104,12 +134,11 @@ def _head_capture_arguments(parser) -> None:
     add("--lights", help="studio, overcast, window, indoors, ring (default: one by chance)")
     add("--accessory", help="hat, hair, glasses (default: none)")
     add("--no-eyeballs", action="store_true", help="leave the face model's eye sockets hollow")
-    add("--format", default="idr", help="of the cameras: idr, h3ds, middlebury, transforms, colmap (default: idr)")
     add("--seed", type=int, default=0, help="of heads and all that is drawn (default: 0)")
 
 
 def _head_capture(args) -> int:
-    from deep3dmap.apis.prepare_heads import prepare_head_capture
+    from deep3dmap.apis.prepare_captures import prepare_head_capture
     names = ("head", "views", "test_views", "model", "mesh", "unit_millimetres", "lights", "accessory", "seed")
     options = {key: getattr(args, key) for key in names}
     prepare_head_capture(args.output,
@@ -121,21 +150,15 @@ def _head_capture(args) -> int:
     return 0
 
 
-KINDS: dict[str, tuple[str, Callable, Callable]] = {
-    "sdf_samples": ("signed-distance samples of meshes, in DeepSDF's layout", _sdf_samples_arguments, _sdf_samples),
-    "ict_heads": ("heads drawn from the ICT face model, and their signed-distance samples", _ict_heads_arguments, _ict_heads),
-    "head_capture": ("photographs of a generated head, with masks and cameras", _head_capture_arguments, _head_capture),
-    "head_prior": ("a prior of heads for H3D-Net, from a trained DeepSDF", _head_prior_arguments, _head_prior),
+KINDS: Commands = {
+    "sdf-samples": ("signed-distance samples of meshes, in DeepSDF's layout", _sdf_samples_arguments, _sdf_samples),
+    "ict-heads": ("heads drawn from the ICT face model, and their signed-distance samples", _ict_heads_arguments, _ict_heads),
+    "capture": ("photographs of a mesh, with masks and cameras", _capture_arguments, _capture),
+    "head-capture": ("photographs of a generated head, with masks and cameras", _head_capture_arguments, _head_capture),
+    "head-prior": ("a prior of heads for H3D-Net, from a trained DeepSDF", _head_prior_arguments, _head_prior),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``deep3dmap prepare KIND ...``."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="kind", help="what to make")
-    for name, (text, add, _) in KINDS.items():
-        add(kinds.add_parser(name, help=text, description=text[0].upper() + text[1:] + "."))
-
-
-def run(args: argparse.Namespace) -> int:
-    """Make the data; 1 if nothing could be made."""
-    return KINDS[args.kind][2](args)
+    add_commands(parser, "kind", "what to make", KINDS)

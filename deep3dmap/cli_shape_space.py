@@ -1,7 +1,11 @@
 """The command ``deep3dmap shape``: each verb has a function that adds its arguments and one that runs it."""
 
 import argparse
-from collections.abc import Callable
+
+from deep3dmap.cli_parser import Commands, add_commands
+
+#: Those of :mod:`deep3dmap.frameworks.deepsdf.code_space`, which help must not wait for.
+PRIORS = ("empirical", "diagonal", "paper")
 
 
 def _common(parser, resolution: int) -> None:
@@ -56,7 +60,6 @@ def _interpolate(args) -> int:
 
 
 def _sample_arguments(parser) -> None:
-    from deep3dmap.frameworks.deepsdf.code_space import PRIORS
     _checkpoint(parser)
     parser.add_argument("--count", type=int, default=8, help="how many (default: 8)")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
@@ -125,7 +128,7 @@ def _fit(args) -> int:
     return 1 if failed else 0
 
 
-VERBS: dict[str, tuple[str, Callable, Callable]] = {
+VERBS: Commands = {
     "fit": ("new shapes from samples, points, meshes or depth maps", _fit_arguments, _fit),
     "mesh": ("meshes of training shapes", _mesh_arguments, _mesh),
     "interpolate": ("shapes on the straight line between two codes", _interpolate_arguments, _interpolate),
@@ -134,13 +137,6 @@ VERBS: dict[str, tuple[str, Callable, Callable]] = {
 }
 
 
-def shape_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``deep3dmap shape VERB ...``."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb", help="what to do")
-    for name, (text, add, _) in VERBS.items():
-        add(verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + "."))
-
-
-def run_shape(args: argparse.Namespace) -> int:
-    """Run a verb; 1 if nothing could be made."""
-    return VERBS[args.verb][2](args)
+    add_commands(parser, "verb", "what to do", VERBS)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 
-def compare_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What :func:`deep3dmap.apis.compare.compare` takes."""
     add = parser.add_argument
     add("predicted", help="mesh, or folder of meshes")
@@ -21,12 +21,12 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
     add("--processes", type=int, help="that work at once (default: one for each core)")
 
 
-def compare(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print the table; 1 if shapes failed."""
-    from deep3dmap.apis.compare import compare as measure
+    from deep3dmap.apis.compare import compare
     names = ("split", "normalization", "normalised", "thresholds", "completion_distance", "samples", "emd_samples", "seed",
              "processes")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    table = measure(args.predicted, args.true, args.output, **given)
+    table = compare(args.predicted, args.true, args.output, **given)
     print(table.to_text())
     return 1 if table.failures else 0

@@ -1,5 +1,11 @@
 """The errors that a user can cause. Each message names what is wrong, what was expected and what to do."""
 
+import difflib
+from collections.abc import Iterable
+
+#: Known names in a message at most.
+LISTED = 60
+
 
 class Deep3DError(Exception):
     """Base of every error that is the input's fault and not the program's; the command line prints only its text."""
@@ -27,3 +33,14 @@ class MissingDependencyError(Deep3DError):
 
 class TrainingError(Deep3DError):
     """Training can't go on (for example a loss that is no longer a number)."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
+    """A sentence that names the known names nearest to a misspelt one."""
+    known = sorted(known)
+    lower = {k.lower(): k for k in known}
+    close = [lower[k] for k in difflib.get_close_matches(name.lower(), lower, count, 0.5)]
+    if close:
+        return "did you mean " + " or ".join(f"'{k}'" for k in close) + "?"
+    more = f", ... ({len(known)} in all)" if len(known) > LISTED else ""
+    return "known are: " + (", ".join(known[:LISTED]) + more or "none")

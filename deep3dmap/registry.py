@@ -4,7 +4,6 @@ Parts from outside the package reach the registries through ``custom_imports`` i
 ``deep3dmap.plugins`` of an installed distribution (see :func:`load_plugins`).
 """
 
-import difflib
 import inspect
 import sys
 import traceback
@@ -17,27 +16,13 @@ from mmengine.registry import Registry
 from torch import nn
 
 from deep3dmap.annotations import annotations_of, fault
-from deep3dmap.errors import ConfigError, PluginError
+from deep3dmap.errors import ConfigError, PluginError, nearest
 
 PLUGIN_GROUP = "deep3dmap.plugins"
 
 #: What constructors raise where they can't use a value; what is shown of a config then.
 UNUSABLE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError, RuntimeError)
 PLAIN = (bool, int, float, str, list, tuple, type(None))
-
-#: Known names in a message at most.
-LISTED = 60
-
-
-def nearest(name: str, known, count: int = 3) -> str:
-    """A sentence that names the known names nearest to a misspelt one."""
-    known = sorted(known)
-    lower = {k.lower(): k for k in known}
-    close = [lower[k] for k in difflib.get_close_matches(name.lower(), lower, count, 0.5)]
-    if close:
-        return "did you mean " + " or ".join(f"'{k}'" for k in close) + "?"
-    more = f", ... ({len(known)} in all)" if len(known) > LISTED else ""
-    return "known are: " + (", ".join(known[:LISTED]) + more or "none")
 
 
 def _registered(registry: Registry, name: str):

@@ -16,12 +16,14 @@ import pytest
 import torch
 from PIL import Image
 
-from deep3dmap import cli
+from deep3dmap import cli, cli_prepare, cli_shape_space
 from deep3dmap.apis.reconstruct import METHODS
+from deep3dmap.datasets.download import SOURCES
 from deep3dmap.datasets.formats import READERS
 from deep3dmap.datasets.mesh_files import load_mesh
 from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks import IDR
+from deep3dmap.frameworks.deepsdf.code_space import PRIORS
 from deep3dmap.version import __version__
 from tests.apis import conftest as tiny
 from tests.frameworks.idr.test_published import capture_of, publish
@@ -54,7 +56,7 @@ def test_help_lists_every_argument_with_a_sentence(command, capsys):
         run(command, "--help")
     text = " ".join(capsys.readouterr().out.split())
     for action in sub_parsers()[command]._actions:
-        shown = action.option_strings[-1] if action.option_strings else action.dest
+        shown = action.option_strings[-1] if action.option_strings else action.metavar or action.dest
         assert shown in text, shown
         assert action.help and len(action.help) > 3, f"{shown} has no help"
         assert " ".join((action.help % dict(default=action.default)).split()) in text or action.dest == "help"
@@ -63,8 +65,54 @@ def test_help_lists_every_argument_with_a_sentence(command, capsys):
 def test_help_names_every_method_and_format():
     methods = next(a for a in sub_parsers()["reconstruct"]._actions if a.dest == "method").help
     kinds = next(a for a in sub_parsers()["prepare"]._actions if a.choices).choices
-    formats = next(a for a in kinds["head_capture"]._actions if a.dest == "format").help
+    formats = next(a for a in kinds["head-capture"]._actions if a.dest == "format").help
     assert all(name in methods for name in METHODS) and all(name in formats for name in READERS)
+
+
+def test_no_help_imports_what_takes_seconds():
+    """For every command and sub-command, in one fresh process."""
+    lines = [[], *([name] for name in cli.COMMANDS), *(["prepare", kind] for kind in cli_prepare.KINDS),
+             *(["shape", verb] for verb in cli_shape_space.VERBS)]  # yapf: disable
+    code = f"""
+import sys
+from deep3dmap.cli import main
+for line in {lines}:
+    try:
+        main([*line, "--help"])
+    except SystemExit as end:
+        assert end.code == 0
+print("imported:", *{{"torch", "numpy", "mmengine"}} & set(sys.modules))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.stdout.endswith("imported:\n"), result.stdout[-200:] + result.stderr
+
+
+def test_names_that_help_repeats_are_those_of_the_parts():
+    name = next(a for a in sub_parsers()["download"]._actions if a.dest == "name").help
+    assert all(source in name for source in SOURCES) and cli_shape_space.PRIORS == PRIORS
+
+
+@pytest.mark.parametrize("arguments,usage,nearest", [
+    (["trian"], "deep3dmap", "train"),
+    (["reconstruct", "x", "--minuts", "3"], "deep3dmap reconstruct", "--minutes"),
+    (["prepare", "head-captur", "x"], "deep3dmap prepare", "head-capture"),
+    (["prepare", "head-capture", "x", "--wievs=3"], "deep3dmap prepare head-capture", "--views"),
+    (["shape", "interplate"], "deep3dmap shape", "interpolate"),
+    (["shape", "sample", "x", "-o", "y", "--prior", "papr"], "deep3dmap shape sample", "paper"),
+])  # yapf: disable
+def test_a_misspelt_word_of_the_command_line_is_answered_with_the_usage_and_the_nearest(arguments, usage, nearest, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(*arguments)
+    text = capsys.readouterr().err
+    assert text.startswith(f"usage: {usage} [") and f"did you mean '{nearest}'" in text
+
+
+@pytest.mark.parametrize("words", [["export_mesh"], ["prepare", "sdf_samples"], ["prepare", "ict_heads"]])
+def test_commands_may_be_spelt_with_underscores(words, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        run(*words, "--help")
+    text = capsys.readouterr().out
+    assert text.startswith("usage: deep3dmap " + " ".join(words).replace("_", "-")) and words[-1] not in text
 
 
 def test_an_empty_output_folder_is_refused(capsys):
@@ -216,7 +264,7 @@ ERRORS = {
     "no such video format": (["render-video", "WORK", "x.avi", "--frames", "1"], "x.avi"),
     "not a published checkpoint": (["convert-checkpoint", "CONFIG", "x.pth"], "CheckpointError: "),
     "no such method": (["convert-checkpoint", "x", "y", "--method", "idrr"], "ConfigError: method 'idrr': did you mean"),
-    "no such registry": (["list", "los"], "ConfigError: no registry 'los'; there are framework, backbone"),
+    "no such registry": (["list", "los"], "ConfigError: no registry 'los': did you mean 'loss'"),
     "no such benchmark": (["benchmark", "idrr"], "ConfigError: method 'idrr': did you mean 'idr'?"),
     "no such data set": (["download", "temple"], "'temple'"),
     "an unknown key": (["train", "CONFIG", "--cfg-options", "model.geometri.width=3"], "geometri"),
@@ -253,9 +301,10 @@ def test_an_error_is_one_message_and_exit_code_one(case, config_file, work_dir, 
     assert "Traceback" not in captured.err + captured.out
 
 
-def test_the_traceback_is_there_for_who_asks_for_it():
+@pytest.mark.parametrize("arguments", [["--traceback", "train", "nowhere.py"], ["train", "nowhere.py", "--traceback"]])
+def test_the_traceback_is_there_for_who_asks_for_it(arguments):
     with pytest.raises(ConfigError):
-        run("--traceback", "train", "nowhere.py")
+        run(*arguments)
 
 
 @pytest.mark.parametrize("arguments", [["train"], ["nonsense"], ["reconstruct", "x", "--minutes", "0"],

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from deep3dmap.apis import train
+from deep3dmap.apis.reconstruct import METHODS
 from deep3dmap.datasets.formats import save_capture
 from deep3dmap.engine.config import load_config
 from deep3dmap.frameworks import IDR, DeepSDF, Hull
@@ -119,3 +120,8 @@ def test_learning_rate_and_alpha_follow_the_papers_epochs(config, two_views, gol
     np.testing.assert_array_equal(np.reshape(alphas, (epochs, 2)), golden["alpha"][:epochs, None].repeat(2, 1))
     assert (np.sort(np.reshape(views, (epochs, 2)), 1) == [0, 1]).all()
     assert set(camera_rates) <= {1e-4}  # the cameras' own rate stays
+
+
+def test_all_methods_hold_out_the_same_views_of_ones_own_photographs():
+    first, *others = (load_config(config).scene for config in METHODS.values())
+    assert others and all(other == first for other in others)

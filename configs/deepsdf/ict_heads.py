@@ -1,4 +1,4 @@
-# A space of heads in minutes on two cores. `deep3dmap prepare ict_heads data/ict_heads`
+# A space of heads in minutes on two cores. `deep3dmap prepare ict-heads data/ict_heads`
 _base_ = ["small.py"]
 
 model = dict(step_chunk=None, fit=dict(iterations=300))

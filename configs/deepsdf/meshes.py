@@ -1,4 +1,4 @@
-# A few meshes, as exactly as possible, in minutes on two cores. Samples: `deep3dmap prepare sdf_samples MESHES data/meshes`
+# A few meshes, as exactly as possible, in minutes on two cores. Samples: `deep3dmap prepare sdf-samples MESHES data/meshes`
 _base_ = ["small.py"]
 
 train_cfg = dict(type="StagedTrainLoop", max_steps=6000)

@@ -1,4 +1,4 @@
-# The published network for one class of ShapeNet. Samples and splits: `deep3dmap prepare sdf_samples`
+# The published network for one class of ShapeNet. Samples and splits: `deep3dmap prepare sdf-samples`
 _base_ = ["../_base_/default_runtime.py", "../_base_/schedules/deepsdf_paper.py"]
 
 model = dict(

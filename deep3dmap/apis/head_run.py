@@ -98,7 +98,7 @@ def head_config(run: HeadRun) -> Config:
     """The method's config with the run's head; both methods get the same rays a step, and no pictures in between."""
     capture = dict(_delete_=True, type="GeneratedHeadCapture", **run.capture, views=run.views, test_views=0)
     checkpoints = dict(_delete_=True, type="CheckpointHook", minutes=None, keep=1, at_minutes=list(run.snapshots))
-    options = {"scene.capture": capture, "scene.test_views": None, "test_dataset": None, "train_dataset.rays": run.rays,
+    options = {"scene.capture": capture, "scene.test_views": 0, "test_dataset": None, "train_dataset.rays": run.rays,
                "default_hooks.pictures": None, "default_hooks.checkpoint": checkpoints}  # yapf: disable
     cfg = load_config(CONFIGS[run.method], options)
     cfg.train_cfg.pop("max_minutes", None)  # the run's minutes are told by the deadline

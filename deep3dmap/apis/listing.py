@@ -2,7 +2,7 @@
 
 import inspect
 
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import ConfigError, nearest
 from deep3dmap.registry import ALL, load_plugins
 
 
@@ -15,7 +15,7 @@ def list_parts(only: str | None = None) -> str:
     load_plugins()
     registries = {r.name: r for r in ALL}
     if only is not None and _singular(only) not in registries:
-        raise ConfigError(f"no registry '{only}'; there are {', '.join(registries)}")
+        raise ConfigError(f"no registry '{only}': {nearest(only, registries)}")
     blocks = []
     for name, registry in registries.items():
         if only is not None and name != _singular(only):

@@ -17,7 +17,8 @@ SHOWN = 5
 
 
 def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None:
-    """Find what is wrong with a checked config's method, scene, test views and metrics, and tell what is odd about the scene.
+    """Find what is wrong with a checked config's method, scene, test views and metrics, and report the scene's views and
+    what is odd about them.
 
     Args:
         cfg: the config.
@@ -40,6 +41,7 @@ def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None
     for metric in cfg.get("test_evaluator") or ():
         METRICS.build(metric)
     if warn is None and is_first_started():
+        print(scene.split)
         warn = print_warning
     for line in scene_warnings(scene) if warn else ():
         warn(line)

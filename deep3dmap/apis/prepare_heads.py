@@ -1,19 +1,11 @@
-"""Heads drawn from the ICT face model: many to learn a shape space from (``deep3dmap prepare ict_heads``), and photographs of
-one to reconstruct it from (``deep3dmap prepare head_capture``)."""
+"""Heads drawn from the ICT face model, to learn a shape space from: ``deep3dmap prepare ict-heads``."""
 
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deep3dmap.datasets.formats import save_capture
-from deep3dmap.datasets.generated import generate_head_capture
 from deep3dmap.datasets.ict_face.preparing import HeadSettings, prepare_heads
-from deep3dmap.datasets.landmarks import FILE, read_landmark_file
-from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.datasets.workers import default_processes
-from deep3dmap.structures import Capture
-
-TRUE_MESH = "true_mesh.ply"
 
 
 def prepare_ict_heads(root: str | Path,
@@ -61,34 +53,6 @@ def prepare_ict_heads(root: str | Path,
     tell(f"{root}: {sum(counts)} heads, {made} of them made now; splits: "
          f"{', '.join(sorted(path.name for path in Path(root, 'splits').glob('*.json')))}")
     return made
-
-
-def prepare_head_capture(output: str | Path,
-                         format: str = "idr",
-                         landmarks: str | Path | None = None,
-                         tell: Callable[[str], object] = print,
-                         **options) -> Capture:
-    """Photograph a generated head and write what a user would bring, and the true surface; ``docs/generated_heads.md``.
-
-    Args:
-        output: new folder: photographs, masks and cameras in a format, ``landmarks.json``, ``true_mesh.ply`` (millimetres).
-        format: of the cameras.
-        landmarks: file with those of a bust that ``options`` name as ``mesh``.
-        tell: prints a line.
-        options: see :func:`~deep3dmap.datasets.generated.generate_head_capture`.
-
-    Raises:
-        ConfigError: for options that make no sense.
-        DataError: if a file can't be read, or the folder is not new or can't be written.
-    """
-    if landmarks is not None:
-        given = read_landmark_file(landmarks).landmarks or {}
-        options["landmarks"] = {name: point.tolist() for name, point in given.items()}
-    capture = generate_head_capture(**options)
-    save_capture(capture.subset(sorted(range(len(capture)), key=capture.names.__getitem__)), output, format)  # names stay
-    save_mesh(capture.mesh, Path(output) / TRUE_MESH)
-    tell(f"{output}: {len(capture)} photographs with masks and cameras, {FILE}, {TRUE_MESH} (millimetres)")
-    return capture
 
 
 class _Progress:

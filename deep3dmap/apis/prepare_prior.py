@@ -1,4 +1,4 @@
-"""A prior of heads for H3D-Net from a trained DeepSDF: ``deep3dmap prepare head_prior``."""
+"""A prior of heads for H3D-Net from a trained DeepSDF: ``deep3dmap prepare head-prior``."""
 
 from collections.abc import Callable
 from pathlib import Path

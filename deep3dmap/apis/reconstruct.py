@@ -179,7 +179,7 @@ def _write_shown(result: TestResult, runner: ReconstructionRunner, output: Path,
     loop = runner.train_loop
     summary = dict(method=type(runner.framework).__name__,
                    data=scene.capture.source,
-                   views=f"{len(scene.train_views)} to train on, {len(scene.test_views)} held out",
+                   views=scene.split,
                    time=f"{duration(loop.seconds)} of training, {loop.step} steps",
                    device=str(runner.target),
                    seed=str(runner.seed),

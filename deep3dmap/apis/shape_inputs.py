@@ -150,7 +150,7 @@ def _samples(shape: ShapeInput) -> Observations:
     if far.float().mean() > 0.5:
         raise DataError(
             f"{shape.path}: {int(far.sum())} of {len(far)} samples lie outside the unit sphere; samples must be in the "
-            "normalised frame, as `deep3dmap prepare sdf_samples` makes them")
+            "normalised frame, as `deep3dmap prepare sdf-samples` makes them")
     return Observations(*rows).check(str(shape.path))
 
 

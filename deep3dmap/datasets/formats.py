@@ -8,12 +8,16 @@ from pathlib import Path
 
 from deep3dmap.datasets.images import image_files
 from deep3dmap.datasets.landmarks import FILE, find_landmarks, write_landmark_file
+from deep3dmap.datasets.mesh_files import load_mesh
 from deep3dmap.datasets.paths import resolve_data
 from deep3dmap.datasets.readers import READERS
 from deep3dmap.datasets.readers.base import Scan
+from deep3dmap.datasets.readers.writing import check_new
 from deep3dmap.datasets.reading import reaching
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.structures import Capture
+
+TRUE_MESH = "true_mesh.ply"
 
 
 def detect_format(path: str | Path) -> str:
@@ -43,6 +47,8 @@ def load_capture(path: str | Path,
                  **options) -> Capture:
     """Read the capture in a folder; ``capture.source`` says what was found.
 
+    A mesh ``true_mesh.ply`` beside the cameras, in their world, is the true surface, unless the format has one of its own.
+
     Args:
         path: a folder, or the name of a data set (see :func:`deep3dmap.datasets.paths.resolve_data`).
         views: names of the views to read, in that order, or None for all.
@@ -61,6 +67,8 @@ def load_capture(path: str | Path,
     check_options(name, options)
     with reaching(folder):
         capture = reader.read(folder, views, **options)
+        if capture.mesh is None and (folder / TRUE_MESH).is_file():
+            capture = replace(capture, mesh=load_mesh(folder / TRUE_MESH))
         if not landmarks or not (folder / FILE).is_file():
             return capture
         return replace(capture, landmarks=find_landmarks(reader.scan(folder, **options)))
@@ -91,6 +99,18 @@ def save_capture(capture: Capture, path: str | Path, format: str, **options) -> 
         writer.write(capture, Path(path), **options)
         if capture.landmarks:
             write_landmark_file(Path(path) / FILE, capture.landmarks)
+
+
+def check_target(path: str | Path, format: str) -> None:
+    """Find out whether :func:`save_capture` can write to a folder, before the capture is made.
+
+    Raises:
+        DataError: if the folder exists and is not empty.
+        ConfigError: if there is no such format.
+    """
+    _reader(format)
+    with reaching(Path(path)):
+        check_new(Path(path))
 
 
 def check_options(format: str, options) -> None:
@@ -128,8 +148,8 @@ def _nothing_found(folder: Path) -> str:
     photos = next((f for f in (folder, folder / "images", folder / "image") if image_files(f)), None)
     if photos is not None:
         return (f"holds {len(image_files(photos))} photos but no cameras. Cameras are needed: compute them with structure "
-                "from motion, for example `colmap automatic_reconstructor --workspace_path FOLDER --image_path PHOTOS`, "
-                "and give the folder with images/ and sparse/0/.")
+                "from motion, for example `colmap automatic_reconstructor --workspace_path FOLDER --image_path PHOTOS` "
+                "or `pip install pycolmap` (docs/get_started.md has the lines), and give the folder with images/ and sparse/0/.")
     captures = [p for p in sorted(folder.iterdir()) if p.is_dir() and any(r.detect(p) for r in READERS.values())]
     if captures:
         return f"is no capture, but holds some: {', '.join(map(str, captures[:5]))}; give one of these."

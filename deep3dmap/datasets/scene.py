@@ -20,6 +20,8 @@ from deep3dmap.registry import DATASETS, nearest
 from deep3dmap.structures import Cameras, Capture
 
 FARTHEST = 1e6  # unit spheres; from there the object is less than a pixel, whatever the lens
+EVERY, ENOUGH = 8, 16  # every 8th view is held out by default, where there are so many
+SHOWN = 5
 NORMALIZATIONS = ("auto", "given", "hull", "masks", "cameras")
 
 
@@ -30,11 +32,13 @@ class Scene:
     Attributes:
         capture: all views; ``capture.scene_from_world`` is set.
         train_views, test_views: indices of views.
+        rule: by which views are held out, in words.
     """
 
     capture: Capture
     train_views: tuple[int, ...]
     test_views: tuple[int, ...]
+    rule: str = ""
 
     @property
     def train(self) -> Capture:
@@ -45,6 +49,13 @@ class Scene:
     def test(self) -> Capture:
         """The held-out views."""
         return self.capture.subset(self.test_views)
+
+    @property
+    def split(self) -> str:
+        """How many views are for training and held out, which, and why."""
+        names = ", ".join(self.test.names[:SHOWN]) + ", ..." * (len(self.test_views) > SHOWN)
+        held_out = f"{len(self.test_views)} held out{': ' * bool(names)}{names}"
+        return f"{len(self.train_views)} views to train on, {held_out} ({self.rule})"
 
 
 @DATASETS.register_module()
@@ -123,21 +134,31 @@ def _similarity(capture: Capture, how: str, minimal_views: int | None) -> torch.
     return normalization.normalization_from_cameras(cameras.world_to_cam)
 
 
-def _held_out(capture: Capture, test_views: Sequence[str] | str | int | None) -> tuple[int, ...]:
-    """Indices of the held-out views: by name (with or without folder and ending), every n-th, or those named ``test*``."""
+def _held_out(capture: Capture, test_views: Sequence[str] | str | int | None) -> tuple[tuple[int, ...], str]:
+    """Indices of the held-out views, and why these: the given ones (by name, with or without folder and ending), every n-th,
+    or by default those named ``test*``, else every 8th of 16 views or more."""
     if isinstance(test_views, int):
         if test_views < 0 or test_views == 1:
             raise ConfigError(f"test_views={test_views}: hold out every n-th view with n of at least 2, or 0 for none")
-        return tuple(range(test_views // 2, len(capture), test_views)) if test_views else ()
+        return _every(test_views, len(capture)), f"scene.test_views={test_views}"
     if test_views is None:
         named = tuple(k for k, name in enumerate(capture.names) if name.startswith("test") or _stem(name).startswith("test"))
-        return named if len(named) < len(capture) else ()  # all are called so: the name says nothing
+        if 0 < len(named) < len(capture):  # where all are called so, the name says nothing
+            return named, "the views named test*"
+        why = f"since {'all are' if named else 'none is'} named test*"
+        if len(capture) < ENOUGH:
+            return (), f"{why}, and there are fewer than {ENOUGH}"
+        return _every(EVERY, len(capture)), f"every {EVERY}th, {why}"
     stems = {_stem(name): k for k, name in enumerate(capture.names)}
     asked = [_stem(name) for name in ([test_views] if isinstance(test_views, str) else test_views)]
     for name in asked:
         if name not in stems:
             raise DataError(f"{capture.source}: no view '{name}' to hold out; {nearest(name, stems)}")
-    return tuple(dict.fromkeys(stems[name] for name in asked))
+    return tuple(dict.fromkeys(stems[name] for name in asked)), "scene.test_views"
+
+
+def _every(step: int, count: int) -> tuple[int, ...]:
+    return tuple(range(step // 2, count, step)) if step else ()
 
 
 def _stem(name: str) -> str:
@@ -189,7 +210,8 @@ def load_scene(capture: Mapping | str,
     Args:
         capture: config of a capture (``dict(type='FolderCapture', path='temple_sparse_ring')``), or just a folder or name.
         normalization: see :func:`normalize`; computed from the training views alone.
-        test_views: names of the held-out views, or n to hold out every n-th, 0 for none; by default those named ``test*``.
+        test_views: names of the held-out views, or n to hold out every n-th, 0 for none; by default those named
+            ``test*``, and where there are none every 8th of 16 views or more.
         scale: of the images.
         reader: further arguments of :func:`FolderCapture` where ``capture`` is a folder or name, such as ``format`` or
             ``cameras``.
@@ -218,7 +240,7 @@ def _load_scene(key: str) -> Scene:
     arguments = json.loads(key)
     source, held_out = arguments["c"], arguments["t"]
     capture = DATASETS.build(source)
-    test = _held_out(capture, held_out)
+    test, rule = _held_out(capture, held_out)
     train = tuple(k for k in range(len(capture)) if k not in test)
     if len(train) < 2:
         others = ", the others are held out (scene.test_views)" if test else ""
@@ -227,7 +249,7 @@ def _load_scene(key: str) -> Scene:
     frame = _sound_frame(capture.subset(train), arguments["n"], arguments["m"])
     capture = replace(capture, scene_from_world=frame)
     _check_distances(capture)
-    return Scene(resize(capture, arguments["s"]), train, test)
+    return Scene(resize(capture, arguments["s"]), train, test, rule)
 
 
 def _check_distances(capture: Capture) -> None:

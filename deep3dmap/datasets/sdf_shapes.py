@@ -109,7 +109,7 @@ class SDFShapes:
     doesn't fill a batch at its end is left out, as in the authors' code.
 
     Args:
-        root: folder in DeepSDF's layout (``deep3dmap prepare sdf_samples`` makes it).
+        root: folder in DeepSDF's layout (``deep3dmap prepare sdf-samples`` makes it).
         split: file with the names of the shapes, also relative to ``root``; None for all that are there.
         shapes: in a batch, over all processes.
         samples: of each; half of them outside the shape, half inside.

@@ -69,12 +69,23 @@ def top_level_keys() -> set[str]:
 
 def find_config(path: str | Path) -> Path:
     """A config's file: as given, or else below the ``configs`` that came with the package."""
-    package, relative = Path(deep3dmap.__file__).parent, Path(path)
+    relative = Path(path)
     if relative.is_file() or relative.is_absolute():
         return relative
     parts = relative.parts[1:] if relative.parts[:1] == ("configs", ) else relative.parts
-    places = [folder.joinpath(*parts) for folder in (package / "configs", package.parent / "configs")]
-    return next((p for p in places if p.is_file()), relative)
+    return next((p for p in (folder.joinpath(*parts) for folder in _package_configs()) if p.is_file()), relative)
+
+
+def _package_configs() -> tuple[Path, Path]:
+    """Where the configs that came with the package are: inside it where it is installed, beside it in a checkout."""
+    package = Path(deep3dmap.__file__).parent
+    return package / "configs", package.parent / "configs"
+
+
+def _similar_configs(path: Path) -> str:
+    """A sentence that names the configs with the nearest names: beside a path, or among the package's."""
+    own = {f"configs/{p.relative_to(folder).as_posix()}" for folder in _package_configs() for p in folder.glob("[!_]*/*.py")}
+    return nearest(str(path), own | {str(p) for p in path.parent.glob("*.py")})
 
 
 def load_config(path: str | Path, options: Mapping | None = None) -> Config:
@@ -88,8 +99,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
     """
     path = find_config(path)
     if not path.is_file():
-        near = sorted(str(p) for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: no such config; {nearest(str(path), near) if near else 'see configs/'}")
+        raise ConfigError(f"{path}: no such config; {_similar_configs(path)}")
     load_plugins()
     cfg = _read(path)
     try:

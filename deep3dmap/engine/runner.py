@@ -145,7 +145,8 @@ class ReconstructionRunner(Runner):
 
     def build_logger(self, log_level="INFO", log_file=None, **kwargs):
         """A log file in the work folder; the terminal gets warnings only (progress is ``LogHook``'s)."""
-        logger = super().build_logger(log_level, str(Path(self.work_dir) / "log.txt"), file_mode="a", **kwargs)
+        logger = super().build_logger(log_level, str(Path(self.work_dir) / "log.txt"), file_mode="a", logger_name="deep3dmap",
+                                      **kwargs)  # yapf: disable
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
                 handler.setLevel(logging.WARNING)

@@ -47,8 +47,8 @@ class Framework(BaseModel):
 
     #: Names of the stages that a config may train; subclasses override it.
     stages: tuple[str, ...] = ("train", )
-    #: What a batch is a number of, for the log.
-    items: str = "rays"
+    #: What a batch is a number of, for the log, by the first key that it holds tensors under.
+    items: Mapping[str, str] = {"origins": "rays", "points": "points", "images": "views"}
 
     def __init__(self, input_keys: Sequence[str] | Mapping[str, str] | None = None, data_preprocessor: dict | None = None):
         super().__init__(data_preprocessor=data_preprocessor)

@@ -45,6 +45,8 @@ TINY = {
     16,
     "train_dataset.rays":
     128,
+    "scene.test_views":
+    8,
     "test_dataset.train_views":
     1,
     "train_cfg.stages": [

@@ -1,4 +1,4 @@
-"""``deep3dmap prepare sdf_samples`` on whole folders: good and bad meshes together, resumed, restricted and repeated."""
+"""``deep3dmap prepare sdf-samples`` on whole folders: good and bad meshes together, resumed, restricted and repeated."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def batch(tmp_path_factory):
     for ending in ("obj", "ply"):
         save(trimesh.creation.icosphere(1), source / "balls" / f"twice.{ending}")
     options = "--dataset toys --samples 2000 --surface-samples 200 --resolution 50 --test-share 0.34 --processes 2"
-    return source, out, main(["prepare", "sdf_samples", str(source), str(out), *options.split()])
+    return source, out, main(["prepare", "sdf-samples", str(source), str(out), *options.split()])
 
 
 def test_good_meshes_are_prepared_and_bad_ones_reported_with_reasons(batch):
@@ -139,7 +139,7 @@ def test_test_sampling_spreads_samples_wider(folder):
 def test_the_exit_code_says_if_nothing_could_be_prepared(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.ply").write_bytes(b"nothing")
-    assert main(["prepare", "sdf_samples", str(tmp_path / "in"), str(tmp_path / "out"), "--processes", "1"]) == 1
+    assert main(["prepare", "sdf-samples", str(tmp_path / "in"), str(tmp_path / "out"), "--processes", "1"]) == 1
     told = capsys.readouterr().out
     assert "rejected: in/shapes/a" in told and "0 accepted, 1 rejected, 0 failed" in told
 

@@ -108,10 +108,17 @@ def test_views_called_test_are_held_out_by_default(folder):
     assert scene.train.names == NAMES[2:] and scene.test.names == NAMES[:2]
 
 
-def test_nothing_is_held_out_where_all_views_are_called_test(tmp_path):
-    capture = sphere_capture()
-    idr.write(replace(capture, names=tuple(f"test{k}" for k in range(7))), tmp_path / "x")
-    assert len(load_scene(str(tmp_path / "x")).train_views) == 7
+@pytest.mark.parametrize("name", ["test", "view"])
+@pytest.mark.parametrize("count,held_out", [(15, ()), (16, (4, 12)), (20, (4, 12))])
+def test_where_names_do_not_tell_every_8th_view_is_held_out_of_many(name, count, held_out, tmp_path):
+    capture = replace(sphere_capture().subset([k % 7 for k in range(count)]), masks=None)
+    idr.write(replace(capture, names=tuple(f"{name}{k:02}" for k in range(count))), tmp_path / "x")
+    scene = load_scene(str(tmp_path / "x"))
+    assert scene.test_views == held_out and len(scene.train_views) == count - len(held_out)
+
+
+def test_a_scene_says_which_views_are_held_out_and_why(folder):
+    assert load_scene(str(folder)).split == "5 views to train on, 2 held out: test_000, test_001 (the views named test*)"
 
 
 @pytest.mark.parametrize("asked", [["view_001", "view_003"], ["view_003.png", "image/view_001.png", "view_001"]])

@@ -175,6 +175,14 @@ def test_a_missing_config_names_the_nearest_file(written):
         load_config(path.with_name("confg.py"))
 
 
+@pytest.mark.parametrize("asked,nearest", [("smal.py", "configs/idr/small.py"), ("idr/your_on.py", "configs/idr/your_own.py"),
+                                           ("dtu_fixed_camera.py", "configs/idr/dtu_fixed_cameras.py")])
+def test_a_missing_config_names_the_nearest_of_the_package(asked, nearest, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"no such config; did you mean '{nearest}'"):
+        load_config(asked)
+
+
 def test_a_config_of_the_package_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_config("configs/idr/generated_head.py").model.type == "IDR"

@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from deep3dmap.engine.hooks.log import duration, learning_rates
 
-LINE = re.compile(r"train \(2/2\) step 10/10 100% \| ETA 0:00 \| loss \S+ fit \S+ flat \S+ \| [\d,]+ rays/s \| [\d,]+ MiB")
+LINE = re.compile(r"train \(2/2\) step 10/10 100% \| ETA 0:00 \| loss \S+ fit \S+ flat \S+ \| [\d,]+ items/s \| [\d,]+ MiB")
 
 
 class Terminal(io.StringIO):
@@ -33,6 +33,18 @@ def test_plain_lines_come_where_there_is_no_terminal(line_config, runner_of, cap
     assert text.startswith("intercept (1/2) step 2/6  33% |")
 
 
+def test_a_line_counts_what_the_batch_holds(line_config, runner_of, capsys):
+    runner = runner_of(line_config(default_hooks__log=dict(interval=10, seconds=0.0)))
+    runner.framework.items = {"position": "points"}
+    runner.train()
+    assert re.search(r"\| [\d,]+ points/s \|", capsys.readouterr().out)
+
+
+def test_warnings_on_the_terminal_are_signed_by_the_program(line_config, runner_of, capsys):
+    runner_of(line_config()).logger.warning("look here")
+    assert re.search(r"deep3dmap - .*WARNING.* - look here", "".join(capsys.readouterr()))
+
+
 def test_plain_lines_keep_their_distance_but_the_last_of_a_stage_always_comes(line_config, runner_of, capsys):
     runner_of(line_config(default_hooks__log=dict(interval=1, seconds=1000.0))).train()
     assert [re.search(r"step \S+", line)[0]
@@ -50,7 +62,7 @@ def test_on_a_terminal_one_line_is_rewritten(line_config, runner_of, monkeypatch
     text = terminal.getvalue()
     assert text.count("\r") == 8 and text.count("\n") == 2
     assert LINE.search(text)
-    assert (tmp_path / "log.txt").read_text().count("rays/s") == 3  # not all of them in the log
+    assert (tmp_path / "log.txt").read_text().count("items/s") == 3  # not all of them in the log
 
 
 def test_the_live_line_is_never_wider_than_the_terminal(line_config, runner_of, monkeypatch):

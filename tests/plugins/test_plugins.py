@@ -174,7 +174,7 @@ def test_an_interrupted_command_keeps_its_state_and_ends_with_130(interrupted):
 
 
 def test_a_terminal_shows_a_live_line(interrupted):
-    assert re.search(r"\rintercept \(1/2\) step \d+/3000000 +0% \| ETA [\d:]+ \| loss \S+ fit \S+ \| [\d,]+ rays/s \| "
+    assert re.search(r"\rintercept \(1/2\) step \d+/3000000 +0% \| ETA [\d:]+ \| loss \S+ fit \S+ \| [\d,]+ items/s \| "
                      r"[\d,]+ MiB\x1b\[K", interrupted[2])  # yapf: disable
 
 

@@ -52,7 +52,7 @@ def generate_head_capture(head: str = "test_00000",
     Its ``mesh`` is what can be seen of the head from anywhere, as of a scan: no mouth bag, no scalp below a hat.
 
     Args:
-        head: split and number of an identity of the ICT model, as ``prepare ict_heads`` counts them.
+        head: split and number of an identity of the ICT model, as ``prepare ict-heads`` counts them.
         views: 3 from the front and 45 degrees to both sides; 4 from 45 and 100 degrees to both sides; from 5 on all around.
         test_views: further ones from between them.
         size: image height and width, pixels.
@@ -65,7 +65,7 @@ def generate_head_capture(head: str = "test_00000",
         eyeballs: in the sockets of a head of the model, which are hollow without.
         camera_noise, mask_noise, image_noise: on the training views, see :func:`~deep3dmap.datasets.generate_capture`.
         supersample: colours are averaged over ``supersample**2`` rays a pixel.
-        seed: of identities, as in ``prepare ict_heads``, and of all that is drawn here.
+        seed: of identities, as in ``prepare ict-heads``, and of all that is drawn here.
 
     Raises:
         ConfigError: if a value is out of its range, a name is unknown, or a bust lacks landmarks.

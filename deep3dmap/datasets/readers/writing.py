@@ -9,14 +9,23 @@ from deep3dmap.errors import DataError
 from deep3dmap.structures import Capture
 
 
+def check_new(path: Path) -> None:
+    """Make sure that a capture can be written to a folder without mixing it with something else.
+
+    Raises:
+        DataError: if it exists with something in it.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise DataError(f"{path}: exists and is not an empty folder; write the capture to a new one")
+
+
 def new_folder(path: Path) -> None:
     """Make a folder, parents included.
 
     Raises:
-        DataError: if it exists with something in it, which would mix two captures.
+        DataError: see :func:`check_new`.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise DataError(f"{path}: exists and is not an empty folder; write the capture to a new one")
+    check_new(path)
     path.mkdir(parents=True, exist_ok=True)
 
 

@@ -269,7 +269,7 @@ def find_samples(root: str | Path, shapes: Sequence[ShapeName]) -> list[Path]:
     missing = [str(shape) for shape, path in zip(shapes, paths) if not is_file(path)]
     if missing:
         raise DataError(f"{Path(root, SAMPLES)}: has no samples for {len(missing)} of {len(shapes)} shapes of the split "
-                        f"({_some(missing)}); make them with `deep3dmap prepare sdf_samples`, or take them out of the split")
+                        f"({_some(missing)}); make them with `deep3dmap prepare sdf-samples`, or take them out of the split")
     return paths
 
 
@@ -285,7 +285,7 @@ def all_shapes(root: str | Path) -> list[ShapeName]:
                  if not path.name.startswith(".")]  # yapf: disable
     if not names:
         raise DataError(
-            f"{folder}: holds no samples (<dataset>/<class>/<id>.npz); make some with `deep3dmap prepare sdf_samples`")
+            f"{folder}: holds no samples (<dataset>/<class>/<id>.npz); make some with `deep3dmap prepare sdf-samples`")
     return [ShapeName(*parts) for parts in names]
 
 

@@ -68,7 +68,7 @@ class LogHook(Hook):
     def __init__(self, interval: Count = 10, seconds: NotNegative = 10.0, norms: bool = False):
         self.interval, self.seconds, self.norms = interval, seconds, norms
         self._values: dict[str, list[torch.Tensor]] = {}
-        self._rays, self._since, self._printed = 0, 0.0, -math.inf
+        self._count, self._counted, self._since, self._printed = 0, "", 0.0, -math.inf
         self._live = sys.stdout.isatty()
         self._scalars, self._curves, self._lines = (Spared(name) for name in ("scalars.jsonl", "the curves in vis_data",
                                                                               "progress on the terminal"))
@@ -86,7 +86,9 @@ class LogHook(Hook):
         """Add up; at every ``interval``-th step, record."""
         for name, value in outputs.items():
             self._values.setdefault(name, []).append(torch.as_tensor(value).detach().float().mean())
-        self._rays += next((len(v) for v in data_batch.values() if isinstance(v, torch.Tensor) and v.ndim), 0)
+        counts = {key: len(value) for key, value in data_batch.items() if isinstance(value, torch.Tensor) and value.ndim}
+        self._counted = next(iter(counts), "")
+        self._count += counts.get(self._counted, 0)
         if (batch_idx + 1) % self.interval == 0 or runner.train_loop.ending:
             self._record(runner)
 
@@ -96,17 +98,17 @@ class LogHook(Hook):
         record = dict(step=loop.step, stage=loop.stage.name, stage_step=loop.budget.step, epoch=loop.epoch)
         means = agree(*(torch.stack(values).mean().item() for values in self._values.values()), average=True)
         record |= dict(zip(self._values, means)) | learning_rates(runner.optim_wrapper)
-        record |= dict(items_per_second=self._rays * runner.world_size / elapsed,
+        record |= dict(items_per_second=self._count * runner.world_size / elapsed,
                        seconds=loop.seconds,
                        memory_mib=peak_memory_mib(runner.target))
         if self.norms:
             record |= {f"norm_{name}": float(p.detach().norm()) for name, p in runner.framework.named_parameters()}
-        self._values, self._rays, self._since = {}, 0, now
+        self._values, self._count, self._since = {}, 0, now
         if runner.rank != 0:
             return
         self._write(runner, record)
         with self._lines.writing(runner.logger.warning):
-            self._show(runner, _line(record, loop, runner.framework.items), now, loop.ending)
+            self._show(runner, _line(record, loop, runner.framework.items.get(self._counted, "items")), now, loop.ending)
 
     def _write(self, runner, record: dict) -> None:
         with self._scalars.writing(runner.logger.warning):

@@ -42,7 +42,7 @@ class DeepSDF(BaseFramework):
     """
 
     item_keys, shared_keys = ("points", ), ("batch_shapes", )
-    items = "shapes"
+    items = {"points": "shapes"}
 
     def __init__(self,
                  decoder: Mapping,

@@ -15,7 +15,15 @@ from deep3dmap.errors import DataError
 from deep3dmap.frameworks.h3dnet.headings import first_guesses
 from deep3dmap.frameworks.h3dnet.outline_fit import REACH, CodedShape, Decoder, GridShape, HeadState, OutlineFit, OutlineRays
 from deep3dmap.frameworks.h3dnet.placement import Placement, place_by_landmarks
-from deep3dmap.frameworks.h3dnet.view_checks import FACE, NECK, check_views, picture_overlaps, remedy, view_reports
+from deep3dmap.frameworks.h3dnet.view_checks import (
+    FACE,
+    NECK,
+    check_views,
+    picture_overlaps,
+    remedy,
+    surplus_below,
+    view_reports,
+)
 from deep3dmap.geometry.rotations import rotation_angle_error
 from deep3dmap.structures import Cameras
 
@@ -27,6 +35,9 @@ APART = 40.0  # degrees between headings that are different ones
 TRUSTED_OVERLAP = 0.9
 BODY = ("below the chin the masks show something other than a head's neck and shoulders, so the head was placed by what is "
         "above; cut the masks below the shoulders, or a body will grow in training")
+NO_NECK = (
+    "below the chin the masks show less than the neck and shoulders that the prior's heads have, so the head was placed by "
+    "what is above; some of a neck may remain in the mesh below the masks")
 HAIR = (
     "no head of the prior has these masks where its landmarks are (because of hair, a hat, or a body?), so it begins as the "
     "mean head there; what else the masks show has to grow in training")
@@ -145,7 +156,8 @@ def _held_by_start(fit: OutlineFit, seen: list[_Seen], start: HeadState, iterati
         by_head = replace(fit, lowest=NECK)
         above = _Seen.by(by_head, by_head.run(start, FINE, iterations), cameras, masks)
         if not (_strayed(above.state, start) or above.is_odd):
-            return [above], (BODY, )
+            more = surplus_below(above.grid, above.state.placement, cameras, masks, NECK) > 0
+            return [above], (BODY if more else NO_NECK, )
     return ([_Seen.by(fit, start, cameras, masks)], (HAIR, )) if strayed and odd else (seen, ())
 
 

@@ -1,7 +1,7 @@
 """What is known of heads before any photograph: a decoder of head shapes, and the Gaussian of their codes.
 
 Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021, section 3. A prior is one file of plain
-arrays in half precision: ``deep3dmap prepare head_prior`` makes it from a trained DeepSDF.
+arrays in half precision: ``deep3dmap prepare head-prior`` makes it from a trained DeepSDF.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from deep3dmap.frameworks.deepsdf.framework import DeepSDF
 #: Priors that come with the package, by name.
 SHIPPED = {"ict_heads": Path(__file__).parent / "assets" / "ict_heads.npz"}
 
-KIND = "a prior of heads (`deep3dmap prepare head_prior` writes them)"
+KIND = "a prior of heads (`deep3dmap prepare head-prior` writes them)"
 
 #: The decoder's options that are kept, all whole numbers or lists of them.
 OPTIONS = ("code_length", "width", "depth", "skip", "frequencies")
@@ -76,7 +76,7 @@ def prior_of(space: DeepSDF) -> HeadPrior:
     if len(space.scales) == 0 or not (torch.allclose(space.scales, space.scales[:1])
                                       and torch.allclose(space.offsets, space.offsets[:1])):
         raise DataError("its training shapes have no frame in common: H3D-Net needs heads that were normalised alike, as "
-                        "`deep3dmap prepare ict_heads` does")
+                        "`deep3dmap prepare ict-heads` does")
     weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     last = f"lin{network.depth}."
     weights = {name: value[:1] if name.startswith(last) else value for name, value in weights.items()}

@@ -78,6 +78,18 @@ def picture_overlaps(shape: GridShape,
     return torch.stack(overlaps).float()
 
 
+def surplus_below(shape: GridShape, placement: Placement, cameras: Cameras, masks: Bool[Tensor, "n h w"],
+                  height: float) -> float:
+    """How much more the masks show below a height of the head's frame than the placed shape does, as a share of the pictures;
+    negative where they show less."""
+    surplus = []
+    uv, _ = _lattice(cameras.size, OVERLAP_PIXELS)
+    for view, mask in enumerate(masks):
+        shown, above = _silhouette(shape, placement, cameras, view, uv, height)
+        surplus.append(((_read(mask, uv) & ~above).float() - (shown & ~above).float()).mean())
+    return float(torch.stack(surplus).mean())
+
+
 @dataclass(frozen=True)
 class ViewReport:
     """What one view shows of the head above the neck, as shares of its silhouette.

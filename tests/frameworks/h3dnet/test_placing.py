@@ -7,7 +7,7 @@ import torch
 
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.h3dnet.outline_fit import moved
-from deep3dmap.frameworks.h3dnet.placing import fit_to_masks
+from deep3dmap.frameworks.h3dnet.placing import BODY, NO_NECK, fit_to_masks
 from deep3dmap.geometry.rotations import rotation_angle_error
 from tests.frameworks.h3dnet.balls import BASIS, MEAN, ROUND, cameras, decoder, masks, placement
 
@@ -64,7 +64,17 @@ def test_a_body_in_the_masks_leaves_a_started_head_where_it_is_and_is_told():
     found = fit(shown=with_body(masks(TRUE, views, CODE)), start=NEAR)
     assert rotation_angle_error(found.placement.rotation, TRUE.rotation) < 3.0
     assert (found.placement.to_head(TRUE.to_scene(torch.zeros(1, 3)))).norm() < 0.03
-    assert "below the chin" in found.problems[0] and len(found.problems) == 1
+    assert found.problems == (BODY, )
+
+
+def test_masks_that_end_at_the_chin_leave_a_started_head_where_it_is_and_no_body_is_reported():
+    views = cameras(TRUE, FRONT)
+    shown = masks(TRUE, views, CODE)
+    shown[:, 84:] = False
+    found = fit(shown=shown, start=NEAR)
+    assert rotation_angle_error(found.placement.rotation, TRUE.rotation) < 3.0
+    assert (found.placement.to_head(TRUE.to_scene(torch.zeros(1, 3)))).norm() < 0.03
+    assert found.problems == (NO_NECK, )
 
 
 def test_masks_of_an_unlikely_head_away_from_the_start_leave_the_mean_head_there_and_are_told():
