@@ -23,13 +23,14 @@ from deep3dmap.structures import Cameras
 
 SIDE = 128  # the compared masks' longer side, pixels, at most
 JUDGES, RAYS = 24, 96  # views that each view is compared with, and rays of a view, at most
-COARSE = 12, 32  # the same, while changes are searched for
+COARSE = 10, 24  # the same, while changes are searched for
 CONTRADICTORY, IN_ONE_VIEW = 0.015, 0.06  # share of all silhouettes' pixels, of one silhouette's
-LEFT = 0.1  # share of a contradiction that may be left of it when it is explained
+LEFT = 1 / 3  # share of a contradiction that may be left when it is explained
 ALIKE = 0.005  # explanations whose shares differ by less are reported together
 ROOM = 1.5  # the ball in which rays are followed, relative to the widest silhouette
 SUSPECTS = 5  # views that may have been exchanged
 FAR, NEAR = 0.07, 0.002  # first and last step of the search for a common shift, relative to the image's longer side
+FOCAL = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.3, 1.5, 1.75, 2.0)  # factors of the focal length
 
 
 @dataclass(frozen=True)
@@ -71,21 +72,21 @@ class Outlines:
         radius = ROOM * float((self.radii * depth / torch.linalg.det(P[:, :, :3]).abs().sqrt()).max())
         return contradictions(self.distances, projections, center, radius, spread(len(self), judges), rays)
 
-    def coarse_share(self, projections: Float[Tensor, "n 3 4"], also: Sequence[int] = ()) -> float:
-        """About the share of contradictory pixels, from some of the views, ``also`` the given ones among them."""
-        judges, rays = COARSE
-        kept = sorted({*spread(len(self), judges), *also})
-        some = Outlines(self.distances[kept], self.middles[kept], self.radii[kept])
-        return _share(some.compare(projections[kept], len(kept), rays))
+    def pick(self, views: Sequence[int]) -> "Outlines":
+        """Some of the masks."""
+        return Outlines(*(values[list(views)] for values in vars(self).values()))
+
+    def flipped(self, axes: Sequence[int]) -> "Outlines":
+        """The masks mirrored top to bottom (axis 1), left to right (axis 2) or both."""
+        middles = self.middles.clone()
+        for axis in axes:
+            middles[:, 2 - axis] = self.distances.shape[axis] - middles[:, 2 - axis]
+        return Outlines(self.distances.flip(tuple(axes)), middles, self.radii)
 
 
 def spread(count: int, most: int) -> list[int]:
     """Indices of at most ``most`` of ``count`` views, evenly spread."""
     return sorted({round(k) for k in np.linspace(0, count - 1, min(count, most))})
-
-
-def _share(found: Contradictions | None) -> float:
-    return 1.0 if found is None else found.share()
 
 
 def contradiction_warnings(names: Sequence[str], masks: Bool[Tensor, "n h w"], cameras: Cameras,
@@ -109,93 +110,118 @@ def contradiction_warnings(names: Sequence[str], masks: Bool[Tensor, "n h w"], c
     share, by_view = found.share(), found.by_view()
     if share <= CONTRADICTORY and by_view.max() <= IN_ONE_VIEW:
         return []
-    search = _Search(names, masks, cameras, full_size, outlines, found)
     worst = ", ".join(f"{names[k]} {by_view[k]:.0%}" for k in by_view.argsort(descending=True, stable=True)[:3].tolist())
-    return [f"the silhouettes contradict each other: {share:.1%} of their pixels show nothing that lies in all the others "
-            f"(most in {worst}); {search.explanation()}"]
+    search = _Search(names, masks, cameras, full_size[1] / cameras.size[1], outlines, found)
+    return [f"the silhouettes contradict each other: {share:.1%} of their pixels show nothing that lies in all the other "
+            f"silhouettes (most in {worst}); {search.explanation()}"]
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A change of a capture; ``views`` must be compared when only some of them are."""
+
+    text: str
+    outlines: Outlines
+    projections: Float[Tensor, "n 3 4"]
+    views: tuple[int, ...] = ()
+
+    def share(self) -> float:
+        """The share of contradictory pixels after it."""
+        found = self.outlines.compare(self.projections)
+        return 1.0 if found is None else found.share()
+
+    def coarse_share(self) -> float:
+        """About the same, from some views and rays."""
+        judges, rays = COARSE
+        kept = sorted({*spread(len(self.outlines), judges), *self.views})
+        found = self.outlines.pick(kept).compare(self.projections[kept], len(kept), rays)
+        return 1.0 if found is None else found.share()
 
 
 @dataclass(frozen=True)
 class _Search:
-    """Tries changes of a contradictory capture."""
+    """Tries changes of a contradictory capture. ``scale`` is the size of a small copy's pixel in the photographs."""
 
     names: Sequence[str]
     masks: Bool[Tensor, "n h w"]
     cameras: Cameras
-    full_size: tuple[int, int]
+    scale: float
     outlines: Outlines
     found: Contradictions
 
     def explanation(self) -> str:
         """The changes that remove the contradiction best, as the end of a message."""
-        limit = CONTRADICTORY + LEFT * self.found.share()
-        shares = {text: share for text, share in self._explanations() if share <= limit}
+        limit = LEFT * self.found.share()
+        shares = {}
+        for changes in (self._readings, self._orders, self._flips, self._exchanges, self._inverted, self._shifts, self._focal):
+            if changes == self._shifts and min(shares.values(), default=1.0) <= ALIKE:
+                break  # many trials, and it is explained
+            best = min(changes(), key=lambda change: change.coarse_share(), default=None)
+            if best is not None and best.coarse_share() <= limit:
+                shares[best.text] = best.share()
+        shares = {text: share for text, share in shares.items() if share <= limit} or self._without_one(limit)
         best = min(shares.values(), default=0.0)
         texts = [text for text, share in shares.items() if share <= best + ALIKE]
-        if not texts:
-            return ("no single change explains it: all cameras may be inexact (see model.train_cameras), or the masks rough")
-        return f"it is gone {', or '.join(texts)}"
+        return ("they agree " + ", or ".join(texts) if texts else "no single change explains it: all cameras may be inexact "
+                "(see model.train_cameras), or the masks rough")
 
-    def _explanations(self) -> Iterator[tuple[str, float]]:
-        yield from self._one_view()
-        for candidates in (self._readings(), self._orders(), self._flips(), self._exchanges(), self._shifts()):
-            coarse = [(self.outlines.coarse_share(P, also), text, P) for text, P, also in candidates]
-            _, text, P = min(coarse, key=lambda c: c[0])
-            yield text, _share(self.outlines.compare(P))
+    def _without_one(self, limit: float) -> dict[str, float]:
+        """The views without which the others agree, if there are three."""
+        left = self.found.without_each().tolist() if len(self.names) > 2 else []
+        return {f"without {name}: its camera or its mask is wrong": share for name, share in zip(self.names, left)
+                if share <= limit}  # yapf: disable
 
-    def _one_view(self) -> Iterator[tuple[str, float]]:
-        """Each view left out; the worst one's mask inverted."""
-        if len(self.names) < 3:
-            return
-        left = self.found.without_each()
-        for view, share in enumerate(left.tolist()):
-            yield f"without {self.names[view]} (its camera or its mask is wrong)", share
-        view = int(left.argmin())
-        masks = self.masks.clone()
-        masks[view] = ~masks[view]
-        if masks[view].any():
-            yield f"with the mask of {self.names[view]} inverted", _share(Outlines.of(masks).compare(self.cameras.projections))
+    def _change(self, text: str, projections: Float[Tensor, "n 3 4"], views: tuple[int, ...] = ()) -> _Change:
+        return _Change(text, self.outlines, projections, views)
 
-    def _readings(self):
+    def _readings(self) -> Iterator[_Change]:
         for text, poses in other_readings(self.cameras.world_to_cam):
-            yield f"with {text}", self.cameras.K @ poses, ()
+            yield self._change(f"with {text}", self.cameras.K @ poses)
 
-    def _orders(self):
+    def _orders(self) -> Iterator[_Change]:
         P = self.cameras.projections
-        yield "with the photographs in reverse order", P.flip(0), ()
-        for step in (1, -1):
-            yield f"with each photograph and mask {'before' if step > 0 else 'after'} its present place in order", P.roll(step, 0), ()
+        yield self._change("with the photographs in reverse order", P.flip(0))
+        yield self._change("with each photograph given the next one's camera", P.roll(-1, 0))
+        yield self._change("with each photograph given the camera of the one before", P.roll(1, 0))
 
-    def _flips(self):
-        height, width = self.cameras.size
-        for text, x, y in (("mirrored left to right", -1, 1), ("mirrored top to bottom", 1, -1), ("turned upside down", -1, -1)):
-            flip = torch.tensor([[x, 0, width * (x < 0)], [0, y, height * (y < 0)], [0, 0, 1.0]], dtype=torch.float64)
-            yield f"with photographs and masks {text}", flip @ self.cameras.projections, ()
+    def _flips(self) -> Iterator[_Change]:
+        for text, axes in (("mirrored left to right", [2]), ("mirrored top to bottom", [1]), ("turned upside down", [1, 2])):
+            yield _Change(f"with photographs and masks {text}", self.outlines.flipped(axes), self.cameras.projections)
 
-    def _exchanges(self):
+    def _exchanges(self) -> Iterator[_Change]:
         suspects = self.found.without_each().argsort(stable=True)[:SUSPECTS].tolist()
         for a, b in combinations(sorted(suspects), 2):
             order = list(range(len(self.names)))
             order[a], order[b] = b, a
-            yield (f"with the cameras (or the photographs and masks) of {self.names[a]} and {self.names[b]} exchanged",
-                   self.cameras.projections[order], (a, b))  # yapf: disable
+            text = f"with the cameras (or photographs and masks) of {self.names[a]} and {self.names[b]} exchanged"
+            yield self._change(text, self.cameras.projections[order], (a, b))
 
-    def _shifts(self):
+    def _inverted(self) -> Iterator[_Change]:
+        view = int(self.found.without_each().argmin())
+        masks = self.masks.clone()
+        masks[view] = ~masks[view]
+        if masks[view].any():
+            yield _Change(f"with the mask of {self.names[view]} inverted", Outlines.of(masks), self.cameras.projections, (view, ))
+
+    def _shifts(self) -> Iterator[_Change]:
         """The common shift with the least contradiction: on a grid, then in ever smaller steps around the best."""
-        step = FAR * max(self.cameras.size)
-        grid = [(step * x, step * y) for x, y in product(range(-2, 3), repeat=2)]
-        shares = {shift: self.outlines.coarse_share(self._shifted(*shift)) for shift in grid}
+        step, shares = FAR * max(self.cameras.size), {}
+        near = [(step * x, step * y) for x, y in product(range(-2, 3), repeat=2)]
         while step > NEAR * max(self.cameras.size):
+            shares |= {shift: self._shifted(*shift).coarse_share() for shift in near if shift not in shares}
             x, y = min(shares, key=lambda shift: shares[shift])
             step /= 2
-            for shift in ((x + step * i, y + step * j) for i, j in product((-1, 0, 1), repeat=2)):
-                if shift not in shares:
-                    shares[shift] = self.outlines.coarse_share(self._shifted(*shift))
-        x, y = min(shares, key=lambda shift: shares[shift])
-        full = x * self.full_size[1] / self.cameras.size[1], y * self.full_size[0] / self.cameras.size[0]
-        yield (f"with every principal point moved by ({full[0]:+.0f}, {full[1]:+.0f}) pixels, or all masks by "
-               f"({-full[0]:+.0f}, {-full[1]:+.0f})", self._shifted(x, y), ())  # yapf: disable
+            near = [(x + step * i, y + step * j) for i, j in product((-1, 0, 1), repeat=2)]
+        yield self._shifted(x, y)
 
-    def _shifted(self, x: float, y: float) -> Float[Tensor, "n 3 4"]:
+    def _shifted(self, x: float, y: float) -> _Change:
+        dx, dy = round(x * self.scale), round(y * self.scale)
         shift = torch.tensor([[1, 0, x], [0, 1, y], [0, 0, 1]], dtype=torch.float64)
-        return shift @ self.cameras.projections
+        return self._change(f"with every principal point moved by ({dx}, {dy}) pixels, or all masks by ({-dx}, {-dy})",
+                            shift @ self.cameras.projections)
+
+    def _focal(self) -> Iterator[_Change]:
+        for factor in FOCAL:
+            K = self.cameras.K.clone()
+            K[:, [0, 1], [0, 1]] *= factor
+            yield self._change(f"with focal lengths about {factor:g} times as long", K @ self.cameras.world_to_cam)
