@@ -1,5 +1,6 @@
 """What a data folder holds and everything that is wrong with it: ``deep3dmap check FOLDER``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from deep3dmap.datasets.masking import mask_fault
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import View, check_same_size, load_view
-from deep3dmap.datasets.scene_checks import Silhouettes, hopeless, misleading_masks, odd, small_mask, usual_frame
+from deep3dmap.datasets.scene_checks import Silhouettes, hopeless, hull_fault, misleading_masks, odd, small_mask
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Cameras
 
@@ -110,6 +111,7 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
     for frame in scan.frames:
         inspection.view(frame)
     inspection.masks()
+    inspection.landmarks()
     inspection.scene()
     report.errors, report.warnings = (list(dict.fromkeys(lines)) for lines in (report.errors, report.warnings))
     return report
@@ -135,6 +137,7 @@ class _Inspection:
         self.coverages: list[float] = []
         self.unmasked: list[Frame] = []
         self.first: Frame | None = None
+        self.marks: Mapping | None = None
 
     def view(self, frame: Frame) -> None:
         """Check one view: camera, image, mask, size."""
@@ -175,6 +178,14 @@ class _Inspection:
         unmasked = [f for f in self.unmasked if not any(f.image.name in p for p in self.scan.problems)]  # not yet told
         self.report.errors += [f"{f.image}: has no mask, but other images have one" for f in unmasked]
 
+    def landmarks(self) -> None:
+        """Read the landmarks of a head, where there are any."""
+        try:
+            self.marks = find_landmarks(self.scan)
+        except DataError as error:
+            self.report.errors.append(str(error))
+        self.report.landmarks = None if self.marks is None else len(self.marks)
+
     def scene(self) -> None:
         """Check what cameras and silhouettes show together, as a run does before it begins."""
         report = self.report
@@ -183,13 +194,15 @@ class _Inspection:
         views = self._silhouettes()
         self._distances(views)
         given = None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double()
-        frame, fault = given, misleading_masks(views)
-        if len(self.sound) == len(self.scan.frames) and not report.errors:
-            frame, fault = _frame_or_fault(views, given)
-        if fault:
-            report.errors.append(fault.split("\n")[0])  # its clues are among the warnings
-        report.warnings += odd(views, frame)
-        self._landmarks(views)
+        if report.errors:
+            fault = misleading_masks(views)
+        else:
+            fault = hopeless(views, given) or (hull_fault(views) if given is None and views.masks is not None else "")
+        report.errors += [fault.split("\n")[0]] * bool(fault)  # its clues are among the warnings
+        report.warnings += odd(views, given)
+        if self.marks and views.masks is not None:
+            if beside := beside_masks(self.marks, views.cameras, views.masks, views.names):
+                report.warnings.append(f"{self.scan.folder / FILE}: {beside}")
 
     def _silhouettes(self) -> Silhouettes:
         K, poses = (torch.from_numpy(np.stack(values)).double()
@@ -208,29 +221,6 @@ class _Inspection:
             distance = np.linalg.norm(cameras.centers() - point, axis=1)
             report.distances = (float(distance.min()), float(distance.max()))
 
-    def _landmarks(self, views: Silhouettes) -> None:
-        """Check the landmarks of a head, where there are any."""
-        try:
-            found = find_landmarks(self.scan)
-        except DataError as error:
-            self.report.errors.append(str(error))
-            return
-        self.report.landmarks = None if found is None else len(found)
-        if found and views.masks is not None:
-            if fault := beside_masks(found, views.cameras, views.masks, views.names):
-                self.report.warnings.append(f"{self.scan.folder / FILE}: {fault}")
-
     def _no_frame(self) -> bool:
         frame = self.scan.scene_from_world
         return frame is None or np.array_equal(frame, np.eye(4))  # the identity stands for "not normalised"
-
-
-def _frame_or_fault(views: Silhouettes, given: torch.Tensor | None) -> tuple[torch.Tensor | None, str]:
-    """The unit sphere that a run would take, and why it would be refused."""
-    if fault := hopeless(views):
-        return given, fault
-    try:
-        frame = usual_frame(views, given)
-    except DataError as error:
-        return None, str(error)
-    return frame, hopeless(views, frame)

@@ -17,8 +17,7 @@ from torch import Tensor
 from deep3dmap.datasets.camera_checks import NAMED, CameraSet, camera_warnings, common_point, sphere_warnings
 from deep3dmap.datasets.masking import MASK_FAULTS, mask_centroid, mask_fault
 from deep3dmap.datasets.silhouette_checks import contradiction_warnings
-from deep3dmap.errors import DataError
-from deep3dmap.geometry.normalization import normalization_from_hull
+from deep3dmap.geometry.normalization import bounded_hull
 from deep3dmap.geometry.silhouettes import silhouette_bounds
 from deep3dmap.geometry.visual_hull import cell_centers, visual_hull
 from deep3dmap.structures import Cameras, Capture
@@ -94,20 +93,6 @@ def small_mask(mask: Bool[Tensor, "h w"]) -> Bool[Tensor, "h2 w2"]:
     return F.max_pool2d(mask[None].float(), step, ceil_mode=True)[0] > 0
 
 
-def usual_frame(views: Silhouettes, given: Float[Tensor, "4 4"] | None) -> Float[Tensor, "4 4"] | None:
-    """The unit sphere that a run takes by default: the given one, else the hull's; None without either.
-
-    Raises:
-        DataError: if the silhouettes bound no object.
-    """
-    if given is not None or views.masks is None:
-        return given
-    try:
-        return normalization_from_hull(views.masks, views.cameras.projections)
-    except ValueError as error:
-        raise DataError(str(error)) from None
-
-
 def hopeless(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"] | None = None) -> str:
     """Why there is no sense in training on these views, and what to do; empty if there may be.
 
@@ -123,14 +108,24 @@ def hopeless(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"] | None =
             ("" if scene_from_world is None else _outside(views, scene_from_world)))
 
 
+def hull_fault(views: Silhouettes) -> str:
+    """Why the silhouettes give no unit sphere (scene.normalization='hull', which a run takes where none is given)."""
+    try:
+        bounded_hull(views.masks, views.cameras.projections)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def misleading_masks(views: Silhouettes) -> str:
     """Masks that say nothing, or would carve everything away; empty if there are none."""
-    count = len(views.names)
+    if not views.faults:
+        return ""
     for kind, words in MASK_FAULTS.items():
-        if count and all(fault == kind for fault in views.faults):
+        if all(fault == kind for fault in views.faults):
             return f"every mask {words}"
-    if count and all(views.faults):
-        return f"all {count} masks are empty, full or inverted; the object must be white, what is around it black"
+    if all(views.faults):
+        return f"all {len(views.faults)} masks are empty, full or inverted; the object must be white, what is around it black"
     for kind in ("empty", "inverted"):
         if names := [name for name, fault in zip(views.mask_names, views.faults) if fault == kind]:
             return f"{_listed(names)}: the mask {MASK_FAULTS[kind]}, or leave the view out"
