@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deep3dmap.apis.hull_comparison import hull_notes
 from deep3dmap.apis.preflight import look_first, untouched_unless_begun
 from deep3dmap.apis.test import result_table, write_result
 from deep3dmap.datasets.mesh_files import save_mesh
@@ -113,6 +114,7 @@ def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str
     loop = runner.train_loop
     say("extracting the mesh and rendering the views")
     result = runner.test()
+    result.notes += hull_notes(result.mesh, runner.build_test_dataset().scene)
     if not loop.step and any(True for _ in runner.framework.parameters()):
         result.notes.append("not one step was trained, for want of time: give more --minutes")
     table = "\n".join([result_table(result), *result.notes])

@@ -38,6 +38,7 @@ class CaptureReport:
         landmarks: of a head, in ``landmarks.json``; None without the file.
         errors: what keeps the capture from being read, or an object from being reconstructed.
         warnings: what is odd and may spoil a reconstruction.
+        lacks: by method, what it needs and the capture doesn't have; empty until methods are asked.
     """
 
     path: str
@@ -52,11 +53,17 @@ class CaptureReport:
     landmarks: int | None = None
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    lacks: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether there is sense in reconstructing something from it."""
-        return not self.errors
+        """Whether there is sense in reconstructing something from it, with one of the methods at least."""
+        return not self.errors and not (self.lacks and all(self.lacks.values()))
+
+    @property
+    def parts(self) -> set[str]:
+        """What a method may need and the capture has, besides photographs and cameras."""
+        return set() if self.mask_coverage is None else {"masks"}
 
     def to_text(self) -> str:
         """The report for people: a line for each fact, then errors and warnings."""
@@ -67,8 +74,15 @@ class CaptureReport:
                  ("landmarks", "" if self.landmarks is None else f"{self.landmarks} of a head")]
         lines = [f"{name:<13} {value}" for name, value in facts if value]
         lines += [f"error: {e}" for e in self.errors] + [f"warning: {w}" for w in self.warnings]
-        verdict = "can be used" if self.ok else "can't be used"
-        return "\n".join([*lines, f"{verdict}; {_count(self.errors, 'error')}, {_count(self.warnings, 'warning')}"])
+        return "\n".join([*lines, f"{self._verdict()}; {_count(self.errors, 'error')}, {_count(self.warnings, 'warning')}"])
+
+    def _verdict(self) -> str:
+        if self.errors:
+            return "can't be used"
+        usable = [name for name, parts in self.lacks.items() if not parts]
+        lacking = [f"{name} needs {' and '.join(parts)}" for name, parts in self.lacks.items() if parts]
+        verdict = f"can be used{' by ' * bool(usable)}{', '.join(usable)}" if self.ok else "can't be used by any method"
+        return verdict + f" ({', '.join(lacking)})" * bool(lacking)
 
     def _mask_text(self) -> str:
         if self.mask_coverage is None:
@@ -172,7 +186,7 @@ class _Inspection:
     def masks(self) -> None:
         """Sum up the masks; alpha channels that are opaque everywhere are none."""
         if not self.coverages or (min(self.coverages) == 1 and all(f.mask is None for f in self.scan.frames)):
-            self.report.warnings.append("no masks; methods that reconstruct one object (IDR) need them")
+            self.report.warnings.append("no masks; `deep3dmap make-masks` makes them for objects before a plain background")
             return
         self.report.masked_views, self.report.mask_coverage = len(self.coverages), float(np.mean(self.coverages))
         unmasked = [f for f in self.unmasked if not any(f.image.name in p for p in self.scan.problems)]  # not yet told

@@ -101,9 +101,8 @@ def contradiction_warnings(names: Sequence[str], masks: Bool[Tensor, "n h w"], c
     """
     if len(names) < 2:
         return []
-    while max(masks.shape[1:]) > SIDE:
-        masks = F.max_pool2d(masks.float(), 2, ceil_mode=True) > 0
-    cameras, outlines = cameras.resized((masks.shape[1], masks.shape[2])), Outlines.of(masks)
+    masks, cameras = _reduced(masks, cameras)
+    outlines = Outlines.of(masks)
     found = outlines.compare(cameras.projections)
     if found is None:
         return []  # there is a warning about parallel cameras
@@ -114,6 +113,20 @@ def contradiction_warnings(names: Sequence[str], masks: Bool[Tensor, "n h w"], c
     search = _Search(names, masks, cameras, full_size[1] / cameras.size[1], outlines, found)
     return [f"the silhouettes contradict each other: {share:.1%} of their pixels show nothing that lies in all the other "
             f"silhouettes (most in {worst}); {search.explanation()}"]
+
+
+def hull_agreement(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> float:
+    """The mean part of the silhouettes that their visual hull covers, about: its IoU with them; 0 if there is none."""
+    masks, cameras = _reduced(masks, cameras)
+    found = Outlines.of(masks).compare(cameras.projections)
+    return 0.0 if found is None else 1 - found.share()
+
+
+def _reduced(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> tuple[Bool[Tensor, "n h2 w2"], Cameras]:
+    """At most :data:`SIDE` pixels long."""
+    while max(masks.shape[1:]) > SIDE:
+        masks = F.max_pool2d(masks.float(), 2, ceil_mode=True) > 0
+    return masks, cameras.resized((masks.shape[1], masks.shape[2]))
 
 
 @dataclass(frozen=True)
