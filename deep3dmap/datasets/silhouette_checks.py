@@ -23,13 +23,14 @@ from deep3dmap.structures import Cameras
 
 SIDE = 128  # the compared masks' longer side, pixels, at most
 JUDGES, RAYS = 24, 96  # views that each view is compared with, and rays of a view, at most
-COARSE = 10, 24  # the same, while changes are searched for
+MANY_RAYS, FEW_RAYS = 2400, 32  # rays of all views, about, at most; rays of a view, at least
+COARSE = 10, 24, 2.0  # the same, and the pixels between a ray's points, while changes are searched for
 CONTRADICTORY, IN_ONE_VIEW = 0.015, 0.06  # share of all silhouettes' pixels, of one silhouette's
 LEFT = 1 / 3  # share of a contradiction that may be left when it is explained
 ALIKE = 0.005  # explanations whose shares differ by less are reported together
 ROOM = 1.5  # the ball in which rays are followed, relative to the widest silhouette
 SUSPECTS = 5  # views that may have been exchanged
-FAR, NEAR = 0.07, 0.002  # first and last step of the search for a common shift, relative to the image's longer side
+FAR, NEAR = 0.07, 0.004  # first and last step of the search for a common shift, relative to the image's longer side
 FOCAL = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.3, 1.5, 1.75, 2.0)  # factors of the focal length
 
 
@@ -58,7 +59,8 @@ class Outlines:
     def __len__(self) -> int:
         return len(self.distances)
 
-    def compare(self, projections: Float[Tensor, "n 3 4"], judges: int = JUDGES, rays: int = RAYS) -> Contradictions | None:
+    def compare(self, projections: Float[Tensor, "n 3 4"], judges: int = JUDGES, rays: int = RAYS,
+                spacing: float = 1.0) -> Contradictions | None:
         """Every view against ``judges`` of them; None if the lines of sight through the masks' middles are parallel."""
         P = normalized_projections(projections)
         inverse = torch.linalg.inv(P[:, :, :3])
@@ -70,7 +72,8 @@ class Outlines:
         center = torch.from_numpy(point)
         depth = (P[:, 2, :3] @ center + P[:, 2, 3]).abs()
         radius = ROOM * float((self.radii * depth / torch.linalg.det(P[:, :, :3]).abs().sqrt()).max())
-        return contradictions(self.distances, projections, center, radius, spread(len(self), judges), rays)
+        rays = min(rays, max(MANY_RAYS // len(self), FEW_RAYS))
+        return contradictions(self.distances, projections, center, radius, spread(len(self), judges), rays, spacing)
 
     def pick(self, views: Sequence[int]) -> "Outlines":
         """Some of the masks."""
@@ -145,9 +148,9 @@ class _Change:
 
     def coarse_share(self) -> float:
         """About the same, from some views and rays."""
-        judges, rays = COARSE
+        judges, rays, spacing = COARSE
         kept = sorted({*spread(len(self.outlines), judges), *self.views})
-        found = self.outlines.pick(kept).compare(self.projections[kept], len(kept), rays)
+        found = self.outlines.pick(kept).compare(self.projections[kept], len(kept), rays, spacing)
         return 1.0 if found is None else found.share()
 
 
@@ -169,8 +172,10 @@ class _Search:
         for changes in (self._readings, self._orders, self._flips, self._exchanges, self._inverted, self._shifts, self._focal):
             if changes == self._shifts and min(shares.values(), default=1.0) <= ALIKE:
                 break  # many trials, and it is explained
-            best = min(changes(), key=lambda change: change.coarse_share(), default=None)
-            if best is not None and best.coarse_share() <= limit:
+            share, best = min(((change.coarse_share(), change) for change in changes()),
+                              key=lambda pair: pair[0],
+                              default=(1.0, None))
+            if share <= limit:
                 shares[best.text] = best.share()
         shares = {text: share for text, share in shares.items() if share <= limit} or self._without_one(limit)
         best = min(shares.values(), default=0.0)
@@ -213,7 +218,7 @@ class _Search:
         view = int(self.found.without_each().argmin())
         masks = self.masks.clone()
         masks[view] = ~masks[view]
-        if masks[view].any():
+        if masks[view].any():  # it isn't full
             yield _Change(f"with the mask of {self.names[view]} inverted", Outlines.of(masks), self.cameras.projections, (view, ))
 
     def _shifts(self) -> Iterator[_Change]:

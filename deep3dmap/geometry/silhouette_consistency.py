@@ -54,7 +54,7 @@ class Contradictions:
 
 
 def contradictions(distances: Float[Tensor, "n h w"], projections: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"],
-                   radius: float, judges: Sequence[int], rays: int = 96) -> Contradictions:
+                   radius: float, judges: Sequence[int], rays: int, spacing: float = 1.0) -> Contradictions:
     """Follow rays through silhouettes and see which of the other silhouettes exclude their points.
 
     Beyond an image's edge a silhouette continues as it ends there. Cost and memory grow with views x rays x judges.
@@ -65,6 +65,7 @@ def contradictions(distances: Float[Tensor, "n h w"], projections: Float[Tensor,
         center, radius: a ball that holds the object, world units.
         judges: the views to compare with.
         rays: of each view, at most; evenly spread over its silhouette's pixels.
+        spacing: pixels between a ray's points, as most views see them (more where there would be over ``MOST_SAMPLES``).
     """
     P = normalized_projections(projections)
     inverse = torch.linalg.inv(P[:, :, :3])
@@ -73,7 +74,7 @@ def contradictions(distances: Float[Tensor, "n h w"], projections: Float[Tensor,
     pixels = torch.stack([column + 0.5, row + 0.5, torch.ones_like(row)], -1).double()
     directions = torch.nn.functional.normalize((inverse[view] @ pixels[..., None])[..., 0], dim=-1)
     nearest = ((center - centers[view]) * directions).sum(-1)
-    depths = nearest[:, None] + radius * torch.linspace(-1, 1, _sample_count(P, center, radius)).double()
+    depths = nearest[:, None] + radius * torch.linspace(-1, 1, _sample_count(P, center, radius, spacing)).double()
     points = (centers[view][:, None] - center + depths[..., None] * directions[:, None]).float()  # small numbers: about center
     behind = depths <= 0
     outside = [_outside(distances[j], P[j, :, :3].float(), (P[j, :, :3] @ center + P[j, :, 3]).float(), points) &
@@ -91,11 +92,10 @@ def _spread_pixels(masks: Bool[Tensor, "n h w"], count: int) -> Int[Tensor, "r 3
     return torch.cat(found)
 
 
-def _sample_count(P: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], radius: float) -> int:
-    """Samples about a pixel apart, as most views see the ball."""
+def _sample_count(P: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], radius: float, spacing: float) -> int:
     depth = (P[:, 2, :3] @ center + P[:, 2, 3]).abs()
     pixels = (2 * radius * torch.linalg.det(P[:, :, :3]).abs().sqrt() / depth).median()
-    return int(pixels.nan_to_num(0.0).clamp(16, MOST_SAMPLES))
+    return int((pixels.nan_to_num(0.0) / spacing).clamp(16, MOST_SAMPLES / spacing))
 
 
 def _outside(distance: Float[Tensor, "h w"], matrix: Float[Tensor, "3 3"], offset: Float[Tensor, "3"],
