@@ -31,7 +31,7 @@ ALIKE = 0.005  # explanations whose shares differ by less are reported together
 ROOM = 1.5  # the ball in which rays are followed, relative to the widest silhouette
 SUSPECTS = 5  # views that may have been exchanged
 FAR, NEAR = 0.07, 0.004  # first and last step of the search for a common shift, relative to the image's longer side
-FOCAL = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.3, 1.5, 1.75, 2.0)  # factors of the focal length
+FEW = 2  # views at most of which one may be wrong: of more, none is singled out
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class _Search:
         """The changes that remove the contradiction best, as the end of a message."""
         limit = LEFT * self.found.share()
         shares = {}
-        for changes in (self._readings, self._orders, self._flips, self._exchanges, self._inverted, self._shifts, self._focal):
+        for changes in (self._readings, self._orders, self._flips, self._exchanges, self._inverted, self._shifts):
             if changes == self._shifts and min(shares.values(), default=1.0) <= ALIKE:
                 break  # many trials, and it is explained
             share, best = min(((change.coarse_share(), change) for change in changes()),
@@ -184,10 +184,11 @@ class _Search:
                 "(see model.train_cameras), or the masks rough")
 
     def _without_one(self, limit: float) -> dict[str, float]:
-        """The views without which the others agree, if there are three."""
-        left = self.found.without_each().tolist() if len(self.names) > 2 else []
-        return {f"without {name}: its camera or its mask is wrong": share for name, share in zip(self.names, left)
-                if share <= limit}  # yapf: disable
+        """The views without which the others agree, where these are one or two of several."""
+        left = self.found.without_each().tolist()
+        found = {f"without {name}: its camera or its mask is wrong": share for name, share in zip(self.names, left)
+                 if share <= limit}  # yapf: disable
+        return found if len(found) <= FEW < len(self.names) else {}
 
     def _change(self, text: str, projections: Float[Tensor, "n 3 4"], views: tuple[int, ...] = ()) -> _Change:
         return _Change(text, self.outlines, projections, views)
@@ -222,9 +223,9 @@ class _Search:
             yield _Change(f"with the mask of {self.names[view]} inverted", Outlines.of(masks), self.cameras.projections, (view, ))
 
     def _shifts(self) -> Iterator[_Change]:
-        """The common shift with the least contradiction: on a grid, then in ever smaller steps around the best."""
+        """The common shift with the least contradiction: on a grid (the shortest of equals), then in ever smaller steps."""
         step, shares = FAR * max(self.cameras.size), {}
-        near = [(step * x, step * y) for x, y in product(range(-2, 3), repeat=2)]
+        near = sorted(((step * x, step * y) for x, y in product(range(-2, 3), repeat=2)), key=lambda xy: np.hypot(*xy))
         while step > NEAR * max(self.cameras.size):
             shares |= {shift: self._shifted(*shift).coarse_share() for shift in near if shift not in shares}
             x, y = min(shares, key=lambda shift: shares[shift])
@@ -237,9 +238,3 @@ class _Search:
         shift = torch.tensor([[1, 0, x], [0, 1, y], [0, 0, 1]], dtype=torch.float64)
         return self._change(f"with every principal point moved by ({dx}, {dy}) pixels, or all masks by ({-dx}, {-dy})",
                             shift @ self.cameras.projections)
-
-    def _focal(self) -> Iterator[_Change]:
-        for factor in FOCAL:
-            K = self.cameras.K.clone()
-            K[:, [0, 1], [0, 1]] *= factor
-            yield self._change(f"with focal lengths about {factor:g} times as long", K @ self.cameras.world_to_cam)

@@ -8,6 +8,9 @@ from dataclasses import replace
 
 import torch
 
+from deep3dmap.datasets.formats import load_capture
+from deep3dmap.datasets.generated import generate_capture
+from deep3dmap.datasets.scene_checks import Silhouettes, hopeless, hull_fault, odd
 from deep3dmap.structures import Capture
 
 VIEW, OTHER = 1, 2  # the views of which something is wrong
@@ -116,7 +119,6 @@ FAULTS: dict[str, tuple[Callable[[Capture], Capture], str]] = {
 
 def reported(capture: Capture) -> list[str]:
     """What `deep3dmap check` and every run report of a capture: what is hopeless, then what is odd."""
-    from deep3dmap.datasets.scene_checks import Silhouettes, hopeless, hull_fault, odd
     views = Silhouettes.of(capture)
     fault = hopeless(views) or hull_fault(views)
     return [fault] * bool(fault) + odd(views)
@@ -124,16 +126,14 @@ def reported(capture: Capture) -> list[str]:
 
 def main() -> None:
     """Print the table."""
-    from deep3dmap.datasets.formats import load_capture
-    from deep3dmap.datasets.generated import generate_capture
     captures = {
-        "generated head": generate_capture("head", views=16, test_views=0, size=(256, 256), supersample=1),
+        "generated head": generate_capture("head", views=16, test_views=0, size=(128, 128), supersample=1),
         "temple": load_capture("temple_sparse_ring")
     }
     print("| fault | capture | reported |\n| --- | --- | --- |")
     for fault, (break_, _) in {"none": (lambda capture: capture, ""), **FAULTS}.items():
         for name, capture in captures.items():
-            print(f"| {fault} | {name} | {'<br>'.join(reported(break_(capture))) or 'nothing'} |")
+            print(f"| {fault} | {name} | {'<br>'.join(reported(break_(capture))) or 'nothing'} |", flush=True)
 
 
 if __name__ == "__main__":
