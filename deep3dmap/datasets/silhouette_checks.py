@@ -24,7 +24,7 @@ from deep3dmap.structures import Cameras
 SIDE = 128  # the compared masks' longer side, pixels, at most
 JUDGES, RAYS = 24, 96  # views that each view is compared with, and rays of a view, at most
 MANY_RAYS, FEW_RAYS = 2400, 32  # rays of all views, about, at most; rays of a view, at least
-COARSE = 10, 24, 2.0  # the same, and the pixels between a ray's points, while changes are searched for
+COARSE = 10, 20, 3.0  # the same, and the pixels between a ray's points, while changes are searched for
 CONTRADICTORY, IN_ONE_VIEW = 0.015, 0.06  # share of all silhouettes' pixels, of one silhouette's
 LEFT = 1 / 3  # share of a contradiction that may be left when it is explained
 ALIKE = 0.005  # explanations whose shares differ by less are reported together
@@ -201,7 +201,7 @@ class _Search:
         P = self.cameras.projections
         yield self._change("with the photographs in reverse order", P.flip(0))
         yield self._change("with each photograph given the next one's camera", P.roll(-1, 0))
-        yield self._change("with each photograph given the camera of the one before", P.roll(1, 0))
+        yield self._change("with each photograph given the previous one's camera", P.roll(1, 0))
 
     def _flips(self) -> Iterator[_Change]:
         for text, axes in (("mirrored left to right", [2]), ("mirrored top to bottom", [1]), ("turned upside down", [1, 2])):

@@ -53,7 +53,7 @@ def order_reversed(capture: Capture) -> Capture:
 
 
 def order_off_by_one(capture: Capture) -> Capture:
-    """Each photograph and mask in the place of the one after it."""
+    """Each photograph and mask in the place of the one before it."""
     return _reordered(capture, [*range(1, len(capture)), 0])
 
 
@@ -105,7 +105,7 @@ FAULTS: dict[str, tuple[Callable[[Capture], Capture], str]] = {
     "one camera off by 5 % of its distance": (camera_off, "agree without {view}"),
     "all masks shifted by 6 of 96 pixels": (masks_shifted, "all masks by"),
     "order of photographs reversed": (order_reversed, "in reverse order"),
-    "order of photographs off by one": (order_off_by_one, "given the camera of"),
+    "order of photographs off by one": (order_off_by_one, "given the next one's camera"),
     "photographs mirrored": (mirrored, "mirrored left to right"),
     "two cameras exchanged": (two_exchanged, "of {view} and {other} exchanged"),
     "two masks exchanged": (masks_exchanged, "of {view} and {other} exchanged"),

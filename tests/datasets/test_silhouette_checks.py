@@ -9,9 +9,9 @@ import torch
 from deep3dmap.datasets.silhouette_checks import Outlines, contradiction_warnings, hull_agreement
 from deep3dmap.structures import Cameras, Capture
 from tests.datasets.conftest import looking_at_origin
-from tests.datasets.faults import FAULTS, OTHER, VIEW, camera_off, masks_shifted, principal_point_off
+from tests.datasets.faults import FAULTS, OTHER, VIEW, camera_off, mask_inverted, masks_shifted, principal_point_off
 
-VIEWS, SIZE, FOCAL = 7, (64, 72), 90.0
+VIEWS, SIZE, FOCAL = 6, (48, 56), 70.0
 BALLS = [((0.6, 0.1, 0.0), 0.25), ((-0.2, 0.5, 0.3), 0.3), ((0.0, -0.5, 0.2), 0.2), ((0.1, 0.0, -0.4), 0.4), ((0, 0.1, 0.7), 0.15)]
 
 
@@ -36,7 +36,7 @@ def warnings_of(capture: Capture) -> list[str]:
     return contradiction_warnings(capture.names, capture.masks, capture.cameras, SIZE)
 
 
-@pytest.mark.parametrize("views", [2, 3, VIEWS, 40])
+@pytest.mark.parametrize("views", [2, VIEWS])
 def test_exact_silhouettes_do_not_contradict_each_other(views):
     capture = balls_capture(views)
     assert warnings_of(capture) == []
@@ -62,11 +62,8 @@ def test_the_common_shift_is_reported_in_pixels(break_, shift):
     assert abs(dx - shift * SIZE[1]) <= 2 and abs(dy) <= 2
 
 
-def test_a_mask_that_covers_too_much_without_its_border_is_found_to_be_inverted():
-    capture = balls_capture()
-    capture.masks[VIEW] = ~capture.masks[VIEW]
-    capture.masks[VIEW, :, :2], capture.masks[VIEW, :2] = False, False
-    assert f"the mask of view_{VIEW} inverted" in warnings_of(capture)[0]
+def test_an_inverted_mask_is_found_by_the_other_silhouettes():
+    assert f"the mask of view_{VIEW} inverted" in warnings_of(mask_inverted(balls_capture()))[0]
 
 
 def test_the_hull_does_not_cover_contradictory_silhouettes():
@@ -74,7 +71,7 @@ def test_the_hull_does_not_cover_contradictory_silhouettes():
     assert hull_agreement(capture.masks, capture.cameras) < 0.9
 
 
-def test_many_views_are_compared_with_some_of_them():
-    outlines = Outlines.of(balls_capture(40).masks)
-    found = outlines.compare(balls_capture(40).cameras.projections)
-    assert len(found.judges) == 24 and found.view.unique().numel() == 40
+def test_many_views_are_all_compared_with_some_of_them():
+    capture = balls_capture(40)
+    found = Outlines.of(capture.masks).compare(capture.cameras.projections)
+    assert len(found.judges) == 24 and found.view.unique().numel() == 40 and found.share() == 0
