@@ -241,9 +241,9 @@ def _check_arguments(parser) -> None:
 
 
 def _check(args) -> int:
-    from deep3dmap.datasets.check import check_capture
+    from deep3dmap.apis.check import check_for_methods
     from deep3dmap.datasets.paths import resolve_data
-    report = check_capture(resolve_data(args.data), args.format)
+    report = check_for_methods(resolve_data(args.data), args.format)
     print(report.to_text())
     return 0 if report.ok else 1
 

@@ -119,6 +119,7 @@ REFUSED = {
     "one mask is empty": (every_mask(np.zeros_like, 1), ["view_000", "the mask is empty", "leave the view out"], "idr"),
     "all masks are empty": (every_mask(np.zeros_like), ["every mask is empty", "mend it"], "idr"),
     "all masks are full": (every_mask(lambda m: 0 * m + 255), ["every mask covers the whole image", "only the object"], "idr"),
+    "one mask is inverted": (every_mask(lambda m: 255 - m, 1), ["view_000", "the mask seems inverted"], "idr"),
     "all masks are inverted": (every_mask(lambda m: 255 - m), ["every mask seems inverted", "object must be white"], "idr"),
     "all masks are inverted, unscaled": (every_mask(lambda m: 255 - m), ["every mask seems inverted"], "unscaled"),
     "fewer cameras than images": (matrices(lambda m: [m.pop("world_mat_8"), m.pop("scale_mat_8")]),
@@ -178,12 +179,10 @@ def test_a_broken_capture_is_refused_by_every_command_and_nothing_is_written(cas
 
 ODD = {
     "one mask is full": (every_mask(lambda m: 0 * m + 255, 1), "view_000.png: the mask covers the whole image", "idr"),
-    "one mask is inverted": (every_mask(lambda m: 255 - m, 1), "view_000.png: the mask seems inverted", "idr"),
     "one camera looks away": (cameras(turned_away, [2]), "the point that the others look at behind them: view_002", "idr"),
     "two views": (first_views(2), "only 2 views", "idr"),
     "the sphere cuts the object": (sphere(0, 0.6), "look past the unit sphere, where nothing is reconstructed", "idr"),
     "the cameras are in the sphere": (sphere(0, 100), "cameras lie inside the unit sphere", "idr"),
-    "no masks": (lambda f: shutil.rmtree(f / "mask"), "no masks; methods that reconstruct one object (IDR) need them", "idr"),
 }  # yapf: disable
 
 
@@ -201,11 +200,29 @@ def test_a_sound_capture_is_neither_wrong_nor_odd(sound):
         assert report.errors == report.warnings == []
 
 
-def test_training_says_what_is_odd_and_goes_on(broken, config_file, tmp_path, capsys):
+def test_a_capture_without_masks_can_be_used_by_no_method(broken, capsys):
+    assert run("check", broken(lambda f: shutil.rmtree(f / "mask"))) == 1
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert "by any method" in verdict and "Hull needs masks" in verdict and "IDR needs masks" in verdict
+
+
+def test_the_methods_that_can_use_a_capture_are_named(sound, capsys):
+    assert run("check", sound["idr"]) == 0
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert "Hull" in verdict and "IDR" in verdict and "DeepSDF" not in verdict
+
+
+def test_an_inverted_mask_of_a_held_out_view_is_refused(broken, config_file, tmp_path, capsys):
     folder = broken(every_mask(lambda m: 255 - m, 1))
+    options = ["--cfg-options", f"scene.capture={folder}", "scene.test_views=['view_000']"]
+    assert "view_000: the mask seems inverted" in refusal(capsys, "train", config_file, "--work-dir", tmp_path / "out", *options)
+
+
+def test_training_says_what_is_odd_and_goes_on(broken, config_file, tmp_path, capsys):
+    folder = broken(every_mask(lambda m: 0 * m + 255, 1))
     options = [f"scene.capture={folder}", "scene.test_views=0", "train_cfg.max_steps=1", "default_hooks.pictures=None"]
     assert run("train", config_file, "--work-dir", tmp_path / "out", "--cfg-options", *options) == 0
-    assert "warning: view_000: the mask seems inverted" in capsys.readouterr().err
+    assert "warning: view_000: the mask covers the whole image" in capsys.readouterr().err
 
 
 def test_data_that_changed_are_read_anew(broken, config_file, tmp_path, capsys):

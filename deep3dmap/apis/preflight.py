@@ -48,8 +48,6 @@ def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None
 
 
 def scene_warnings(scene: Scene) -> list[str]:
-    """What may spoil a reconstruction from a scene's training views; the first few."""
-    if scene.capture.masks is None:
-        return []
-    found = odd(Silhouettes.of(scene.train), scene.capture.scene_from_world)
-    return found[:SHOWN] + [f"and {len(found) - SHOWN} more: `deep3dmap check` tells all"] * (len(found) > SHOWN)
+    """What may spoil a reconstruction of a scene, or its figures on held-out views; the first few."""
+    found = odd(Silhouettes.of(scene.capture), scene.capture.scene_from_world)
+    return found[:SHOWN] + [f"and {len(found) - SHOWN} more: `deep3dmap check` lists all"] * (len(found) > SHOWN)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deep3dmap.apis.hull_comparison import hull_notes
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.test import result_table, write_result
 from deep3dmap.apis.work_folder import claimed, refuse_result, result_files, set_aside, untouched_unless_begun
@@ -122,6 +123,7 @@ def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str
     loop = runner.train_loop
     say("extracting the mesh and rendering the views")
     result = runner.test()
+    result.notes += hull_notes(result.mesh, runner.build_test_dataset().scene)
     table = "\n".join([result_table(result), *result.notes])
     if loop.interrupted:
         result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from jaxtyping import Float
+from torch import Tensor
 
 ROUNDS = 30
 OFF_CENTER = 0.25
@@ -77,6 +79,20 @@ def common_point(centers: Float[np.ndarray, "n 3"], directions: Float[np.ndarray
         weights /= weights.max()
         weights = np.maximum(weights, 1e-6)
     return point
+
+
+def other_readings(poses: Float[Tensor, "n 3 4"]) -> list[tuple[str, Float[Tensor, "n 3 4"]]]:
+    """World-to-camera poses under the other conventions that a file may have meant, each with what differs.
+
+    Readings that differ by a rotation of the world are one: which way the world's axes point changes no silhouette.
+    """
+    turned = torch.diag(torch.tensor([1.0, -1.0, -1.0]).to(poses))
+    rotations = poses[:, :, :3].mT
+    inverse = torch.cat([rotations, -rotations @ poses[:, :, 3:]], -1)
+    axes, direction = "OpenGL's camera axes for OpenCV's", "camera-to-world matrices for world-to-camera ones"
+    return [(f"the poses read otherwise ({axes}, or the reverse)", turned @ poses),
+            (f"the poses read otherwise ({direction}, or the reverse)", inverse),
+            (f"the poses read otherwise ({axes} and {direction}, or the reverse)", turned @ inverse)]  # yapf: disable
 
 
 def camera_warnings(cameras: CameraSet, point: Float[np.ndarray, "3"] | None) -> list[str]:

@@ -1,24 +1,23 @@
 """What a data folder holds and everything that is wrong with it: ``deep3dmap check FOLDER``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 
-from deep3dmap.datasets.camera_checks import CameraSet, camera_warnings, common_point, sphere_warnings
+from deep3dmap.datasets.camera_checks import common_point
 from deep3dmap.datasets.formats import scan_capture
 from deep3dmap.datasets.images import image_size, size_text
 from deep3dmap.datasets.landmark_checks import beside_masks
 from deep3dmap.datasets.landmarks import FILE, find_landmarks
-from deep3dmap.datasets.masking import MASK_FAULTS, mask_border_and_middle, mask_centroid, mask_fault
+from deep3dmap.datasets.masking import mask_fault
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import View, check_same_size, load_view
-from deep3dmap.datasets.scene_checks import Silhouettes, cut_warnings, hopeless, small_mask
+from deep3dmap.datasets.scene_checks import Silhouettes, hopeless, hull_fault, misleading_masks, odd, small_mask
 from deep3dmap.errors import DataError
-from deep3dmap.geometry.silhouettes import silhouette_bounds
 from deep3dmap.structures import Cameras
 
 
@@ -39,6 +38,7 @@ class CaptureReport:
         landmarks: of a head, in ``landmarks.json``; None without the file.
         errors: what keeps the capture from being read, or an object from being reconstructed.
         warnings: what is odd and may spoil a reconstruction.
+        lacks: by method, what it needs and the capture doesn't have; empty until methods are asked.
     """
 
     path: str
@@ -53,11 +53,17 @@ class CaptureReport:
     landmarks: int | None = None
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    lacks: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether there is sense in reconstructing something from it."""
-        return not self.errors
+        """Whether there is sense in reconstructing something from it, with one of the methods at least."""
+        return not self.errors and not (self.lacks and all(self.lacks.values()))
+
+    @property
+    def parts(self) -> set[str]:
+        """What a method may need and the capture has, besides photographs and cameras."""
+        return set() if self.mask_coverage is None else {"masks"}
 
     def to_text(self) -> str:
         """The report for people: a line for each fact, then errors and warnings."""
@@ -68,13 +74,24 @@ class CaptureReport:
                  ("landmarks", "" if self.landmarks is None else f"{self.landmarks} of a head")]
         lines = [f"{name:<13} {value}" for name, value in facts if value]
         lines += [f"error: {e}" for e in self.errors] + [f"warning: {w}" for w in self.warnings]
-        verdict = "can be used" if self.ok else "can't be used"
-        return "\n".join([*lines, f"{verdict}; {len(self.errors)} errors, {len(self.warnings)} warnings"])
+        return "\n".join([*lines, f"{self._verdict()}; {_count(self.errors, 'error')}, {_count(self.warnings, 'warning')}"])
+
+    def _verdict(self) -> str:
+        if self.errors:
+            return "can't be used"
+        usable = [name for name, parts in self.lacks.items() if not parts]
+        lacking = [f"{name} needs {' and '.join(parts)}" for name, parts in self.lacks.items() if parts]
+        verdict = f"can be used{' by ' * bool(usable)}{', '.join(usable)}" if self.ok else "can't be used by any method"
+        return verdict + f" ({', '.join(lacking)})" * bool(lacking)
 
     def _mask_text(self) -> str:
         if self.mask_coverage is None:
             return "none"
         return f"{self.masked_views} of {self.views}, covering {self.mask_coverage:.1%} of the image on average"
+
+
+def _count(lines: list[str], noun: str) -> str:
+    return f"{len(lines)} {noun}{'s' * (len(lines) != 1)}"
 
 
 def _range_text(values: tuple[float, float] | None, unit: str) -> str:
@@ -108,11 +125,21 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
     for frame in scan.frames:
         inspection.view(frame)
     inspection.masks()
-    inspection.camera_set()
-    inspection.object()
     inspection.landmarks()
+    inspection.scene()
     report.errors, report.warnings = (list(dict.fromkeys(lines)) for lines in (report.errors, report.warnings))
     return report
+
+
+@dataclass
+class _SoundView:
+    """What is kept of a view whose files and camera are sound."""
+
+    frame: Frame
+    K: np.ndarray
+    size: tuple[int, int]
+    mask: torch.Tensor | None
+    fault: str
 
 
 class _Inspection:
@@ -120,12 +147,11 @@ class _Inspection:
 
     def __init__(self, scan: Scan, report: CaptureReport):
         self.scan, self.report = scan, report
-        self.cameras = CameraSet()  # of the views whose camera and image are sound
+        self.sound: list[_SoundView] = []
         self.coverages: list[float] = []
-        self.mask_warnings: list[str] = []
-        self.small: list[tuple] = []  # names, small masks and their faults, K and poses of those views
         self.unmasked: list[Frame] = []
         self.first: Frame | None = None
+        self.marks: Mapping | None = None
 
     def view(self, frame: Frame) -> None:
         """Check one view: camera, image, mask, size."""
@@ -138,13 +164,10 @@ class _Inspection:
         except DataError as error:
             self.report.errors.append(str(error))
             return
-        centroid = self._mask(frame, view)
-        if faults:
-            return
-        self.cameras.add(frame.name, view.K, frame.world_to_cam, view.size, centroid)
-        if view.mask is not None:
-            fault = mask_fault(view.mask.numpy())
-            self.small.append((str(frame.mask or frame.image), small_mask(view.mask), fault, view.K, frame.world_to_cam))
+        self._mask(frame, view)
+        if not faults:
+            mask, fault = (None, "") if view.mask is None else (small_mask(view.mask), mask_fault(view.mask.numpy()))
+            self.sound.append(_SoundView(frame, view.K, view.size, mask, fault))
 
     def _size(self, frame: Frame, size: tuple[int, int]) -> None:
         if self.first is None:
@@ -154,92 +177,64 @@ class _Inspection:
         except DataError as error:
             self.report.errors.append(str(error))
 
-    def _mask(self, frame: Frame, view: View) -> tuple[float, float, float] | None:
+    def _mask(self, frame: Frame, view: View) -> None:
         if view.mask is None:
             self.unmasked.append(frame)
-            return None
-        mask = view.mask.numpy()
-        self.coverages.append(float(mask.mean()))
-        self.mask_warnings += mask_warnings(mask, str(frame.mask or f"alpha channel of {frame.image}"))
-        return mask_centroid(mask)
+        else:
+            self.coverages.append(float(view.mask.double().mean()))
 
     def masks(self) -> None:
         """Sum up the masks; alpha channels that are opaque everywhere are none."""
         if not self.coverages or (min(self.coverages) == 1 and all(f.mask is None for f in self.scan.frames)):
-            self.report.warnings.append("no masks; methods that reconstruct one object (IDR) need them")
+            self.report.warnings.append("no masks; `deep3dmap make-masks` makes them for objects before a plain background")
             return
         self.report.masked_views, self.report.mask_coverage = len(self.coverages), float(np.mean(self.coverages))
-        self.report.warnings += self.mask_warnings
         unmasked = [f for f in self.unmasked if not any(f.image.name in p for p in self.scan.problems)]  # not yet told
         self.report.errors += [f"{f.image}: has no mask, but other images have one" for f in unmasked]
 
-    def camera_set(self) -> None:
-        """Check what the cameras look at."""
-        report, cameras = self.report, self.cameras
-        if not len(cameras):
-            return
-        focal = [float(K[i, i]) for K in cameras.K for i in (0, 1)]
+    def landmarks(self) -> None:
+        """Read the landmarks of a head, where there are any."""
+        try:
+            self.marks = find_landmarks(self.scan)
+        except DataError as error:
+            self.report.errors.append(str(error))
+        self.report.landmarks = None if self.marks is None else len(self.marks)
+
+    def scene(self) -> None:
+        """Check what cameras and silhouettes show together, as a run does before it begins."""
+        report = self.report
+        if not self.sound or len({view.size for view in self.sound}) > 1:
+            return  # reported already
+        views = self._silhouettes()
+        self._distances(views)
+        given = None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double()
+        if report.errors:
+            fault = misleading_masks(views)
+        else:
+            fault = hopeless(views, given) or (hull_fault(views) if given is None and views.masks is not None else "")
+        report.errors += [fault.split("\n")[0]] * bool(fault)  # its clues are among the warnings
+        report.warnings += odd(views, given)
+        if self.marks and views.masks is not None:
+            if beside := beside_masks(self.marks, views.cameras, views.masks, views.names):
+                report.warnings.append(f"{self.scan.folder / FILE}: {beside}")
+
+    def _silhouettes(self) -> Silhouettes:
+        K, poses = (torch.from_numpy(np.stack(values)).double()
+                    for values in ([v.K for v in self.sound], [v.frame.world_to_cam for v in self.sound]))
+        masked = self.report.mask_coverage is not None and all(view.mask is not None for view in self.sound)
+        masks, faults = ([v.mask for v in self.sound], [v.fault for v in self.sound]) if masked else (None, [])
+        return Silhouettes.small([v.frame.name for v in self.sound], masks, faults, Cameras(K, poses, self.sound[0].size),
+                                 [str(v.frame.mask or v.frame.image) for v in self.sound])  # yapf: disable
+
+    def _distances(self, views: Silhouettes) -> None:
+        report, cameras = self.report, views.camera_set()
+        focal = [float(view.K[i, i]) for view in self.sound for i in (0, 1)]
         report.focal = (min(focal), max(focal))
         point = common_point(cameras.centers(), cameras.directions())
         if point is not None:
             distance = np.linalg.norm(cameras.centers() - point, axis=1)
             report.distances = (float(distance.min()), float(distance.max()))
-        report.warnings += camera_warnings(cameras, point)
-        if not self._no_frame():
-            report.warnings += sphere_warnings(cameras, self.scan.scene_from_world)
-
-    def object(self) -> None:
-        """Check whether the silhouettes show an object, and whether it is in the unit sphere."""
-        report = self.report
-        if len(self.cameras) == 1 and not report.errors:
-            report.errors.append("only one view: a surface is reconstructed from several, taken from different sides")
-        if report.mask_coverage is None or len({len(self.scan.frames), len(self.small), len(self.cameras)}) > 1:
-            return  # there are no masks, or what is missing has been told
-        if len({mask.shape for _, mask, *_ in self.small}) == 1:
-            self._object(self._silhouettes(),
-                         None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double())
-
-    def _silhouettes(self) -> Silhouettes:
-        names, masks, faults, K, poses = zip(*self.small)
-        full = Cameras(torch.from_numpy(np.stack(K)).double(), torch.from_numpy(np.stack(poses)).double(), self.report.size)
-        return Silhouettes(names, torch.stack(masks), faults, full.resized(tuple(masks[0].shape)))
-
-    def landmarks(self) -> None:
-        """Check the landmarks of a head, where there are any."""
-        try:
-            found = find_landmarks(self.scan)
-        except DataError as error:
-            self.report.errors.append(str(error))
-            return
-        self.report.landmarks = None if found is None else len(found)
-        if found and self.small and len({mask.shape for _, mask, *_ in self.small}) == 1:
-            views = self._silhouettes()
-            if fault := beside_masks(found, views.cameras, views.masks, views.names):
-                self.report.warnings.append(f"{self.scan.folder / FILE}: {fault}")
 
     def _no_frame(self) -> bool:
         frame = self.scan.scene_from_world
         return frame is None or np.array_equal(frame, np.eye(4))  # the identity stands for "not normalised"
-
-    def _object(self, views: Silhouettes, frame: torch.Tensor | None) -> None:
-        report = self.report
-        found = hopeless(views, frame)
-        if not found and frame is None and len(views.names) > 1:
-            try:
-                silhouette_bounds(views.masks, views.cameras.projections)
-            except ValueError as error:
-                found = str(error)
-        if found:
-            report.errors.append(found.split("\n")[0])  # what is odd stands among the warnings
-        elif frame is not None:
-            report.warnings += cut_warnings(views, frame)
-
-
-def mask_warnings(mask: Bool[np.ndarray, "h w"], where: str) -> list[str]:
-    """What is wrong with a mask, naming its file; for one that seems inverted with the parts that it covers."""
-    fault = mask_fault(mask)
-    if not fault:
-        return []
-    border, middle = mask_border_and_middle(mask)
-    parts = f" (it covers {border:.0%} of the image's border and {middle:.0%} of its middle)" if fault == "inverted" else ""
-    return [f"{where}: the mask {MASK_FAULTS[fault]}{parts}"]

@@ -23,16 +23,10 @@ def mask_fault(mask: Bool[np.ndarray, "h w"]) -> str:
         return "empty"
     if mask.all():
         return "full"
-    border, middle = mask_border_and_middle(mask)
-    return "inverted" if border > 0.6 and middle < border else ""
-
-
-def mask_border_and_middle(mask: Bool[np.ndarray, "h w"]) -> tuple[float, float]:
-    """The parts of an image's border and of its middle that a mask covers."""
     height, width = mask.shape
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()
     middle = mask[height // 4:height - height // 4, width // 4:width - width // 4]
-    return float(border.mean()), float(middle.mean()) if middle.size else 1.0
+    return "inverted" if middle.size and border > 0.6 and middle.mean() < border else ""
 
 
 def mask_centroid(mask: Bool[np.ndarray, "h w"]) -> tuple[float, float, float] | None:

@@ -13,7 +13,7 @@ from deep3dmap.annotations import Count
 from deep3dmap.datasets.formats import load_capture, scan_capture
 from deep3dmap.datasets.images import IMAGE_SUFFIXES
 from deep3dmap.datasets.readers.base import frame_problems
-from deep3dmap.datasets.scene_checks import Silhouettes, clues, hopeless
+from deep3dmap.datasets.scene_checks import Silhouettes, clues, hopeless, misleading_masks
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry import normalization
 from deep3dmap.registry import DATASETS, nearest
@@ -246,7 +246,7 @@ def _load_scene(key: str) -> Scene:
         others = ", the others are held out (scene.test_views)" if test else ""
         raise DataError(f"{capture.source}: only {len(train)} of {len(capture)} views to train on{others}; at least 2 are "
                         "needed, from different sides")
-    frame = _sound_frame(capture.subset(train), arguments["n"], arguments["m"])
+    frame = _sound_frame(capture, train, arguments["n"], arguments["m"])
     capture = replace(capture, scene_from_world=frame)
     _check_distances(capture)
     return Scene(resize(capture, arguments["s"]), train, test, rule)
@@ -262,19 +262,18 @@ def _check_distances(capture: Capture) -> None:
             "sphere is wide; look for a wrong camera, or normalise otherwise (scene.normalization)")
 
 
-def _sound_frame(capture: Capture, how: str | Sequence, minimal_views: int | None) -> torch.Tensor:
+def _sound_frame(capture: Capture, train: Sequence[int], how: str | Sequence, minimal_views: int | None) -> torch.Tensor:
     """``scene_from_world`` of the training views, in which there is an object to reconstruct, as far as masks tell.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there is none, or a mask of a held-out view would give false figures.
     """
-    if capture.masks is None:
-        return normalize(capture, how, minimal_views).scene_from_world
-    views = Silhouettes.of(capture)
-    fault = hopeless(views)
+    every = Silhouettes.of(capture)
+    views = every.pick(train)
+    fault = hopeless(views) or misleading_masks(every)
     if not fault:
         try:
-            frame = normalize(capture, how, minimal_views).scene_from_world
+            frame = normalize(capture.subset(train), how, minimal_views).scene_from_world
         except DataError as error:
             raise DataError(f"{error}{clues(views)}") from None
         fault = hopeless(views, frame)

@@ -1,5 +1,6 @@
 """What no method can make an object of: masks that say nothing, cameras in one place, silhouettes that share no point of
-space, an object outside the unit sphere. And what is only odd about a scene that can be trained on.
+space, an object outside the unit sphere. And what is only odd about a scene that can be trained on. `deep3dmap check` and every
+run ask the same functions.
 
 Silhouettes are looked at in small copies: all of this is about whole objects and not about pixels.
 """
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from deep3dmap.datasets.camera_checks import NAMED, CameraSet, camera_warnings, common_point, sphere_warnings
 from deep3dmap.datasets.masking import MASK_FAULTS, mask_centroid, mask_fault
+from deep3dmap.datasets.silhouette_checks import contradiction_warnings
+from deep3dmap.geometry.normalization import bounded_hull
 from deep3dmap.geometry.silhouettes import silhouette_bounds
 from deep3dmap.geometry.visual_hull import cell_centers, visual_hull
 from deep3dmap.structures import Cameras, Capture
@@ -32,33 +35,55 @@ class Silhouettes:
 
     Attributes:
         names: of the views.
-        masks: (n, h, w) small copies: True where any pixel of the object is.
-        faults: what is wrong with each mask (see :func:`deep3dmap.datasets.masking.mask_fault`).
-        cameras: of the small copies, in the world.
+        masks: (n, h, w) small copies: True where any pixel of the object is; None where the capture has no masks.
+        faults: what is wrong with each mask (see :func:`deep3dmap.datasets.masking.mask_fault`); nothing without masks.
+        cameras: of the small copies (of the photographs without masks), in the world.
+        full_size: height and width of the photographs; None if that of ``cameras``.
+        mask_names: how messages call the masks; as the views by default.
     """
 
     names: Sequence[str]
-    masks: Bool[Tensor, "n h w"]
+    masks: Bool[Tensor, "n h w"] | None
     faults: Sequence[str]
     cameras: Cameras
+    full_size: tuple[int, int] | None = None
+    mask_names: Sequence[str] | None = None
+
+    def __post_init__(self):
+        self.full_size = self.full_size or self.cameras.size
+        self.mask_names = self.mask_names or self.names
 
     @staticmethod
     def of(capture: Capture) -> "Silhouettes":
-        """Those of a capture with masks."""
-        masks = torch.stack([small_mask(mask) for mask in capture.masks])
-        cameras = capture.cameras.to("cpu", torch.float64).resized((masks.shape[1], masks.shape[2]))
-        return Silhouettes(capture.names, masks, [mask_fault(mask.numpy()) for mask in capture.masks], cameras)
+        """Those of a capture."""
+        faults = [mask_fault(mask.numpy()) for mask in capture.masks] if capture.masks is not None else []
+        masks = None if capture.masks is None else [small_mask(mask) for mask in capture.masks]
+        return Silhouettes.small(capture.names, masks, faults, capture.cameras.to("cpu", torch.float64))
+
+    @staticmethod
+    def small(names: Sequence[str],
+              masks: Sequence[Bool[Tensor, "h w"]] | None,
+              faults: Sequence[str],
+              cameras: Cameras,
+              mask_names: Sequence[str] | None = None) -> "Silhouettes":
+        """From small copies of the masks and the photographs' cameras."""
+        small = cameras if masks is None else cameras.resized((masks[0].shape[0], masks[0].shape[1]))
+        return Silhouettes(names, None if masks is None else torch.stack(list(masks)), faults, small, cameras.size, mask_names)
 
     def pick(self, views: Sequence[int]) -> "Silhouettes":
         """Some of the views."""
-        return Silhouettes([self.names[v] for v in views], self.masks[list(views)], [self.faults[v] for v in views],
-                           self.cameras[list(views)])  # yapf: disable
+        views = list(views)
+        if self.masks is None:
+            return Silhouettes([self.names[v] for v in views], None, [], self.cameras[views], self.full_size)
+        return Silhouettes([self.names[v] for v in views], self.masks[views], [self.faults[v] for v in views],
+                           self.cameras[views], self.full_size, [self.mask_names[v] for v in views])  # yapf: disable
 
     def camera_set(self) -> CameraSet:
         """The cameras with the middles of their masks, as their checks want them."""
         cameras = CameraSet()
-        for name, mask, K, pose in zip(self.names, self.masks, self.cameras.K.numpy(), self.cameras.world_to_cam.numpy()):
-            cameras.add(name, K, pose, self.cameras.size, mask_centroid(mask.numpy()))
+        middles = [None] * len(self.names) if self.masks is None else [mask_centroid(mask.numpy()) for mask in self.masks]
+        for name, middle, K, pose in zip(self.names, middles, self.cameras.K.numpy(), self.cameras.world_to_cam.numpy()):
+            cameras.add(name, K, pose, self.cameras.size, middle)
         return cameras
 
 
@@ -77,19 +102,33 @@ def hopeless(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"] | None =
     """
     if len(views.names) == 1:
         return "only one view: a surface is reconstructed from several, taken from different sides"
-    return _no_masks(views) or _one_place(views) or ("" if scene_from_world is None else _outside(views, scene_from_world))
+    if views.masks is None:
+        return _one_place(views)
+    return (misleading_masks(views) or _one_place(views) or
+            ("" if scene_from_world is None else _outside(views, scene_from_world)))
 
 
-def _no_masks(views: Silhouettes) -> str:
-    count = len(views.names)
+def hull_fault(views: Silhouettes) -> str:
+    """Why the silhouettes give no unit sphere (scene.normalization='hull', which a run takes where none is given)."""
+    try:
+        bounded_hull(views.masks, views.cameras.projections)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def misleading_masks(views: Silhouettes) -> str:
+    """Masks that say nothing, or would carve everything away; empty if there are none."""
+    if not views.faults:
+        return ""
     for kind, words in MASK_FAULTS.items():
         if all(fault == kind for fault in views.faults):
             return f"every mask {words}"
     if all(views.faults):
-        return f"all {count} masks are empty, full or inverted; the object must be white, what is around it black"
-    empty = [name for name, fault in zip(views.names, views.faults) if fault == "empty"]
-    if empty:
-        return f"{_listed(empty)}: the mask {MASK_FAULTS['empty']}, or leave the view out"  # it would carve everything away
+        return f"all {len(views.faults)} masks are empty, full or inverted; the object must be white, what is around it black"
+    for kind in ("empty", "inverted"):
+        if names := [name for name, fault in zip(views.mask_names, views.faults) if fault == kind]:
+            return f"{_listed(names)}: the mask {MASK_FAULTS[kind]}, or leave the view out"
     return ""
 
 
@@ -167,13 +206,18 @@ def part_past_sphere(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"])
 
 
 def odd(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"] | None = None) -> list[str]:
-    """What may spoil a reconstruction from these views."""
-    found = [f"{name}: the mask {MASK_FAULTS[fault]}" for name, fault in zip(views.names, views.faults) if fault]
+    """What may spoil a reconstruction from these views; what :func:`misleading_masks` reports is left out."""
+    found = [f"{name}: the mask {MASK_FAULTS['full']}" for name, fault in zip(views.mask_names, views.faults) if fault == "full"]
     cameras = views.camera_set()
     found += camera_warnings(cameras, common_point(cameras.centers(), cameras.directions()))
     if scene_from_world is not None:
-        found += sphere_warnings(cameras, scene_from_world.double().numpy()) + cut_warnings(views, scene_from_world)
-    return found
+        found += sphere_warnings(cameras, scene_from_world.double().numpy())
+    if views.masks is None:
+        return found
+    if scene_from_world is not None:
+        found += cut_warnings(views, scene_from_world)
+    sound = views.pick([k for k, fault in enumerate(views.faults) if not fault])
+    return found + contradiction_warnings(sound.names, sound.masks, sound.cameras, sound.full_size)
 
 
 def cut_warnings(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"]) -> list[str]:

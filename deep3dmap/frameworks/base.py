@@ -49,6 +49,8 @@ class Framework(BaseModel):
     stages: tuple[str, ...] = ("train", )
     #: What a batch is a number of, for the log, by the first key that it holds tensors under.
     items: Mapping[str, str] = {"origins": "rays", "points": "points", "images": "views"}
+    #: What captures must have besides photographs and cameras; None if the method reconstructs no captures.
+    needs: tuple[str, ...] | None = ()
 
     def __init__(self, input_keys: Sequence[str] | Mapping[str, str] | None = None, data_preprocessor: dict | None = None):
         super().__init__(data_preprocessor=data_preprocessor)
@@ -92,6 +94,17 @@ class Framework(BaseModel):
 
         Called once on a fresh run, before the optimisers are built. What must survive belongs into buffers.
         """
+
+    def check_needs(self, info: Mapping) -> None:
+        """Make sure that the data (``dataset.info()``) have what the method ``needs``.
+
+        Raises:
+            DataError: naming what is missing, and how to get it.
+        """
+        if "masks" in (self.needs or ()) and info.get("masks") is False:
+            raise DataError(f"{info.get('source', 'the data')}: {type(self).__name__} needs a mask for every view; "
+                            "docs/data_formats.md says where masks go, `deep3dmap make-masks` makes them for objects before a "
+                            "plain background")
 
     def begin(self, data: object) -> Sequence[str]:
         """Look at the data before the first step of a fresh run: to start from what only all of them together show.

@@ -111,14 +111,23 @@ def normalization_from_hull(masks: Bool[Tensor, "n h w"],
     Raises:
         ValueError: if a mask is empty, there is one view only, the silhouettes don't overlap or leave the object unbounded.
     """
+    grid, lower, upper = bounded_hull(masks, projections, resolution, tolerance)
+    center, radius = bounding_sphere(cell_centers(_shell(grid), lower, upper))
+    return scene_from_sphere(center, margin * (radius + (upper - lower).norm() / resolution / 2))
+
+
+def bounded_hull(masks: Bool[Tensor, "n h w"],
+                 projections: Float[Tensor, "m 3 4"],
+                 resolution: int = 96,
+                 tolerance: int = 0) -> tuple[Bool[Tensor, "r r r"], Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """The visual hull in the box that the silhouettes bound, and the box's corners; arguments and errors as above."""
     lower, upper = silhouette_bounds(masks, projections)
     grid = visual_hull(masks, projections, lower, upper, resolution, tolerance)
     if not grid.any():
         raise ValueError(
             f"no cell of the {resolution}^3 grid from {lower.tolist()} to {upper.tolist()} lies in all of the "
             f"{len(masks)} masks (tolerance {tolerance}): raise the tolerance, or look for a wrong mask or camera")
-    center, radius = bounding_sphere(cell_centers(_shell(grid), lower, upper))
-    return scene_from_sphere(center, margin * (radius + (upper - lower).norm() / resolution / 2))
+    return grid, lower, upper
 
 
 def _shell(grid: Bool[Tensor, "r r r"]) -> Bool[Tensor, "r r r"]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deep3dmap.datasets.formats import load_capture, save_capture
-from deep3dmap.datasets.masking import brightness_mask, make_masks
+from deep3dmap.datasets.masking import brightness_mask, make_masks, mask_fault
 from deep3dmap.errors import DataError
 
 
@@ -71,3 +71,12 @@ def test_a_format_that_names_its_masks_is_refused(make_capture, tmp_path):
     save_capture(make_capture(masks=False), tmp_path, "transforms")
     with pytest.raises(DataError, match="mask_path"):
         make_masks(tmp_path)
+
+
+DISC = np.hypot(*(np.mgrid[:20, :30] - np.array([9.5, 14.5])[:, None, None])) < 7
+
+
+@pytest.mark.parametrize("mask, fault", [(np.zeros((20, 30), bool), "empty"), (np.ones((20, 30), bool), "full"),
+                                         (~DISC, "inverted"), (DISC, ""), (np.arange(600).reshape(20, 30) > 450, "")])
+def test_masks_that_show_no_object_are_recognised(mask, fault):
+    assert mask_fault(mask) == fault

@@ -100,7 +100,8 @@ def test_cameras_in_one_place_are_hopeless_and_close_ones_are_not():
     (["inverted"] * VIEWS, "every mask seems inverted"),
     (["inverted"] * 4 + ["full"] * 4, "all 8 masks are empty, full or inverted"),
     (["empty", "", "empty"] + [""] * 5, "v0, v2: the mask is empty"),
-    (["inverted"] + [""] * 7, ""),
+    (["inverted"] + [""] * 7, "v0: the mask seems inverted"),
+    (["full"] + [""] * 7, ""),
 ])  # yapf: disable
 def test_masks_that_say_nothing_are_hopeless(faults, words):
     views = ball()

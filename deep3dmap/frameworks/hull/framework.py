@@ -41,6 +41,8 @@ class Hull(CustomFramework):
         ConfigError: if a value is out of its range.
     """
 
+    needs = ("masks", )
+
     def __init__(self,
                  resolution: int = 256,
                  tolerance: int = 0,
@@ -74,9 +76,7 @@ class Hull(CustomFramework):
             DataError: if the data have no masks.
         """
         self.source = info.get("source", self.source)
-        if info.get("masks") is False:
-            raise DataError(f"{self.source}: a visual hull needs a mask for every view; docs/data_formats.md says where masks "
-                            "go, `deep3dmap make-masks` makes them for objects before a plain background")
+        self.check_needs(info)
         if "scene_from_world" in info:
             self.scene_from_world.copy_(info["scene_from_world"])
 

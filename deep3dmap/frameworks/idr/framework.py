@@ -52,7 +52,7 @@ class IDR(BaseFramework):
             It bounds the memory, whatever the batch's size.
     """
 
-    stages = ("train", "fit_sdf")
+    stages, needs = ("train", "fit_sdf"), ("masks", )
     item_keys, shared_keys, proportional_keys = ("origins", "uv", "points"), ("uniform_steps", ), ("eikonal_points", )
 
     def __init__(self,
@@ -85,9 +85,7 @@ class IDR(BaseFramework):
         Raises:
             DataError: if the data have no masks, or no cameras to train.
         """
-        if info.get("masks") is False:
-            raise DataError(f"{info.get('source', 'the data')}: IDR needs a mask for every view; docs/data_formats.md says "
-                            "where masks go, `deep3dmap make-masks` makes them for objects before a plain background")
+        self.check_needs(info)
         if "scene_from_world" in info:
             self.scene_from_world.copy_(info["scene_from_world"])
         if self.train_cameras:

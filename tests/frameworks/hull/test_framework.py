@@ -143,7 +143,7 @@ def test_before_it_is_carved_there_is_nothing():
 
 
 def test_photographs_without_masks_are_refused(folder, tmp_path):
-    with pytest.raises(DataError, match="photos: a visual hull needs a mask"):
+    with pytest.raises(DataError, match="photos: Hull needs a mask"):
         Hull().setup(dict(masks=False, source="photos"))
 
 

@@ -1,0 +1,140 @@
+"""Faults of captures that no reader notices, each a function of a sound capture, and what the checks must report of it.
+
+``python -m tests.datasets.faults`` prints the table of docs/capture_checks.md: two captures, each fault, what is reported.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from deep3dmap.datasets.formats import load_capture
+from deep3dmap.datasets.generated import generate_capture
+from deep3dmap.datasets.scene_checks import Silhouettes, hopeless, hull_fault, odd
+from deep3dmap.structures import Capture
+
+VIEW, OTHER = 1, 2  # the views of which something is wrong
+
+
+def _with_cameras(capture: Capture, K: torch.Tensor | None = None, poses: torch.Tensor | None = None) -> Capture:
+    cameras = capture.cameras
+    return replace(capture,
+                   cameras=replace(cameras,
+                                   K=cameras.K if K is None else K,
+                                   world_to_cam=cameras.world_to_cam if poses is None else poses))
+
+
+def _reordered(capture: Capture, order: list[int]) -> Capture:
+    return replace(capture, images=capture.images[order], masks=capture.masks[order])
+
+
+def principal_point_off(capture: Capture, part: float = 20 / 256) -> Capture:
+    """All principal points too far to the right, by a part of the image's width."""
+    K = capture.cameras.K.clone()
+    K[:, 0, 2] += part * capture.cameras.size[1]
+    return _with_cameras(capture, K=K)
+
+
+def camera_off(capture: Capture, part: float = 0.05) -> Capture:
+    """One camera moved sideways by a part of its distance from the world's origin."""
+    poses = capture.cameras.world_to_cam.clone()
+    poses[VIEW, 0, 3] += part * poses[VIEW, :, 3].norm()
+    return _with_cameras(capture, poses=poses)
+
+
+def masks_shifted(capture: Capture, part: float = 6 / 96) -> Capture:
+    """All masks too far to the right."""
+    return replace(capture, masks=capture.masks.roll(round(part * capture.cameras.size[1]), 2))
+
+
+def order_reversed(capture: Capture) -> Capture:
+    """The photographs and masks in reverse order."""
+    return _reordered(capture, list(range(len(capture)))[::-1])
+
+
+def order_off_by_one(capture: Capture) -> Capture:
+    """Each photograph and mask in the place of the one before it."""
+    return _reordered(capture, [*range(1, len(capture)), 0])
+
+
+def mirrored(capture: Capture) -> Capture:
+    """Photographs and masks mirrored left to right."""
+    return replace(capture, images=capture.images.flip(2), masks=capture.masks.flip(2))
+
+
+def two_exchanged(capture: Capture) -> Capture:
+    """Photographs and masks of two views exchanged: as if their cameras were."""
+    order = list(range(len(capture)))
+    order[VIEW], order[OTHER] = OTHER, VIEW
+    return _reordered(capture, order)
+
+
+def masks_exchanged(capture: Capture) -> Capture:
+    """Only the masks of two views exchanged."""
+    return replace(capture, masks=two_exchanged(capture).masks)
+
+
+def focal_length_off(capture: Capture, factor: float = 1.3) -> Capture:
+    """All focal lengths too long."""
+    K = capture.cameras.K.clone()
+    K[:, [0, 1], [0, 1]] *= factor
+    return _with_cameras(capture, K=K)
+
+
+def mask_inverted(capture: Capture) -> Capture:
+    """One mask inverted."""
+    masks = capture.masks.clone()
+    masks[VIEW] = ~masks[VIEW]
+    return replace(capture, masks=masks)
+
+
+def poses_inverted(capture: Capture) -> Capture:
+    """Camera-to-world matrices taken for world-to-camera ones."""
+    return _with_cameras(capture, poses=capture.cameras.cam_to_world)
+
+
+def axes_of_opengl(capture: Capture) -> Capture:
+    """Cameras with y up and z backward taken for OpenCV's."""
+    flip = torch.diag(torch.tensor([1.0, -1, -1]).to(capture.cameras.world_to_cam))
+    return _with_cameras(capture, poses=flip @ capture.cameras.world_to_cam)
+
+
+#: Fault, what the report must hold ({view} and {other} are the names of the views concerned).
+FAULTS: dict[str, tuple[Callable[[Capture], Capture], str]] = {
+    "principal point off by 20 of 256 pixels": (principal_point_off, "every principal point moved by"),
+    "one camera off by 5 % of its distance": (camera_off, "agree without {view}"),
+    "all masks shifted by 6 of 96 pixels": (masks_shifted, "all masks by"),
+    "order of photographs reversed": (order_reversed, "in reverse order"),
+    "order of photographs off by one": (order_off_by_one, "given the next one's camera"),
+    "photographs mirrored": (mirrored, "mirrored left to right"),
+    "two cameras exchanged": (two_exchanged, "of {view} and {other} exchanged"),
+    "two masks exchanged": (masks_exchanged, "of {view} and {other} exchanged"),
+    "focal length x 1.3": (focal_length_off, ""),
+    "focal length x 2": (lambda capture: focal_length_off(capture, 2.0), ""),
+    "one mask inverted": (mask_inverted, "the mask seems inverted"),
+    "poses inverted": (poses_inverted, "camera-to-world matrices for world-to-camera ones"),
+    "axes of OpenGL": (axes_of_opengl, "OpenGL's camera axes"),
+}  # yapf: disable
+
+
+def reported(capture: Capture) -> list[str]:
+    """What `deep3dmap check` and every run report of a capture: what is hopeless, then what is odd."""
+    views = Silhouettes.of(capture)
+    fault = hopeless(views) or hull_fault(views)
+    return [fault] * bool(fault) + odd(views)
+
+
+def main() -> None:
+    """Print the table."""
+    captures = {
+        "generated head": generate_capture("head", views=16, test_views=0, size=(128, 128), supersample=1),
+        "temple": load_capture("temple_sparse_ring")
+    }
+    print("| fault | capture | reported |\n| --- | --- | --- |")
+    for fault, (break_, _) in {"none": (lambda capture: capture, ""), **FAULTS}.items():
+        for name, capture in captures.items():
+            print(f"| {fault} | {name} | {'<br>'.join(reported(break_(capture))) or 'nothing'} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
