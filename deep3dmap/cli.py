@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deep3dmap import cli_head_table, cli_landmarks, cli_prepare
+from deep3dmap.cli_head_table import AMP
 from deep3dmap.errors import Deep3DError
 from deep3dmap.files import FULL, reason
 from deep3dmap.version import __version__
@@ -51,7 +52,12 @@ def _place(text: str) -> str:
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="of every random choice (default: the config's)")
-    parser.add_argument("--amp", action="store_true", default=None, help="mixed precision (bfloat16) where it is safe")
+    parser.add_argument("--amp",
+                        nargs="?",
+                        const="on",
+                        choices=AMP,
+                        help="train in mixed precision (bfloat16): auto, where it is faster; on, as --amp alone; off (default: the "
+                        "config's, auto in those that come with the package unless they are a paper's)")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), help="how several processes were started")
     _add_options(parser)
@@ -68,7 +74,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_arguments(args) -> dict:
-    return dict(seed=args.seed, amp=args.amp, device=args.device, launcher=args.launcher, options=dict(args.cfg_options))
+    return dict(seed=args.seed, amp=AMP.get(args.amp), device=args.device, launcher=args.launcher,
+                options=dict(args.cfg_options))  # yapf: disable
 
 
 # --- sub-commands: each has a function that adds its arguments and one that runs it ---------------------------------------

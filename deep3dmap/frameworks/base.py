@@ -49,6 +49,8 @@ class Framework(BaseModel):
     stages: tuple[str, ...] = ("train", )
     #: What a batch is a number of, for the log.
     items: str = "rays"
+    #: Whether tests show that training in mixed precision gives the same results; ``amp='auto'`` asks only then if it pays.
+    mixed_precision: bool = False
 
     def __init__(self, input_keys: Sequence[str] | Mapping[str, str] | None = None, data_preprocessor: dict | None = None):
         super().__init__(data_preprocessor=data_preprocessor)

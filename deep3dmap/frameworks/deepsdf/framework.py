@@ -43,6 +43,7 @@ class DeepSDF(BaseFramework):
 
     item_keys, shared_keys = ("points", ), ("batch_shapes", )
     items = "shapes"
+    mixed_precision = True
 
     def __init__(self,
                  decoder: Mapping,

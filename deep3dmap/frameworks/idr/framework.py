@@ -53,6 +53,7 @@ class IDR(BaseFramework):
     """
 
     stages = ("train", "fit_sdf")
+    mixed_precision = True
     item_keys, shared_keys, proportional_keys = ("origins", "uv", "points"), ("uniform_steps", ), ("eikonal_points", )
 
     def __init__(self,
