@@ -285,6 +285,7 @@ def _benchmark_arguments(parser) -> None:
     parser.add_argument("--only", nargs="+", help="some kinds of work instead of all")
     parser.add_argument("--variants", nargs="+", help="variants of the configs, instead of the configs as they are")
     parser.add_argument("--ablation", action="store_true", help="compare the variants on one amount of each kind of work")
+    parser.add_argument("--states", type=Path, help="folder that keeps the prepared networks for later measurements")
     parser.add_argument("--output", type=Path, help="keep the lines in this file, too")
     parser.add_argument("--from", dest="source", type=Path, help="measure nothing: print tables of the lines in this file")
     parser.add_argument("--plot", type=Path, help="draw cost against work into this picture")
@@ -300,6 +301,7 @@ def _benchmark(args) -> int:
                             variants=args.variants,
                             ablation=args.ablation,
                             only=args.only,
+                            states=args.states,
                             write=line_writer(args.output))
     else:
         results = read_results(args.source)
