@@ -56,8 +56,8 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
                         nargs="?",
                         const="on",
                         choices=AMP,
-                        help="train in mixed precision (bfloat16): auto, where it is faster; on, as --amp alone; off (default: the "
-                        "config's, auto in those that come with the package unless they are a paper's)")
+                        help="train in mixed precision (bfloat16): auto (where it is faster), on (as --amp alone) or off; "
+                        "default: the config's, auto unless it is a paper's")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), help="how several processes were started")
     _add_options(parser)

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="on",
         default="auto",
         choices=AMP,
-        help="train in mixed precision (bfloat16): auto (default), as the runs in the folder, or else where it is faster; on, as "
-        "--amp alone; off")
+        help="train in mixed precision (bfloat16): auto (default: as finished runs in the folder, or where it is faster), on "
+        "(as --amp alone) or off")
     add("--rays", type=int, default=1024, help="in a step, of all methods (default: 1024)")
     add("--resolution", type=int, default=256, help="of the meshes (default: 256)")
     add("--device", default="auto", help="auto, cpu, cuda ... (default: auto)")

@@ -169,8 +169,9 @@ def _check_options(options: Mapping) -> None:
 
 def _settled_amp(folder: Path, device: str, tell: Callable[[str], object]) -> bool:
     """Whether runs are in mixed precision: as the finished ones in a folder, so that they can be compared, or as is faster."""
-    found = [each["settings"]["amp"] for path in sorted(folder.glob(f"*/*/*/{METRICS}")) if (each := read_metrics(path.parent))]
-    amp, why = (found[0], f"as the finished runs in {folder}") if found else choose_amp(choose_device(device))
+    finished = (read_metrics(path.parent) for path in sorted(folder.glob(f"*/*/*/{METRICS}")))
+    amp = next((each["settings"]["amp"] for each in finished if each), None)
+    amp, why = choose_amp(choose_device(device)) if amp is None else (amp, f"as the finished runs in {folder}")
     tell(f"amp=auto: {why}")
     return amp
 
