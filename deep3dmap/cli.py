@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deep3dmap import cli_head_table, cli_landmarks, cli_prepare, cli_shape_space, cli_shapes
+from deep3dmap.cli_head_table import AMP
 from deep3dmap.cli_parser import TRACEBACK, Commands, Parser, add_commands
 from deep3dmap.errors import Deep3DError
 from deep3dmap.files import FULL, reason
@@ -52,7 +53,12 @@ def _place(text: str) -> str:
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="of every random choice (default: the config's)")
-    parser.add_argument("--amp", action="store_true", default=None, help="mixed precision (bfloat16) where it is safe")
+    parser.add_argument("--amp",
+                        nargs="?",
+                        const="on",
+                        choices=AMP,
+                        help="train in mixed precision (bfloat16): auto (where it is faster), on (as --amp alone) or off; "
+                        "default: the config's, auto unless it is a paper's")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), help="how several processes were started")
     _add_options(parser)
@@ -69,7 +75,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_arguments(args) -> dict:
-    return dict(seed=args.seed, amp=args.amp, device=args.device, launcher=args.launcher, options=dict(args.cfg_options))
+    return dict(seed=args.seed, amp=AMP.get(args.amp), device=args.device, launcher=args.launcher,
+                options=dict(args.cfg_options))  # yapf: disable
 
 
 # --- sub-commands: each has a function that adds its arguments and one that runs it ---------------------------------------
@@ -283,6 +290,7 @@ def _benchmark_arguments(parser) -> None:
     parser.add_argument("--only", nargs="+", help="some kinds of work instead of all")
     parser.add_argument("--variants", nargs="+", help="variants of the configs, instead of the configs as they are")
     parser.add_argument("--ablation", action="store_true", help="compare the variants on one amount of each kind of work")
+    parser.add_argument("--states", type=Path, help="folder that keeps the prepared networks for later measurements")
     parser.add_argument("--output", type=Path, help="keep the lines in this file, too")
     parser.add_argument("--from", dest="source", type=Path, help="measure nothing: print tables of the lines in this file")
     parser.add_argument("--plot", type=Path, help="draw cost against work into this picture")
@@ -298,6 +306,7 @@ def _benchmark(args) -> int:
                             variants=args.variants,
                             ablation=args.ablation,
                             only=args.only,
+                            states=args.states,
                             write=line_writer(args.output))
     else:
         results = read_results(args.source)

@@ -2,6 +2,9 @@
 
 import argparse
 
+#: What the words of ``--amp`` mean.
+AMP = {"auto": "auto", "on": True, "off": False}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``deep3dmap head-table OUTPUT ...``."""
@@ -20,7 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minutes", type=float, default=5.0, help="for each run, everything together (default: 5)")
     add("--processes", type=int, help="runs at once, which share the cores evenly (default: one for each two cores)")
     add("--seed", type=int, default=0, help="of training (default: 0)")
-    add("--amp", action=argparse.BooleanOptionalAction, default=True, help="mixed precision (bfloat16) where it is safe")
+    add("--amp",
+        nargs="?",
+        const="on",
+        default="auto",
+        choices=AMP,
+        help="train in mixed precision (bfloat16): auto (default: as finished runs in the folder, or where it is faster), on "
+        "(as --amp alone) or off")
     add("--rays", type=int, default=1024, help="in a step, of all methods (default: 1024)")
     add("--resolution", type=int, default=256, help="of the meshes (default: 256)")
     add("--device", default="auto", help="auto, cpu, cuda ... (default: auto)")
@@ -32,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     """Make the table; 1 if a run failed."""
     from deep3dmap.apis.head_table import HEADS, head_table
     heads = args.heads if args.heads is not None else () if args.bust else HEADS
-    given = ("views", "methods", "minutes", "processes", "seed", "amp", "rays", "resolution", "device", "curve", "overwrite")
+    given = ("views", "methods", "minutes", "processes", "seed", "rays", "resolution", "device", "curve", "overwrite")
     failures = head_table(args.output, heads=heads, busts=[tuple(pair) for pair in args.bust],
-                          **{key: getattr(args, key) for key in given},
+                          **{key: getattr(args, key) for key in given}, amp=AMP[args.amp],
                           tell=lambda line: print(line, flush=True))  # yapf: disable
     return 1 if failures else 0

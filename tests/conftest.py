@@ -22,6 +22,14 @@ def shared_data() -> Path | None:
     return next((Path(c) for c in candidates if c and Path(c).is_dir()), None)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def float32_is_faster():
+    """Lets ``amp='auto'`` mean float32 on every processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deep3dmap.engine.precision.layer_rates", lambda device: (1.0, 1.0))
+        yield
+
+
 @pytest.fixture
 def real_data() -> Path:
     """Folder with real photographs; tests that need it are skipped with a reason where it is absent."""

@@ -1,4 +1,5 @@
 seed = 0
+amp = "auto"  # mixed precision where it is faster
 default_hooks = dict(log=dict(type="LogHook", interval=10, seconds=10.0),
                      pictures=dict(type="PictureHook", minutes=2.0),
                      checkpoint=dict(type="CheckpointHook", minutes=2.0, keep=3))

@@ -1,6 +1,7 @@
 # The published network for one class of ShapeNet. Samples and splits: `deep3dmap prepare sdf-samples`
 _base_ = ["../_base_/default_runtime.py", "../_base_/schedules/deepsdf_paper.py"]
 
+amp = False
 model = dict(
     type="DeepSDF",
     decoder=dict(type="DeepSDFDecoder",

@@ -3,6 +3,7 @@
 # dtu_uncached.py traces as the authors' code does.
 _base_ = ["../_base_/default_runtime.py", "../_base_/datasets/dtu.py", "../_base_/schedules/idr_paper.py"]
 
+amp = False
 model = dict(
     type="IDR",
     geometry=dict(type="SDFNetwork", width=512, depth=8, skip=[4], frequencies=6, features=256, bias=0.6),

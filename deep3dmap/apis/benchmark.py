@@ -2,9 +2,10 @@
 
 Every measurement runs in a process of its own, so that its peak memory is its own: ``python -m deep3dmap.apis.benchmark CASE``
 runs one case and prints its line. Before them the machine's rate of matrix products is measured in the same way, and every
-network is brought near an object once, so that all variants are measured in the same state.
+network is brought near an object once, as its config has it, so that all variants and amounts are measured in the same state.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -21,12 +22,15 @@ from deep3dmap.apis import benchmark_deepsdf, benchmark_h3dnet, benchmark_idr
 from deep3dmap.apis.benchmark_cases import AS_CONFIGURED, PRODUCTS, Method, Work, choose, read_networks, vary
 from deep3dmap.apis.benchmark_limits import MatrixFlops, fastest, least_seconds, matrix_product, timed
 from deep3dmap.apis.benchmark_work import Field, Job
+from deep3dmap.datasets.reading import output_folder
 from deep3dmap.engine.hooks.log import peak_memory_mib
 from deep3dmap.engine.launching import choose_device, silence_known_warnings
 from deep3dmap.engine.optim import optimizers_state
 from deep3dmap.errors import ConfigError, Deep3DError
+from deep3dmap.files import replacing
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.registry import FRAMEWORKS, load_plugins, nearest
+from deep3dmap.version import __version__
 
 #: What can be measured, by method. To add one, write its module and add it here.
 METHODS: dict[str, Method] = dict(idr=benchmark_idr.METHOD, deepsdf=benchmark_deepsdf.METHOD, h3dnet=benchmark_h3dnet.METHOD)
@@ -45,6 +49,7 @@ def benchmark(method: str = "idr",
               ablation: bool = False,
               only: Iterable[str] | str | None = None,
               device: str = "auto",
+              states: str | Path | None = None,
               write: Callable[[str], Any] = print) -> list[dict]:
     """Measure a method's cost against growing work.
 
@@ -56,6 +61,7 @@ def benchmark(method: str = "idr",
         ablation: compare variants (all if None are chosen) on one amount of each kind of work, instead of growing work.
         only: some kinds of the method's work instead of all.
         device: where to compute.
+        states: folder that keeps the prepared networks, and in which those of earlier calls are found.
         write: called with each measurement as a line of JSON, as it comes.
 
     Returns:
@@ -76,7 +82,7 @@ def benchmark(method: str = "idr",
     works = {name: measured.work[name] for name in choose(only, {**PRODUCTS, **measured.work}, "measurement")
              if name not in PRODUCTS}  # yapf: disable
     with tempfile.TemporaryDirectory() as folder:
-        run = _Run(Path(folder), method, device, quick, write)
+        run = _Run(output_folder(states or folder), method, chosen, device, quick, write)
         run.measure_products()
         for name, work in works.items():
             for (network, variant), setting in settings.items():
@@ -94,8 +100,10 @@ def _amounts(work: Work, quick: bool, ablation: bool) -> tuple[int, ...]:
 class _Run:
     """A benchmark in progress: its results, the machine's rates, and the networks' states in a folder."""
 
-    def __init__(self, folder: Path, method: str, device: str, quick: bool, write: Callable[[str], Any]):
-        self.folder, self.method, self.device, self.quick, self.write = folder, method, device, quick, write
+    def __init__(self, folder: Path, method: str, networks: Mapping[str, Mapping], device: str, quick: bool,
+                 write: Callable[[str], Any]):  # yapf: disable
+        self.folder, self.method, self.networks = folder, method, networks
+        self.device, self.quick, self.write = device, quick, write
         self.results: list[dict] = []
         self.rates: dict[str, float] = {}
 
@@ -117,13 +125,15 @@ class _Run:
         self.write(json.dumps(result))
 
     def _state(self, case: Mapping) -> str:
-        """File of the prepared weights of a case's networks; made once for all variants that share them."""
+        """File of the prepared weights of a case's network; made once for all variants that share them."""
         method = METHODS[self.method]
         parts = {key: value for key, value in case["model"].items() if key in method.parts}
-        path = self.folder / f"{case['network']}_{hash(json.dumps(parts, sort_keys=True))}.pt"
+        steps = method.quick_preparation if self.quick else method.preparation
+        key = json.dumps([__version__, self.method, parts, steps, case["rate"]], sort_keys=True)
+        path = self.folder / f"{case['network']}_{hashlib.sha256(key.encode()).hexdigest()[:12]}.pt"
         if not path.exists():
-            steps = method.quick_preparation if self.quick else method.preparation
-            preparation = dict(prepare=str(path), model=case["model"], steps=steps, rate=case["rate"])
+            model = {**self.networks[case["network"]]["model"], **parts}
+            preparation = dict(prepare=str(path), model=model, steps=steps, rate=case["rate"])
             self._start(preparation, f"preparing the network '{case['network']}'")
         return str(path)
 
@@ -152,7 +162,8 @@ def run_case(case: Mapping) -> dict | list:
     device = choose_device(case["device"])
     if "prepare" in case:
         state = prepared_state(METHODS[case["method"]], case["model"], device, *case["steps"], case["rate"])
-        torch.save(state, case["prepare"])
+        with replacing(case["prepare"]) as part:
+            torch.save(state, part)
         return {}
     if "products" in case:
         return [measure_product(product, device, 0.1 if case["quick"] else PRODUCT_SECONDS) for product in case["products"]]

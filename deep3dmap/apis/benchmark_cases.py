@@ -99,7 +99,7 @@ def choose(names: Iterable[str] | str | None, known: Mapping, what: str) -> list
 
 
 def read_networks(method: Method, names: Iterable[str] | str | None = None) -> dict[str, dict]:
-    """``model``, ``amp`` and learning ``rate`` of a method's networks, from their configs.
+    """``model``, ``amp`` (``auto`` counts as off) and learning ``rate`` of a method's networks, from their configs.
 
     Raises:
         ConfigError: for an unknown network, or a broken config.
@@ -108,7 +108,7 @@ def read_networks(method: Method, names: Iterable[str] | str | None = None) -> d
     for name in choose(names, method.networks, "network"):
         network = method.networks[name]
         cfg = load_config(network.config)
-        networks[name] = dict(model=cfg.model.to_dict(), amp=bool(cfg.get("amp", False)), rate=network.rate)
+        networks[name] = dict(model=cfg.model.to_dict(), amp=cfg.get("amp") is True, rate=network.rate)
     return networks
 
 

@@ -25,6 +25,7 @@ from deep3dmap.apis.benchmark_work import (
     fit,
     mesh,
     points_around,
+    steps_on,
     train_gently,
     training,
 )
@@ -38,8 +39,6 @@ VIEWS, FOCAL, DISTANCE = 16, 2.0, 2.5
 BALL, RING, THICKNESS = 0.4, 0.6, 0.1
 #: Points and rays in a step of the preparation.
 FIT_POINTS, TRAIN_RAYS = 2048, 512
-#: Least number of training steps that are measured where a grid is refreshed now and then.
-REFRESHED_STEPS = 10
 
 # --- the object -----------------------------------------------------------------------------------------------------------
 
@@ -98,8 +97,11 @@ def _prepare(framework: Framework, fit_steps: int, train_steps: int, rate: float
 
 
 def _training(framework: Framework, rays: int, rate: float, amp: bool) -> tuple[Callable[[], Any], Optimizers]:
-    batches = [batch_of_rays(rays, framework.device, seed) for seed in range(BATCHES)]
-    return training(framework, batches, dict(optimizer=dict(type="Adam", lr=rate)), amp)
+    return training(framework, _batches(framework, rays), dict(optimizer=dict(type="Adam", lr=rate)), amp)
+
+
+def _batches(framework: Framework, rays: int) -> list[dict[str, Tensor]]:
+    return [batch_of_rays(rays, framework.device, seed) for seed in range(BATCHES)]
 
 
 @contextmanager
@@ -121,8 +123,8 @@ def _train_step(framework: Framework, rays: int, rate: float, amp: bool, optimiz
     cache = getattr(framework.renderer, "cache", None)
     if cache is None:
         return Job(step, STEPS)
-    steps = -(-REFRESHED_STEPS // cache.interval) * cache.interval
-    return Job(step, steps, lambda: [step() for _ in range(2 * cache.interval)])
+    few = steps_on(framework, _batches(framework, min(rays, TRAIN_RAYS)), wrapper)  # refreshes don't depend on the rays
+    return Job(step, -(-STEPS // cache.interval) * cache.interval, lambda: [few() for _ in range(2 * cache.interval)])
 
 
 def _trace(framework: Framework, rays: int, **_) -> Job:

@@ -9,10 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from deep3dmap.engine.runner import synchronize
-
-#: Columns of the matrix product: the width of the published networks.
-WIDTH = 512
+from deep3dmap.engine.precision import WIDTH, timed
 
 
 class MatrixFlops(TorchDispatchMode):
@@ -67,15 +64,6 @@ def fastest(work: Callable[[], Any], device: torch.device, seconds: float, batch
     while time.perf_counter() < end:
         best = min(best, batch(count))
     return best[1], best[0]
-
-
-def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, float]:
-    """CPU seconds of all threads, and seconds on the clock."""
-    synchronize(device)
-    cpu, wall = time.process_time(), time.perf_counter()
-    work()
-    synchronize(device)
-    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def least_seconds(flops: Mapping[str, float], rates: Mapping[str, float]) -> float | None:

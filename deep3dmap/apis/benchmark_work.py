@@ -84,13 +84,18 @@ def training(framework: Framework, batches: Sequence[Mapping], optimizers: Mappi
              amp: bool) -> tuple[Callable[[], Any], Optimizers]:
     """A function that does a step of training, on the next batch each, and the optimisers (a config's ``optim_wrapper``)."""
     wrapper = build_optimizers(framework.train(), optimizers, amp=amp)
+    return steps_on(framework, batches, wrapper), wrapper
+
+
+def steps_on(framework: Framework, batches: Sequence[Mapping], wrapper: Optimizers) -> Callable[[], Any]:
+    """A function that does a step of training with given optimisers, on the next batch each."""
     endless, count = itertools.cycle(batches), itertools.count()
 
     def step():
         framework.set_progress(Progress(step=next(count), fraction=MIDDLE))
         framework.train_step(next(endless), wrapper)
 
-    return step, wrapper
+    return step
 
 
 def train_gently(step: Callable[[], Any], optimizers: Optimizers, steps: int) -> None:

@@ -70,7 +70,7 @@ class HeadRun:
     capture: Mapping = field(default_factory=dict, hash=False)
     minutes: float = 5.0
     seed: int = 0
-    amp: bool = True
+    amp: bool = False
     rays: int = 1024
     resolution: int = 256
     device: str = "auto"

@@ -35,6 +35,7 @@ from deep3dmap.datasets.paths import resolve_data
 from deep3dmap.datasets.workers import THREADS, default_processes
 from deep3dmap.engine.hooks.log import duration
 from deep3dmap.engine.launching import choose_device
+from deep3dmap.engine.precision import AUTO, choose_amp
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.files import write_atomically
 from deep3dmap.interrupts import termination_as_interrupt
@@ -82,7 +83,8 @@ def head_table(output: str | Path,
         overwrite: do runs again that were finished with other settings.
         attempt: does one run (default: in a process of its own).
         tell: prints a line.
-        options: ``minutes``, ``seed``, ``amp``, ``rays``, ``resolution``, ``device`` of :class:`HeadRun`.
+        options: ``minutes``, ``seed``, ``amp``, ``rays``, ``resolution``, ``device`` of :class:`HeadRun`; ``amp`` may be
+            ``auto``: as the finished runs in the folder, or else where it is faster.
 
     Returns:
         Names of the runs that failed, and why.
@@ -97,13 +99,15 @@ def head_table(output: str | Path,
     if processes < 1:
         raise ConfigError(f"--processes {processes}: must be at least 1")
     _check_options(options)
+    folder = output / "curve" if curve else output
+    if options.get("amp") == AUTO:
+        options["amp"] = _settled_amp(folder, options.get("device", "auto"), tell)
     runs = plan(heads, busts, views, methods, threads=max(1, cores // processes), **options)
     if curve:
         first = runs[0]
         runs = [_with_snapshots(run) for run in runs if (run.head, run.views) == (first.head, first.views)]
     if any(run.kind != "bust" for run in runs):
         resolve_data(MODEL)
-    folder = output / "curve" if curve else output
     if not overwrite:
         _check_folder(folder, runs)
     failures: dict[str, str] = {}
@@ -161,6 +165,15 @@ def _check_options(options: Mapping) -> None:
     for name, least in (("rays", 1), ("resolution", 2), ("seed", 0)):
         if options.get(name, least) < least:
             raise ConfigError(f"--{name} {options[name]}: must be at least {least}")
+
+
+def _settled_amp(folder: Path, device: str, tell: Callable[[str], object]) -> bool:
+    """Whether runs are in mixed precision: as the finished ones in a folder, so that they can be compared, or as is faster."""
+    finished = (read_metrics(path.parent) for path in sorted(folder.glob(f"*/*/*/{METRICS}")))
+    amp = next((each["settings"]["amp"] for each in finished if each), None)
+    amp, why = choose_amp(choose_device(device)) if amp is None else (amp, f"as the finished runs in {folder}")
+    tell(f"amp=auto: {why}")
+    return amp
 
 
 def _head(text: str) -> tuple[str, str, dict]:

@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from mmengine.config import Config
@@ -21,6 +22,7 @@ from deep3dmap.annotations import Whole
 from deep3dmap.engine import checkpoint as files
 from deep3dmap.engine.batches import build_dataset, build_source, seed_everything, step_seed
 from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings
+from deep3dmap.engine.precision import AUTO, choose_amp
 from deep3dmap.engine.resuming import check_resume, described, optimizer_settings, same_views
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.files import Spared, reason, write_atomically
@@ -76,7 +78,7 @@ class ReconstructionRunner(Runner):
         default_hooks: changes of the default ones (``param_scheduler``, ``log``, ``checkpoint``), or further ones.
         custom_hooks: as in mmengine.
         seed: of every random choice.
-        amp: mixed precision (bfloat16).
+        amp: train in mixed precision (bfloat16); ``auto`` where that is faster on the device and tested for the framework.
         device: ``auto``, ``cpu``, ``cuda``...
         launcher: ``none``, ``pytorch`` or ``slurm``.
         resume: go on with the newest checkpoint of ``work_dir``, or with the given one.
@@ -101,7 +103,7 @@ class ReconstructionRunner(Runner):
                  default_hooks: dict | None = None,
                  custom_hooks: list | None = None,
                  seed: Whole = 0,
-                 amp: bool = False,
+                 amp: bool | Literal["auto"] = False,
                  device: str = "auto",
                  launcher: str = "none",
                  resume: bool | str = False,
@@ -247,6 +249,9 @@ class ReconstructionRunner(Runner):
         self.setup(self._train_loop.source_of(last).info())
         self.call_hook("before_run")
         self.load_or_resume()
+        if self.amp == AUTO:
+            self._settle_amp(*self._choose_amp())
+        self.dump_config()  # again, with what is settled by now
         if self.iter == 0 and self._load_from is None:
             for problem in self.framework.begin(self._train_loop.source_of(last).dataset):
                 self.logger.warning(problem)
@@ -269,6 +274,16 @@ class ReconstructionRunner(Runner):
         if self.test_dataset_cfg is None:
             raise ConfigError("testing needs test_dataset in the config")
         return build_dataset(self.test_dataset_cfg, self.scene)
+
+    def _choose_amp(self) -> tuple[bool, str]:
+        if not self.framework.mixed_precision:
+            return False, f"float32: {type(self.framework).__name__} is not tested in mixed precision"
+        return choose_amp(self.target)
+
+    def _settle_amp(self, amp: bool, why: str) -> None:
+        """Replace ``auto`` by a decision, also in the config that is recorded: a resumed run keeps to it."""
+        self.amp = self.cfg.amp = amp
+        self.logger.info(f"amp=auto: {why}")
 
     # --- checkpoints ------------------------------------------------------------------------------------------------------
 
@@ -320,6 +335,8 @@ class ReconstructionRunner(Runner):
             raise CheckpointError(f"{filename}: holds weights only; use it with load_from instead of --resume")
         try:
             loop, old = checkpoint["loop"], json.loads(checkpoint["meta"]["config"])
+            if self.amp == AUTO:
+                self._settle_amp(old.get("amp", False), f"as {filename} was trained")
             seen = same_views(checkpoint["info"], self.info)
             changes = check_resume(old, self.cfg.to_dict(), loop["index"], seen, filename)
             self._take(checkpoint, filename)
@@ -347,9 +364,3 @@ def build_train_source(runner: ReconstructionRunner):
     """Batches of the config's top-level training data, outside a loop (profiling, benchmarks)."""
     return build_source(runner.train_dataset, runner.train_loader_cfg, runner.scene, runner.seed, runner.rank,
                         runner.world_size)
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for a GPU's pending work; nothing on a CPU."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

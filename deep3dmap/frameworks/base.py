@@ -51,6 +51,8 @@ class Framework(BaseModel):
     items: Mapping[str, str] = {"origins": "rays", "points": "points", "images": "views"}
     #: What captures must have besides photographs and cameras; None if the method reconstructs no captures.
     needs: tuple[str, ...] | None = ()
+    #: Whether tests show that training in mixed precision gives the same results; ``amp='auto'`` asks only then if it pays.
+    mixed_precision: bool = False
 
     def __init__(self, input_keys: Sequence[str] | Mapping[str, str] | None = None, data_preprocessor: dict | None = None):
         super().__init__(data_preprocessor=data_preprocessor)

@@ -1,11 +1,12 @@
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from deep3dmap.apis.benchmark import METHODS, EvaluationCounter, benchmark, measure, prepared_state
+from deep3dmap.apis.benchmark import METHODS, EvaluationCounter, _Run, benchmark, measure, prepared_state, run_case
 from deep3dmap.apis.benchmark_cases import read_networks, vary
 from deep3dmap.apis.benchmark_idr import batch_of_rays, object_sdf
 from deep3dmap.apis.benchmark_limits import MatrixFlops, fastest, least_seconds, matrix_product
@@ -24,12 +25,19 @@ ENCODED, WIDTH = 15, 32
 ONE_EVALUATION = 2 * (ENCODED * WIDTH + WIDTH * WIDTH + WIDTH)
 
 
+def in_this_process(run: _Run, case: dict, what: str):
+    """Stands for ``_Run._start``."""
+    return run_case(dict(case, method=run.method, device=run.device, quick=run.quick))
+
+
 @pytest.fixture(scope="module")
 def traced():
-    """Results and printed lines of tracing alone, in quick mode, started from a process that holds a GiB."""
-    lines, ballast = [], bytearray(2**30)
-    results = benchmark("idr", quick=True, networks=dict(tiny=TINY), device="cpu", only="trace", write=lines.append)
-    return results, lines, len(ballast)
+    """Results and printed lines of tracing alone, in quick mode and in this process."""
+    lines = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Run, "_start", in_this_process)
+        results = benchmark("idr", quick=True, networks=dict(tiny=TINY), device="cpu", only="trace", write=lines.append)
+    return results, lines
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,7 @@ def cost(state):
 
 
 def test_every_measurement_is_a_line_of_json(traced):
-    results, lines, _ = traced
+    results, lines = traced
     assert [json.loads(line) for line in lines] == results
     assert [(r["name"], r["work"], r["unit"]) for r in results[2:]] == [("trace", n, "rays") for n in IDR.work["trace"].quick]
 
@@ -69,10 +77,44 @@ def test_a_line_says_what_was_measured_and_what_it_cost(traced):
         assert result["matmul_share"] > 0
 
 
-def test_peak_memory_is_not_that_of_the_process_that_measures(traced):
-    results, _, ballast = traced
-    for result in results[2:]:
-        assert 10 < result["base_mib"] <= result["peak_mib"] < ballast / 2**20
+def test_peak_memory_is_not_that_of_the_process_that_measures(tmp_path):
+    ballast, lines = bytearray(2**30), []
+    _Run(tmp_path, "idr", {}, "cpu", True, lines.append).measure_products()
+    for line in lines:
+        assert 10 < json.loads(line)["peak_mib"] < len(ballast) / 2**20
+
+
+def test_peak_memory_is_beside_what_it_was_before_the_work(traced):
+    for result in traced[0][2:]:
+        assert 10 < result["base_mib"] <= result["peak_mib"]
+
+
+@pytest.mark.parametrize("variants", [("plain", "cached grid"), ("cached grid", "plain")])
+def test_a_network_is_prepared_once_as_its_config_has_it_for_all_variants_and_later_calls(variants, tmp_path, monkeypatch):
+    cases = []
+
+    def start(run, case, what):
+        cases.append(case)
+        Path(case["prepare"] if "prepare" in case else case["state"]).touch()
+        return {}
+
+    monkeypatch.setattr(_Run, "_start", start)
+    monkeypatch.setattr(_Run, "measure_products", lambda self: None)
+    for _ in range(2):
+        benchmark(networks=dict(tiny=TINY), variants=variants, only="train_step", states=tmp_path, write=lambda line: None)
+    prepared, = (case for case in cases if "prepare" in case)
+    assert prepared["model"] == TINY
+    assert {case["state"] for case in cases if "state" in case} == {prepared["prepare"]}
+
+
+def test_another_preparation_makes_another_state(tmp_path, monkeypatch):
+    run, files = _Run(tmp_path, "idr", dict(n=dict(model=TINY)), "cpu", True, print), set()
+    monkeypatch.setattr(_Run, "_start", lambda self, case, what: {})
+    wider = TINY | dict(geometry=TINY["geometry"] | dict(width=64))
+    for model, rate, quick in ((TINY, 1e-4, True), (wider, 1e-4, True), (TINY, 1e-3, True), (TINY, 1e-4, False)):
+        run.quick = quick
+        files.add(run._state(dict(network="n", model=model, rate=rate)))
+    assert len(files) == 4
 
 
 def test_twice_the_rays_take_about_twice_the_evaluations(traced):
@@ -136,7 +178,7 @@ def test_a_mean_step_has_its_share_of_the_grids_refreshes(state):
     framework.renderer.cache.refresh = lambda *args: refreshes.append(refresh(*args))
     for _ in range(job.steps):
         job.run()
-    assert len(refreshes) == job.steps / 7 == 2
+    assert len(refreshes) == job.steps / 7 == 1
 
 
 def test_the_preparation_ends_at_the_measured_learning_rate(state):
@@ -209,8 +251,8 @@ def test_a_variant_with_an_unknown_key_is_named():
 
 def test_the_ablation_measures_the_chosen_variants_on_one_amount(monkeypatch):
     cases = []
-    monkeypatch.setattr("deep3dmap.apis.benchmark._Run._start", lambda self, case, what: cases.append(case) or {})
-    monkeypatch.setattr("deep3dmap.apis.benchmark._Run.measure_products", lambda self: None)
+    monkeypatch.setattr(_Run, "_start", lambda self, case, what: cases.append(case) or {})
+    monkeypatch.setattr(_Run, "measure_products", lambda self: None)
     run = partial(benchmark, networks=dict(tiny=TINY), write=lambda line: None)
     run(ablation=True, only=["train_step", "mesh"], variants=["plain", "slope bound"])
     found = [(c["name"], c["variant"], c["work"], c["model"]["renderer"]["slope_bound"]) for c in cases if "variant" in c]
@@ -229,7 +271,7 @@ def test_unknown_names_are_refused():
 
 
 def test_work_that_fails_is_named(monkeypatch):
-    monkeypatch.setattr("deep3dmap.apis.benchmark._Run.measure_products", lambda self: None)
+    monkeypatch.setattr(_Run, "measure_products", lambda self: None)
     broken = TINY | dict(renderer=dict(type="SphereTracer", samples=1))
     with pytest.raises(Deep3DError, match="preparing the network 'broken' failed: .*samples=1"):
         benchmark("idr", quick=True, networks=dict(broken=broken), only="mesh", write=lambda line: None)

@@ -16,6 +16,7 @@ from deep3dmap.apis import head_table as table
 from deep3dmap.apis.head_run import CONFIGS, METRICS, HeadRun, head_config
 from deep3dmap.apis.head_table import HEADS, VIEWS, failure, head_table, plan
 from deep3dmap.apis.head_table_report import PAPER
+from deep3dmap.engine import precision
 from deep3dmap.errors import ConfigError
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
 from deep3dmap.visualization.pictures import save_image
@@ -137,7 +138,7 @@ def test_finished_runs_are_not_done_again(tmp_path):
     assert "4 of 8 runs are finished already" in told
 
 
-@pytest.mark.parametrize("changed", [dict(minutes=2.0), dict(seed=1), dict(amp=False), dict(resolution=64), dict(rays=9)])
+@pytest.mark.parametrize("changed", [dict(minutes=2.0), dict(seed=1), dict(amp=True), dict(resolution=64), dict(rays=9)])
 def test_runs_of_other_settings_are_done_again_only_when_that_is_asked_for(changed, tmp_path):
     make(tmp_path / "out")
     before = (tmp_path / "out/table.md").read_bytes()
@@ -147,6 +148,16 @@ def test_runs_of_other_settings_are_done_again_only_when_that_is_asked_for(chang
     attempt, _, _ = make(tmp_path / "out", overwrite=True, **changed)
     assert len(attempt.done) == 8
     assert not make(tmp_path / "out", **changed)[0].done
+
+
+def test_auto_is_the_faster_precision_and_later_that_of_the_finished_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "layer_rates", lambda device: (100.0, 400.0))
+    make(tmp_path / "out", views=(3, ), amp="auto")
+    monkeypatch.setattr(precision, "layer_rates", lambda device: (328.0, 171.0))
+    seen = []
+    make(tmp_path / "out", lambda run, *_: seen.append(run.amp) or "no", views=(3, 8), amp="auto")
+    make(tmp_path / "other", lambda run, *_: seen.append(run.amp) or "no", views=(3, ), amp="auto")
+    assert seen == [True] * 4 + [False] * 4
 
 
 def test_runs_of_a_changed_config_have_other_settings(tmp_path, monkeypatch):

@@ -53,6 +53,7 @@ class IDR(BaseFramework):
     """
 
     stages, needs = ("train", "fit_sdf"), ("masks", )
+    mixed_precision = True
     item_keys, shared_keys, proportional_keys = ("origins", "uv", "points"), ("uniform_steps", ), ("eikonal_points", )
 
     def __init__(self,
