@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+from mmengine.config import config
 
 # the numeric tower lets an int stand where a float is expected, as typing has it
 install_import_hook("deep3dmap", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
@@ -13,11 +14,33 @@ from tests.shapes_fixture import shape_checkpoint, shape_root  # noqa: E402, F40
 
 DATA = Path(__file__).parent / "data"
 
+#: Modules that train or start processes: slow.
+SLOW = ("apis/test_benchmark.py", "apis/test_benchmark_deepsdf.py", "apis/test_benchmark_h3dnet.py", "apis/test_head_run.py",
+        "apis/test_head_table.py", "apis/test_learning.py", "apis/test_prepare_heads.py", "apis/test_reconstruct.py",
+        "apis/test_shapes.py", "apis/test_shapes_fit.py", "apis/test_train_test_export.py", "docs/test_worked_example.py",
+        "engine/test_killed.py", "engine/test_launching.py", "frameworks/deepsdf/test_training.py",
+        "frameworks/h3dnet/test_framework.py", "frameworks/h3dnet/test_learning.py", "frameworks/h3dnet/test_placing.py",
+        "frameworks/idr/test_cached_training.py", "frameworks/idr/test_trained_cameras.py",
+        "frameworks/idr/test_two_ranks.py", "plugins/test_plugins.py", "test_packaging.py")  # yapf: disable
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests of slow modules."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix() in SLOW:
+            item.add_marker(pytest.mark.slow)
+
 
 def shared_data() -> Path | None:
     """The folder of real data: ``DEEP3DMAP_DATA``, or ``../shared/data`` beside the checkout; None where neither exists."""
     candidates = [os.environ.get("DEEP3DMAP_DATA"), Path(__file__).parents[2] / "shared" / "data"]
     return next((Path(c) for c in candidates if c and Path(c).is_dir()), None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configs_as_they_come():
+    """Config files of runs in this process keep one line a key: their layout by yapf is most of a runner's making."""
+    config.FormatCode = lambda text, **style: (text, True)
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ def reduction(out_variant, accumulates=lambda dtype: dtype):
 
 def norm(tensor, ord=2, dim=None, keepdim=False, *, dtype=None):
     """``linalg_vector_norm``, terms reversed."""
-    return reduction(lambda flipped, *rest, **options: OPS.linalg_vector_norm.out(flipped, ord, *rest, **options))(
-        tensor, dim, keepdim, dtype=dtype)
+    out_variant = lambda flipped, *rest, **options: OPS.linalg_vector_norm.out(flipped, ord, *rest, **options)  # noqa: E731
+    return reduction(out_variant)(tensor, dim, keepdim, dtype=dtype)
 
 
 def integers_are_long(dtype: torch.dtype) -> torch.dtype:
