@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+from mmengine.config import config
 
 # the numeric tower lets an int stand where a float is expected, as typing has it
 install_import_hook("deep3dmap", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
@@ -14,6 +15,22 @@ from tests.goldens import read  # noqa: E402
 from tests.shapes_fixture import shape_checkpoint, shape_root  # noqa: E402, F401 (after the hook, so that it is checked)
 
 DATA = Path(__file__).parent / "data"
+
+#: Modules that train or start processes: slow.
+SLOW = ("apis/test_benchmark.py", "apis/test_benchmark_deepsdf.py", "apis/test_benchmark_h3dnet.py", "apis/test_head_run.py",
+        "apis/test_head_table.py", "apis/test_learning.py", "apis/test_prepare_heads.py", "apis/test_reconstruct.py",
+        "apis/test_shapes.py", "apis/test_shapes_fit.py", "apis/test_train_test_export.py", "docs/test_worked_example.py",
+        "engine/test_killed.py", "engine/test_launching.py", "frameworks/deepsdf/test_training.py",
+        "frameworks/h3dnet/test_framework.py", "frameworks/h3dnet/test_learning.py", "frameworks/h3dnet/test_placing.py",
+        "frameworks/idr/test_cached_training.py", "frameworks/idr/test_trained_cameras.py",
+        "frameworks/idr/test_two_ranks.py", "plugins/test_plugins.py", "test_packaging.py")  # yapf: disable
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests of slow modules."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix() in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 def shared_data() -> Path | None:
@@ -28,6 +45,12 @@ def float32_is_faster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("deep3dmap.engine.precision.layer_rates", lambda device: (1.0, 1.0))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def configs_as_they_come():
+    """Config files of runs in this process keep one line a key: their layout by yapf is most of a runner's making."""
+    config.FormatCode = lambda text, **style: (text, True)
 
 
 @pytest.fixture

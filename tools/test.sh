@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # Makes the environment, then runs ruff, yapf, the import contract and the tests; what follows goes to pytest:
-#   bash tools/test.sh [tests/geometry -k sphere ...]
+#   bash tools/test.sh [--quick] [tests/geometry -k sphere ...]
+# --quick leaves out the tests that are marked as slow: those that train or start processes.
 set -euo pipefail
+if [ "${1:-}" = --quick ]; then
+    set -- -m "not slow" "${@:2}"
+fi
 source "$(dirname "${BASH_SOURCE[0]}")/_environment.sh"
 use_environment tests
 
@@ -15,4 +19,5 @@ yapf --diff --recursive setup.py deep3dmap configs tools tests
 say "import contract"
 lint-imports
 say "pytest"
-exec python -m pytest -n 2 "$@"
+# worksteal: neighbours stay with one worker, so that what they share is made once
+exec python -m pytest -n 2 --dist worksteal "$@"

@@ -26,6 +26,7 @@ REACH = 1.0  # heads lie in the unit sphere of their frame
 KERNEL = 3.0  # residuals beyond so many softnesses lose their weight
 EVIDENCE = 400  # rays next to each other say nearly the same: all of them together count as so many
 DAMPING, GAVE_UP = 1e-3, 1e6
+STIFFNESS = 50.0  # of turns, per square radian: a turn that outlines say less of would follow rounding errors
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,9 @@ class OutlineFit:
             hessian, slope = self._normal_equations(state, points, values, softness)
             found = None
             while found is None and damping < GAVE_UP:
-                step = -torch.linalg.solve(hessian + damping * torch.diag(hessian.diagonal() + 1e-6), slope).to(values)
+                damped = hessian + damping * torch.diag(hessian.diagonal() + 1e-6)
+                damped[:3, :3] += STIFFNESS * torch.eye(3).to(damped)
+                step = -torch.linalg.solve(damped, slope).to(values)
                 found = self._better(state, step, softness)
                 damping = damping / 5 if found else damping * 8
             if found is None:

@@ -1,7 +1,8 @@
 """Placing a head in a scene by its masks: pose and code together, from landmarks or from nothing.
 
 Without a start, the mean head is fitted from several headings, on a grid of its distances, which costs little; the best two
-that differ go on with the decoder.
+that differ, and the one that faced the cameras at first, go on with the decoder. Where silhouettes don't tell front from back,
+rounding errors decide which costs least: of headings that fit equally well, that whose face most cameras see is taken.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from deep3dmap.frameworks.h3dnet.view_checks import (
     FACE,
     NECK,
     check_views,
+    faces_seen,
     picture_overlaps,
     remedy,
     surplus_below,
@@ -43,6 +45,7 @@ HAIR = (
     "mean head there; what else the masks show has to grow in training")
 FACE_POINTS, STRAYED = 0.15, 0.075  # a face's points from its middle; what masks may move them from the start: 20 mm
 UNLIKELY = 4.0  # deviations of a code's squared length above its mean
+TIE = 3.0  # costs that differ by less are equal: a likelihood ratio of 20
 RIVAL = 0.01  # a second heading whose overlap is within that of the first
 
 
@@ -115,11 +118,12 @@ def fit_to_masks(decoder: Decoder,
         average = GridShape(shape.distances(nothing), device=cameras.K.device)
         guesses = first_guesses(average, cameras, masks, fixed_scale)
         coarse = OutlineFit(average, coarse_rays, fixed_scale is None, lowest, samples=32)
-        starts = _distinct([coarse.run(HeadState(guess, nothing), COARSE, COARSE_STEPS) for guess in guesses])[:2]
+        states = [coarse.run(HeadState(guess, nothing), COARSE, COARSE_STEPS) for guess in guesses]
+        starts = _distinct(_distinct(states)[:2] + [replace(states[0], cost=torch.inf)])
     else:
         starts = [HeadState(start.to(cameras.K), nothing)]
     fitted = sorted((fit.run(state, FINE, iterations) for state in starts), key=lambda state: state.cost)
-    seen, told = [_Seen.by(fit, state, cameras, masks) for state in _distinct(fitted)[:2]], ()
+    seen, told = _best_first([_Seen.by(fit, state, cameras, masks) for state in _distinct(fitted)], cameras)[:2], ()
     if start is not None and lowest < NECK:
         seen, told = _held_by_start(fit, seen, starts[0], iterations, cameras, masks)
     found = _judged(shape, cameras, masks, seen, names, start is not None)
@@ -146,6 +150,13 @@ class _Seen:
         count = len(self.state.weights)
         likely = count + UNLIKELY * (2 * count)**0.5  # squared length of a standard normal: mean and deviations
         return bool(self.state.weights.square().sum() > likely or self.overlaps.mean() < TRUSTED_OVERLAP)
+
+
+def _best_first(fits: list[_Seen], cameras: Cameras) -> list[_Seen]:
+    """The fits from best to worst, led by the one of the equally good ones whose face most cameras see."""
+    tied = [fit for fit in fits if fit.state.cost < fits[0].state.cost + TIE]
+    first = max(tied, key=lambda fit: int(faces_seen(fit.state.placement, cameras).sum()))
+    return [first] + [fit for fit in fits if fit is not first]
 
 
 def _held_by_start(fit: OutlineFit, seen: list[_Seen], start: HeadState, iterations: int, cameras: Cameras,

@@ -1,8 +1,7 @@
-"""H3D-Net's stages through the runner, on a capture of a ball with a head's landmarks."""
+"""H3D-Net's stages through the runner, on a capture of a head that its prior knows."""
 
 import pytest
 import torch
-import trimesh
 
 from deep3dmap.datasets.sdf_samples.npz import npz_bytes
 from deep3dmap.engine.checkpoint import list_checkpoints
@@ -11,6 +10,7 @@ from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError, DataError
 from deep3dmap.frameworks import H3DNet
 from deep3dmap.frameworks.h3dnet.prior import prior_arrays
+from deep3dmap.geometry.rotations import rotation_angle_error
 from tests.frameworks.h3dnet.heads import ball_prior
 
 POSE = ["geometry.latent", "geometry.turn", "geometry.shift", "geometry.growth"]
@@ -18,10 +18,9 @@ POSE = ["geometry.latent", "geometry.turn", "geometry.shift", "geometry.growth"]
 
 @pytest.fixture
 def config(tmp_path):
-    """A ball photographed by three cameras; the prior's heads are balls as well."""
-    prior, ball = tmp_path / "prior.npz", tmp_path / "ball.ply"
+    """The prior's mean head, photographed from three sides."""
+    prior, head = tmp_path / "prior.npz", tmp_path / "head.ply"
     prior.write_bytes(npz_bytes(**prior_arrays(ball_prior())))
-    trimesh.creation.icosphere(3, 0.8).export(ball)
     cfg = load_config(
         "configs/h3dnet/small.py", {
             "model.geometry": dict(type="PlacedHead", prior=str(prior), features=8),
@@ -35,10 +34,11 @@ def config(tmp_path):
     for stage, steps in zip(cfg.train_cfg.stages, (1, 2, 2)):
         stage.update(max_steps=steps, max_minutes=None)
     cfg.merge_from_dict(
-        dict(scene=dict(capture=dict(type="GeneratedCapture", mesh=str(ball), views=3, test_views=1, size=(48, 48)),
+        dict(scene=dict(capture=dict(type="GeneratedCapture", mesh=str(head), views=3, test_views=1, size=(48, 48)),
                         test_views=None),
              train_dataset=dict(type="RayBatches", rays=128),
              test_dataset=dict(type="Views", split="all")))
+    build(cfg).extract_mesh(32, color=False).export(head)
     return cfg
 
 
@@ -66,8 +66,9 @@ def test_a_head_is_placed_and_trained_and_a_resumed_run_goes_on_exactly(config, 
     placed = runner.framework.geometry
     assert all(getattr(placed, name.split(".")[1]).abs().max() > 0 for name in POSE)
     assert not torch.equal(placed.decoder.lin1.bias, placed.prior.decoder().lin1.bias)
+    assert rotation_angle_error(placed.rotation, torch.eye(3)) < 5.0
     middle = torch.tensor(runner.framework.extract_mesh(24, color=False).centroid)
-    assert middle.norm() < 0.15  # the ball's radius is 0.8
+    assert middle.norm() < 0.15  # the head's radius is about 0.7
     monkeypatch.setattr(H3DNet, "begin", lambda self, data: pytest.fail("placed again"))
     resumed = run(config, tmp_path / "b", resume=str(list_checkpoints(tmp_path / "a")[0])).framework.state_dict()
     assert list_checkpoints(tmp_path / "a")[0].name.endswith("1.pth")
