@@ -149,7 +149,7 @@ def _nothing_found(folder: Path) -> str:
     if photos is not None:
         return (f"holds {len(image_files(photos))} photos but no cameras. Cameras are needed: compute them with structure "
                 "from motion, for example `colmap automatic_reconstructor --workspace_path FOLDER --image_path PHOTOS` "
-                "or `pip install pycolmap` (docs/get_started.md has the lines), and give the folder with images/ and sparse/0/.")
+                "or `pip install pycolmap` (see docs/get_started.md), and give the folder with images/ and sparse/0/.")
     captures = [p for p in sorted(folder.iterdir()) if p.is_dir() and any(r.detect(p) for r in READERS.values())]
     if captures:
         return f"is no capture, but holds some: {', '.join(map(str, captures[:5]))}; give one of these."
