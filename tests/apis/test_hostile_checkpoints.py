@@ -10,7 +10,7 @@ import torch
 from deep3dmap.cli import main
 from deep3dmap.engine.checkpoint import find_checkpoint
 
-#: Arguments by command: ``{c}`` is the checkpoint, ``{sound}`` a sound one, ``{config}`` the config of both, ``{out}`` a folder.
+#: Arguments by command: ``{c}`` is the checkpoint, ``{sound}`` a sound one, ``{config}`` that of both, ``{out}`` a folder.
 SCENE_DOORS = {
     "test": "test {config} {c} --work-dir {out}",
     "train --resume": "train {config} --resume {c} --work-dir {out}",
