@@ -215,7 +215,8 @@ def test_the_methods_that_can_use_a_capture_are_named(sound, capsys):
 def test_an_inverted_mask_of_a_held_out_view_is_refused(broken, config_file, tmp_path, capsys):
     folder = broken(every_mask(lambda m: 255 - m, 1))
     options = ["--cfg-options", f"scene.capture={folder}", "scene.test_views=['view_000']"]
-    assert "view_000: the mask seems inverted" in refusal(capsys, "train", config_file, "--work-dir", tmp_path / "out", *options)
+    assert "view_000: the mask seems inverted" in refusal(capsys, "train", config_file, "--work-dir", tmp_path / "out",
+                                                          *options)
 
 
 def test_training_says_what_is_odd_and_goes_on(broken, config_file, tmp_path, capsys):

@@ -16,5 +16,8 @@ def check_for_methods(path: str | Path, format: str | None = None) -> CaptureRep
     load_plugins()
     FRAMEWORKS.import_from_location()
     needs = {name: framework.needs for name, framework in sorted(FRAMEWORKS.module_dict.items())}
-    report.lacks = {name: [part for part in parts if part not in report.parts] for name, parts in needs.items() if parts is not None}
+    report.lacks = {
+        name: [part for part in parts if part not in report.parts]
+        for name, parts in needs.items() if parts is not None
+    }
     return report

@@ -22,8 +22,10 @@ def hull_notes(mesh: trimesh.Trimesh | None, scene: Scene) -> list[str]:
     fit, hull = mesh_agreement(mesh, scene.train), hull_agreement(views.masks, views.cameras)
     if fit > hull - CLEARLY:
         return []
-    return [f"the mesh fits the masks of the training views worse than their visual hull does (IoU {fit:.2f}, the hull "
-            f"{hull:.2f}): train longer, or compare with --method hull"]
+    return [
+        f"the mesh fits the masks of the training views worse than their visual hull does (IoU {fit:.2f}, the hull "
+        f"{hull:.2f}): train longer, or compare with --method hull"
+    ]
 
 
 def mesh_agreement(mesh: trimesh.Trimesh, capture: Capture) -> float:

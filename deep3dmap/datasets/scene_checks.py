@@ -1,6 +1,6 @@
 """What no method can make an object of: masks that say nothing, cameras in one place, silhouettes that share no point of
-space, an object outside the unit sphere. And what is only odd about a scene that can be trained on. `deep3dmap check` and every
-run ask the same functions.
+space, an object outside the unit sphere. And what is only odd about a scene that can be trained on. `deep3dmap check` and
+every run ask the same functions.
 
 Silhouettes are looked at in small copies: all of this is about whole objects and not about pixels.
 """
@@ -104,8 +104,8 @@ def hopeless(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"] | None =
         return "only one view: a surface is reconstructed from several, taken from different sides"
     if views.masks is None:
         return _one_place(views)
-    return (misleading_masks(views) or _one_place(views) or
-            ("" if scene_from_world is None else _outside(views, scene_from_world)))
+    return (misleading_masks(views) or _one_place(views)
+            or ("" if scene_from_world is None else _outside(views, scene_from_world)))
 
 
 def hull_fault(views: Silhouettes) -> str:
@@ -207,7 +207,9 @@ def part_past_sphere(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"])
 
 def odd(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"] | None = None) -> list[str]:
     """What may spoil a reconstruction from these views; what :func:`misleading_masks` reports is left out."""
-    found = [f"{name}: the mask {MASK_FAULTS['full']}" for name, fault in zip(views.mask_names, views.faults) if fault == "full"]
+    found = [
+        f"{name}: the mask {MASK_FAULTS['full']}" for name, fault in zip(views.mask_names, views.faults) if fault == "full"
+    ]
     cameras = views.camera_set()
     found += camera_warnings(cameras, common_point(cameras.centers(), cameras.directions()))
     if scene_from_world is not None:

@@ -1,12 +1,12 @@
 """Silhouettes that contradict each other, and which change of the cameras or the masks reconciles them.
 
-The figure is the share of the silhouettes' pixels that prove a contradiction (:mod:`deep3dmap.geometry.silhouette_consistency`):
-0 for exact cameras and masks. It proves that something is wrong, not what; so each change that is a common mistake is tried, and
-those that remove nearly all of the contradiction are reported. Figures measured on sound and faulty captures are in
-docs/capture_checks.md.
+The figure is the share of the silhouettes' pixels that prove a contradiction
+(:mod:`deep3dmap.geometry.silhouette_consistency`): 0 for exact cameras and masks. It proves that something is wrong, not what;
+so common mistakes are undone one after the other, and those whose undoing removes the contradiction are reported. Figures
+measured on sound and faulty captures are in docs/capture_checks.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -59,7 +59,10 @@ class Outlines:
     def __len__(self) -> int:
         return len(self.distances)
 
-    def compare(self, projections: Float[Tensor, "n 3 4"], judges: int = JUDGES, rays: int = RAYS,
+    def compare(self,
+                projections: Float[Tensor, "n 3 4"],
+                judges: int = JUDGES,
+                rays: int = RAYS,
                 spacing: float = 1.0) -> Contradictions | None:
         """Every view against ``judges`` of them; None if the lines of sight through the masks' middles are parallel."""
         P = normalized_projections(projections)
@@ -114,8 +117,10 @@ def contradiction_warnings(names: Sequence[str], masks: Bool[Tensor, "n h w"], c
         return []
     worst = ", ".join(f"{names[k]} {by_view[k]:.0%}" for k in by_view.argsort(descending=True, stable=True)[:3].tolist())
     search = _Search(names, masks, cameras, full_size[1] / cameras.size[1], outlines, found)
-    return [f"the silhouettes contradict each other: {share:.1%} of their pixels show nothing that lies in all the other "
-            f"silhouettes (most in {worst}); {search.explanation()}"]
+    return [
+        f"the silhouettes contradict each other: {share:.1%} of their pixels show nothing that lies in all the other "
+        f"silhouettes (most in {worst}); {search.explanation()}"
+    ]
 
 
 def hull_agreement(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> float:
@@ -168,20 +173,25 @@ class _Search:
     def explanation(self) -> str:
         """The changes that remove the contradiction best, as the end of a message."""
         limit = LEFT * self.found.share()
-        shares = {}
-        for changes in (self._readings, self._orders, self._flips, self._exchanges, self._inverted, self._shifts):
-            if changes == self._shifts and min(shares.values(), default=1.0) <= ALIKE:
-                break  # many trials, and it is explained
-            share, best = min(((change.coarse_share(), change) for change in changes()),
-                              key=lambda pair: pair[0],
-                              default=(1.0, None))
-            if share <= limit:
-                shares[best.text] = best.share()
-        shares = {text: share for text, share in shares.items() if share <= limit} or self._without_one(limit)
+        shares = self._tried(limit, self._readings, self._orders, self._flips, self._exchanges, self._inverted)
+        shares = shares or self._without_one(limit)
+        if min(shares.values(), default=1.0) > ALIKE:  # many trials, where it isn't explained yet
+            shares |= self._tried(limit, self._shifts)
         best = min(shares.values(), default=0.0)
         texts = [text for text, share in shares.items() if share <= best + ALIKE]
         return ("they agree " + ", or ".join(texts) if texts else "no single change explains it: all cameras may be inexact "
                 "(see model.train_cameras), or the masks rough")
+
+    def _tried(self, limit: float, *kinds: Callable[[], Iterator["_Change"]]) -> dict[str, float]:
+        """The best change of each kind that leaves no more than the limit, and what it leaves."""
+        shares = {}
+        for changes in kinds:
+            coarse, best = min(((change.coarse_share(), change) for change in changes()),
+                               key=lambda pair: pair[0],
+                               default=(1.0, None))
+            if coarse <= limit and (share := best.share()) <= limit:
+                shares[best.text] = share
+        return shares
 
     def _without_one(self, limit: float) -> dict[str, float]:
         """The views without which the others agree, where these are one or two of several."""
@@ -220,7 +230,8 @@ class _Search:
         masks = self.masks.clone()
         masks[view] = ~masks[view]
         if masks[view].any():  # it isn't full
-            yield _Change(f"with the mask of {self.names[view]} inverted", Outlines.of(masks), self.cameras.projections, (view, ))
+            yield _Change(f"with the mask of {self.names[view]} inverted", Outlines.of(masks), self.cameras.projections,
+                          (view, ))
 
     def _shifts(self) -> Iterator[_Change]:
         """The common shift with the least contradiction: on a grid (the shortest of equals), then in ever smaller steps."""

@@ -1,9 +1,10 @@
 """Whether silhouettes can be of one object: each pixel of a silhouette against all the other viewing cones.
 
-The surface point that a silhouette's pixel shows lies inside every other silhouette. So a pixel whose ray leaves, at each of its
-points, the cone of some other view proves that a mask or a camera is wrong, whatever the object's shape and however few the views
-(Bottino & Laurentini, "Introducing a new problem: shape-from-silhouette when the relative positions of the viewpoints is
-unknown", PAMI 2003). The share of such pixels is what the visual hull of all views lacks when it is projected back.
+The surface point that a silhouette's pixel shows lies inside every other silhouette. So a pixel whose ray leaves, at each of
+its points, the cone of some other view proves that a mask or a camera is wrong, whatever the object's shape and however few
+the views (Bottino & Laurentini, "Introducing a new problem: shape-from-silhouette when the relative positions of the
+viewpoints is unknown", PAMI 2003). The share of such pixels is what the visual hull of all views lacks when it is projected
+back.
 """
 
 from collections.abc import Collection, Sequence
@@ -53,8 +54,13 @@ class Contradictions:
         return self.outside[list(kept)].any(0).all(1)
 
 
-def contradictions(distances: Float[Tensor, "n h w"], projections: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"],
-                   radius: float, judges: Sequence[int], rays: int, spacing: float = 1.0) -> Contradictions:
+def contradictions(distances: Float[Tensor, "n h w"],
+                   projections: Float[Tensor, "n 3 4"],
+                   center: Float[Tensor, "3"],
+                   radius: float,
+                   judges: Sequence[int],
+                   rays: int,
+                   spacing: float = 1.0) -> Contradictions:
     """Follow rays through silhouettes and see which of the other silhouettes exclude their points.
 
     Beyond an image's edge a silhouette continues as it ends there. Cost and memory grow with views x rays x judges.

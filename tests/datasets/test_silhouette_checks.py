@@ -12,7 +12,7 @@ from tests.datasets.conftest import looking_at_origin
 from tests.datasets.faults import FAULTS, OTHER, VIEW, camera_off, mask_inverted, masks_shifted, principal_point_off
 
 VIEWS, SIZE, FOCAL = 6, (48, 56), 70.0
-BALLS = [((0.6, 0.1, 0.0), 0.25), ((-0.2, 0.5, 0.3), 0.3), ((0.0, -0.5, 0.2), 0.2), ((0.1, 0.0, -0.4), 0.4), ((0, 0.1, 0.7), 0.15)]
+BALLS = [((0.6, 0.1, 0), 0.25), ((-0.2, 0.5, 0.3), 0.3), ((0, -0.5, 0.2), 0.2), ((0.1, 0, -0.4), 0.4), ((0, 0.1, 0.7), 0.15)]
 
 
 def balls_capture(views: int = VIEWS) -> Capture:
