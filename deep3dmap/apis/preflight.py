@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from deep3dmap.datasets.ray_batches import scene_info
 from deep3dmap.datasets.scene import Scene, forget_scenes, load_scene
+from deep3dmap.datasets.photo_checks import Photographs, photo_warnings
 from deep3dmap.datasets.scene_checks import Silhouettes, odd
 from deep3dmap.engine.batches import build_dataset
 from deep3dmap.errors import Deep3DError, TrainingError
@@ -59,9 +60,8 @@ def _print_warning(line: str) -> None:
 
 def scene_warnings(scene: Scene) -> list[str]:
     """What may spoil a reconstruction from a scene's training views; the first few."""
-    if scene.capture.masks is None:
-        return []
-    found = odd(Silhouettes.of(scene.train), scene.capture.scene_from_world)
+    found = [] if scene.capture.masks is None else odd(Silhouettes.of(scene.train), scene.capture.scene_from_world)
+    found += photo_warnings(Photographs.of(scene.train))
     return found[:SHOWN] + [f"and {len(found) - SHOWN} more: `deep3dmap check` tells all"] * (len(found) > SHOWN)
 
 

@@ -13,6 +13,7 @@ from deep3dmap.datasets.images import image_size, size_text
 from deep3dmap.datasets.landmark_checks import beside_masks
 from deep3dmap.datasets.landmarks import FILE, find_landmarks
 from deep3dmap.datasets.masking import MASK_FAULTS, mask_border_and_middle, mask_centroid, mask_fault
+from deep3dmap.datasets.photo_checks import Photographs, photo_warnings
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import View, check_same_size, load_view
@@ -111,6 +112,7 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
     inspection.camera_set()
     inspection.object()
     inspection.landmarks()
+    report.warnings += photo_warnings(inspection.photographs)
     report.errors, report.warnings = (list(dict.fromkeys(lines)) for lines in (report.errors, report.warnings))
     return report
 
@@ -125,6 +127,7 @@ class _Inspection:
         self.mask_warnings: list[str] = []
         self.small: list[tuple] = []  # names, small masks and their faults, K and poses of those views
         self.unmasked: list[Frame] = []
+        self.photographs = Photographs()
         self.first: Frame | None = None
 
     def view(self, frame: Frame) -> None:
@@ -141,6 +144,7 @@ class _Inspection:
         centroid = self._mask(frame, view)
         if faults:
             return
+        self.photographs.add(frame.name, view.image, view.K, frame.world_to_cam, view.mask)
         self.cameras.add(frame.name, view.K, frame.world_to_cam, view.size, centroid)
         if view.mask is not None:
             fault = mask_fault(view.mask.numpy())
