@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from deep3dmap.datasets.photo_checks import Photographs, photo_warnings
 from deep3dmap.datasets.ray_batches import scene_info
 from deep3dmap.datasets.scene import Scene, forget_scenes, load_scene
-from deep3dmap.datasets.photo_checks import Photographs, photo_warnings
 from deep3dmap.datasets.scene_checks import Silhouettes, odd
 from deep3dmap.engine.batches import build_dataset
 from deep3dmap.errors import Deep3DError, TrainingError

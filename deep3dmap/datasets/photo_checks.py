@@ -88,7 +88,8 @@ class Photographs:
         scale = min(1.0, SIDE / max(height, width))
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
         gray = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-        shown = None if mask is None else cv2.resize(mask.cpu().numpy().astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        shown = None if mask is None else mask.cpu().numpy().astype(np.uint8)
+        shown = None if shown is None else cv2.resize(shown, size, interpolation=cv2.INTER_NEAREST)
         found, descriptors = cv2.SIFT_create(FEATURES).detectAndCompute(gray, shown)
         resized = torch.diag(torch.tensor([size[0] / width, size[1] / height, 1.0], dtype=torch.float64))
         self.names.append(name)
@@ -103,7 +104,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def photo_consistency(photographs: Photographs) -> list[PairFit]:
-    """How well the cameras fit, for each pair of views with enough matches to tell: all pairs of few views, else neighbours."""
+    """How well the cameras fit, for each pair with enough matches to tell: all pairs of few views, else neighbours."""
     if len(photographs.names) < 2:
         return []
     projections = torch.stack(photographs.projections)
@@ -164,15 +165,19 @@ def photo_warnings(photographs: Photographs) -> list[str]:
     if views and len(views) <= max(2, NAMED * len(photographs.names)):
         names = ", ".join(photographs.names[view] for view in views)
         off = np.median([fit.distance for fit in contradicted if {fit.first, fit.second} & set(views)])
-        return [f"{names}: camera and photograph contradict each other: features that match other views lie {off:.1f} pixels (of "
-                f"{SIDE}) from where the cameras allow them; the pose is wrong, cameras or photographs were exchanged, or all "
-                "cameras' focal length or principal point is wrong"]
+        return [
+            f"{names}: camera and photograph contradict each other: features that match other views lie {off:.1f} pixels (of "
+            f"{SIDE}) from where the cameras allow them; the pose is wrong, cameras or photographs were exchanged, or all "
+            "cameras' focal length or principal point is wrong"
+        ]
     if len(contradicted) < 2 or len(contradicted) < MANY * len(fits):
         return []
     off = np.median([fit.distance for fit in contradicted])
-    return [f"cameras and photographs contradict each other in {len(contradicted)} of {len(fits)} pairs of views: matching "
-            f"features lie {off:.1f} pixels (of {SIDE}) from where the cameras allow them; check the focal length, the principal "
-            "point, the order of the views, and whether the photographs are mirrored"]
+    return [
+        f"cameras and photographs contradict each other in {len(contradicted)} of {len(fits)} pairs of views: matching "
+        f"features lie {off:.1f} pixels (of {SIDE}) from where the cameras allow them; check the focal length, the principal "
+        "point, the order of the views, and whether the photographs are mirrored"
+    ]
 
 
 def _suspects(fits: Sequence[PairFit]) -> list[int]:
