@@ -1,6 +1,7 @@
 """The parity fixtures: what is in them, of whatever sizes and settings they are.
 
-Tests read sizes, settings and the names of cases from the files, so other measurements of the same layout may stand in their place.
+Tests read sizes, settings and the names of cases from the files, so other measurements of the same layout may stand in their
+place.
 """
 
 import json
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 FOLDER = Path(__file__).parent / "data" / "goldens"
 
@@ -55,7 +56,7 @@ def tensors(golden: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): tensor(golden[key]) for key in golden.files if key.startswith(prefix)}
 
 
-def network_of(state: Mapping[str, Tensor]) -> "SDFNetwork":
+def network_of(state: Mapping[str, Tensor]) -> nn.Module:
     """The signed distance network that has these weights, where no configuration is kept beside them."""
     from deep3dmap.backbones import SDFNetwork
     from deep3dmap.frameworks.idr.published import infer_geometry
@@ -74,7 +75,8 @@ def tracer_options(config: Mapping) -> dict:
 
 def assert_near(actual: Tensor, expected: Tensor, tolerance: float, name: str = "") -> None:
     """Two arrays differ by at most so much of the second one's norm: how the fixtures' gradients are compared."""
-    assert (actual - expected).norm() <= tolerance * expected.norm(), (name, float((actual - expected).norm() / expected.norm()))
+    error = (actual - expected).norm()
+    assert error <= tolerance * expected.norm(), f"{name}: {error / expected.norm():.1e} of its norm"
 
 
 def assert_same_faces(mesh: tuple, expected: tuple, tolerance: float) -> None:

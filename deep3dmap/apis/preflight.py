@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mmengine.config import Config
 
 from deep3dmap.apis.work_folder import warn as print_warning
+from deep3dmap.datasets.photo_checks import Photographs, photo_warnings
 from deep3dmap.datasets.ray_batches import scene_info
 from deep3dmap.datasets.scene import Scene, forget_scenes, load_scene
 from deep3dmap.datasets.scene_checks import Silhouettes, odd
@@ -49,5 +50,5 @@ def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None
 
 def scene_warnings(scene: Scene) -> list[str]:
     """What may spoil a reconstruction of a scene, or its figures on held-out views; the first few."""
-    found = odd(Silhouettes.of(scene.capture), scene.capture.scene_from_world)
+    found = odd(Silhouettes.of(scene.capture), scene.capture.scene_from_world) + photo_warnings(Photographs.of(scene.capture))
     return found[:SHOWN] + [f"and {len(found) - SHOWN} more: `deep3dmap check` lists all"] * (len(found) > SHOWN)

@@ -13,6 +13,7 @@ from deep3dmap.datasets.images import image_size, size_text
 from deep3dmap.datasets.landmark_checks import beside_masks
 from deep3dmap.datasets.landmarks import FILE, find_landmarks
 from deep3dmap.datasets.masking import mask_fault
+from deep3dmap.datasets.photo_checks import Photographs, photo_warnings
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import View, check_same_size, load_view
@@ -127,6 +128,7 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
     inspection.masks()
     inspection.landmarks()
     inspection.scene()
+    report.warnings += photo_warnings(inspection.photographs)
     report.errors, report.warnings = (list(dict.fromkeys(lines)) for lines in (report.errors, report.warnings))
     return report
 
@@ -150,6 +152,7 @@ class _Inspection:
         self.sound: list[_SoundView] = []
         self.coverages: list[float] = []
         self.unmasked: list[Frame] = []
+        self.photographs = Photographs()
         self.first: Frame | None = None
         self.marks: Mapping | None = None
 
@@ -168,6 +171,7 @@ class _Inspection:
         if not faults:
             mask, fault = (None, "") if view.mask is None else (small_mask(view.mask), mask_fault(view.mask.numpy()))
             self.sound.append(_SoundView(frame, view.K, view.size, mask, fault))
+            self.photographs.add(frame.name, view.image, view.K, frame.world_to_cam, view.mask)
 
     def _size(self, frame: Frame, size: tuple[int, int]) -> None:
         if self.first is None:

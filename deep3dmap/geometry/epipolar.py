@@ -83,3 +83,17 @@ def epipolar_depth_ranges(uv: Float[Tensor, "p 2"],
     for column, reduce in enumerate(("amin", "amax")):
         ranges[:, column].scatter_reduce_(0, pixel, depth, reduce, include_self=False)
     return ranges
+
+
+def epipolar_distances(fundamental: Float[Tensor, "3 3"], first_uv: Float[Tensor, "p 2"],
+                       second_uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p"]:
+    """How far pixels that should match are from each other's epipolar lines: the larger of both distances, pixels.
+
+    Args:
+        fundamental: maps a pixel of the first view to its line in the second (see :func:`fundamental_matrices`).
+        first_uv, second_uv: matching pixels.
+    """
+    first, second = (torch.cat([uv, torch.ones_like(uv[:, :1])], -1) for uv in (first_uv, second_uv))
+    lines, lines_back = first @ fundamental.T, second @ fundamental
+    shorter = torch.minimum(lines[:, :2].norm(dim=-1), lines_back[:, :2].norm(dim=-1))
+    return (second * lines).sum(-1).abs() / shorter

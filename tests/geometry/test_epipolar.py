@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.geometry.epipolar import camera_centers, epipolar_depth_ranges, fundamental_matrices, triangulate
+from deep3dmap.geometry.epipolar import (
+    camera_centers,
+    epipolar_depth_ranges,
+    epipolar_distances,
+    fundamental_matrices,
+    triangulate,
+)
 from deep3dmap.geometry.lookat import sphere_of_cameras
 from tests.goldens import files
 
@@ -53,6 +59,19 @@ def test_points_lie_on_their_epipolar_lines():
     lines = first @ fundamental_matrices(P[0], P[1:])[0].T
     off = (lines / lines[:, :2].norm(dim=-1, keepdim=True) * second).sum(-1)
     torch.testing.assert_close(off, torch.zeros(20).double(), atol=1e-8, rtol=0)
+
+
+def test_the_epipolar_distance_is_the_larger_of_the_distances_to_both_lines():
+    P = two_views()
+    first, second = (seen(view, some_points()) for view in P)
+    F, back = fundamental_matrices(P[0], P[1:])[0], fundamental_matrices(P[1], P[:1])[0]
+    torch.testing.assert_close(epipolar_distances(F, first, second), torch.zeros(20).double(), atol=1e-8, rtol=0)
+    moved = second + torch.tensor([2.0, -3.0])
+    both = []
+    for matrix, source, target in ((F, first, moved), (back, moved, first)):
+        lines = torch.nn.functional.pad(source, (0, 1), value=1.0) @ matrix.T
+        both.append(((lines[:, :2] * target).sum(1) + lines[:, 2]).abs() / lines[:, :2].norm(dim=1))
+    torch.testing.assert_close(epipolar_distances(F, first, moved), torch.maximum(*both))
 
 
 def test_triangulation_finds_the_points_again():

@@ -68,7 +68,8 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
     """
     geometry, radiance = infer_geometry(state_dict), _layers(state_dict, "rendering_network.")
     features = geometry["features"]
-    fitting = [(mode, k) for k in range(13) for mode, size in (("no_view_dir", 6), ("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k))
+    fitting = [(mode, k) for k in range(13)
+               for mode, size in (("no_view_dir", 6), ("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k))
                if len(radiance) > 1 and size == radiance[0][1] - features]  # yapf: disable
     if not fitting:
         raise CheckpointError(STRANGE)

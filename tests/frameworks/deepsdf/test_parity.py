@@ -33,7 +33,7 @@ def framework_of(golden, step_chunk) -> DeepSDF:
 
 
 def train(golden, step_chunk=None):
-    """All steps of the run; yields the framework, the step's number, its log, rates, and the gradients that it stepped along."""
+    """All steps of the run; yields the framework, the step's number, its log, rates, and the gradients of the step."""
     framework, specs = framework_of(golden, step_chunk), text(golden, "specs")
     clip, epoch = specs.get("GradientClipNorm"), len(golden["initial_codes"]) // specs["ScenesPerBatch"]
     rates = specs["LearningRateSchedule"]

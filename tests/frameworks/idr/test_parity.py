@@ -117,6 +117,7 @@ def test_training_steps_follow_the_papers(goldens, name):
     after = [key for key in z.files if key.startswith("after/")]
     assert after
     for key in after:
-        torch.testing.assert_close(parameters[key.removeprefix("after/")].detach(), tensor(z[key]), rtol=1e-3, atol=1e-5, msg=key)
+        found = parameters[key.removeprefix("after/")].detach()
+        torch.testing.assert_close(found, tensor(z[key]), rtol=1e-3, atol=1e-5, msg=key)
     if framework.train_cameras:
         torch.testing.assert_close(framework.cameras.poses.weight.detach(), tensor(z["pose7_after"]), rtol=0, atol=1e-5)

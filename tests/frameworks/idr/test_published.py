@@ -70,10 +70,14 @@ def test_the_configuration_is_read_off_the_shapes(name):
     assert config["radiance"] == dict(width=512, depth=4, weight_norm=True, **expected)
 
 
-UNEQUAL = dict(
-    feature_vector_size=5,
-    implicit_network=dict(dims=[40, 56, 48], skip_in=[2], multires=2, bias=0.6, weight_norm=True, geometric_init=True),
-    rendering_network=dict(dims=[24, 16], mode="idr", multires_view=1, weight_norm=True))
+UNEQUAL = dict(feature_vector_size=5,
+               implicit_network=dict(dims=[40, 56, 48],
+                                     skip_in=[2],
+                                     multires=2,
+                                     bias=0.6,
+                                     weight_norm=True,
+                                     geometric_init=True),
+               rendering_network=dict(dims=[24, 16], mode="idr", multires_view=1, weight_norm=True))
 
 
 def test_hidden_layers_of_unequal_widths_keep_them(tmp_path):
@@ -81,7 +85,8 @@ def test_hidden_layers_of_unequal_widths_keep_them(tmp_path):
     assert geometry_config(UNEQUAL)["width"] == [40, 56, 48] and radiance_config(UNEQUAL)["width"] == [24, 16]
     published = {f"{theirs}{name}": value for theirs, network in zip(PREFIXES, (geometry, radiance))
                  for name, value in network.state_dict().items()}  # yapf: disable
-    framework = load_framework(convert_checkpoint(save(tmp_path, dict(model_state_dict=published)), tmp_path / "ours.pth"), "cpu")
+    source = save(tmp_path, dict(model_state_dict=published))
+    framework = load_framework(convert_checkpoint(source, tmp_path / "ours.pth"), "cpu")
     points = torch.rand(10, 3)
     torch.testing.assert_close(framework.geometry(points), geometry(points))
     assert infer_config(published)["radiance"]["width"] == [24, 16]
