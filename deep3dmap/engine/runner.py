@@ -162,7 +162,8 @@ class ReconstructionRunner(Runner):
 
     def dump_config(self) -> None:
         """Write the resolved config as ``config.py``; that of a resumed run once it is certain that it can go on with it."""
-        if self.rank == 0 and (not self.resume_from or self._train_loop is not None):
+        resumes = self.resume_from and (self.resume_from is not True or files.list_checkpoints(Path(self.work_dir)))
+        if self.rank == 0 and (not resumes or self._train_loop is not None):
             try:
                 write_atomically(Path(self.work_dir) / "config.py", self.cfg.pretty_text.encode())
             except OSError as error:
