@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deep3dmap import cli_head_table, cli_landmarks, cli_prepare, cli_shape_space, cli_shapes
-from deep3dmap.cli_head_table import AMP
+from deep3dmap.cli_head_table import AMP, add_amp
 from deep3dmap.cli_parser import TRACEBACK, Commands, Parser, add_commands
 from deep3dmap.errors import Deep3DError
 from deep3dmap.files import FULL, reason
@@ -53,12 +53,7 @@ def _place(text: str) -> str:
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="of every random choice (default: the config's)")
-    parser.add_argument("--amp",
-                        nargs="?",
-                        const="on",
-                        choices=AMP,
-                        help="train in mixed precision (bfloat16): auto (where it is faster), on (as --amp alone) or off; "
-                        "default: the config's, auto unless it is a paper's")
+    add_amp(parser, None, "where it is faster; default: the config's, auto unless it is a paper's")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), help="how several processes were started")
     _add_options(parser)

@@ -6,6 +6,16 @@ import argparse
 AMP = {"auto": "auto", "on": True, "off": False}
 
 
+def add_amp(parser: argparse.ArgumentParser, default: str | None, auto: str) -> None:
+    """The option ``--amp``, and what ``auto`` means to a command."""
+    parser.add_argument("--amp",
+                        nargs="?",
+                        const="on",
+                        default=default,
+                        choices=AMP,
+                        help=f"train in mixed precision (bfloat16): on (as --amp alone), off, or auto, {auto}")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``deep3dmap head-table OUTPUT ...``."""
     add = parser.add_argument
@@ -23,13 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--minutes", type=float, default=5.0, help="for each run, everything together (default: 5)")
     add("--processes", type=int, help="runs at once, which share the cores evenly (default: one for each two cores)")
     add("--seed", type=int, default=0, help="of training (default: 0)")
-    add("--amp",
-        nargs="?",
-        const="on",
-        default="auto",
-        choices=AMP,
-        help="train in mixed precision (bfloat16): auto (default: as finished runs in the folder, or where it is faster), on "
-        "(as --amp alone) or off")
+    add_amp(parser, "auto", "as the finished runs in the folder, or else where it is faster (default)")
     add("--rays", type=int, default=1024, help="in a step, of all methods (default: 1024)")
     add("--resolution", type=int, default=256, help="of the meshes (default: 256)")
     add("--device", default="auto", help="auto, cpu, cuda ... (default: auto)")

@@ -44,7 +44,9 @@ def test_carving_agrees_with_the_reference(goldens, name, fixture_views):
 @pytest.mark.parametrize("name", SETS)
 def test_normalization_from_masks_inverts_the_references_scale_matrix(goldens, name, fixture_views):
     z = goldens(f"idr/{name}")
-    matrix = normalization_from_masks(*fixture_views(z), int(z["minimal_views"]), int(z["grid_size"]),
+    matrix = normalization_from_masks(*fixture_views(z),
+                                      int(z["minimal_views"]),
+                                      int(z["grid_size"]),
                                       permutation=torch.from_numpy(z["permutation_first"]))
     np.testing.assert_allclose(torch.linalg.inv(matrix), z["scale_mat"], rtol=1e-4)
 
