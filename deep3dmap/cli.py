@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deep3dmap import cli_head_table, cli_landmarks, cli_prepare, cli_shape_space, cli_shapes
-from deep3dmap.cli_head_table import AMP, add_amp
-from deep3dmap.cli_parser import TRACEBACK, Commands, Parser, add_commands
+from deep3dmap.cli_parser import AMP, TRACEBACK, Commands, Parser, add_amp, add_commands, add_trust
 from deep3dmap.errors import Deep3DError
 from deep3dmap.files import FULL, reason
 from deep3dmap.interrupts import termination_as_interrupt
@@ -168,7 +167,7 @@ def _run_reconstruct(args, folder, **chosen) -> int:
 def _export_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="checkpoint, or a work folder for its newest")
     parser.add_argument("target", help="mesh to write: .ply, .obj or .glb")
-    parser.add_argument("--trust-imports", action="store_true", help="import modules that the checkpoint names (runs them)")
+    add_trust(parser)
     parser.add_argument("--resolution", type=int, default=512, help="grid points along an edge (default: 512)")
     parser.add_argument("--all-components", action="store_true", help="keep more than the largest connected component")
     parser.add_argument("--no-color", action="store_true", help="no vertex colours")
@@ -191,7 +190,7 @@ def _video_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="checkpoint, or a work folder for its newest")
     parser.add_argument("target", help="video to write: .mp4, .gif or .webp")
     parser.add_argument("--appearance", metavar="CHECKPOINT", help="paint the surface as this other checkpoint would")
-    parser.add_argument("--trust-imports", action="store_true", help="import modules that the checkpoint names (runs them)")
+    add_trust(parser)
     parser.add_argument("--frames", type=int, default=60, help="how many (default: 60)")
     parser.add_argument("--scale", type=float, default=0.5, help="of the pictures against the photographs (default: 0.5)")
     parser.add_argument("--fps", type=_positive, default=24.0, help="frames a second (default: 24)")

@@ -2,18 +2,7 @@
 
 import argparse
 
-#: What the words of ``--amp`` mean.
-AMP = {"auto": "auto", "on": True, "off": False}
-
-
-def add_amp(parser: argparse.ArgumentParser, default: str | None, auto: str) -> None:
-    """The option ``--amp``, and what ``auto`` means to a command."""
-    parser.add_argument("--amp",
-                        nargs="?",
-                        const="on",
-                        default=default,
-                        choices=AMP,
-                        help=f"train in mixed precision (bfloat16): on (as --amp alone), off, or auto, {auto}")
+from deep3dmap.cli_parser import AMP, add_amp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,9 @@ Commands = Mapping[str, tuple[str, Callable, Callable]]
 
 TRACEBACK = "show where an error came from"
 
+#: What the words of ``--amp`` mean.
+AMP = {"auto": "auto", "on": True, "off": False}
+
 
 class Parser(argparse.ArgumentParser):
     """Reports a misspelt option or choice with the usage of the command at hand and the nearest known one."""
@@ -46,3 +49,18 @@ def add_commands(parser: argparse.ArgumentParser, dest: str, help: str, commands
         command.add_argument("--traceback", action="store_true", default=argparse.SUPPRESS, help=TRACEBACK)
         add(command)
         chosen.choices[name.replace("-", "_")] = command
+
+
+def add_amp(parser: argparse.ArgumentParser, default: str | None, auto: str) -> None:
+    """The option ``--amp``, and what ``auto`` means to a command."""
+    parser.add_argument("--amp",
+                        nargs="?",
+                        const="on",
+                        default=default,
+                        choices=AMP,
+                        help=f"train in mixed precision (bfloat16): on (as --amp alone), off, or auto, {auto}")
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """The option ``--trust-imports`` of commands that build what a checkpoint's own config describes."""
+    parser.add_argument("--trust-imports", action="store_true", help="import modules that the checkpoint names: runs their code")

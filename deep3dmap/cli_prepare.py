@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from deep3dmap.cli_parser import Commands, add_commands
+from deep3dmap.cli_parser import Commands, add_commands, add_trust
 
 
 def _positive_int(text: str) -> int:
@@ -82,7 +82,7 @@ def _ict_heads(args) -> int:
 
 def _head_prior_arguments(parser) -> None:
     parser.add_argument("checkpoint", help="of a DeepSDF of heads (configs/h3dnet/prior_ict.py), or its work folder")
-    parser.add_argument("--trust-imports", action="store_true", help="import modules that the checkpoint names (runs them)")
+    add_trust(parser)
     parser.add_argument("output", help="file to write (.npz); H3D-Net takes it as model.geometry.prior")
 
 

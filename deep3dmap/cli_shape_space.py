@@ -2,7 +2,7 @@
 
 import argparse
 
-from deep3dmap.cli_parser import Commands, add_commands
+from deep3dmap.cli_parser import Commands, add_commands, add_trust
 
 #: Those of :mod:`deep3dmap.frameworks.deepsdf.code_space`, which help must not wait for.
 PRIORS = ("empirical", "diagonal", "paper")
@@ -16,7 +16,7 @@ def _common(parser, resolution: int) -> None:
 
 def _checkpoint(parser) -> None:
     parser.add_argument("checkpoint", help="checkpoint of a DeepSDF, or a work folder for its newest")
-    parser.add_argument("--trust-imports", action="store_true", help="import modules that the checkpoint names (runs them)")
+    add_trust(parser)
 
 
 def _mesh_arguments(parser) -> None:
