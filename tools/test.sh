@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the environment, then runs ruff, yapf, the import contract and the tests; what follows goes to pytest:
 #   bash tools/test.sh [--quick] [tests/geometry -k sphere ...]
-# --quick leaves out the tests that are marked as slow: those that train or start processes.
+# --quick leaves out the tests that are marked as slow; see tests/conftest.py.
 set -euo pipefail
 if [ "${1:-}" = --quick ]; then
     set -- -m "not slow" "${@:2}"
