@@ -123,10 +123,15 @@ def contradiction_warnings(names: Sequence[str], masks: Bool[Tensor, "n h w"], c
     ]
 
 
-def hull_agreement(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> float:
-    """The mean part of the silhouettes that their visual hull covers, about: its IoU with them; 0 if there is none."""
+def compared(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> Contradictions | None:
+    """The views of a capture against each other; None if the lines of sight through the masks' middles are parallel."""
     masks, cameras = _reduced(masks, cameras)
-    found = Outlines.of(masks).compare(cameras.projections)
+    return Outlines.of(masks).compare(cameras.projections)
+
+
+def hull_agreement(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> float:
+    """The part of the silhouettes that their visual hull covers, about: its IoU with them; 0 if there is none."""
+    found = compared(masks, cameras)
     return 0.0 if found is None else 1 - found.share()
 
 
