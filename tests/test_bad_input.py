@@ -84,6 +84,13 @@ def mirrored(matrix: np.ndarray) -> np.ndarray:
     return matrix @ np.diag([1, 1, -1, 1])
 
 
+def shifted(pixels: float) -> np.ndarray:
+    """What moves a camera's pictures to the right."""
+    matrix = np.eye(4)
+    matrix[0, 2] = pixels
+    return matrix
+
+
 def without_focal(matrix: np.ndarray) -> np.ndarray:
     return np.diag([0, 1, 1, 1]) @ matrix
 
@@ -147,6 +154,7 @@ REFUSED = {
     "the object is far from the sphere": (sphere(300), ["outside the unit sphere", "scale_mat"], "idr"),
     "the sphere holds a crumb of the object": (sphere(0, 0.1), ["look past the unit sphere", "scale_mat"], "idr"),
     "one view": (first_views(1), ["view", "from different sides"], "idr"),
+    "principal points far off": (cameras(lambda w: shifted(9) @ w, ALL), ["they agree", "principal point"], "unscaled"),
     "no overlap between views": (one_mask_each_in_a_corner, ["no point of space lies in most of the silhouettes"], "idr"),
     "no overlap between views, unscaled": (one_mask_each_in_a_corner, ["silhouettes don't overlap"], "unscaled"),
     "a mirrored frame": (first_frame(lambda f: f["transform_matrix"][0].__setitem__(slice(0, 3), [

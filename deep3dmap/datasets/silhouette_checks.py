@@ -25,7 +25,7 @@ SIDE = 128  # the compared masks' longer side, pixels, at most
 JUDGES, RAYS = 24, 96  # views that each view is compared with, and rays of a view, at most
 MANY_RAYS, FEW_RAYS = 2400, 32  # rays of all views, about, at most; rays of a view, at least
 COARSE = 10, 20, 3.0  # the same, and the pixels between a ray's points, while changes are searched for
-CONTRADICTORY, IN_ONE_VIEW = 0.015, 0.06  # share of all silhouettes' pixels, of one silhouette's
+CONTRADICTORY, IN_ONE_VIEW = 0.02, 0.06  # share of all silhouettes' pixels, of one silhouette's
 LEFT = 1 / 3  # share of a contradiction that may be left when it is explained
 ALIKE = 0.005  # explanations whose shares differ by less are reported together
 ROOM = 1.5  # the ball in which rays are followed, relative to the widest silhouette
@@ -123,10 +123,15 @@ def contradiction_warnings(names: Sequence[str], masks: Bool[Tensor, "n h w"], c
     ]
 
 
-def hull_agreement(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> float:
-    """The mean part of the silhouettes that their visual hull covers, about: its IoU with them; 0 if there is none."""
+def compared(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> Contradictions | None:
+    """The views of a capture against each other; None if the lines of sight through the masks' middles are parallel."""
     masks, cameras = _reduced(masks, cameras)
-    found = Outlines.of(masks).compare(cameras.projections)
+    return Outlines.of(masks).compare(cameras.projections)
+
+
+def hull_agreement(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> float:
+    """The part of the silhouettes that their visual hull covers, about: its IoU with them; 0 if there is none."""
+    found = compared(masks, cameras)
     return 0.0 if found is None else 1 - found.share()
 
 
