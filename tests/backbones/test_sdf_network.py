@@ -75,7 +75,7 @@ def test_the_same_seed_draws_the_references_geometric_initialisation(goldens, sd
     torch.manual_seed(int(golden["seed"]))
     network = sdf_network(config["implicit_network"] | {"feature_vector_size": config["feature_vector_size"]})
     for name, expected in tensors(golden, "init_state/implicit_network.").items():
-        assert torch.equal(network.state_dict()[name], expected), name
+        torch.testing.assert_close(network.state_dict()[name], expected, atol=1e-6, rtol=1e-6, msg=name)
     torch.testing.assert_close(network.sdf(torch.from_numpy(golden["points"])),
                                torch.from_numpy(golden["sdf"]),
                                atol=1e-5,
