@@ -33,7 +33,7 @@ WRONG = {
     "model=3": "model=3: expected a dictionary",
     "model.geometry=None": "model.geometry=None: expected a dictionary",
     "model.geometry.width='wide'": "model.geometry.width='wide': expected a whole number of at least 1",
-    "model.geometry.width=[3]": "model.geometry.width=[3]: expected a whole number",
+    "model.geometry.width=[3]": "width=[3] must be a number or have depth=2 entries",
     "model.geometry.width=None": "model.geometry.width=None: expected a whole number",
     "model.geometry.skip=['a']": "model.geometry.skip[0]='a': expected a whole number",
     "model.geometry.bias=nan": "model.geometry.bias='nan': expected a number",

@@ -1,4 +1,4 @@
-"""What ``deep3dmap check`` finds in photographs whose cameras are made wrong: the table of docs/checks_photos.md.
+"""What ``deep3dmap check`` finds in photographs whose cameras are made wrong: the table of docs/capture_checks.md.
 
     python tools/photo_faults.py temple_sparse_ring fox
 

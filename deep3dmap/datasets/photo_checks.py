@@ -3,7 +3,7 @@
 Features (SIFT: Lowe 2004) are matched between neighbouring views. Which matches a rigid scene explains is found without the
 cameras, by a fundamental matrix fitted to them (RANSAC); how far those lie from the epipolar lines of the given cameras tells
 how well the cameras fit. A pair of views with few such matches says nothing. Measured on sound and faulty captures in
-docs/checks_photos.md.
+docs/capture_checks.md.
 """
 
 from collections.abc import Sequence
