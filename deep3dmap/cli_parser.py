@@ -63,4 +63,6 @@ def add_amp(parser: argparse.ArgumentParser, default: str | None, auto: str) -> 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
     """The option ``--trust-imports`` of commands that build what a checkpoint's own config describes."""
-    parser.add_argument("--trust-imports", action="store_true", help="import modules that the checkpoint names: runs their code")
+    parser.add_argument("--trust-imports",
+                        action="store_true",
+                        help="import modules that the checkpoint names: runs their code")
