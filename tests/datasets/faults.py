@@ -1,6 +1,6 @@
 """Faults of captures that no reader notices, each a function of a sound capture, and what the checks must report of it.
 
-``python -m tests.datasets.faults`` prints the tables of docs/capture_checks.md: sound captures, and two captures with each fault.
+``python -m tests.datasets.faults`` prints the tables of docs/capture_checks.md: sound captures, and two with each fault.
 """
 
 import re
