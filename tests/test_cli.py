@@ -174,7 +174,7 @@ def test_options_and_the_seed_reach_the_run(trained):
 
 def test_a_run_is_resumed(config_file, trained, tmp_path, capsys):
     checkpoint = next((trained / "checkpoints").glob("step_*3.pth"))
-    assert run("train", config_file, "--work-dir", tmp_path, "--resume", checkpoint,
+    assert run("train", config_file, "--work-dir", tmp_path, "--resume", checkpoint, "--seed", "3",
                "--cfg-options", "train_cfg.max_steps=5") == 0  # yapf: disable
     assert "trained for 5 steps" in capsys.readouterr().out
 

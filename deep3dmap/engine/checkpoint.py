@@ -236,7 +236,7 @@ def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:
     problems = [f"missing {missing[:3]}"] * bool(missing) + [f"unknown {unknown[:3]}"] * bool(unknown) + shapes[:3]
     if problems:
         raise CheckpointError(f"{source}: its weights don't fit this config's {type(model).__name__}: " + "; ".join(problems))
-    broken = [name for name, value in state_dict.items() if not value.isfinite().all()]
+    broken = [name for name, value in state_dict.items() if isinstance(value, torch.Tensor) and not value.isfinite().all()]
     if broken:
         raise CheckpointError(f"{source}: {len(broken)} of its {len(state_dict)} tensors hold numbers that are not finite: "
                               f"{', '.join(broken[:3])}")

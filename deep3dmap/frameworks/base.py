@@ -49,8 +49,8 @@ class Framework(BaseModel):
     stages: tuple[str, ...] = ("train", )
     #: What a batch is a number of, for the log, by the first key that it holds tensors under.
     items: Mapping[str, str] = {"origins": "rays", "points": "points", "images": "views"}
-    #: What captures must have besides photographs and cameras; None if the method reconstructs no captures.
-    needs: tuple[str, ...] | None = ()
+    #: What captures must have besides photographs and cameras; None for a method that says nothing of captures.
+    needs: tuple[str, ...] | None = None
     #: Whether tests show that training in mixed precision gives the same results; ``amp='auto'`` asks only then if it pays.
     mixed_precision: bool = False
 

@@ -104,7 +104,7 @@ def test_both_methods_get_the_same_head_the_same_rays_and_the_time_of_the_run(me
     assert cfg.scene.capture.to_dict() == dict(type="GeneratedHeadCapture", head="test_00003", accessory="hat", views=4,
                                                test_views=0)  # yapf: disable
     assert (cfg.train_dataset.rays, "max_minutes" in cfg.train_cfg) == (300, False)
-    assert cfg.default_hooks.checkpoint.at_minutes == [0.5] and cfg.scene.test_views is None
+    assert cfg.default_hooks.checkpoint.at_minutes == [0.5] and cfg.scene.test_views == 0
 
 
 def bust_files(folder, names=HEAD_LANDMARKS):

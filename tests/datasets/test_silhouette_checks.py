@@ -17,7 +17,7 @@ BALLS = [((0.6, 0.1, 0), 0.25), ((-0.2, 0.5, 0.3), 0.3), ((0, -0.5, 0.2), 0.2), 
 
 def balls_capture(views: int = VIEWS) -> Capture:
     """Exact silhouettes: pixels whose ray passes a ball's centre at less than its radius."""
-    centers = np.random.default_rng(3).normal(size=(views, 3))
+    centers = np.random.default_rng(5).normal(size=(views, 3))
     poses = np.stack([looking_at_origin(4.0 * c / np.linalg.norm(c)) for c in centers])
     K = np.array([[FOCAL, 0, SIZE[1] / 2], [0, FOCAL, SIZE[0] / 2], [0, 0, 1.0]])
     v, u = np.mgrid[:SIZE[0], :SIZE[1]] + 0.5

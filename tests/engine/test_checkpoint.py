@@ -23,7 +23,7 @@ from deep3dmap.engine.checkpoint import (
 )
 from deep3dmap.errors import CheckpointError
 
-CHECKPOINT = dict(format=FORMAT, state_dict=dict(w=torch.arange(3.0)), loop=dict(step=3))
+CHECKPOINT = dict(format=FORMAT, meta={}, info={}, state_dict=dict(w=torch.arange(3.0)), loop=dict(step=3))
 
 
 @pytest.fixture

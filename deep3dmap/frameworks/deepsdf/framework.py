@@ -43,7 +43,6 @@ class DeepSDF(BaseFramework):
 
     item_keys, shared_keys = ("points", ), ("batch_shapes", )
     items = {"points": "shapes"}
-    needs = None
     mixed_precision = True
 
     def __init__(self,

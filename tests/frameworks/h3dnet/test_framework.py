@@ -7,7 +7,7 @@ from deep3dmap.datasets.sdf_samples.npz import npz_bytes
 from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.stages import StageConfig
-from deep3dmap.errors import CheckpointError, ConfigError, DataError
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks import H3DNet
 from deep3dmap.frameworks.h3dnet.prior import prior_arrays
 from deep3dmap.geometry.rotations import rotation_angle_error
@@ -74,7 +74,7 @@ def test_a_head_is_placed_and_trained_and_a_resumed_run_goes_on_exactly(config, 
     assert list_checkpoints(tmp_path / "a")[0].name.endswith("1.pth")
     assert all(torch.equal(value, resumed[name]) for name, value in runner.framework.state_dict().items())
     config.model.geometry.prior = "ict_heads"
-    with pytest.raises(CheckpointError, match="geometry"):
+    with pytest.raises(ConfigError, match="model.geometry.prior"):
         run(config, tmp_path / "c", resume=str(tmp_path / "a"))
 
 

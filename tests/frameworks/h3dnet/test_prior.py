@@ -93,6 +93,21 @@ def test_what_is_no_prior_is_refused(tmp_path):
         load_prior("ict_headz")
 
 
+def test_what_a_prior_pickles_is_never_run(tmp_path, arrays, canary):
+
+    class Attack:
+
+        def __reduce__(self):
+            return exec, ("import canary", )
+
+    path = tmp_path / "prior.npz"
+    for name in ("option.width", "decoder.lin0.bias"):
+        np.savez(path, **arrays | {name: np.array(Attack(), object)})
+        with pytest.raises(DataError, match="prior.npz"):
+            load_prior(path)
+    assert not canary.exists()
+
+
 def test_the_shipped_prior_is_of_heads():
     prior = load_prior("ict_heads")
     distances = prior.decoder().field(prior.codes.mean.float())

@@ -1,6 +1,6 @@
 """What ``deep3dmap check`` finds in photographs whose cameras are made wrong: the table of docs/capture_checks.md.
 
-    python tools/photo_faults.py temple_sparse_ring fox
+    python -m tests.datasets.photo_faults temple_sparse_ring fox
 
 A line for each fault: pairs of views that can be compared, median and largest of their distances, share of contradicted pairs.
 """
