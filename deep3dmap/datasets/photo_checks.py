@@ -95,7 +95,7 @@ class Photographs:
         self.names.append(name)
         self.pixels.append(np.array([point.pt for point in found], np.float64).reshape(-1, 2) + 0.5)
         self.descriptors.append(_unit(np.zeros((0, 128), np.float32) if descriptors is None else descriptors))
-        K, pose = (torch.from_numpy(np.array(each)).double() for each in (K, world_to_cam))
+        K, pose = (torch.tensor(np.asarray(each)).double() for each in (K, world_to_cam))
         self.projections.append(resized @ K @ pose)
 
 
