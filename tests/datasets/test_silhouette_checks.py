@@ -11,7 +11,7 @@ from deep3dmap.structures import Cameras, Capture
 from tests.datasets.conftest import looking_at_origin
 from tests.datasets.faults import FAULTS, OTHER, VIEW, camera_off, mask_inverted, masks_shifted, principal_point_off
 
-VIEWS, SIZE, FOCAL = 6, (48, 56), 70.0
+VIEWS, SIZE, FOCAL = 6, (72, 84), 105.0
 BALLS = [((0.6, 0.1, 0), 0.25), ((-0.2, 0.5, 0.3), 0.3), ((0, -0.5, 0.2), 0.2), ((0.1, 0, -0.4), 0.4), ((0, 0.1, 0.7), 0.15)]
 
 
