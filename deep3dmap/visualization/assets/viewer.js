@@ -350,6 +350,7 @@
 
     listenToThePage() {
       new ResizeObserver(() => this.resize()).observe(this.canvas);
+      this.followDensity();
       new IntersectionObserver((entries) => {
         this.visible = entries[entries.length - 1].isIntersecting;
         if (this.visible) this.invalidate();
@@ -364,6 +365,12 @@
         this.invalidate();
       });
       this.root.addEventListener("viewer-mode", (e) => this.setMode(e.detail));
+    }
+
+    // Another screen or zoom: the canvas's size in CSS pixels may stay, so that its observer says nothing.
+    followDensity() {
+      const changed = () => { this.resize(); this.followDensity(); };
+      matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", changed, { once: true });
     }
 
     button(button) {

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 #: Neither rays nor points are a multiple of two or three: the processes have unequal shares. An epoch of ``train`` is 6 steps.
 FIXED = '''
 _base_ = ["{base}"]
+amp = False
 scene = dict(capture="{folder}", test_views=7)
 model = dict(geometry=dict(width=32, depth=2, skip=[], frequencies=2, features=8),
              radiance=dict(width=16, depth=1, features=8, view_frequencies=0, point_frequencies=0),
