@@ -63,7 +63,7 @@ class HullDistances:
         self.points, self.near, self.spread = points, near, spread
         self.grid = hull_distance_grid(self.scene, resolution, tolerance=tolerance)
         self.lower, self.upper = torch.full((3, ), -1.0), torch.full((3, ), 1.0)
-        surface = (self.grid.abs() < 2 / resolution).nonzero()
+        surface = (self.grid.abs() < 2 / resolution).nonzero().contiguous()
         self.surface = -1 + (surface + 0.5) * (2 / resolution)
 
     def __len__(self) -> int:

@@ -148,7 +148,7 @@ def _from_cells(projections: Float[Tensor, "n 3 4"], lower: Tensor, upper: Tenso
 
 def cell_centers(cells: Bool[Tensor, "r r r"], lower: Float[Tensor, "3"], upper: Float[Tensor, "3"]) -> Float[Tensor, "p 3"]:
     """Centres in the world of the cells that are True."""
-    return lower + (cells.nonzero().to(lower) + 0.5) * (upper - lower) / len(cells)
+    return lower + (cells.nonzero().contiguous().to(lower) + 0.5) * (upper - lower) / len(cells)
 
 
 def _grown(grid: Bool[Tensor, "x y z"], width: int) -> Bool[Tensor, "x y z"]:
