@@ -52,10 +52,14 @@ def _place(text: str) -> str:
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="of every random choice (default: the config's)")
-    add_amp(parser, None, "where it is faster; default: the config's, auto unless it is a paper's")
     parser.add_argument("--device", help="auto, cpu, cuda, cuda:1 ... (default: auto)")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), help="how several processes were started")
     _add_options(parser)
+
+
+def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_run_arguments(parser)
+    add_amp(parser, None, "where it is faster; default: the config's, auto unless it is a paper's")
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -69,8 +73,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_arguments(args) -> dict:
-    return dict(seed=args.seed, amp=AMP.get(args.amp), device=args.device, launcher=args.launcher,
-                options=dict(args.cfg_options))  # yapf: disable
+    return dict(seed=args.seed, device=args.device, launcher=args.launcher, options=dict(args.cfg_options))
+
+
+def _training_arguments(args) -> dict:
+    return _run_arguments(args) | dict(amp=AMP.get(args.amp))
 
 
 # --- sub-commands: each has a function that adds its arguments and one that runs it ---------------------------------------
@@ -85,12 +92,12 @@ def _train_arguments(parser) -> None:
                         default=False,
                         metavar="PATH",
                         help="go on with the newest checkpoint of the work folder, or with this one")
-    _add_run_arguments(parser)
+    _add_training_arguments(parser)
 
 
 def _train(args) -> int:
     from deep3dmap.apis.train import train
-    runner = train(args.config, args.work_dir, resume=args.resume, **_run_arguments(args))
+    runner = train(args.config, args.work_dir, resume=args.resume, **_training_arguments(args))
     if runner.train_loop.interrupted:
         print(f"interrupted; the state is kept in {runner.work_dir}. Go on with the same command and --resume")
         return INTERRUPTED
@@ -130,7 +137,7 @@ def _add_reconstruct_options(parser, minutes: float, output: str) -> None:
     earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--resume", action="store_true", help="go on with what the output folder holds from before")
     earlier.add_argument("--overwrite", action="store_true", help="replace what the output folder holds from before")
-    _add_run_arguments(parser)
+    _add_training_arguments(parser)
 
 
 def _reconstruct(args) -> int:
@@ -157,7 +164,7 @@ def _run_reconstruct(args, folder, **chosen) -> int:
                     command=args.command_line,
                     started=args.started,
                     **chosen,
-                    **_run_arguments(args))
+                    **_training_arguments(args))
     except Interrupted as stop:
         print(stop)
         return INTERRUPTED

@@ -324,7 +324,7 @@ def test_option_values_are_read_as_python_where_they_are(text, value):
 @pytest.mark.parametrize("words, value", [([], None), (["--amp"], True), (["--amp", "on"], True), (["--amp", "off"], False),
                                           (["--amp", "auto"], "auto")])  # yapf: disable
 def test_precision_is_the_configs_unless_it_is_given(words, value):
-    assert cli._run_arguments(cli.make_parser().parse_args(["train", "x", *words]))["amp"] == value
+    assert cli._training_arguments(cli.make_parser().parse_args(["train", "x", *words]))["amp"] == value
 
 
 def test_options_may_be_given_in_several_places():

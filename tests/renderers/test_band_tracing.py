@@ -9,6 +9,7 @@ from deep3dmap.structures import RayBundle
 from tests.renderers.test_sphere_tracer import CASES, bumpy, bundle, counted, golden_case, sdf_of, sphere, torus
 
 MOVED = [0.0, 0.01, 0.03]
+GRAZING = 2e-3  # a ray that comes no nearer to the surface from outside, and no deeper into it, may hit or miss
 
 
 def rays_around(count=4000, distance=2.0, reach=0.9):
@@ -32,6 +33,12 @@ def wrong_hits(ours, exact, mask):
     return ((ours.hit ^ exact.hit) & mask).float().mean()
 
 
+def depth(sdf, rays: RayBundle) -> torch.Tensor:
+    """The lowest value of an sdf along each ray, within the unit sphere and before the camera."""
+    points = rays.origins[:, None] + torch.linspace(0, 4, 2000)[:, None] * rays.directions[:, None]
+    return sdf(points.reshape(-1, 3)).reshape(points.shape[:2]).where(points.norm(dim=-1) < 1, torch.inf).amin(1)
+
+
 @pytest.mark.parametrize("sdf", [sphere, torus, bumpy])
 def test_rays_meet_what_they_meet_without_a_cache(sdf):
     rays, everywhere = rays_around(), torch.ones(4000, dtype=torch.bool)
@@ -49,11 +56,12 @@ def test_rays_meet_what_the_references_rays_meet(goldens, case):
     with_cache = SphereTracer(tracer.radius, tracer.sdf_threshold, samples=tracer.samples, cache=dict(resolution=64))
     trace = with_cache.trace(sdf, rays, mask, True, torch.from_numpy(golden["uniform_steps"]))
     stable, expected = torch.from_numpy(golden["train_stable"]) & mask, torch.from_numpy(golden["train_mask"])
-    assert (trace.hit != expected)[stable].float().mean() < 0.02  # of rays that graze the surface
+    other = stable & (trace.hit != expected)
+    assert (depth(sdf, RayBundle(rays.origins[other], rays.directions[other])).abs() < GRAZING).all()
     hit = stable & trace.hit & expected
     error = (trace.distance - torch.from_numpy(golden["train_dists"])).abs()[hit]
     assert error.quantile(0.95) < 1e-4
-    assert error.max() < 0.01  # of rays that graze the surface, where the sdf hardly tells distances apart
+    assert error.max() < 0.01  # of grazing rays too, where the sdf hardly tells distances apart
 
 
 @pytest.mark.parametrize("sdf", [sphere, torus, bumpy])
