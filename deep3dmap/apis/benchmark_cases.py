@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from deep3dmap.apis.benchmark_work import Field, Job, Optimizers
-from deep3dmap.engine.config import check_config, load_config
+from deep3dmap.engine.config import check_config, load_config, merge_options
 from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.registry import nearest
@@ -119,9 +119,6 @@ def vary(network: Mapping, changes: Mapping, name: str = "variant") -> dict:
         ConfigError: if a key is unknown, or doesn't fit the config.
     """
     cfg = Config(ConfigDict(model=network["model"], amp=network.get("amp", False)))
-    try:
-        cfg.merge_from_dict(dict(changes))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ConfigError(f"variant '{name}': {dict(changes)} doesn't fit the config: {error}") from None
+    merge_options(cfg, changes, f"variant '{name}':")
     check_config(cfg.to_dict(), f"variant '{name}'")
     return dict(model=cfg.model.to_dict(), amp=cfg.amp, rate=network.get("rate", Network.rate))

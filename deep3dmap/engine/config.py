@@ -102,10 +102,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
         raise ConfigError(f"{path}: no such config; {_similar_configs(path)}")
     load_plugins()
     cfg = _read(path)
-    try:
-        cfg.merge_from_dict(dict(options or {}))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ConfigError(f"{path}: --cfg-options {dict(options)} don't fit it: {error}") from None
+    merge_options(cfg, options or {}, f"{path}: --cfg-options")
     for key in [k for k in cfg if k.startswith("_")]:
         cfg.pop(key)
     import_plugins(cfg.get("custom_imports"), path)
@@ -337,6 +334,19 @@ def _find(name: str, registries, where: str, specific: bool):
 def runner_arguments(cfg: Config) -> dict:
     """The part of a checked config that goes to the runner."""
     return {k: v for k, v in cfg.items() if k not in EXTRA_KEYS}
+
+
+def merge_options(cfg: Config, options: Mapping, where: str) -> None:
+    """Replace a config's values by dotted keys, one after the other.
+
+    Raises:
+        ConfigError: if a key doesn't fit the config; it begins with ``where``.
+    """
+    for key, value in options.items():
+        try:
+            cfg.merge_from_dict({key: value})
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+            raise ConfigError(f"{where} {key}={value} doesn't fit it: {error}") from None
 
 
 def build_runner(cfg: Config, **arguments) -> ReconstructionRunner:

@@ -114,6 +114,11 @@ def test_options_replace_values_by_dotted_keys_also_in_lists(written):
     assert cfg.optim_wrapper.optimizer.lr == 0.5 and cfg.train_cfg.stages[0].max_steps == 7 and cfg.seed == 4
 
 
+def test_a_later_option_may_change_an_earlier_ones_list(written):
+    options = {"train_cfg.stages": [dict(name="train", max_steps=3)], "train_cfg.stages.0.max_steps": 7}
+    assert load_config(written(), options).train_cfg.stages[0].max_steps == 7
+
+
 def test_an_option_that_does_not_fit_is_named(written):
     with pytest.raises(ConfigError, match="train_cfg.stages.5.max_steps"):
         load_config(written(), {"train_cfg.stages.5.max_steps": 7})
