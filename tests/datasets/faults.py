@@ -1,9 +1,8 @@
 """Faults of captures that no reader notices, each a function of a sound capture, and what the checks must report of it.
 
-``python -m tests.datasets.faults`` prints the tables of docs/capture_checks.md: sound captures, and two with each fault.
+``python -m tests.datasets.faults`` prints the tables of docs/capture_checks.md: sound captures, and three with each fault.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import torch
 from deep3dmap.datasets.formats import load_capture
 from deep3dmap.datasets.generated import generate_capture
 from deep3dmap.datasets.paths import resolve_data
+from deep3dmap.datasets.photo_checks import Photographs, photo_consistency, photo_warnings
 from deep3dmap.datasets.scene_checks import Silhouettes, hopeless, hull_fault, odd
 from deep3dmap.datasets.silhouette_checks import compared
 from deep3dmap.structures import Capture
@@ -27,8 +27,14 @@ def _with_cameras(capture: Capture, K: torch.Tensor | None = None, poses: torch.
                                    world_to_cam=cameras.world_to_cam if poses is None else poses))
 
 
+def _with_pictures(capture: Capture, change: Callable[[torch.Tensor], torch.Tensor]) -> Capture:
+    """With photographs changed, and masks alike where there are any."""
+    masks = None if capture.masks is None else change(capture.masks)
+    return replace(capture, images=change(capture.images), masks=masks)
+
+
 def _reordered(capture: Capture, order: list[int]) -> Capture:
-    return replace(capture, images=capture.images[order], masks=capture.masks[order])
+    return _with_pictures(capture, lambda pictures: pictures[order])
 
 
 def principal_point_off(capture: Capture, part: float = 20 / 256) -> Capture:
@@ -62,7 +68,7 @@ def order_off_by_one(capture: Capture) -> Capture:
 
 def mirrored(capture: Capture) -> Capture:
     """Photographs and masks mirrored left to right."""
-    return replace(capture, images=capture.images.flip(2), masks=capture.masks.flip(2))
+    return _with_pictures(capture, lambda pictures: pictures.flip(2))
 
 
 def two_exchanged(capture: Capture) -> Capture:
@@ -123,8 +129,8 @@ FAULTS: dict[str, tuple[Callable[[Capture], Capture], str]] = {
 def reported(capture: Capture) -> list[str]:
     """What `deep3dmap check` and every run report of a capture: what is hopeless, then what is odd."""
     views = Silhouettes.of(capture)
-    fault = hopeless(views) or hull_fault(views)
-    return [fault] * bool(fault) + odd(views)
+    fault = hopeless(views) or (hull_fault(views) if views.masks is not None else "")
+    return [fault] * bool(fault) + odd(views) + photo_warnings(Photographs.of(capture))
 
 
 def sound_captures() -> Iterator[tuple[str, Capture]]:
@@ -134,7 +140,8 @@ def sound_captures() -> Iterator[tuple[str, Capture]]:
     for name in ("armadillo", "cow", "nefertiti", "stanford-bunny", "suzanne"):
         mesh = resolve_data(f"meshes/{name}.ply")
         yield f"{name}, 12 views of 96 pixels", generate_capture(mesh, 12, 0, size=(96, 96), supersample=1)
-    yield "temple", load_capture("temple_sparse_ring")
+    for name in ("temple_sparse_ring", "fox"):
+        yield name, load_capture(name)
     for noise in ("mask_noise", "camera_noise"):
         for value in (0.5, 1.0, 2.0):
             yield f"head, 16 views of 128 pixels, {noise}={value:g}", head(16, 128, **{noise: value})
@@ -152,19 +159,36 @@ def share_and_worst(capture: Capture) -> tuple[float, float]:
     return found.share(), float(found.by_view().max())
 
 
+def figures(capture: Capture) -> str:
+    """Contradictory pixels' share of all silhouettes and of the worst one; contradicted pairs of photographs."""
+    fits = photo_consistency(Photographs.of(capture))
+    pairs = f"{sum(fit.contradicts for fit in fits)} of {len(fits)}"
+    return ("none | none" if capture.masks is None else "{:.2%} | {:.2%}".format(*share_and_worst(capture))) + f" | {pairs}"
+
+
+def shortened(line: str) -> str:
+    """A warning without its reasons and advice."""
+    first = line.split("\n")[0].split("; ")
+    return first[-1] if "they agree" in first[-1] else ": ".join(first[0].split(": ")[:2])
+
+
 def main() -> None:
-    """Print the tables: the line about contradictions as share and explanation; what the sound capture has too is left out."""
-    print("| capture | contradictory pixels | of the worst view |\n| --- | --- | --- |")
+    """Print the tables: what is reported of the sound capture too is left out."""
+    head_of_table = "contradictory pixels | of the worst view | contradicted pairs |"
+    print(f"| capture | {head_of_table}\n| --- | --- | --- | --- |")
     for name, capture in sound_captures():
-        print("| {} | {:.2%} | {:.2%} |".format(name, *share_and_worst(capture)), flush=True)
-    print("\n| fault | capture | contradictory pixels | reported |\n| --- | --- | --- | --- |")
-    for name, capture in (("head", head(16, 128)), ("temple", load_capture("temple_sparse_ring"))):
+        print(f"| {name} | {figures(capture)} |", flush=True)
+    print(f"\n| fault | capture | {head_of_table} reported |\n| --- | --- | --- | --- | --- | --- |")
+    photographed = {name: load_capture(name) for name in ("temple_sparse_ring", "fox")}
+    for name, capture in (dict(head=head(16, 128)) | photographed).items():
         usual = reported(capture)
         for fault, (break_, _) in FAULTS.items():
-            lines = [line for line in reported(break_(capture)) if line not in usual]
-            share = re.search(r"contradict each other: (\S+) of", " ".join(lines))
-            text = "<br>".join(line.split("; ")[-1].split("\n")[0] for line in lines) or "nothing"
-            print(f"| {fault} | {name} | {share[1] if share else 'none'} | {text} |", flush=True)
+            if capture.masks is None and "mask" in fault:
+                continue
+            broken = break_(capture)
+            lines = [line for line in reported(broken) if line not in usual]
+            text = "<br>".join(map(shortened, lines)) or "nothing"
+            print(f"| {fault} | {name} | {figures(broken)} | {text} |", flush=True)
 
 
 if __name__ == "__main__":
