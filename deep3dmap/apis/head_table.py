@@ -27,6 +27,7 @@ from deep3dmap.apis.head_run import (
     read_metrics,
 )
 from deep3dmap.apis.reconstruct import reserve
+from deep3dmap.apis.work_folder import claimed
 from deep3dmap.datasets.generated.head_accessories import ACCESSORIES
 from deep3dmap.datasets.generated.head_shapes import bust
 from deep3dmap.datasets.ict_face.heads import SPLITS
@@ -90,8 +91,8 @@ def head_table(output: str | Path,
         Names of the runs that failed, and why.
 
     Raises:
-        ConfigError, DataError: for arguments that make no sense, or a folder whose finished runs have other settings, before
-            anything is made.
+        ConfigError, DataError: for arguments that make no sense, a folder whose finished runs have other settings, or one
+            that another table is being made in, before anything is made.
         KeyboardInterrupt: after Ctrl-C or SIGTERM; what is finished is in the table.
     """
     output, cores = Path(output), default_processes()
@@ -111,12 +112,13 @@ def head_table(output: str | Path,
     if not overwrite:
         _check_folder(folder, runs)
     failures: dict[str, str] = {}
-    try:
-        with termination_as_interrupt():
-            run_all(runs, folder, processes, attempt or in_a_process, failures, tell)
-    finally:
-        finished = {run: figures for run in runs if (figures := finished_run(run, folder)) is not None}
-        _write(output, folder, runs, finished, failures, curve, tell)
+    with claimed(output):
+        try:
+            with termination_as_interrupt():
+                run_all(runs, folder, processes, attempt or in_a_process, failures, tell)
+        finally:
+            finished = {run: figures for run in runs if (figures := finished_run(run, folder)) is not None}
+            _write(output, folder, runs, finished, failures, curve, tell)
     return failures
 
 

@@ -168,6 +168,19 @@ def test_runs_of_a_changed_config_have_other_settings(tmp_path, monkeypatch):
     assert make(tmp_path / "out", views=(3, ), overwrite=True)[0].done == [f"idr/{head}/3" for head in TWO]
 
 
+def test_a_second_table_in_a_folder_is_refused(tmp_path):
+    refused = []
+
+    def attempt(run, *_):
+        with pytest.raises(ConfigError, match=f"in use by process {os.getpid()}") as error:
+            make(tmp_path / "out")
+        refused.append(error)
+        return "no"
+
+    make(tmp_path / "out", attempt, views=(3, ))
+    assert refused
+
+
 def test_runs_in_another_resolution_are_only_measured_again_where_their_weights_are_there(tmp_path):
     pretended, seen = Pretended(), []
 
