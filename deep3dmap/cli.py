@@ -26,7 +26,7 @@ def _value(text: str):
         return WORDS[text]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError):  # nested too deeply
         return text
 
 
@@ -37,7 +37,8 @@ def _pair(text: str) -> tuple[str, object]:
     return key, _value(value)
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
+    """A number above 0; argparse names the function where there is none."""
     value = float(text)
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text} is not positive")
@@ -130,7 +131,7 @@ def _reconstruct_arguments(parser) -> None:
 
 
 def _add_reconstruct_options(parser, minutes: float, output: str) -> None:
-    parser.add_argument("--minutes", type=_positive, default=minutes, help=f"for everything together (default: {minutes:g})")
+    parser.add_argument("--minutes", type=positive, default=minutes, help=f"for everything together (default: {minutes:g})")
     parser.add_argument("-o", "--output", type=_place, default=output, help=f"folder to write to (default: {output})")
     parser.add_argument("--config", help="another config than the method's own")
     parser.add_argument("--resolution", type=int, help="of the mesh (default: the config's)")
@@ -200,7 +201,7 @@ def _video_arguments(parser) -> None:
     add_trust(parser)
     parser.add_argument("--frames", type=int, default=60, help="how many (default: 60)")
     parser.add_argument("--scale", type=float, default=0.5, help="of the pictures against the photographs (default: 0.5)")
-    parser.add_argument("--fps", type=_positive, default=24.0, help="frames a second (default: 24)")
+    parser.add_argument("--fps", type=positive, default=24.0, help="frames a second (default: 24)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
 
 

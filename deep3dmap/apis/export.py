@@ -93,10 +93,14 @@ def _training_cameras(checkpoint: str | Path) -> Cameras:
     if "size" not in info:
         raise CheckpointError(f"{path}: doesn't know the cameras it was trained with, so there is no path to fly")
     try:
-        cam_to_world = info["cam_to_world"].double()
-        rotation = cam_to_world[:, :, :3].transpose(1, 2)
+        K, cam_to_world, (height, width) = info["K"].double(), info["cam_to_world"].double(), map(int, info["size"])
+        rotation, count = cam_to_world[:, :, :3].transpose(1, 2), len(cam_to_world)
+        if (K.shape, cam_to_world.shape) != ((count, 3, 3), (count, 3, 4)) or min(height, width) < 1:
+            raise ValueError(f"K {tuple(K.shape)}, cam_to_world {tuple(cam_to_world.shape)}, size {height}x{width}")
+        if not (torch.linalg.det(K @ rotation).abs() > 0).all():
+            raise ValueError("a camera is singular")
         world_to_cam = torch.cat([rotation, -rotation @ cam_to_world[:, :, 3:]], -1)
-        return Cameras(info["K"].double(), world_to_cam, tuple(info["size"]))
+        return Cameras(K, world_to_cam, (height, width))
     except UNUSABLE as error:
         raise CheckpointError(f"{path}: the cameras in its 'info' are damaged ({type(error).__name__}: {error})") from None
 

@@ -56,5 +56,5 @@ def _config(content: Mapping, path: Path) -> tuple[object, list[str]]:
     try:
         config = json.loads(content["meta"]["config"])
         return config["model"], imported_modules(config.get("custom_imports"), str(path))
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         raise CheckpointError(f"{path}: holds no readable config, so its framework can't be built") from None

@@ -28,6 +28,7 @@ from deep3dmap.files import write_atomically
 from deep3dmap.frameworks.deepsdf import DeepSDF
 from deep3dmap.frameworks.deepsdf.fitting import FittedCode
 from deep3dmap.frameworks.deepsdf.observations import Observations
+from deep3dmap.geometry.meshing_grids import check_resolution
 
 FITTED, SKIPPED, FAILED = "fitted", "skipped", "failed"
 
@@ -130,6 +131,7 @@ def _check_options(options: dict, viewpoint: Sequence[float] | None) -> None:
             raise ConfigError(f"--seed {value}: must be less than 2^63")
         if key in ("lr", "offset") and not 0 < value < beyond.get(key, np.inf):
             raise ConfigError(f"--{key} {value}: must be positive, and less than {beyond.get(key, np.inf):g}")
+    check_resolution(options["resolution"])
     if viewpoint is not None and not np.isfinite(viewpoint).all():
         raise ConfigError(f"--viewpoint {' '.join(map(str, viewpoint))}: must be three finite numbers")
 

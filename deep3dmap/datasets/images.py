@@ -51,6 +51,18 @@ def trailing_number(path: Path) -> int | None:
 
 
 @contextmanager
+def safe_decoders() -> Iterator[None]:
+    """Around a library's own use of Pillow, such as for a mesh's textures: only :data:`DECODERS` are tried."""
+    Image.init()
+    formats = Image.ID[:]
+    Image.ID[:] = DECODERS
+    try:
+        yield
+    finally:
+        Image.ID[:] = formats
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An image file opened by Pillow; whatever its decoders raise becomes a DataError that names the file."""
     with reading(path, "an image"), Image.open(path, formats=DECODERS) as picture:

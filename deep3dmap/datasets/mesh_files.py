@@ -17,6 +17,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Shaped, UInt8
 
+from deep3dmap.datasets.images import safe_decoders
 from deep3dmap.datasets.reading import reading
 from deep3dmap.errors import DataError
 from deep3dmap.files import write_atomically
@@ -68,7 +69,7 @@ def load_mesh(path: str | Path) -> trimesh.Trimesh:
         DataError: if the file is missing, damaged, without faces, or has vertices that are not finite or missing.
     """
     path = Path(path)
-    with reading(path, "a mesh", f"it may be damaged, or not a mesh file ({', '.join(SUFFIXES)})"):
+    with reading(path, "a mesh", f"it may be damaged, or not a mesh file ({', '.join(SUFFIXES)})"), safe_decoders():
         if path.suffix.lower() == ".glb":
             return _checked(_load_glb(path.read_bytes()), path)
         return _checked(trimesh.load_mesh(**source_of(path), resolver=_Beside(str(path)), process=False), path)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from deep3dmap.annotations import Count, Share
+from deep3dmap.datasets.images import safe_decoders
 from deep3dmap.datasets.reading import reading
 from deep3dmap.datasets.sdf_samples.finding import find_meshes
 from deep3dmap.datasets.sdf_samples.layout import (
@@ -204,7 +205,7 @@ class SDFTestShapes:
 
 
 def _read_points(path: Path) -> Float[np.ndarray, "p 3"]:
-    with reading(path, "points in PLY"):
+    with reading(path, "points in PLY"), safe_decoders():
         return np.array(trimesh.load(path, process=False).vertices, np.float64)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
+from deep3dmap.datasets.images import safe_decoders
 from deep3dmap.datasets.mesh_files import LARGEST, load_mesh, source_of
 from deep3dmap.datasets.reading import exists, printable, reading
 from deep3dmap.datasets.sdf_samples.finding import mesh_paths
@@ -74,7 +75,7 @@ def load_surface(path: str | Path) -> trimesh.Trimesh | Float[np.ndarray, "p 3"]
     path = Path(path)
     if path.suffix.lower() != ".ply":
         return load_mesh(path)
-    with reading(path, "a mesh or point cloud", "it may be damaged, or no PLY file"):
+    with reading(path, "a mesh or point cloud", "it may be damaged, or no PLY file"), safe_decoders():
         content = trimesh.load(**source_of(path), process=False)
         points = np.asarray(content.vertices, np.float64).reshape(-1, 3)
         if not len(points) or isinstance(content, trimesh.Trimesh) and not _faces_mean_nothing(content):

@@ -244,7 +244,8 @@ def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:
 
 
 def _shape(value) -> tuple | str:
-    return tuple(value.shape) if isinstance(value, torch.Tensor) else _kind(value)
+    dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
+    return tuple(value.shape) if dense else _kind(value)
 
 
 def _kind(value) -> str:

@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import mmengine.registry as root
@@ -15,7 +16,6 @@ from mmengine.config import Config, ConfigDict
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
-import deep3dmap
 import deep3dmap.registry as registry
 from deep3dmap.datasets.scene import load_scene
 from deep3dmap.engine.optim import is_single
@@ -26,7 +26,7 @@ from deep3dmap.files import FULL, reason
 from deep3dmap.registry import check_imports, check_keys, check_required, check_values, known_parts, load_plugins, nearest
 
 #: Keys of a config's top level besides the runner's own arguments.
-EXTRA_KEYS = {"custom_imports", "runner_type", "compile", "experiment"}
+EXTRA_KEYS = {"custom_imports", "runner_type", "experiment"}
 
 #: Which registries may hold a part that is found under a key; other typed dictionaries are searched for in all of them.
 BY_KEY = {
@@ -51,8 +51,19 @@ BY_KEY = {
 }
 OTHERS = (root.DATA_SAMPLERS, root.FUNCTIONS, root.OPTIM_WRAPPERS, root.OPTIMIZERS, root.PARAM_SCHEDULERS, root.VISBACKENDS)
 
+
+class PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, which let a few lines stand for gigabytes."""
+
+    def compose_node(self, parent, index):
+        """A node of the document."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"aliases are not read (*{self.peek_event().anchor}): write the value out")
+        return super().compose_node(parent, index)
+
+
 #: How configs that are only data are read.
-PARSERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
+PARSERS = {".json": json.loads} | dict.fromkeys((".yaml", ".yml"), partial(yaml.load, Loader=PlainLoader))
 
 #: Types that a config may leave out.
 DEFAULT_TYPES = {"train_cfg": "StagedTrainLoop", "test_cfg": "ReconstructionTestLoop"}
@@ -78,7 +89,7 @@ def find_config(path: str | Path) -> Path:
 
 def _package_configs() -> tuple[Path, Path]:
     """Where the configs that came with the package are: inside it where it is installed, beside it in a checkout."""
-    package = Path(deep3dmap.__file__).parent
+    package = Path(__file__).parents[1]
     return package / "configs", package.parent / "configs"
 
 
@@ -131,7 +142,20 @@ def _parse(path: Path) -> Config:
     values = PARSERS[path.suffix](path.read_text(encoding="utf-8"))
     if not isinstance(values, dict) or "_base_" in values:
         raise ValueError("expected a mapping of keys, complete in itself; only a .py config can build on others by _base_")
+    _check_names(values)
     return Config(values, filename=str(path))
+
+
+def _check_names(node) -> None:
+    """Make sure that keys are words: a work folder's ``config.py``, which is a program, has them as they are."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if not isinstance(key, str) or not key.isprintable() or set(key) & set("'\"\\"):
+                raise ValueError(f"the key {key!r} must be a text without quotes, backslashes and control characters")
+            _check_names(value)
+    elif isinstance(node, list):
+        for value in node:
+            _check_names(value)
 
 
 def imported_modules(wanted: object, source: str) -> list[str]:

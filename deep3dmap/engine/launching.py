@@ -40,7 +40,7 @@ def choose_device(name: str = "auto") -> torch.device:
     name = "cpu" if name == "auto" else name
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = "no such device" if "device string" in str(error) else str(error).splitlines()[0].rstrip(".")
         raise ConfigError(

@@ -21,7 +21,7 @@ from deep3dmap.errors import ConfigError
 Changes = dict[str, tuple[object, object]]
 
 #: Keys of the config whose changes are honoured whatever they are.
-HONOURED = ("work_dir", "resume", "load_from", "device", "launcher", "amp", "compile*", "experiment", "custom_imports*",
+HONOURED = ("work_dir", "resume", "load_from", "device", "launcher", "amp", "experiment", "custom_imports*",
             "test_*", "default_hooks*", "custom_hooks*", "train_cfg.max_*", "train_cfg.average",
             "model.losses*")  # yapf: disable
 

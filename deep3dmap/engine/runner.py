@@ -256,7 +256,6 @@ class ReconstructionRunner(Runner):
         if self.iter == 0 and self._load_from is None:
             for problem in self.framework.begin(self._train_loop.source_of(last).dataset):
                 self.logger.warning(problem)
-        self._maybe_compile("train_step")
         try:
             framework = self.train_loop.run()
         finally:

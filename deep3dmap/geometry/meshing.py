@@ -14,7 +14,7 @@ from skimage import measure
 from torch import Tensor
 
 from deep3dmap.errors import Deep3DError
-from deep3dmap.geometry.meshing_grids import Grid, aligned_grid, box_grid
+from deep3dmap.geometry.meshing_grids import Grid, aligned_grid, box_grid, check_resolution
 from deep3dmap.geometry.meshing_samples import Field, FieldSampler, sample_coarse_to_fine, sample_dense
 from deep3dmap.geometry.triangles import largest_component, sample_surface
 
@@ -54,7 +54,9 @@ def extract_surface(sdf: Field,
     Raises:
         NoSurfaceError: (a ValueError) if the field doesn't cross the level; the message holds the range seen.
         ValueError: if the box is empty, or the field's values have a wrong shape or are not finite.
+        ConfigError: if the grid is too large for this machine's memory.
     """
+    check_resolution(resolution)
     grid = box_grid(lower, upper, resolution)
     return mesh_grid(sdf, grid, level=level, chunk=chunk, method=method, lipschitz=lipschitz, like=_like(lower))
 

@@ -159,3 +159,59 @@ def test_a_broken_checkpoint_is_refused_with_one_message_that_names_it(door, bro
 @pytest.mark.parametrize("loop", [{}, [], dict(stage=3), dict(stage="train", index="x"), dict(stage="train", index=0)])
 def test_a_loop_that_can_not_be_resumed_is_refused(loop, enter):
     assert_refused(*enter("train --resume", lambda content: content | dict(loop=loop)), "step_00000004.pth")
+
+
+@pytest.mark.parametrize("name",
+                         ["../a", "/tmp/a", "a/../../b", "", ".", "a\\b", "a\nb", "\x1b[31m", "a\0b", "\ud800", 3, None])
+@pytest.mark.parametrize("door", ["shape mesh", "shape codes"])
+def test_a_shape_whose_name_is_no_file_s_is_refused_and_nothing_is_written(door, name, enter, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+
+    def change(content):
+        content["info"]["shapes"][0] = name
+        return content
+
+    assert_refused(*enter(door, change), "step_00000004.pth", "shape")
+    assert set(tmp_path.rglob("*")) - set(before) == {tmp_path / "step_00000004.pth", tmp_path / "out"}
+
+
+INFO = {
+    "shapes of one name": ("shape mesh", lambda info: dict(shapes=info["shapes"][:1] * len(info["shapes"]))),
+    "too few offsets": ("shape mesh", lambda info: dict(offsets=info["offsets"][:1])),
+    "scales of another shape": ("shape mesh", lambda info: dict(scales=info["scales"][:, None])),
+    "a scale of zero": ("shape mesh", lambda info: dict(scales=0 * info["scales"])),
+    "scales that are no numbers": ("shape mesh", lambda info: dict(scales=info["scales"] + torch.nan)),
+    "no size": ("render-video", lambda info: dict(size=[])),
+    "a size of words": ("render-video", lambda info: dict(size=["a", "b"])),
+    "a size of nothing": ("render-video", lambda info: dict(size=[0, 8])),
+    "matrices of another shape": ("render-video", lambda info: dict(K=info["K"][:, 0])),
+    "too few matrices": ("render-video", lambda info: dict(K=info["K"][:1])),
+    "cameras without a place": ("render-video", lambda info: dict(cam_to_world=0 * info["cam_to_world"])),
+}  # yapf: disable
+
+
+@pytest.mark.parametrize("case", INFO)
+def test_what_a_checkpoint_says_wrongly_of_its_data_is_refused(case, enter):
+    door, change = INFO[case]
+    assert_refused(*enter(door, lambda content: content | dict(info=content["info"] | change(content["info"]))),
+                   "step_00000004.pth")  # yapf: disable
+
+
+def test_a_config_nested_too_deeply_is_refused(enter):
+    deep = lambda content: content | dict(meta=dict(content["meta"], config='{"model":' + "[" * 50_000))  # noqa: E731
+    assert_refused(*enter("export-mesh", deep), "step_00000004.pth")
+
+
+def test_a_sparse_tensor_is_refused(enter):
+
+    def change(content):
+        name = next(name for name, value in content["state_dict"].items() if value.dim() == 2)
+        content["state_dict"][name] = content["state_dict"][name].to_sparse()
+        return content
+
+    assert_refused(*enter("export-mesh", change), "step_00000004.pth")
+
+
+@pytest.mark.parametrize("door", ["shape mesh", "shape interpolate", "shape sample", "shape fit"])
+def test_a_grid_beyond_the_memory_is_refused(door, enter):
+    assert_refused(*enter(door, lambda content: content, "--resolution", "100000"), "resolution")

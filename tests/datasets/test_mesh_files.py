@@ -97,6 +97,19 @@ def test_colours_of_faces_become_colours_of_vertices(tmp_path):
                      axis=0).tolist() == [[200, 100, 50, 255]]
 
 
+@pytest.mark.parametrize("name", ["t.png", "t.eps"])
+def test_a_texture_can_not_start_a_program(name, tmp_path, monkeypatch):
+    """Pillow gives PostScript, whatever the file is called, to a program: Ghostscript."""
+    (tmp_path / name).write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    (tmp_path / "m.mtl").write_text(f"newmtl m\nmap_Kd {name}\n")
+    (tmp_path /
+     "m.obj").write_text("mtllib m.mtl\nusemtl m\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nf 1/1 2/2 3/3\n")
+    started = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *arguments, **options: started.append(arguments))
+    vertex_colors(load_mesh(tmp_path / "m.obj"))
+    assert not started
+
+
 def test_a_textured_mesh_keeps_its_colours_at_the_vertices(tmp_path):
     from PIL import Image
     quad = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], [[0, 1, 2], [0, 2, 3]], process=False)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from deep3dmap.datasets.reading import exists, is_file, is_text, printable, reaching, read_text, reading
+from deep3dmap.datasets.reading import exists, is_file, printable, reaching, read_text, reading
 from deep3dmap.datasets.sdf_samples.npz import npz_bytes, read_npz
 from deep3dmap.errors import DataError
 from deep3dmap.files import write_atomically
@@ -229,7 +229,7 @@ def _names(value) -> list:
 
 def is_plain(part: str) -> bool:
     """Whether a data set, a class or a shape can be called so: each is a folder or a file of the layout."""
-    return part not in ("", ".", "..") and not any(c in part for c in "/\\\0") and is_text(part)
+    return part not in ("", ".", "..") and part.isprintable() and not any(c in part for c in "/\\")
 
 
 def _check_part(part: str, path) -> None:

@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deep3dmap.annotations import Count, NotNegative, Positive
+from deep3dmap.datasets.reading import printable
+from deep3dmap.datasets.sdf_samples.layout import is_plain
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.deepsdf.fitting import FitOptions, FittedCode, fit_code
@@ -73,10 +75,9 @@ class DeepSDF(BaseFramework):
         """Make a code for every training shape.
 
         Raises:
-            DataError: if the data name no shapes.
+            DataError: if the data name no shapes, or names and normalisations are not what ``SDFShapes`` gives.
         """
-        if not info.get("shapes"):
-            raise DataError(f"{info.get('source', 'the data')}: DeepSDF needs a dataset of named shapes, as SDFShapes is")
+        _check_shapes(info)
         self.names, length = list(info["shapes"]), self.decoder.code_length
         self.codes = nn.Embedding(len(self.names), length).to(self.device)
         nn.init.normal_(self.codes.weight, 0.0, self.code_std / math.sqrt(length))
@@ -192,3 +193,24 @@ class DeepSDF(BaseFramework):
             vertices, faces = torch.empty(0, 3), torch.empty(0, 3, dtype=torch.long)
         vertices = vertices.cpu().double() / inputs.get("scale", 1.0) - torch.as_tensor(inputs.get("offset", 0.0)).cpu()
         return dict(code=fitted.code, losses=torch.tensor(fitted.losses), vertices=vertices, faces=faces)
+
+
+def _check_shapes(info: Mapping) -> None:
+    """Make sure that what is known of the training shapes can be used; meshes are written to files of their names.
+
+    Raises:
+        DataError: if not.
+    """
+    source, names = info.get("source", "the data"), info.get("shapes")
+    if not names:
+        raise DataError(f"{source}: DeepSDF needs a dataset of named shapes, as SDFShapes is")
+    wrong = [name for name in names if not (isinstance(name, str) and all(map(is_plain, name.split("/"))))]
+    if wrong or len(set(names)) < len(names):
+        raise DataError(f"{source}: {printable(str(wrong[0]))!r} can't be the name of a shape"
+                        if wrong else f"{source}: two shapes have the same name")
+    for key, shape in (("offsets", (len(names), 3)), ("scales", (len(names), ))):
+        values = info.get(key)
+        if not isinstance(values, Tensor) or values.shape != shape or not values.isfinite().all():
+            raise DataError(f"{source}: '{key}' must be {shape} finite numbers")
+    if not (info["scales"] > 0).all():
+        raise DataError(f"{source}: 'scales' must be positive")
