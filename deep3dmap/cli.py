@@ -286,7 +286,7 @@ def _make_masks(args) -> int:
 
 
 def _benchmark_arguments(parser) -> None:
-    parser.add_argument("method", nargs="?", default="idr", help="idr (default) or deepsdf")
+    parser.add_argument("method", nargs="?", default="idr", help="idr (default), deepsdf or h3dnet")
     parser.add_argument("--quick", action="store_true", help="small work only")
     parser.add_argument("--networks", nargs="+", help="some of the method's networks instead of all")
     parser.add_argument("--only", nargs="+", help="some kinds of work instead of all")

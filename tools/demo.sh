@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Makes the environment, then reconstructs the generated head; what follows goes to `deep3dmap demo`.
 set -euo pipefail
+here="$PWD"
 source "$(dirname "${BASH_SOURCE[0]}")/_environment.sh"
 use_environment
 
+cd "$here"
 exec deep3dmap demo "$@"

@@ -13,7 +13,7 @@ from deep3dmap.datasets.mesh_files import check_mesh_name, save_mesh
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks.base import Framework
-from deep3dmap.geometry.lookat import camera_path
+from deep3dmap.geometry.lookat import camera_path, short_tour
 from deep3dmap.geometry.meshing_grids import check_resolution
 from deep3dmap.registry import UNUSABLE
 from deep3dmap.structures import Cameras
@@ -109,7 +109,8 @@ def _flight(framework: Framework, cameras: Cameras, frames: int, scale: float) -
     if frames < 1 or not 0 < scale <= 1:
         raise ConfigError(f"a video needs frames={frames} of at least 1 and scale={scale} in (0, 1]")
     size = tuple(max(round(s * scale), 2) for s in cameras.size)
-    poses = camera_path(cameras.world_to_cam, frames, closed=len(cameras) > 2)
+    closed = len(cameras) > 2
+    poses = camera_path(cameras.world_to_cam[short_tour(cameras.centers, closed)], frames, closed)
     path = Cameras(cameras.K.mean(0, keepdim=True).expand(frames, 3, 3), poses, cameras.size).resized(size).to(torch.float32)
     path = replace(path, K=path.K.contiguous())
     for k in range(frames):

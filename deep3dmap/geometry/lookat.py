@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -134,3 +135,36 @@ def camera_path(world_to_cam: Float[Tensor, "keys 3 4"], n: int, closed: bool = 
     to_camera = RotationSpline(around, Rotation.from_matrix(rotations))(time).as_matrix().transpose(0, 2, 1)
     translation = -to_camera @ CubicSpline(around, centers)(time)[..., None]
     return torch.from_numpy(np.concatenate([to_camera, translation], -1)).to(world_to_cam)
+
+
+def short_tour(centers: Float[Tensor, "n 3"], closed: bool = False) -> list[int]:
+    """An order in which cameras are near their neighbours: to the nearest one each time, then parts turned round while the way
+    gets shorter (2-opt; Croes, "A method for solving traveling-salesman problems", 1958).
+
+    Args:
+        centers: of the cameras; the tour begins with the first.
+        closed: whether the way back to the first counts.
+    """
+    distance = torch.cdist(centers.double(), centers.double()).tolist()
+    slack = 1e-6 * max(map(max, distance))  # of equal ways the first is taken, on every processor
+    order, left = [0], list(range(1, len(centers)))
+    while left:
+        ways = [distance[order[-1]][k] for k in left]
+        order.append(left.pop(next(i for i, way in enumerate(ways) if way <= min(ways) + slack)))
+    while _shortened(order, distance, slack, closed):
+        pass
+    return order
+
+
+def _shortened(order: list[int], distance: list[list[float]], slack: float, closed: bool) -> bool:
+    """Turn parts of a tour round in place, where it gets shorter; whether any was."""
+    found = False
+    for i, j in combinations(range(1, len(order)), 2):
+        before, first, last = order[i - 1], order[i], order[j]
+        old, new = distance[before][first], distance[before][last]
+        if closed or j + 1 < len(order):
+            after = order[(j + 1) % len(order)]
+            old, new = old + distance[last][after], new + distance[first][after]
+        if new < old - slack:
+            order[i:j + 1], found = order[i:j + 1][::-1], True
+    return found

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from deep3dmap.geometry.lookat import camera_path, look_at, orbit, sphere_of_cameras
+from deep3dmap.geometry.lookat import camera_path, look_at, orbit, short_tour, sphere_of_cameras
 from deep3dmap.geometry.rotations import rotation_angle_error
 
 
@@ -113,3 +113,19 @@ def test_a_closed_path_through_an_orbit_stays_near_the_circle():
 def test_a_path_through_one_camera_is_refused():
     with pytest.raises(ValueError, match="two cameras"):
         camera_path(orbit(1, 1.0), 5)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_tour_of_cameras_in_any_order_visits_neighbours_one_after_the_other(closed):
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+    angle = 2 * math.pi / (12 if closed else 24) * order
+    tour = order[short_tour(torch.stack([angle.cos(), angle.sin(), 0 * angle], 1), closed)].tolist()
+    steps = {(b - a) % 12 if closed else abs(b - a) for a, b in zip(tour, tour[1:])}
+    assert sorted(tour) == list(range(12)) and (steps in ({1}, {11}) if closed else len(steps - {1}) <= 1)
+
+
+def test_a_tour_does_not_hang_on_rounding():
+    angle = 2 * math.pi / 12 * torch.arange(12).double()
+    ring = torch.stack([angle.cos(), angle.sin(), 0 * angle], 1)
+    tours = [short_tour(ring + 1e-9 * torch.randn(12, 3, generator=torch.Generator().manual_seed(k)), True) for k in range(8)]
+    assert all(tour == list(range(12)) for tour in tours)
