@@ -121,7 +121,7 @@ REFUSED = {
     "there are no images": (lambda f: shutil.rmtree(f / "image"), ["mug/image: no images"], "idr"),
     "a mask has another size": (small_mask, ["mask/view_003.png: mask is 16x16", "image/view_003.png is 32x32"], "idr"),
     "a mask is cut short": (replaced("mask"), ["mask/view_003.png", "copy it again"], "idr"),
-    "a mask is missing": (lambda f: images(f, "mask")[3].unlink(), ["mask: 8 masks but 9 images"], "idr"),
+    "a mask is missing": (lambda f: images(f, "mask")[3].unlink(), ["mask: 8 masks but 9 images", "view_003.png"], "idr"),
     "masks of zeros and ones": (every_mask(lambda m: m // 255), ["mask/view_000.png", "multiply it by 255"], "idr"),
     "one mask is empty": (every_mask(np.zeros_like, 1), ["view_000", "the mask is empty", "leave the view out"], "idr"),
     "all masks are empty": (every_mask(np.zeros_like), ["every mask is empty", "mend it"], "idr"),

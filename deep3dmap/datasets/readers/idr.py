@@ -145,13 +145,20 @@ def _scene_from_world(scale: dict[int, np.ndarray], file: Path, result: Scan) ->
 
 
 def _pair_masks(path: Path, images: list[Path], result: Scan) -> list[Path | None]:
-    """Masks by order, as the format says; their numbers, where they have any, must be those of the images."""
+    """Masks by order, as the format says; their numbers, where they have any, must be those of the images, and tell which is
+    missing.
+    """
     masks = image_files(path / "mask")
     if not masks:
         return [None] * len(images)
     ours, theirs = ([trailing_number(p) for p in files] for files in (images, masks))
     if len(masks) != len(images):
-        result.problems.append(f"{path / 'mask'}: {len(masks)} masks but {len(images)} images; every image needs one")
+        numbered = {} if None in ours + theirs else dict(zip(theirs, masks))
+        alone = [file.name for file, k in [*zip(images, ours), *zip(masks, theirs)] if (k in ours) != (k in numbered)]
+        result.problems.append(f"{path / 'mask'}: {len(masks)} masks but {len(images)} images; every image needs one" +
+                               (f" ({', '.join(alone[:5])}: without the other)" if numbered else ""))
+        if numbered:
+            return [numbered.get(k) for k in ours]
     elif None not in ours + theirs and ours != theirs:
         i = next(i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b)
         result.problems.append(f"{masks[i]}: is paired with {images[i]} by order, but their numbers differ; a file is missing")
