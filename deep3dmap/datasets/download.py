@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from deep3dmap.datasets.archives import file_sizes, unpack
-from deep3dmap.datasets.fetching import Report, fetch, sha256_of
+from deep3dmap.datasets.fetching import Report, fetch
 from deep3dmap.datasets.ict_face import packing as ict_face
 from deep3dmap.datasets.paths import data_root
+from deep3dmap.datasets.reading import sha256_of
 from deep3dmap.errors import DataError
 from deep3dmap.files import remove, write_atomically
 from deep3dmap.registry import nearest

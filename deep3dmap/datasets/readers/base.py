@@ -67,6 +67,7 @@ class Scan:
         rescale: whether cameras follow images of another size than the cameras' file states.
         images, masks: folders of the images and where masks of the same names are looked for; None where the format names each
             view's mask.
+        more_files: further ones that hold the cameras.
     """
 
     format: str
@@ -79,6 +80,7 @@ class Scan:
     rescale: bool = False
     images: Path | None = None
     masks: Path | None = None
+    more_files: Sequence[Path] = ()
 
 
 def is_plausible(values: Float[np.ndarray, "..."]) -> bool:

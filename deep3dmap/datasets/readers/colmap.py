@@ -78,7 +78,8 @@ def scan(path: Path, images: str | None = None, model: str | None = None) -> Sca
                   warnings=warnings,
                   rescale=images is not None,
                   images=root,
-                  masks=mask_folder(around))
+                  masks=mask_folder(around),
+                  more_files=[folder / f"cameras{parser.SUFFIX}"])
     result.problems += [f"{file}: the image {n} is listed more than once" for n in repeated(names)]
     result.warnings += [
         f"{p}: image that the model has no camera for; it is left out" for p in _unlisted(root, names)
