@@ -118,14 +118,14 @@ def _fit_arguments(parser) -> None:
 
 
 def _fit(args) -> int:
-    from deep3dmap.apis.shapes_fit import FAILED, fit_shapes
+    from deep3dmap.apis.shapes_fit import FAILED, REFUSED, fit_shapes
     names = ("split", "viewpoint", "normalization", "offset", "iterations", "samples", "lr", "code_weight", "starts", "seed",
              "resolution", "amp", "device", "skip_existing")
     rows = fit_shapes(args.checkpoint, args.inputs, args.output, **{name: getattr(args, name) for name in names})
-    failed = sum(row.status == FAILED for row in rows)
-    print(f"{args.output}: {len(rows) - failed} of {len(rows)} shapes" +
-          (f"; {failed} failed, see fits.csv" if failed else ""))
-    return 1 if failed else 0
+    failed, refused = (sum(row.status == status for row in rows) for status in (FAILED, REFUSED))
+    print(f"{args.output}: {len(rows) - failed - refused} of {len(rows)} shapes" +
+          f"; {failed} failed, see fits.csv" * bool(failed) + f"; {refused} refused, see above" * bool(refused))
+    return 1 if failed or refused else 0
 
 
 VERBS: Commands = {

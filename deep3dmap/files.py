@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one, and going on where a file that can't be written may be missing."""
+"""Writing files and folders so that nobody ever sees half of one, and going on where a file may be missing."""
 
 import errno
 import os
@@ -6,10 +6,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from deep3dmap.errors import DataError
+from deep3dmap.errors import DataError, Deep3DError
 
 #: What a full disk, an exhausted quota and a limit on a file's size say.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -48,6 +48,50 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def filling(folder: str | Path, replace: bool = False) -> Iterator[Path]:
+    """Where to make a folder, under its own name and beside nothing else; it takes its place if the block succeeds.
+
+    If the block fails or is interrupted nothing is left, no parents either that weren't there. What a killed process left is
+    removed by the next that fills the same folder.
+
+    Args:
+        folder: new, or empty: then it stays, and gets what is in the other.
+        replace: a folder that is there goes once the new one is complete.
+
+    Raises:
+        OSError: if the place can't be written, or the disk is full; like all errors it names files by their final place.
+    """
+    folder = Path(folder)
+    inside = folder.exists() and not replace
+    work = folder / ".part" if inside else folder.with_name(f".{folder.name}.part")
+    part = work / folder.resolve().name
+    made = [path for path in (work, *work.parents) if not path.exists()]
+    try:
+        remove(work)
+        work.mkdir(parents=True)
+        yield part
+        if inside:
+            for path in part.iterdir():
+                path.rename(folder / path.name)
+        else:
+            if replace:
+                remove(folder)
+            part.rename(folder)
+            _sync_folder(folder.parent)
+    except Deep3DError as error:
+        error.args = (str(error).replace(str(part), str(folder)), )
+        raise
+    except OSError as error:
+        error.filename = str(error.filename or folder).replace(str(part), str(folder))
+        raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,6 +8,8 @@ from deep3dmap.datasets.formats import TRUE_MESH, check_target, save_capture
 from deep3dmap.datasets.generated import generate_capture, generate_head_capture
 from deep3dmap.datasets.landmarks import FILE, read_landmark_file
 from deep3dmap.datasets.mesh_files import save_mesh
+from deep3dmap.datasets.reading import reaching
+from deep3dmap.files import filling
 from deep3dmap.structures import Capture
 
 
@@ -59,8 +61,10 @@ def prepare_head_capture(output: str | Path,
 
 
 def _written(capture: Capture, output: str | Path, format: str, others: str, tell: Callable[[str], object]) -> Capture:
-    """Write a generated capture with its surface; ``others`` are the files besides photographs, masks and cameras."""
-    save_capture(capture.subset(sorted(range(len(capture)), key=capture.names.__getitem__)), output, format)  # names stay
-    save_mesh(capture.mesh, Path(output) / TRUE_MESH)
+    """Write a generated capture with its surface, all or nothing; ``others`` are files besides photographs, masks, cameras."""
+    ordered = capture.subset(sorted(range(len(capture)), key=capture.names.__getitem__))  # names stay
+    with reaching(Path(output)), filling(output) as part:
+        save_capture(ordered, part, format)
+        save_mesh(capture.mesh, part / TRUE_MESH)
     tell(f"{output}: {len(capture)} photographs with masks and cameras, {others}")
     return capture

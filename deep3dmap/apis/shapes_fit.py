@@ -20,7 +20,7 @@ import trimesh
 from deep3dmap.apis.shape_codes import load_shape_space, read_code, write_code
 from deep3dmap.apis.shape_inputs import OFFSET, Frames, ShapeInput, find_inputs, observe, shared_frame
 from deep3dmap.datasets.mesh_files import save_mesh
-from deep3dmap.datasets.reading import exists, is_file, output_folder, reading
+from deep3dmap.datasets.reading import exists, is_file, output_folder, reading, sha256_of
 from deep3dmap.datasets.sdf_samples.layout import Normalization, read_normalization
 from deep3dmap.datasets.sdf_samples.npz import read_npz
 from deep3dmap.errors import ConfigError, DataError, Deep3DError
@@ -30,7 +30,7 @@ from deep3dmap.frameworks.deepsdf.fitting import FittedCode
 from deep3dmap.frameworks.deepsdf.observations import Observations
 from deep3dmap.geometry.meshing_grids import check_resolution
 
-FITTED, SKIPPED, FAILED = "fitted", "skipped", "failed"
+FITTED, SKIPPED, REFUSED, FAILED = "fitted", "skipped", "refused", "failed"
 
 #: The loss of a fit is the mean over its last iterations, for each sees other samples.
 LAST = 20
@@ -42,11 +42,11 @@ class ShapeFit:
 
     Attributes:
         name: of the shape.
-        status: fitted, skipped (it was there already) or failed.
+        status: fitted, skipped (it was there already), refused (what is there is something else), or failed.
         loss: at the end of the fit.
         code_length: Euclidean length of the code.
         seconds: that the fit took, without the mesh.
-        reason: why it failed.
+        reason: why it was refused or failed.
     """
 
     name: str
@@ -88,8 +88,8 @@ def fit_shapes(checkpoint: str | Path,
         resolution: of the meshes: cells along an edge of the cube around the unit sphere.
         amp: fit in bfloat16 where that is safe.
         device: where to compute.
-        skip_existing: leave shapes alone that have a code and a mesh in ``output``; those made with other options, or by
-            another decoder, fail.
+        skip_existing: leave shapes alone that have a code and a mesh in ``output``; those made of other files, with other
+            options, or by another decoder, are refused.
         tell: prints a line.
         options: of :class:`~deep3dmap.frameworks.deepsdf.fitting.FitOptions`; None leaves the config's.
 
@@ -164,11 +164,12 @@ class _Fitter:
                     for seed in seeds]  # yapf: disable
         return min(fits, key=final_loss)
 
-    def recorded(self) -> dict:
-        """What a shape's result depends on, besides its input."""
+    def recorded(self, shape: ShapeInput) -> dict:
+        """What a shape's result depends on."""
         merged = asdict(self.framework.fit_options) | self.options
         own = dict(starts=self.starts, seed=self.seed, amp=self.amp, resolution=self.resolution)
-        return json.loads(json.dumps(merged | own | self.looks | dict(decoder=_fingerprint(self.framework))))
+        sources = dict(decoder=_fingerprint(self.framework), input=_checksum(shape))
+        return json.loads(json.dumps(merged | own | self.looks | sources))
 
 
 def _fingerprint(framework: DeepSDF) -> str:
@@ -179,6 +180,12 @@ def _fingerprint(framework: DeepSDF) -> str:
     return digest.hexdigest()[:12]
 
 
+def _checksum(shape: ShapeInput) -> str | None:
+    """Likewise of an input's files; None where it is gone."""
+    files = [path for path in (shape.path, shape.normalization) if path and is_file(path)]
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()[:12] if shape.path in files else None
+
+
 def final_loss(fitted: FittedCode) -> float:
     """The mean loss of a fit's last iterations."""
     return float(np.mean(fitted.losses[-LAST:]))
@@ -187,6 +194,7 @@ def final_loss(fitted: FittedCode) -> float:
 def _one(fitter: _Fitter, shape: ShapeInput, look: Callable) -> ShapeFit:
     """Fit one shape and write what comes of it; whatever its input is at fault for becomes the reason of its failure."""
     try:
+        recorded = fitter.recorded(shape)
         observations, normalization = look(shape)
         begun = time.monotonic()
         fitted = fitter.fit(observations)
@@ -195,7 +203,7 @@ def _one(fitter: _Fitter, shape: ShapeInput, look: Callable) -> ShapeFit:
             raise DataError(f"{shape.path}: the fit diverged (its loss is {fitted.losses[-1]}); use a smaller --lr")
         row = ShapeFit(shape.name, FITTED, final_loss(fitted), float(fitted.code.norm()), round(seconds, 3))
         told = dict(losses=np.array(fitted.losses, np.float32), loss=np.array(row.loss), seconds=np.array(row.seconds),
-                    options=np.array(json.dumps(fitter.recorded())))  # yapf: disable
+                    options=np.array(json.dumps(recorded)))  # yapf: disable
         write_code(fitter.code_path(shape.name), fitted.code, **told)
         save_mesh(_mesh(fitter, fitted, normalization), fitter.mesh_path(shape.name))
         return row
@@ -209,22 +217,27 @@ def _mesh(fitter: _Fitter, fitted: FittedCode, normalization: Normalization) -> 
 
 
 def _skipped(shape: ShapeInput, fitter: _Fitter) -> ShapeFit | None:
-    """A shape that is there already."""
+    """A shape that is there already: what is there is taken, or refused, but not lost."""
     path = fitter.code_path(shape.name)
     if not (is_file(path) and is_file(fitter.mesh_path(shape.name))):
         return None
     try:
         code = read_code(path, fitter.framework.decoder.code_length)
         known = read_npz(path, "a file of a shape's code", ("loss", "seconds", "options"))
-        _check_same(path, known["options"], fitter.recorded())
+        _check_same(path, known["options"], fitter.recorded(shape), shape.path)
     except DataError as error:
-        return ShapeFit(shape.name, FAILED, reason=str(error))
+        return ShapeFit(shape.name, REFUSED, reason=str(error))
     return ShapeFit(shape.name, SKIPPED, float(known["loss"]), float(np.linalg.norm(code)), float(known["seconds"]))
 
 
-def _check_same(path: Path, options: np.ndarray, now: dict) -> None:
+def _check_same(path: Path, options: np.ndarray, now: dict, source: Path) -> None:
     with reading(path, "a file of a shape's code"):
         before = dict(json.loads(str(options)))
+    old, new = before.pop("input", None), now.pop("input")
+    if old and new and old != new:
+        raise DataError(
+            f"{source}: has changed since {path} was made of it; bring it back, or leave out --skip-existing to fit "
+            "it again, or choose another folder")
     changed = [f"{key}: {before.get(key)}, now {value}" for key, value in now.items() if before.get(key) != value]
     if changed:
         raise DataError(f"{path}: was made with other options ({'; '.join(changed)}); give the same, or leave out "
@@ -241,9 +254,10 @@ def _old_rows(path: Path) -> dict[str, dict]:
 
 
 def write_fits(path: Path, rows: Sequence[ShapeFit]) -> Path:
-    """Write what became of the shapes as CSV; shapes that an older table there holds besides stay in it."""
-    new = {row.name: {k: "" if v is None else v for k, v in asdict(row).items()} for row in rows}
+    """Write what became of the shapes as CSV; what an older table there holds of other shapes, or of refused ones, stays."""
     old = _old_rows(path)
+    new = {row.name: {k: "" if v is None else v for k, v in asdict(row).items()} for row in rows
+           if row.status != REFUSED or row.name not in old}  # yapf: disable
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(ShapeFit)], extrasaction="ignore", restval="", lineterminator="\n")
     writer.writeheader()

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shlex
 import socket
 import sys
@@ -27,6 +28,9 @@ PREPARED, BEGUN = ("config.py", "log.txt", "vis_data"), ("scalars.jsonl", "check
 #: What ``train`` leaves in its work folder; the files that ``test`` and ``reconstruct`` leave, besides pictures.
 TRAINED = (*PREPARED, "scalars.jsonl", "checkpoints", "pictures", "test")
 RESULTS = ("mesh.ply", "mesh.glb", "metrics.json", "report.html", "turntable.mp4")
+
+#: In the name of a view: folders, the sign that escapes, what some systems forbid, and the end that marks normals.
+NOT_IN_NAMES = re.compile(r'[/\\%<>:"|?*\x00-\x1f]|_(?=normals$)')
 
 
 def warn(line: str) -> None:
@@ -142,8 +146,12 @@ def result_files(folder: Path) -> list[Path]:
 
 
 def picture_paths(folder: Path, view: str) -> tuple[Path, Path]:
-    """Where the rendering of a view and its normals are written."""
-    name = Path(view).stem
+    """Where the rendering of a view and its normals are written; no two views, whatever their names, share a file.
+
+    What a file's name can't hold is written as in addresses (``a/000`` becomes ``a%2F000.png``), and so is what would make the
+    picture of one view the normals of another.
+    """
+    name = NOT_IN_NAMES.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), view)
     return folder / "pictures" / f"{name}.png", folder / "pictures" / f"{name}_normals.png"
 
 

@@ -7,7 +7,6 @@ again, since an archive can lie about sizes. Permissions and owners in the archi
 
 import gzip
 import lzma
-import shutil
 import stat
 import tarfile
 import zipfile
@@ -20,6 +19,7 @@ from typing import BinaryIO
 
 from deep3dmap.datasets.fetching import CHUNK, require_space
 from deep3dmap.errors import DataError
+from deep3dmap.files import filling
 
 MAX_MEMBERS = 200_000
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
@@ -52,19 +52,14 @@ def unpack(archive: Path, folder: Path, *, limit: int) -> dict[str, int]:
     """
     if folder.exists():
         raise DataError(f"{folder}: exists already; it is not unpacked over")
-    workplace = folder.with_name(f".{folder.name}.unpacking")
-    shutil.rmtree(workplace, ignore_errors=True)
-    try:
+    with filling(folder) as part:
+        workplace = part.with_name(f"{part.name}.unpacking")
         with _damage_explained(archive), _opened(archive) as members:
             wanted = _checked(archive, members, limit)
             require_space(archive.parent, sum(m.size for m in wanted), f"unpacking {archive.name}")
-            workplace.mkdir(parents=True)
             for member in wanted:
                 _write(archive, member, workplace)
-        content = _content(workplace)
-        content.replace(folder)
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        _content(workplace).replace(part)
     return file_sizes(folder)
 
 

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,11 +20,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from deep3dmap.datasets.archives import file_sizes, unpack
-from deep3dmap.datasets.fetching import Report, fetch, sha256_of
+from deep3dmap.datasets.fetching import Report, fetch
 from deep3dmap.datasets.ict_face import packing as ict_face
 from deep3dmap.datasets.paths import data_root
+from deep3dmap.datasets.reading import sha256_of
 from deep3dmap.errors import DataError
-from deep3dmap.files import remove, write_atomically
+from deep3dmap.files import filling, remove, write_atomically
 from deep3dmap.registry import nearest
 
 
@@ -255,14 +255,11 @@ def _verified(fetched: Path, source: Source, expected: str | None, lock: Lock, u
 
 def _replace(folder: Path, fetched: Path, source: Source, lock: Lock, digest: str, url: str) -> None:
     """Unpack an archive (or pack files) and only then put that in the place of an earlier folder, if there is one."""
-    fresh = folder.with_name(f".{folder.name}.fresh")
-    shutil.rmtree(fresh, ignore_errors=True)
-    if source.pack is None:
-        unpack(fetched, fresh, limit=source.limit)
-    else:
-        source.pack(fetched, fresh)
-    remove(folder)
-    fresh.replace(folder)
+    with filling(folder, replace=True) as fresh:
+        if source.pack is None:
+            unpack(fetched, fresh, limit=source.limit)
+        else:
+            source.pack(fetched, fresh)
     lock.write(url, digest, file_sizes(folder))
 
 

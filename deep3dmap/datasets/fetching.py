@@ -1,6 +1,5 @@
 """Fetch one large file over HTTP to a ``.part`` file, on from where a broken transfer stopped; never half under its name."""
 
-import hashlib
 import http.client
 import json
 import shutil
@@ -17,12 +16,6 @@ from deep3dmap.errors import DataError
 CHUNK = 1 << 20
 Report = Callable[[int, int | None], None]
 """Told (bytes so far, bytes in all or None where the server doesn't say) after each piece."""
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as lower-case hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:

@@ -15,6 +15,7 @@ from deep3dmap.datasets.readers.base import Scan
 from deep3dmap.datasets.readers.writing import check_new
 from deep3dmap.datasets.reading import reaching
 from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.files import filling
 from deep3dmap.structures import Capture
 
 TRUE_MESH = "true_mesh.ply"
@@ -90,15 +91,17 @@ def scan_capture(path: str | Path, format: str | None = None, **options) -> tupl
 def save_capture(capture: Capture, path: str | Path, format: str, **options) -> None:
     """Write a capture to a new folder in a format; its landmarks, which no format has, go to ``landmarks.json``.
 
+    The folder appears once all of it is written.
+
     Raises:
         DataError: if the folder exists and is not empty or can't be written, or the format can't store the cameras.
         ConfigError: if there is no such format.
     """
-    writer = _reader(format)
-    with reaching(Path(path)):
-        writer.write(capture, Path(path), **options)
+    check_target(path, format)
+    with reaching(Path(path)), filling(path) as part:
+        _reader(format).write(capture, part, **options)
         if capture.landmarks:
-            write_landmark_file(Path(path) / FILE, capture.landmarks)
+            write_landmark_file(part / FILE, capture.landmarks)
 
 
 def check_target(path: str | Path, format: str) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from deep3dmap.datasets.reading import is_text, printable, reading
 from deep3dmap.errors import DataError
+from deep3dmap.files import replacing
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 DECODERS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # whatever a file's ending: others may start programs (EPS)
@@ -148,11 +149,14 @@ def write_image(path: Path,
     pixels = pixels.cpu().numpy()
     if alpha is not None:
         pixels = np.concatenate([pixels, alpha.cpu().numpy()[..., None].astype(np.uint8) * 255], -1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    _save(path, pixels)
 
 
 def write_mask(path: Path, mask: Bool[Tensor, "h w"]) -> None:
     """Write a mask as an 8-bit grey image: 255 on the object, 0 elsewhere."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(mask.cpu().numpy().astype(np.uint8) * 255).save(path)
+    _save(path, mask.cpu().numpy().astype(np.uint8) * 255)
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    with replacing(path) as part:
+        Image.fromarray(pixels).save(part)

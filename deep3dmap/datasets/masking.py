@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from deep3dmap.datasets.formats import scan_capture
 from deep3dmap.datasets.images import read_image, write_mask
+from deep3dmap.datasets.readers.base import Scan, new_mask_names
 from deep3dmap.errors import DataError
 
 #: What can be wrong with a mask, as it follows "the mask".
@@ -74,26 +75,36 @@ def make_masks(folder: str | Path, threshold: int = 48, bright_background: bool 
         The files written.
 
     Raises:
-        DataError: if the format names its masks itself, or if a mask comes out empty or full, so that the threshold is wrong;
-            nothing is written then.
+        DataError: if the format names its masks itself, a mask's place is taken or outside of the capture, or if a mask comes
+            out empty or full, so that the threshold is wrong; nothing is written then.
+        OSError: if one can't be written; those before are whole.
     """
-    folder, masks = Path(folder), {}
-    format, scan = scan_capture(folder)
-    if format == "transforms":
-        raise DataError(
-            f"{folder}: transforms.json names its masks itself (mask_path, or the photographs' alpha channel); add "
-            "them there")
-    target = folder / ("mask" if format == "idr" else "masks")
-    for frame in scan.frames:
+    masks = {}
+    scan = scan_capture(folder)[1]
+    for frame, path in zip(scan.frames, _mask_places(scan)):
         if frame.mask is None:
+            if path.exists():
+                raise DataError(f"{path}: is there already, but belongs to another image than {frame.image}; move the folder "
+                                "away to have all masks made, or add those that are missing to it")
             image = read_image(frame.image).numpy()
             mask = brightness_mask(image, threshold, bright_background)
             if not 0.002 < mask.mean() < 0.98:
                 raise DataError(
                     f"{frame.image}: a threshold of {threshold} makes {mask.mean():.1%} of it object; choose another "
                     "--threshold" + ("" if bright_background else ", or --bright-background"))
-            masks[target / f"{frame.image.stem}.png"] = torch.from_numpy(mask)
+            masks[path] = torch.from_numpy(mask)
     for path, mask in masks.items():
-        path.parent.mkdir(exist_ok=True)
         write_mask(path, mask)
     return list(masks)
+
+
+def _mask_places(scan: Scan) -> list[Path]:
+    """Where the reader of a capture looks for the mask of each of its images."""
+    if scan.masks is None:
+        raise DataError(f"{scan.file}: names its masks itself (mask_path, or the photographs' alpha channel); add them there")
+    for image in (frame.image for frame in scan.frames):
+        if not image.is_relative_to(scan.images) or ".." in image.relative_to(scan.images).parts:
+            raise DataError(f"{image}: lies outside of {scan.images}, so no mask in {scan.masks} can have its name; move the "
+                            f"photographs there, and name them so in {scan.file}")
+    names = new_mask_names([frame.image.relative_to(scan.images).as_posix() for frame in scan.frames])
+    return [scan.masks / name for name in names]

@@ -20,7 +20,7 @@ def scene_info(scene: Scene) -> dict:
 
     ``cam_to_world`` (n, 3, 4), ``K`` (n, 3, 3), ``size``, ``names`` of the training views, and ``scene_from_world`` (4, 4).
     A capture of a head with landmarks adds ``landmarks`` (6, 3), in the *world*, in the order of ``HEAD_LANDMARKS``, NaN where
-    one is missing.
+    one is missing. A capture that was read from files adds ``checksums`` of these, one a training view.
     """
     capture, cameras = scene.train, scene.train.scene_cameras
     info = dict(names=list(capture.names),
@@ -32,6 +32,8 @@ def scene_info(scene: Scene) -> dict:
                 source=capture.source)
     if capture.landmarks:
         info["landmarks"] = landmark_rows(capture.landmarks)
+    if capture.checksums:
+        info["checksums"] = list(capture.checksums)
     return info
 
 

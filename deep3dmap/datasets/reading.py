@@ -4,6 +4,7 @@ Decoders (zip, npy, PNG, JSON, glTF, ...) raise a dozen types of exceptions on d
 :func:`reading`, and every folder is looked into inside :func:`reaching`; readers need no ``try`` of their own.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,16 @@ def read_bytes(path: Path, kind: str) -> bytes:
     """
     with reading(path, kind):
         return path.read_bytes()
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as lower-case hexadecimal.
+
+    Raises:
+        DataError: if it can't be read.
+    """
+    with reading(path, "a file"), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_text(path: Path) -> str:

@@ -149,12 +149,13 @@ def _held_out(capture: Capture, test_views: Sequence[str] | str | int | None) ->
         if len(capture) < ENOUGH:
             return (), f"{why}, and there are fewer than {ENOUGH}"
         return _every(EVERY, len(capture)), f"every {EVERY}th, {why}"
-    stems = {_stem(name): k for k, name in enumerate(capture.names)}
-    asked = [_stem(name) for name in ([test_views] if isinstance(test_views, str) else test_views)]
+    stems, names = [_stem(name) for name in capture.names], {name: k for k, name in enumerate(capture.names)}
+    known = {stem: k for k, stem in enumerate(stems) if stems.count(stem) == 1} | names
+    asked = [name if name in names else _stem(name) for name in ([test_views] if isinstance(test_views, str) else test_views)]
     for name in asked:
-        if name not in stems:
-            raise DataError(f"{capture.source}: no view '{name}' to hold out; {nearest(name, stems)}")
-    return tuple(dict.fromkeys(stems[name] for name in asked)), "scene.test_views"
+        if name not in known:
+            raise DataError(f"{capture.source}: no view '{name}' to hold out; {nearest(name, known)}")
+    return tuple(dict.fromkeys(known[name] for name in asked)), "scene.test_views"
 
 
 def _every(step: int, count: int) -> tuple[int, ...]:

@@ -134,8 +134,31 @@ def check_resume(old: Mapping, new: Mapping, stage: int, same_views: bool, sourc
 
 
 def same_views(a: Mapping, b: Mapping) -> bool:
-    """Whether two datasets' ``info()`` are the same but for where the data lie."""
-    return _same({**a, "source": None}, {**b, "source": None})
+    """Whether two datasets' ``info()`` are the same but for where the data lie, and their files' checksums."""
+    others = {"source": None, "checksums": None}
+    return _same({**a, **others}, {**b, **others})
+
+
+def check_same_files(old: Mapping, new: Mapping, source: str) -> None:
+    """Make sure that a resumed run trains with the photographs, masks and cameras that it began with.
+
+    Args:
+        old, new: the datasets' ``info()``, then and now; where one has no ``checksums``, there is nothing to compare.
+        source: the checkpoint, for the message.
+
+    Raises:
+        ConfigError: naming the capture and the views whose files have changed.
+    """
+    if "checksums" not in old or "checksums" not in new:
+        return
+    before, now = (dict(zip(info["names"], info["checksums"])) for info in (old, new))
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    if changed:
+        shown = ", ".join(changed[:SHOWN]) + f" and {len(changed) - SHOWN} more" * (len(changed) > SHOWN)
+        raise ConfigError(
+            f"{new['source']}: photographs, masks or cameras have changed since {source} was trained with them "
+            f"(of the views {shown}); bring back those files to go on, or start a new run in another folder (its "
+            "load_from takes over the weights).")
 
 
 def _same(a, b) -> bool:

@@ -23,7 +23,7 @@ from deep3dmap.engine import checkpoint as files
 from deep3dmap.engine.batches import build_dataset, build_source, seed_everything, step_seed
 from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings
 from deep3dmap.engine.precision import AUTO, choose_amp
-from deep3dmap.engine.resuming import check_resume, described, optimizer_settings, same_views
+from deep3dmap.engine.resuming import check_resume, check_same_files, described, optimizer_settings, same_views
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.files import Spared, reason, write_atomically
 from deep3dmap.processes import agree
@@ -339,6 +339,7 @@ class ReconstructionRunner(Runner):
                 self._settle_amp(old.get("amp", False), f"as {filename} was trained")
             seen = same_views(checkpoint["info"], self.info)
             changes = check_resume(old, self.cfg.to_dict(), loop["index"], seen, filename)
+            check_same_files(checkpoint["info"], self.info, filename)
             self._take(checkpoint, filename)
             self._train_loop.load_state_dict(dict(loop, averages=checkpoint["state_dict"]), optimizer_settings(changes))
         except UNUSABLE as error:

@@ -30,6 +30,7 @@ class Capture:
         source: where it comes from, for messages: format and folder.
         true_cameras: the exact cameras in the world, where ``cameras`` are known to be only close to them, or None.
         landmarks: of a head, in the world, float64, by their names in ``HEAD_LANDMARKS`` (some may be missing), or None.
+        checksums: of the files of each view (photograph, mask, cameras), or None where the capture was not read from files.
     """
 
     images: UInt8[Tensor, "n h w 3"] | Float[Tensor, "n h w 3"]
@@ -43,6 +44,7 @@ class Capture:
     source: str = ""
     true_cameras: Cameras | None = None
     landmarks: Mapping[str, Float[Tensor, "3"]] | None = None
+    checksums: tuple[str, ...] | None = None
 
     def __post_init__(self):
         if self.scene_from_world is None:
@@ -75,7 +77,8 @@ class Capture:
                        masks=pick(self.masks),
                        depth=pick(self.depth),
                        normals=pick(self.normals),
-                       true_cameras=pick(self.true_cameras))
+                       true_cameras=pick(self.true_cameras),
+                       checksums=self.checksums and tuple(self.checksums[v] for v in views))
 
     def colors(self, view: Tensor, row: Tensor, column: Tensor) -> Float[Tensor, "... 3"]:
         """Colours in [0, 1] of single pixels, as float32, without converting whole images."""

@@ -103,6 +103,29 @@ def test_overwriting_makes_all_again_with_other_options(folder):
         assert len(samples.positive) + len(samples.negative) <= 1000
 
 
+def test_samples_of_a_mesh_that_has_changed_are_refused_until_they_are_drawn_again(folder):
+    prepare_sdf_samples(folder / "in", folder / "out", **SMALL)
+    before = times(folder / "out")
+    save(trimesh.creation.icosphere(), folder / "in" / "boxes" / "b.ply")
+    save(trimesh.creation.icosphere(), folder / "in" / "boxes" / "new.ply")
+    with pytest.raises(DataError, match=f"{folder}/in/boxes/b.ply.*--overwrite"):
+        prepare_sdf_samples(folder / "in", folder / "out", **SMALL)
+    assert times(folder / "out") == before
+    prepare_sdf_samples(folder / "in", folder / "out", **SMALL, overwrite=True)
+    assert prepare_sdf_samples(folder / "in", folder / "out", **SMALL).counts["accepted"] == 5
+
+
+def test_samples_whose_report_knows_no_checksum_are_left_alone(folder):
+    report = prepare_sdf_samples(folder / "in", folder / "out", **SMALL).path
+    content = json.loads(report.read_text())
+    for entry in content["in"]["shapes"].values():
+        del entry["sha256"]
+    report.write_text(json.dumps(content))
+    before = times(folder / "out")
+    prepare_sdf_samples(folder / "in", folder / "out", **SMALL)
+    assert times(folder / "out") == before
+
+
 def test_the_number_of_processes_changes_no_sample(folder):
     for processes in (1, 3):
         prepare_sdf_samples(folder / "in", folder / f"{processes}", **SMALL | dict(processes=processes))

@@ -1,3 +1,6 @@
+import errno
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +39,29 @@ def test_a_folder_with_something_in_it_is_refused_before_anything_is_rendered(wo
         monkeypatch.setattr(f"deep3dmap.apis.prepare_captures.{name}", lambda *args, **options: pytest.fail("rendered"))
     (tmp_path / "mine.txt").write_text("mine")
     assert str(tmp_path) in refusal(capsys, "prepare", *(dict(BOX=box, OUT=tmp_path).get(word, word) for word in words))
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def full(*_, **__):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("there", [[], ["out"]])
+@pytest.mark.parametrize("fail, code", [(interrupt, 130), (full, 1)])
+@pytest.mark.parametrize("at", ["datasets.readers.idr.np.savez", "apis.prepare_captures.save_mesh"])
+def test_a_capture_is_written_whole_or_not_at_all(at, fail, code, there, box, tmp_path, monkeypatch, capsys):
+    for name in there:
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(f"deep3dmap.{at}", fail)
+    words = ("prepare", "capture", box, tmp_path / "out", "--views", 2, "--size", 8, "--light", "camera")
+    assert run(*words) == code
+    assert [path.name for path in tmp_path.rglob("*")] == there
+    assert code == 130 or f" {tmp_path}/out: " in capsys.readouterr().err
+    monkeypatch.undo()
+    assert run(*words) == 0
 
 
 @pytest.fixture(scope="module")

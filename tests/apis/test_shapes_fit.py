@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 from deep3dmap import cli
 from deep3dmap.apis.shape_codes import load_shape_space, read_code
 from deep3dmap.apis.shape_inputs import IDENTITY, Frames, ShapeInput, find_inputs, observe, shared_frame
-from deep3dmap.apis.shapes_fit import FAILED, FITTED, SKIPPED, final_loss, fit_shapes
+from deep3dmap.apis.shapes_fit import FAILED, FITTED, REFUSED, SKIPPED, final_loss, fit_shapes
 from deep3dmap.datasets.mesh_files import load_mesh
 from deep3dmap.datasets.sdf_samples.layout import Normalization, write_normalization, write_samples
 from deep3dmap.errors import CheckpointError, ConfigError, DataError
@@ -135,7 +137,7 @@ def test_a_code_of_another_checkpoint_is_not_taken_for_ours(shape_checkpoint, in
     fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path, **options)
     np.savez(tmp_path / "codes/cloud.npz", code=np.zeros(7, np.float32))
     row = fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path, **options)[0]
-    assert row.status == FAILED and "codes of this checkpoint have 4" in row.reason
+    assert row.status == REFUSED and "codes of this checkpoint have 4" in row.reason
 
 
 def test_what_was_made_with_other_options_is_neither_skipped_nor_lost(shape_checkpoint, inputs, tmp_path):
@@ -145,8 +147,43 @@ def test_what_was_made_with_other_options_is_neither_skipped_nor_lost(shape_chec
                              (dict(iterations=3, offset=0.02), "offset: 0.01, now 0.02"),
                              (dict(iterations=3, viewpoint=[0, 0, 3]), "viewpoint: None, now")):  # yapf: disable
         row = fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path, skip_existing=True, **options, **QUICK)[0]
-        assert row.status == FAILED and message in row.reason
+        assert row.status == REFUSED and message in row.reason
     assert (tmp_path / "codes/cloud.npz").read_bytes() == written
+
+
+@pytest.mark.parametrize("change", ["the input", "its own frame", "the options"])
+def test_a_result_of_something_else_is_refused_and_its_row_stays(change, shape_checkpoint, tmp_path):
+    write_shapes(tmp_path / "data", 600)
+    path = next((tmp_path / "data" / "SdfSamples").rglob("*.npz"))
+    frame = find_inputs([path])[0].normalization
+    options = dict(iterations=3, skip_existing=True, **QUICK)
+    assert fit_shapes(shape_checkpoint, [path], tmp_path / "out", **options)[0].status == FITTED
+    table = (tmp_path / "out" / "fits.csv").read_bytes()
+    if change == "the input":
+        np.savez(path, **{name: rows[1:] if rows.ndim else rows for name, rows in np.load(path).items()})
+    elif change == "its own frame":
+        write_normalization(frame, Normalization(np.ones(3), 2.0))
+    else:
+        options["iterations"] = 4
+    row = fit_shapes(shape_checkpoint, [path], tmp_path / "out", **options)[0]
+    assert row.status == REFUSED and "--skip-existing" in row.reason
+    assert (str(path) in row.reason) == (change != "the options")
+    assert (tmp_path / "out" / "fits.csv").read_bytes() == table
+    assert fit_shapes(shape_checkpoint, [path], tmp_path / "out", **options | dict(skip_existing=False))[0].status == FITTED
+
+
+def test_a_result_whose_input_is_gone_or_was_not_recorded_is_skipped(shape_checkpoint, inputs, tmp_path):
+    path = Path(shutil.copy(inputs["cloud"], tmp_path))
+    options = dict(iterations=3, skip_existing=True, **QUICK)
+    fit_shapes(shape_checkpoint, [path], tmp_path / "out", **options)
+    code = tmp_path / "out" / "codes" / f"{path.stem}.npz"
+    content = dict(np.load(code))
+    recorded = json.loads(str(content["options"]))
+    del recorded["input"]
+    np.savez(code, **content | dict(options=np.array(json.dumps(recorded))))
+    assert fit_shapes(shape_checkpoint, [path], tmp_path / "out", **options)[0].status == SKIPPED
+    path.unlink()
+    assert fit_shapes(shape_checkpoint, [path], tmp_path / "out", **options)[0].status == SKIPPED
 
 
 def test_what_other_weights_made_is_not_skipped(shape_checkpoint, inputs, tmp_path):
@@ -155,7 +192,7 @@ def test_what_other_weights_made_is_not_skipped(shape_checkpoint, inputs, tmp_pa
     next(value for key, value in content["state_dict"].items() if key.startswith("decoder.") and value.ndim == 2)[0, 0] += 1
     torch.save(content, tmp_path / "other.pth")
     row = fit_shapes(tmp_path / "other.pth", [inputs["cloud"]], tmp_path / "out", iterations=3, skip_existing=True, **QUICK)[0]
-    assert row.status == FAILED and "decoder: " in row.reason
+    assert row.status == REFUSED and "decoder: " in row.reason
 
 
 def test_a_table_that_is_none_stops_before_anything_is_fitted(shape_checkpoint, inputs, tmp_path):

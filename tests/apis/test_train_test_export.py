@@ -1,6 +1,7 @@
 """The way of a run: train, resume, test, export, render."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from deep3dmap.apis import export_mesh, load_framework, render_video, swap_appea
 from deep3dmap.apis.export import swap_video
 from deep3dmap.apis.train import default_work_dir
 from deep3dmap.datasets.mesh_files import load_mesh
+from deep3dmap.datasets.scene import forget_scenes
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError, DataError, PluginError
 
@@ -37,6 +39,41 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(config_file, work_di
     assert ours["loop"]["step"] == theirs["loop"]["step"] == 8
     for name, value in theirs["state_dict"].items():
         assert torch.equal(ours["state_dict"][name], value), name
+
+
+def shift(path: Path) -> None:
+    with Image.open(path) as image:
+        pixels = np.roll(np.asarray(image), 1, axis=1)
+    Image.fromarray(pixels).save(path)
+
+
+def move_cameras(path: Path) -> None:
+    with np.load(path) as file:
+        matrices = {name: matrix * [[1.0, 1.0, 1.0, 1.001]] if "world" in name else matrix for name, matrix in file.items()}
+    np.savez(path, **matrices)
+
+
+def resumed_after(change, file: str, config_file: Path, capture_folder: Path, folder: Path):
+    """Trains with a copy of the capture, changes one of its files, and resumes."""
+    copy = shutil.copytree(capture_folder, folder / "capture")
+    options = {"scene.capture": str(copy)}
+    train(config_file, folder / "run", progress=False, options={**options, "train_cfg.max_steps": 4})
+    change(copy / file)
+    forget_scenes()
+    return train(config_file, folder / "run", resume=True, progress=False, options=options)
+
+
+@pytest.mark.parametrize("change, file", [(shift, "image/view_000.png"), (shift, "mask/view_000.png"),
+                                          (move_cameras, "cameras.npz")])  # yapf: disable
+def test_a_run_is_not_resumed_with_data_that_have_changed(change, file, config_file, capture_folder, tmp_path):
+    with pytest.raises(ConfigError, match=f"{tmp_path}/capture.* view_000.*load_from"):
+        resumed_after(change, file, config_file, capture_folder, tmp_path)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").glob("*.pth")] == ["step_00000004.pth"]
+
+
+def test_files_that_training_does_not_read_may_change(config_file, capture_folder, tmp_path):
+    resumed_after(shift, "image/view_001.png", config_file, capture_folder, tmp_path)  # held out
+    assert load_checkpoint(find_checkpoint(tmp_path / "run"))["loop"]["step"] == 8
 
 
 def test_the_default_work_folder_is_named_after_the_config():

@@ -10,7 +10,8 @@ import pytest
 from filelock import FileLock
 
 from deep3dmap.apis import train
-from deep3dmap.apis.work_folder import TRAINED, claimed, set_aside
+from deep3dmap.apis.work_folder import TRAINED, claimed, picture_paths, set_aside
+from deep3dmap.datasets.readers.base import view_names
 from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.errors import ConfigError, TrainingError
 
@@ -133,3 +134,19 @@ def test_a_training_in_a_used_folder_starts_with_an_empty_one(config_file, tmp_p
     assert len((tmp_path / "scalars.jsonl").read_text().splitlines()) == 1
     assert len(list((tmp_path / "vis_data").rglob("events*"))) == 1
     assert str(tmp_path / "earlier_run_1") in capsys.readouterr().err
+
+
+# --- pictures of views ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("images", [["head.000.png", "head.001.png"], ["a/000.png", "b/000.png"], ["a/0.png", "a_0.png"],
+                                    ["0.png", "0.jpg"], ["a/0.png", "a%2F0.png", "b/0.png"], ["0.png", "0_normals.png"],
+                                    ["../a/0.png", "../b/0.png"], ["/a/0.png", "/b/0.png"]])  # yapf: disable
+def test_each_view_has_pictures_of_its_own_in_one_folder(images, tmp_path):
+    paths = [path for name in view_names(images) for path in picture_paths(tmp_path, name)]
+    assert len(set(paths)) == 2 * len(images) and {path.parent for path in paths} == {tmp_path / "pictures"}
+
+
+@pytest.mark.parametrize("view", ["view_000", "templeSR0001", "head 1 (left)", "Kopf-\u00fc.000"])
+def test_a_picture_is_called_as_its_view(view, tmp_path):
+    assert [path.name for path in picture_paths(tmp_path, view)] == [f"{view}.png", f"{view}_normals.png"]

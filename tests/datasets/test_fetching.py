@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deep3dmap.datasets.fetching import fetch, sha256_of
+from deep3dmap.datasets.fetching import fetch
+from deep3dmap.datasets.reading import sha256_of
 from deep3dmap.errors import DataError
 from tests.datasets.local_server import serve
 

@@ -1,12 +1,16 @@
 """Masks by brightness."""
 
+import errno
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from deep3dmap.datasets.formats import load_capture, save_capture
+from deep3dmap.datasets.formats import load_capture, save_capture, scan_capture
 from deep3dmap.datasets.masking import brightness_mask, make_masks, mask_fault
 from deep3dmap.errors import DataError
 
@@ -65,6 +69,109 @@ def test_masks_of_an_idr_folder_go_where_its_reader_looks(make_capture, tmp_path
     save_capture(replace(make_capture(masks=False), images=images), tmp_path, "idr")
     make_masks(tmp_path)
     assert load_capture(tmp_path).masks.flatten(1).any(1).all()
+
+
+@pytest.fixture
+def photographs(tmp_path, make_capture):
+    """Writes a Middlebury or COLMAP capture without masks, its images under the given names; a bright bar in each."""
+
+    def write(format: str, names: list[str]):
+        capture = make_capture(masks=False)
+        images = torch.zeros_like(capture.images)
+        images[:, 3:9, 4:12] = 200
+        capture = replace(capture, images=images).subset(range(len(names)))
+        options = dict(binary=False) if format == "colmap" else {}
+        save_capture(capture, tmp_path, format, **options)
+        root = tmp_path / "images" if format == "colmap" else tmp_path
+        listed = tmp_path / "sparse" / "0" / "images.txt" if format == "colmap" else next(tmp_path.glob("*_par.txt"))
+        for old, new in zip(capture.names, names):
+            (root / new).parent.mkdir(exist_ok=True)
+            (root / f"{old}.png").rename(root / new)
+            listed.write_text(listed.read_text().replace(f"{old}.png", new))
+        return tmp_path
+
+    return write
+
+
+@pytest.mark.parametrize("names", [["a/000.png", "a/001.png", "b/000.png", "b/001.png"], ["0.png", "0.bmp"],
+                                   ["0.png", "0.png.bmp"], ["a/0.png", "a.0.bmp"]])  # yapf: disable
+@pytest.mark.parametrize("format", ["middlebury", "colmap"])
+def test_every_image_has_a_mask_where_its_reader_finds_it(format, names, photographs):
+    folder = photographs(format, names)
+    written = make_masks(folder)
+    assert len({*written}) == len(names) and [frame.mask for frame in scan_capture(folder)[1].frames] == written
+    assert load_capture(folder).masks.flatten(1).any(1).all() and make_masks(folder) == []
+
+
+@pytest.mark.parametrize("names", [["0.jpg", "0.png"], ["a.bmp", "a.k.bmp"]])
+def test_masks_of_an_idr_folder_keep_the_order_of_its_images(names, make_capture, tmp_path):
+    images = torch.zeros_like(make_capture().images[:2])
+    for k, image in enumerate(images):
+        image[3:9, 4:10 + 2 * k] = 200
+    save_capture(replace(make_capture(masks=False).subset([0, 1]), images=images), tmp_path, "idr")
+    for path, name in zip(sorted((tmp_path / "image").iterdir()), names):
+        path.rename(path.with_name(name))
+    make_masks(tmp_path)
+    first, second = load_capture(tmp_path).masks.flatten(1).sum(1)
+    assert 0 < first < second
+
+
+def test_masks_of_photographs_beside_a_colmap_model_stay_in_the_capture(photographs):
+    folder = photographs("colmap", ["0.png", "1.png"])
+    for path in (folder / "images").iterdir():
+        path.rename(folder / path.name)
+    (folder / "images").rmdir()
+    assert make_masks(folder) == [folder / "masks" / "0.png", folder / "masks" / "1.png"]
+    assert load_capture(folder).masks.any() and not scan_capture(folder)[1].warnings
+
+
+def test_masks_that_are_missing_go_where_the_others_are(photographs):
+    folder = photographs("middlebury", ["0.png", "1.png", "2.png"])
+    make_masks(folder)
+    (folder / "masks").rename(folder / "mask")
+    (folder / "mask" / "1.png").unlink()
+    assert make_masks(folder) == [folder / "mask" / "1.png"]
+
+
+def test_a_mask_that_the_format_gives_to_another_image_is_not_overwritten(make_capture, tmp_path):
+    save_capture(make_capture(), tmp_path, "idr")
+    kept = sorted((tmp_path / "mask").iterdir())[1:]
+    (tmp_path / "mask" / "view_000.png").unlink()
+    before = [path.read_bytes() for path in kept]
+    with pytest.raises(DataError, match="view_004.png"):
+        make_masks(tmp_path, threshold=128)
+    assert [path.read_bytes() for path in kept] == before
+
+
+def test_nothing_is_written_outside_of_the_folder_of_masks(photographs, tmp_path):
+    folder = photographs("middlebury", ["0.png", "1.png"])
+    (folder / "capture").mkdir()
+    parameters = next(folder.glob("*_par.txt"))
+    parameters.rename(folder / "capture" / "x_par.txt")
+    listed = folder / "capture" / "x_par.txt"
+    listed.write_text(listed.read_text().replace("0.png", "../0.png").replace("1.png", "../1.png"))
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(DataError, match="0.png"):
+        make_masks(folder / "capture")
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_full_disk_leaves_no_broken_mask_and_names_the_file(photographs, monkeypatch):
+    folder, save = photographs("middlebury", ["0.png", "1.png"]), Image.Image.save
+
+    def save_some(picture, path, *args, **options):
+        if "1." in str(path):
+            Path(path).write_bytes(b"")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(picture, path, *args, **options)
+
+    monkeypatch.setattr(Image.Image, "save", save_some)
+    with pytest.raises(OSError) as caught:
+        make_masks(folder)
+    assert caught.value.filename == str(folder / "masks" / "1.png")
+    assert [path.name for path in (folder / "masks").iterdir()] == ["0.png"]
+    monkeypatch.undo()
+    assert make_masks(folder) == [folder / "masks" / "1.png"] and load_capture(folder).masks.any()
 
 
 def test_a_format_that_names_its_masks_is_refused(make_capture, tmp_path):

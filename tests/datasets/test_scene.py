@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deep3dmap.datasets.formats import load_capture, save_capture
-from deep3dmap.datasets.readers import idr
+from deep3dmap.datasets.readers import idr, transforms
 from deep3dmap.datasets.scene import FolderCapture, load_scene, normalize, resize
 from deep3dmap.errors import ConfigError, DataError
 from tests.datasets.scenes import CENTER, NAMES, RADIUS, SIZE, sphere_capture, write_sphere
@@ -125,6 +125,19 @@ def test_a_scene_says_which_views_are_held_out_and_why(folder):
 def test_views_are_held_out_by_name_with_or_without_folder_and_ending(folder, asked):
     scene = load_scene(str(folder), test_views=asked)
     assert sorted(scene.test_views) == [3, 5] and scene.train_views == (0, 1, 2, 4, 6)
+
+
+def test_of_views_of_one_name_in_two_folders_the_one_is_held_out_that_is_asked_for(tmp_path):
+    transforms.write(sphere_capture(), tmp_path)
+    text = (tmp_path / "transforms.json").read_text()
+    for place, name in {"a/000": NAMES[0], "b/000": NAMES[1]}.items():
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / "images" / f"{name}.png").rename(tmp_path / f"{place}.png")
+        text = text.replace(f"images/{name}.png", f"{place}.png")
+    (tmp_path / "transforms.json").write_text(text)
+    assert load_scene(str(tmp_path), test_views="a/000").test.names == ("a/000", )
+    with pytest.raises(DataError, match="'a/000'"):
+        load_scene(str(tmp_path), test_views="000")
 
 
 def test_one_name_need_not_be_a_list(folder):

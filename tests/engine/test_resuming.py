@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deep3dmap.engine.checkpoint import list_checkpoints
-from deep3dmap.engine.resuming import resume_changes, same_views
+from deep3dmap.engine.resuming import check_same_files, resume_changes, same_views
 from deep3dmap.errors import ConfigError
 
 OLD = dict(
@@ -78,6 +78,23 @@ def test_views_are_the_same_up_to_where_they_lie():
     info = dict(names=["a", "b"], K=torch.eye(3), landmarks=torch.tensor([float("nan")]), source="here")
     assert same_views(info, dict(info, source="there"))
     assert not same_views(info, dict(info, K=2 * torch.eye(3))) and not same_views(info, dict(info, names=["b", "a"]))
+
+
+NOW = dict(names=["a", "b"], checksums=["1", "2"], source="here")
+
+
+@pytest.mark.parametrize("then", [dict(checksums=["1", "3"]), dict(names=["a"], checksums=["1"]),
+                                  dict(names=["a", "b", "c"], checksums=["1", "2", "3"])])  # yapf: disable
+def test_views_whose_files_changed_came_or_went_are_refused_by_name(then):
+    with pytest.raises(ConfigError, match="here.* run.pth .*of the views [bc]\\)"):
+        check_same_files(NOW | then, NOW, "run.pth")
+
+
+@pytest.mark.parametrize("then", [dict(names=["a", "b"]), NOW, dict(NOW, source="there")])
+def test_the_same_files_elsewhere_and_checkpoints_of_former_versions_are_resumed(then):
+    check_same_files(then, NOW, "run.pth")
+    check_same_files(NOW, then, "run.pth")
+    assert same_views(dict(then, source=""), NOW)
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------------

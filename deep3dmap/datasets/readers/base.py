@@ -65,6 +65,9 @@ class Scan:
         problems: what makes the capture unusable.
         warnings: what is odd but usable.
         rescale: whether cameras follow images of another size than the cameras' file states.
+        images, masks: folders of the images and where masks of the same names are looked for; None where the format names each
+            view's mask.
+        more_files: further ones that hold the cameras.
     """
 
     format: str
@@ -75,6 +78,9 @@ class Scan:
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     rescale: bool = False
+    images: Path | None = None
+    masks: Path | None = None
+    more_files: Sequence[Path] = ()
 
 
 def is_plausible(values: Float[np.ndarray, "..."]) -> bool:
@@ -174,6 +180,21 @@ def view_names(paths: Sequence[str]) -> list[str]:
     return list(paths)
 
 
+def mask_folder(folder: Path) -> Path:
+    """Where :func:`find_masks` looks for the masks of a capture: the first of ``masks/`` and ``mask/`` that holds images."""
+    return next((folder / name for name in ("masks", "mask") if images_below(folder / name)), folder / "masks")
+
+
+def new_mask_names(images: Sequence[str]) -> list[str]:
+    """Names for masks of all images of a capture by which readers find them: without the images' endings, where each mask
+    then belongs to one image and the masks' order is the images'."""
+    short = {image: f"{without_suffix(image)}.png" for image in images}
+    long = {image: f"{image}.png" for image in images}
+    clear = len({*short.values()}) == len(images) and not {*short.values()} & {*long.values()}
+    names = short if clear and sorted(images) == sorted(images, key=short.get) else long
+    return [names[image] for image in images]
+
+
 def find_masks(folder: Path, images: Sequence[str]) -> tuple[list[Path | None], list[str], list[str]]:
     """The mask files of images in ``masks/`` or ``mask/``: by the image's name, ``name.ext.png``, or its trailing number.
 
@@ -185,8 +206,8 @@ def find_masks(folder: Path, images: Sequence[str]) -> tuple[list[Path | None], 
         A mask or None for each image; problems (images without mask, several masks for one); warnings (masks without image).
         Without a folder of masks there are no masks and no problems.
     """
-    where = next((folder / name for name in ("masks", "mask") if images_below(folder / name)), None)
-    if where is None:
+    where = mask_folder(folder)
+    if not images_below(where):
         return [None] * len(images), [], []
     files = {p.relative_to(where).as_posix(): p for p in images_below(where)}
     exact = [_mask_named_like(image, files) for image in images]

@@ -13,7 +13,17 @@ from scipy.spatial.transform import Rotation
 
 from deep3dmap.datasets.images import images_below, write_image, write_mask
 from deep3dmap.datasets.readers import colmap_binary, colmap_text
-from deep3dmap.datasets.readers.base import OVERLAY, UNKNOWN, Frame, Scan, find_masks, is_plausible, repeated, view_names
+from deep3dmap.datasets.readers.base import (
+    OVERLAY,
+    UNKNOWN,
+    Frame,
+    Scan,
+    find_masks,
+    is_plausible,
+    mask_folder,
+    repeated,
+    view_names,
+)
 from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage, Points
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import assemble
@@ -59,10 +69,22 @@ def scan(path: Path, images: str | None = None, model: str | None = None) -> Sca
         raise DataError(f"{file}: holds no views; copy it again, or let COLMAP find more of them")
     names = [e.name for e in entries]
     root = _image_root(path, names, images)
-    masks, problems, warnings = find_masks(root.parent, names)
-    result = Scan("COLMAP", path, file, [], problems=problems, warnings=warnings, rescale=images is not None)
+    around = path if root == path else root.parent
+    masks, problems, warnings = find_masks(around, names)
+    result = Scan("COLMAP",
+                  path,
+                  file, [],
+                  problems=problems,
+                  warnings=warnings,
+                  rescale=images is not None,
+                  images=root,
+                  masks=mask_folder(around),
+                  more_files=[folder / f"cameras{parser.SUFFIX}"])
     result.problems += [f"{file}: the image {n} is listed more than once" for n in repeated(names)]
-    result.warnings += [f"{p}: image that the model has no camera for; it is left out" for p in _unlisted(root, names)]
+    result.warnings += [
+        f"{p}: image that the model has no camera for; it is left out" for p in _unlisted(root, names)
+        if not p.is_relative_to(result.masks)
+    ]
     for entry, name, mask in zip(entries, view_names(names), masks):
         result.frames.append(_frame(entry, cameras.get(entry.camera_id), name, root, mask, file))
     return result

@@ -69,7 +69,7 @@ def scan_matrices(path: Path, file: Path, shared_scale: bool = False) -> Scan:
         DataError: as :func:`read`.
     """
     matrices = _load_matrices(file)
-    result = Scan("IDR/NeuS", path, file, [])
+    result = Scan("IDR/NeuS", path, file, [], images=path / "image", masks=path / "mask")
     for kind in KINDS:
         _note_gaps(matrices[kind], kind, file, result)
     world, scale = (matrices[kind] for kind in KINDS)

@@ -1,6 +1,7 @@
 """From the views that a file describes to a Capture: pixels read, lenses straightened, sizes compared."""
 
 import difflib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from deep3dmap.datasets.images import check_mask_size, image_size, read_image_and_alpha, read_mask, size_text
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import resample, undistortion
-from deep3dmap.datasets.reading import is_file
+from deep3dmap.datasets.reading import is_file, sha256_of
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Cameras, Capture
 
@@ -123,7 +124,16 @@ def assemble(scan: Scan, views: Sequence[str] | None = None) -> Capture:
     similarity = None if scan.scene_from_world is None else torch.from_numpy(scan.scene_from_world.astype(np.float64))
     masked = "with" if masks is not None else "without"
     source = f"{scan.format}: {len(frames)} views of {size_text(size)} {masked} masks from {scan.file}"
-    return Capture(images, cameras, tuple(f.name for f in frames), masks, similarity, source=source)
+    names = tuple(f.name for f in frames)
+    return Capture(images, cameras, names, masks, similarity, source=source, checksums=_checksums(frames, scan))
+
+
+def _checksums(frames: Sequence[Frame], scan: Scan) -> tuple[str, ...]:
+    """Of each view's files. Not of pixels and matrices: decoders, straightened lenses and decompositions may round otherwise
+    on another machine."""
+    cameras = [sha256_of(path) for path in (scan.file, *scan.more_files)]
+    views = ([sha256_of(path) for path in (frame.image, frame.mask) if path] for frame in frames)
+    return tuple(hashlib.sha256("".join(cameras + view).encode()).hexdigest()[:16] for view in views)
 
 
 def _load_all(frames: Sequence[Frame], scan: Scan):

@@ -11,7 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from deep3dmap.datasets.images import image_files, write_image, write_mask
-from deep3dmap.datasets.readers.base import OVERLAY, Frame, Scan, find_masks, nearest_rotation, numbers, repeated, view_names
+from deep3dmap.datasets.readers.base import (
+    OVERLAY,
+    Frame,
+    Scan,
+    find_masks,
+    mask_folder,
+    nearest_rotation,
+    numbers,
+    repeated,
+    view_names,
+)
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import file_names, new_folder
 from deep3dmap.datasets.reading import read_text, short
@@ -47,7 +57,7 @@ def scan(path: Path) -> Scan:
     if not lines or len(lines[0]) != 1 or not lines[0][0].isdecimal():
         raise DataError(
             f"{file}: the first line must be the number of images, got '{short(' '.join(lines[0] if lines else []))}'")
-    result = Scan("Middlebury", path, file, [])
+    result = Scan("Middlebury", path, file, [], images=path, masks=mask_folder(path))
     if not lines[1:]:
         raise DataError(f"{file}: holds no views, only their number; copy it again")
     if not lines[0][0].isascii() or int(lines[0][0][:9]) != len(lines) - 1:

@@ -68,7 +68,7 @@ def read(path: Path, views: Sequence[str] | None = None, split: str | None = Non
 def scan(path: Path, split: str | None = None) -> Scan:
     """The views of a folder; arguments and errors as in :func:`read`, without reading pixels."""
     files = _files(path, split)
-    result = Scan("NeRF/Instant-NGP", path, files[0], [])
+    result = Scan("NeRF/Instant-NGP", path, files[0], [], more_files=files[1:])
     entries = []
     for file in files:
         document = _load_json(file)

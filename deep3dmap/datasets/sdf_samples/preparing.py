@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deep3dmap.datasets.mesh_files import load_mesh
-from deep3dmap.datasets.reading import exists
+from deep3dmap.datasets.reading import exists, sha256_of
 from deep3dmap.datasets.sdf_samples.finding import MeshFile
 from deep3dmap.datasets.sdf_samples.layout import (
     SAMPLES,
@@ -30,6 +30,7 @@ from deep3dmap.geometry.sdf_sampling import Plan, Sampling, sample_sdf, unit_sph
 
 STATUS = {DONE: ACCEPTED, REFUSED: REJECTED}
 SAVE_EVERY = 30.0  # seconds
+SHOWN = 5
 FILES = (samples_path, surface_path, normalization_path)
 PLY_HEADER = """ply
 format binary_little_endian 1.0
@@ -101,13 +102,14 @@ def prepare_shape(task: Task) -> dict:
     """Prepare one mesh.
 
     Returns:
-        Its figures, see :class:`~deep3dmap.geometry.sdf_sampling.Sampling`, and the seconds of CPU time that it took.
+        Its figures, see :class:`~deep3dmap.geometry.sdf_sampling.Sampling`, the seconds of CPU time that it took, and the
+        file's checksum.
 
     Raises:
         DataError: if the mesh can't be read, or has no inside that can be trusted; it names the file.
     """
     started, (path, shape), options = time.process_time(), task.mesh, task.options
-    mesh = load_mesh(path)
+    checksum, mesh = sha256_of(path), load_mesh(path)
     if len(mesh.faces) > options.max_faces:
         raise DataError(
             f"{path}: has {len(mesh.faces):,} faces, more than {options.max_faces:,}; simplify it, or allow more with "
@@ -122,7 +124,7 @@ def prepare_shape(task: Task) -> dict:
     write_shape(task.root, shape, sampling, normalization, seed)
     figures = {key: round(value, 6) if isinstance(value, float) else value for key, value in sampling.figures.items()}
     return dict(figures, positive=int((sampling.sdf > 0).sum()), negative=int((sampling.sdf <= 0).sum()),
-                seconds=round(time.process_time() - started, 2))  # yapf: disable
+                seconds=round(time.process_time() - started, 2), sha256=checksum)  # yapf: disable
 
 
 def remove_outdated(root: str | Path, report: Report) -> None:
@@ -155,15 +157,19 @@ def prepare_meshes(meshes: Sequence[MeshFile],
         timeout: seconds after which a mesh is given up.
         overwrite: prepare what is finished again, too.
         tell: prints a line.
+
+    Raises:
+        DataError: if the mesh of a finished shape has changed; nothing is prepared then.
     """
     for folder in {path(root, mesh.shape).parent for mesh in meshes for path in FILES}:
         remove_parts(folder)
-    finished = [] if overwrite else [mesh.shape for mesh in meshes if is_finished(root, mesh.shape)]
-    for shape in finished:
-        if report.shapes.get(_key(shape), {}).get("status") != ACCEPTED:
-            report.note(_key(shape), ACCEPTED)
+    finished = [] if overwrite else [mesh for mesh in meshes if is_finished(root, mesh.shape)]
+    _check_unchanged(finished, report)
+    for mesh in finished:
+        if report.shapes.get(_key(mesh.shape), {}).get("status") != ACCEPTED:
+            report.note(_key(mesh.shape), ACCEPTED)
     waiting = set(finished)
-    todo = [mesh for mesh in meshes if mesh.shape not in waiting]
+    todo = [mesh for mesh in meshes if mesh not in waiting]
     if finished:
         tell(f"{len(finished)} of {len(meshes)} shapes are there already")
     progress = _Progress(len(todo), tell)
@@ -175,6 +181,17 @@ def prepare_meshes(meshes: Sequence[MeshFile],
                 report.save()
     finally:
         report.save()
+
+
+def _check_unchanged(finished: Sequence[MeshFile], report: Report) -> None:
+    """Refuse samples of another mesh than the one that is there; those whose report has no checksum can't be told."""
+    known = ((mesh.path, report.shapes.get(_key(mesh.shape), {}).get("sha256")) for mesh in finished)
+    changed = [str(path) for path, checksum in known if checksum and checksum != sha256_of(path)]
+    if changed:
+        raise DataError(
+            f"{report.path}: {len(changed)} mesh(es) have changed since their samples were drawn "
+            f"({', '.join(changed[:SHOWN])}{', ...' * (len(changed) > SHOWN)}); bring them back, or draw all again "
+            "with --overwrite, or choose another output folder")
 
 
 def _key(shape: ShapeName) -> str:
