@@ -7,6 +7,7 @@ Its checkpoints need a pickle allow-list: ours are written as plain values inste
 Its default ``collate_fn`` doesn't stack: ``batches.py`` asks for ``default_collate``.
 """
 
+import atexit
 import os
 import subprocess
 import warnings
@@ -78,11 +79,18 @@ def launch(launcher: str, device: torch.device) -> None:
         for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(threads, "1")  # as mmengine would do, with a warning
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(_leave)
     except (KeyError, ValueError, OSError) as error:
         raise ConfigError(f"--launcher {launcher}: not started by it ({error}); use `torchrun --nproc-per-node N ...` or "
                           "`srun ...`") from None
     if device.type == "cuda":
         torch.cuda.set_device(device)
+
+
+def _leave() -> None:
+    """Leave the process group: its threads, still running at the end, can abort a process that has done its work."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def step_together(wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper | OptimWrapperDict:
