@@ -5,7 +5,10 @@ from collections.abc import Callable
 from mmengine.config import Config
 
 from deep3dmap.apis.work_folder import warn as print_warning
+from deep3dmap.datasets.formats import TRUE_MESH
+from deep3dmap.datasets.mesh_checks import true_mesh_warnings
 from deep3dmap.datasets.photo_checks import Photographs, photo_warnings
+from deep3dmap.datasets.picture_checks import Pictures, picture_warnings
 from deep3dmap.datasets.ray_batches import scene_info
 from deep3dmap.datasets.scene import Scene, forget_scenes, load_scene
 from deep3dmap.datasets.scene_checks import Silhouettes, odd
@@ -50,5 +53,7 @@ def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None
 
 def scene_warnings(scene: Scene) -> list[str]:
     """What may spoil a reconstruction of a scene, or its figures on held-out views; the first few."""
-    found = odd(Silhouettes.of(scene.capture), scene.capture.scene_from_world) + photo_warnings(Photographs.of(scene.capture))
+    capture, views = scene.capture, Silhouettes.of(scene.capture)
+    found = odd(views, capture.scene_from_world) + true_mesh_warnings(capture.mesh, views, TRUE_MESH)
+    found += picture_warnings(Pictures.of(capture)) + photo_warnings(Photographs.of(capture))
     return found[:SHOWN] + [f"and {len(found) - SHOWN} more: `deep3dmap check` lists all"] * (len(found) > SHOWN)

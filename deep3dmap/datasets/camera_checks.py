@@ -1,5 +1,6 @@
 """What can be odd about a set of cameras that are each sound: duplicates, no common point in view, masks of other cameras."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -123,8 +124,12 @@ def _listing(cameras: CameraSet, which: np.ndarray, what: str) -> list[str]:
     names = [n for n, w in zip(cameras.names, which) if w]
     if not names:
         return []
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return [f"{len(names)} of {len(cameras)} cameras {what}: {', '.join(names[:NAMED])}{more}"]
+    return [f"{len(names)} of {len(cameras)} cameras {what}: {listed(names)}"]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many there are more."""
+    return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
 
 
 def _in_image(cameras: CameraSet, uv: np.ndarray) -> np.ndarray:

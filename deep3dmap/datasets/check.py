@@ -8,12 +8,14 @@ import numpy as np
 import torch
 
 from deep3dmap.datasets.camera_checks import common_point
-from deep3dmap.datasets.formats import scan_capture
+from deep3dmap.datasets.formats import TRUE_MESH, find_true_mesh, scan_capture
 from deep3dmap.datasets.images import image_size, size_text
 from deep3dmap.datasets.landmark_checks import beside_masks
 from deep3dmap.datasets.landmarks import FILE, find_landmarks
 from deep3dmap.datasets.masking import mask_fault
+from deep3dmap.datasets.mesh_checks import true_mesh_warnings
 from deep3dmap.datasets.photo_checks import Photographs, photo_warnings
+from deep3dmap.datasets.picture_checks import Pictures, picture_warnings
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import View, check_same_size, load_view
@@ -128,7 +130,7 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
     inspection.masks()
     inspection.landmarks()
     inspection.scene()
-    report.warnings += photo_warnings(inspection.photographs)
+    report.warnings += picture_warnings(inspection.pictures) + photo_warnings(inspection.photographs)
     report.errors, report.warnings = (list(dict.fromkeys(lines)) for lines in (report.errors, report.warnings))
     return report
 
@@ -152,7 +154,7 @@ class _Inspection:
         self.sound: list[_SoundView] = []
         self.coverages: list[float] = []
         self.unmasked: list[Frame] = []
-        self.photographs = Photographs()
+        self.photographs, self.pictures = Photographs(), Pictures()
         self.first: Frame | None = None
         self.marks: Mapping | None = None
 
@@ -172,6 +174,7 @@ class _Inspection:
             mask, fault = (None, "") if view.mask is None else (small_mask(view.mask), mask_fault(view.mask.numpy()))
             self.sound.append(_SoundView(frame, view.K, view.size, mask, fault))
             self.photographs.add(frame.name, view.image, view.K, frame.world_to_cam, view.mask)
+            self.pictures.add(frame.name, view.image, view.mask)
 
     def _size(self, frame: Frame, size: tuple[int, int]) -> None:
         if self.first is None:
@@ -217,10 +220,19 @@ class _Inspection:
         else:
             fault = hopeless(views, given) or (hull_fault(views) if given is None and views.masks is not None else "")
         report.errors += [fault.split("\n")[0]] * bool(fault)  # its clues are among the warnings
-        report.warnings += odd(views, given)
+        report.warnings += odd(views, given) + self._true_mesh(views)
         if self.marks and views.masks is not None:
             if beside := beside_masks(self.marks, views.cameras, views.masks, views.names):
                 report.warnings.append(f"{self.scan.folder / FILE}: {beside}")
+
+    def _true_mesh(self, views: Silhouettes) -> list[str]:
+        """What is odd about the true surface; one that the format has itself is read and checked with it."""
+        try:
+            mesh = None if getattr(self.scan, "mesh", None) is not None else find_true_mesh(self.scan.folder)
+        except DataError as error:
+            self.report.errors.append(str(error))
+            return []
+        return true_mesh_warnings(mesh, views, str(self.scan.folder / TRUE_MESH))
 
     def _silhouettes(self) -> Silhouettes:
         K, poses = (torch.from_numpy(np.stack(values)).double()

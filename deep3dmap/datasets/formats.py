@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import trimesh
+
 from deep3dmap.datasets.images import image_files
 from deep3dmap.datasets.landmarks import FILE, find_landmarks, write_landmark_file
 from deep3dmap.datasets.mesh_files import load_mesh
@@ -68,11 +70,20 @@ def load_capture(path: str | Path,
     check_options(name, options)
     with reaching(folder):
         capture = reader.read(folder, views, **options)
-        if capture.mesh is None and (folder / TRUE_MESH).is_file():
-            capture = replace(capture, mesh=load_mesh(folder / TRUE_MESH))
+        if capture.mesh is None:
+            capture = replace(capture, mesh=find_true_mesh(folder))
         if not landmarks or not (folder / FILE).is_file():
             return capture
         return replace(capture, landmarks=find_landmarks(reader.scan(folder, **options)))
+
+
+def find_true_mesh(folder: Path) -> trimesh.Trimesh | None:
+    """The true surface in a capture's folder, if there is one.
+
+    Raises:
+        DataError: if it can't be read.
+    """
+    return load_mesh(folder / TRUE_MESH) if (folder / TRUE_MESH).is_file() else None
 
 
 def scan_capture(path: str | Path, format: str | None = None, **options) -> tuple[str, Scan]:

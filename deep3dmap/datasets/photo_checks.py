@@ -82,8 +82,7 @@ class Photographs:
             world_to_cam: Float[Tensor | np.ndarray, "3 4"],
             mask: Bool[Tensor, "h w"] | None = None) -> None:
         """Find the features of a photograph, on the object only where there is a mask."""
-        pixels = image.cpu().numpy()
-        pixels = pixels if pixels.dtype == np.uint8 else (255 * pixels).round().astype(np.uint8)
+        pixels = eight_bit(image)
         height, width = pixels.shape[:2]
         scale = min(1.0, SIDE / max(height, width))
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
@@ -97,6 +96,12 @@ class Photographs:
         self.descriptors.append(_unit(np.zeros((0, 128), np.float32) if descriptors is None else descriptors))
         K, pose = (torch.tensor(np.asarray(each)).double() for each in (K, world_to_cam))
         self.projections.append(resized @ K @ pose)
+
+
+def eight_bit(image: UInt8[Tensor, "h w 3"] | Float[Tensor, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """A photograph's bytes."""
+    pixels = image.cpu().numpy()
+    return pixels if pixels.dtype == np.uint8 else (255 * pixels).round().astype(np.uint8)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from deep3dmap.datasets.camera_checks import NAMED, CameraSet, camera_warnings, common_point, sphere_warnings
+from deep3dmap.datasets.camera_checks import CameraSet, camera_warnings, common_point, listed, sphere_warnings
 from deep3dmap.datasets.masking import MASK_FAULTS, mask_centroid, mask_fault
 from deep3dmap.datasets.silhouette_checks import contradiction_warnings
 from deep3dmap.geometry.normalization import bounded_hull
@@ -128,13 +128,8 @@ def misleading_masks(views: Silhouettes) -> str:
         return f"all {len(views.faults)} masks are empty, full or inverted; the object must be white, what is around it black"
     for kind in ("empty", "inverted"):
         if names := [name for name, fault in zip(views.mask_names, views.faults) if fault == kind]:
-            return f"{_listed(names)}: the mask {MASK_FAULTS[kind]}, or leave the view out"
+            return f"{listed(names)}: the mask {MASK_FAULTS[kind]}, or leave the view out"
     return ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
 
 
 def _one_place(views: Silhouettes) -> str:

@@ -12,6 +12,7 @@ from deep3dmap.datasets.formats import load_capture
 from deep3dmap.datasets.generated import generate_capture
 from deep3dmap.datasets.paths import resolve_data
 from deep3dmap.datasets.photo_checks import Photographs, photo_consistency, photo_warnings
+from deep3dmap.datasets.picture_checks import Pictures, picture_warnings
 from deep3dmap.datasets.scene_checks import Silhouettes, hopeless, hull_fault, odd
 from deep3dmap.datasets.silhouette_checks import compared
 from deep3dmap.structures import Capture
@@ -108,6 +109,31 @@ def axes_of_opengl(capture: Capture) -> Capture:
     return _with_cameras(capture, poses=flip @ capture.cameras.world_to_cam)
 
 
+def photographs_moved(capture: Capture, part: float = 12 / 128) -> Capture:
+    """Only the photographs, all too far to the right."""
+    return replace(capture, images=capture.images.roll(round(part * capture.cameras.size[1]), 2))
+
+
+def photographs_only(break_: Callable[[Capture], Capture]) -> Callable[[Capture], Capture]:
+    """A fault of photographs and masks, with the right masks."""
+    return lambda capture: replace(capture, images=break_(capture).images)
+
+
+def photograph_is(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Capture], Capture]:
+    """One photograph replaced by what is made of all of them."""
+
+    def broken(capture: Capture) -> Capture:
+        images = capture.images.clone()
+        images[OTHER] = change(images)
+        return replace(capture, images=images)
+
+    return broken
+
+
+def _noise(images: torch.Tensor) -> torch.Tensor:
+    return torch.randint(0, 256, images[0].shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
 #: Fault, what the report must hold ({view} and {other} are the names of the views concerned).
 FAULTS: dict[str, tuple[Callable[[Capture], Capture], str]] = {
     "principal point off by 20 of 256 pixels": (principal_point_off, "every principal point moved by"),
@@ -125,12 +151,31 @@ FAULTS: dict[str, tuple[Callable[[Capture], Capture], str]] = {
     "axes of OpenGL": (axes_of_opengl, "OpenGL's camera axes"),
 }  # yapf: disable
 
+#: The same, of photographs whose masks and cameras are right.
+PICTURE_FAULTS: dict[str, tuple[Callable[[Capture], Capture], str]] = {
+    "photographs reversed, not the masks": (photographs_only(order_reversed), "with the masks in reverse order"),
+    "photographs off by one, not the masks": (photographs_only(order_off_by_one), "with the next view's mask"),
+    "photographs mirrored, not the masks": (photographs_only(mirrored), "with the masks mirrored left to right"),
+    "photographs upside down, not the masks": (lambda capture: replace(capture, images=capture.images.flip(1)),
+                                               "with the masks mirrored top to bottom"),
+    "two photographs exchanged, not the masks": (photographs_only(two_exchanged),
+                                                 "{view} (the mask of {other}), {other} (the mask of {view})"),
+    "photographs moved by 12 of 128 pixels, not the masks": (photographs_moved, "with the masks moved by"),
+    "all photographs black": (lambda capture: replace(capture, images=torch.zeros_like(capture.images)),
+                              "shows nothing (all pixels"),
+    "one photograph grey": (photograph_is(lambda images: torch.full_like(images[0], 128)),
+                            "{other}: the photograph shows nothing (all pixels"),
+    "one photograph noise, not its mask": (photograph_is(_noise), "{other}: the photograph is noise"),
+    "one photograph a copy of another": (photograph_is(lambda images: images[VIEW]), "{view} = {other}"),
+}  # yapf: disable
+
 
 def reported(capture: Capture) -> list[str]:
     """What `deep3dmap check` and every run report of a capture: what is hopeless, then what is odd."""
     views = Silhouettes.of(capture)
     fault = hopeless(views) or (hull_fault(views) if views.masks is not None else "")
-    return [fault] * bool(fault) + odd(views) + photo_warnings(Photographs.of(capture))
+    found = odd(views) + picture_warnings(Pictures.of(capture)) + photo_warnings(Photographs.of(capture))
+    return [fault] * bool(fault) + found
 
 
 def sound_captures() -> Iterator[tuple[str, Capture]]:
@@ -179,10 +224,10 @@ def main() -> None:
     for name, capture in sound_captures():
         print(f"| {name} | {figures(capture)} |", flush=True)
     print(f"\n| fault | capture | {head_of_table} reported |\n| --- | --- | --- | --- | --- | --- |")
-    photographed = {name: load_capture(name) for name in ("temple_sparse_ring", "fox")}
-    for name, capture in (dict(head=head(16, 128)) | photographed).items():
+    captures = dict(head=head(16, 128)) | {name: load_capture(name) for name in ("temple_sparse_ring", "fox")}
+    for name, capture in captures.items():
         usual = reported(capture)
-        for fault, (break_, _) in FAULTS.items():
+        for fault, (break_, _) in (FAULTS | PICTURE_FAULTS).items():
             if capture.masks is None and "mask" in fault:
                 continue
             broken = break_(capture)

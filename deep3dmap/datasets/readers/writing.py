@@ -8,6 +8,8 @@ from deep3dmap.datasets.images import IMAGE_SUFFIXES
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Capture
 
+SKEW = 0.01  # pixels by which skew moves anything between top and bottom of an image, up to which it is rounding
+
 
 def check_new(path: Path) -> None:
     """Make sure that a capture can be written to a folder without mixing it with something else.
@@ -60,8 +62,8 @@ def check_no_skew(capture: Capture, format_name: str) -> None:
     Raises:
         DataError: naming the first such view.
     """
-    skew = capture.cameras.K[:, 0, 1].abs()
-    limit = 1e-9 * capture.cameras.K[:, 0, 0].abs()
-    if (skew > limit).any():
-        view = capture.names[int((skew > limit).nonzero()[0])]
+    K, height = capture.cameras.K, capture.cameras.size[0]
+    skewed = (K[:, 0, 1] / K[:, 1, 1]).abs() * height > SKEW
+    if skewed.any():
+        view = capture.names[int(skewed.nonzero()[0])]
         raise DataError(f"{format_name} can't store the skew of the camera of view '{view}'; write 'idr' or 'middlebury'")

@@ -46,6 +46,14 @@ def test_skew_is_refused_by_formats_that_cannot_store_it(make_capture, tmp_path,
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("format", ["transforms", "colmap"])
+def test_skew_that_is_rounding_does_not_keep_a_capture_from_being_written(make_capture, tmp_path, format):
+    capture = make_capture()
+    capture.cameras.K[:, 0, 1] = 1e-5 * capture.cameras.K[:, 0, 0]  # moves no pixel by more than 2e-4
+    save_capture(capture, tmp_path / "new", format)
+    assert load_capture(tmp_path / "new").cameras.K == pytest.approx(capture.cameras.K, abs=1e-3)
+
+
 @pytest.mark.parametrize("format", ["idr", "transforms"])
 def test_the_normalisation_comes_back(make_capture, tmp_path, format):
     capture = make_capture(normalised=True)
