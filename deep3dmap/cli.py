@@ -273,7 +273,9 @@ def _download(args) -> int:
 
 def _make_masks_arguments(parser) -> None:
     parser.add_argument("data", help="folder, or a data set's name; views that have a mask keep it")
-    parser.add_argument("--threshold", type=int, default=48, help="brightness between background and object (default: 48)")
+    parser.add_argument("--threshold",
+                        type=int,
+                        help="brightness between background and object (default: 48; with --bright-background 207)")
     parser.add_argument("--bright-background", action="store_true", help="the object is darker than what is behind it")
 
 

@@ -39,7 +39,7 @@ def mask_centroid(mask: Bool[np.ndarray, "h w"]) -> tuple[float, float, float] |
 
 
 def brightness_mask(image: UInt8[np.ndarray, "h w 3"],
-                    threshold: int = 48,
+                    threshold: int | None = None,
                     bright_background: bool = False,
                     closing: int = 2,
                     opening: int = 1) -> Bool[np.ndarray, "h w"]:
@@ -47,13 +47,14 @@ def brightness_mask(image: UInt8[np.ndarray, "h w 3"],
 
     Args:
         image: 8-bit RGB.
-        threshold: brightness (0 to 255) between background and object.
+        threshold: brightness (0 to 255) between background and object; by default 48, or 207 where the background is bright.
         bright_background: the object is the darker one, by its darkest channel.
         closing, opening: radii in pixels by which gaps are closed, then specks removed.
 
     Returns:
         True on the object; holes in it that are as dark as the background stay open.
     """
+    threshold = _default_threshold(bright_background) if threshold is None else threshold
     found = image.min(-1) < threshold if bright_background else image.max(-1) > threshold
     cross = ndimage.generate_binary_structure(2, 1)
     padded = np.pad(found, closing + 1)
@@ -68,7 +69,11 @@ def brightness_mask(image: UInt8[np.ndarray, "h w 3"],
     return padded[inner, inner]
 
 
-def make_masks(folder: str | Path, threshold: int = 48, bright_background: bool = False) -> list[Path]:
+def _default_threshold(bright_background: bool) -> int:
+    return 255 - 48 if bright_background else 48
+
+
+def make_masks(folder: str | Path, threshold: int | None = None, bright_background: bool = False) -> list[Path]:
     """Write a mask for every view of a capture that has none, into the folder where its format looks for them.
 
     Returns:
@@ -80,6 +85,7 @@ def make_masks(folder: str | Path, threshold: int = 48, bright_background: bool 
         OSError: if one can't be written; those before are whole.
     """
     masks = {}
+    threshold = _default_threshold(bright_background) if threshold is None else threshold
     scan = scan_capture(folder)[1]
     for frame, path in zip(scan.frames, _mask_places(scan)):
         if frame.mask is None:

@@ -28,10 +28,11 @@ def test_a_bright_disc_on_black_is_found_and_a_speck_is_not():
     assert np.array_equal(mask, disc())
 
 
-def test_a_dark_disc_on_white_is_found():
-    image = np.full((40, 50, 3), 250, np.uint8)
-    image[disc()] = 30
-    assert np.array_equal(brightness_mask(image, 128, bright_background=True, closing=0, opening=0), disc())
+@pytest.mark.parametrize("color, background, bright", [(30, 250, True), ([180, 190, 170], 255, True), (80, 0, False)])
+def test_an_object_before_black_or_white_is_found_by_default(color, background, bright):
+    image = np.full((40, 50, 3), background, np.uint8)
+    image[disc()] = color
+    assert np.array_equal(brightness_mask(image, bright_background=bright, closing=0, opening=0), disc())
 
 
 def test_a_large_dark_hole_stays_open_and_a_crack_is_closed():
