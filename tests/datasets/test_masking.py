@@ -135,13 +135,22 @@ def test_masks_that_are_missing_go_where_the_others_are(photographs):
 
 
 def test_a_mask_that_the_format_gives_to_another_image_is_not_overwritten(make_capture, tmp_path):
+    """IDR's masks go by order where names have no numbers."""
     save_capture(make_capture(), tmp_path, "idr")
-    kept = sorted((tmp_path / "mask").iterdir())[1:]
-    (tmp_path / "mask" / "view_000.png").unlink()
+    for path in [*(tmp_path / "image").iterdir(), *(tmp_path / "mask").iterdir()]:
+        path.rename(path.with_stem("abcdefgh"[int(path.stem[-1])]))
+    first, *kept = sorted((tmp_path / "mask").iterdir())
+    first.unlink()
     before = [path.read_bytes() for path in kept]
-    with pytest.raises(DataError, match="view_004.png"):
+    with pytest.raises(DataError, match=kept[-1].name):
         make_masks(tmp_path, threshold=128)
     assert [path.read_bytes() for path in kept] == before
+
+
+def test_the_mask_that_is_missing_among_numbered_ones_is_made(make_capture, tmp_path):
+    save_capture(make_capture(), tmp_path, "idr")
+    (tmp_path / "mask" / "view_000.png").unlink()
+    assert make_masks(tmp_path, threshold=1) == [tmp_path / "mask" / "view_000.png"]
 
 
 def test_nothing_is_written_outside_of_the_folder_of_masks(photographs, tmp_path):
