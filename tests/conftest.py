@@ -18,19 +18,24 @@ DATA = Path(__file__).parent / "data"
 
 #: What trains, carves, opens a browser, runs commands or starts processes: folders, and modules by the start of their path.
 SLOW = ("apis/", "docs/", "plugins/", "visualization/", "test_bad_", "test_cli.py", "test_configs.py", "test_packaging.py",
-        "datasets/generated/", "datasets/test_fuzz_damaged.py", "datasets/test_scene.py", "datasets/test_workers.py",
-        "engine/test_killed.py", "engine/test_launching.py", "engine/test_resume.py", "frameworks/deepsdf/test_training.py",
-        "frameworks/h3dnet/test_framework.py", "frameworks/h3dnet/test_learning.py", "frameworks/h3dnet/test_placing.py",
-        "frameworks/hull/", "frameworks/idr/test_cached_training.py", "frameworks/idr/test_chunked_steps.py",
-        "frameworks/idr/test_trained_cameras.py", "frameworks/idr/test_two_ranks.py", "frameworks/test_step_chunks.py",
-        "geometry/test_sdf_sampling.py")  # yapf: disable
+        "datasets/generated/", "datasets/ict_face/", "datasets/test_fuzz_damaged.py", "datasets/test_scene.py",
+        "datasets/test_workers.py", "engine/test_killed.py", "engine/test_launching.py", "engine/test_resume.py",
+        "frameworks/deepsdf/test_training.py", "frameworks/h3dnet/test_framework.py", "frameworks/h3dnet/test_learning.py",
+        "frameworks/h3dnet/test_placing.py", "frameworks/hull/", "frameworks/idr/test_cached_training.py",
+        "frameworks/idr/test_chunked_steps.py", "frameworks/idr/test_trained_cameras.py", "frameworks/idr/test_two_ranks.py",
+        "frameworks/test_step_chunks.py", "geometry/test_sdf_sampling.py", "geometry/test_visual_hull.py")  # yapf: disable
 
 
-def pytest_collection_modifyitems(items):
-    """Marks the slow tests."""
-    for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
-            item.add_marker(pytest.mark.slow)
+def pytest_addoption(parser):
+    """``--quick``, as of tools/test.sh."""
+    parser.addoption("--quick", action="store_true", help="leave out the slow tests")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leaves the slow modules unread."""
+    if config.getoption("--quick") and collection_path.is_relative_to(Path(__file__).parent):
+        place = collection_path.relative_to(Path(__file__).parent).as_posix()
+        return True if f"{place}/".startswith(SLOW) or place.startswith(SLOW) else None
 
 
 def shared_data() -> Path | None:

@@ -1,13 +1,8 @@
 #!/usr/bin/env bash
 # Makes the environment, then runs ruff, yapf, the import contract and the tests; what follows goes to pytest:
 #   bash tools/test.sh [--quick] [tests/geometry -k sphere ...]
-# --quick leaves out yapf and the tests that are marked as slow; see tests/conftest.py.
+# --quick leaves out yapf and the slow tests; see tests/conftest.py.
 set -euo pipefail
-quick=
-if [ "${1:-}" = --quick ]; then
-    quick=yes
-    set -- -m "not slow" "${@:2}"
-fi
 source "$(dirname "${BASH_SOURCE[0]}")/_environment.sh"
 use_environment tests
 
@@ -16,7 +11,7 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" MKL_NUM_THREADS="${MKL_NUM_THREAD
 
 say "ruff"
 ruff check .
-if [ -z "$quick" ]; then
+if [ "${1:-}" != --quick ]; then
     say "yapf"
     yapf --parallel --diff --recursive setup.py deep3dmap configs tools tests
 fi
