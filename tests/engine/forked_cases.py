@@ -25,7 +25,7 @@ from mmengine.hooks import Hook
 
 import deep3dmap.apis  # noqa: F401 - the module of test()
 from deep3dmap.cli import main
-from deep3dmap.engine.checkpoint import list_checkpoints
+from deep3dmap.engine.checkpoint import list_checkpoints, step_of
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.registry import HOOKS
 from tests.engine.killing import ended, fork, wait
@@ -54,10 +54,10 @@ class FullBetween(Hook):
 
 @HOOKS.register_module()
 class Slow(Hook):
-    """Gives the parent time to send signals: the fourth step, after as many checkpoints as it waits for, takes long."""
+    """Gives the parent time to send signals: a step within a stage, after as many checkpoints as it waits for, takes long."""
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        time.sleep(1.0 if runner.iter == 4 else 0.0)
+        time.sleep(1.0 if runner.iter == 5 else 0.0)
 
 
 def train(root: Path, work: Path, *options: str) -> int:
@@ -132,7 +132,7 @@ def run(case: Callable[[Path, Path], object], root: Path, *numbers: int, name: s
     reader, writer = os.pipe()
     child, code = fork(partial(case, root, root / name), writer), None
     os.close(writer)
-    while code is None and numbers and len(list_checkpoints(root / name)) < 3:
+    while code is None and numbers and max(map(step_of, list_checkpoints(root / name)), default=0) < 4:
         time.sleep(0.005)
         code = ended(child)
     for number in numbers:
