@@ -1,7 +1,6 @@
 """Whether a true surface is where the silhouettes see the object: in the capture's frame and units.
 
-A part of the object is compared as well as the whole: nothing of it may lie outside the silhouettes. Figures measured on sound
-and displaced meshes are in docs/capture_checks.md.
+A part of the object is compared as well as the whole: nothing of it may lie outside the silhouettes.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
 Where an object ends, colours change. So the figure is the mean colour gradient along a mask's outline, relative to that of the
 whole photograph: 1 for noise, 4 to 16 for objects before plain backgrounds, 2 to 4 before cluttered ones. It is compared with
-what other outlines get: those of the other views, mirrored ones, moved ones. Figures measured on sound and faulty captures
-are in docs/capture_checks.md.
+what other outlines get: those of the other views, mirrored ones, moved ones. What is reported of faulty captures is in
+docs/capture_checks.md.
 """
 
 import hashlib
