@@ -12,6 +12,9 @@ from deep3dmap.datasets.images import read_image, write_mask
 from deep3dmap.datasets.readers.base import Scan, new_mask_names
 from deep3dmap.errors import DataError
 
+#: Brightness by which an object differs from a black or a white background, unless a threshold is given.
+MARGIN = 48
+
 #: What can be wrong with a mask, as it follows "the mask".
 MASK_FAULTS = {"empty": "is empty (nothing in it is white): mend it",
                "full": "covers the whole image: only the object must be white",
@@ -54,7 +57,8 @@ def brightness_mask(image: UInt8[np.ndarray, "h w 3"],
     Returns:
         True on the object; holes in it that are as dark as the background stay open.
     """
-    threshold = _default_threshold(bright_background) if threshold is None else threshold
+    if threshold is None:
+        threshold = 255 - MARGIN if bright_background else MARGIN
     found = image.min(-1) < threshold if bright_background else image.max(-1) > threshold
     cross = ndimage.generate_binary_structure(2, 1)
     padded = np.pad(found, closing + 1)
@@ -69,10 +73,6 @@ def brightness_mask(image: UInt8[np.ndarray, "h w 3"],
     return padded[inner, inner]
 
 
-def _default_threshold(bright_background: bool) -> int:
-    return 255 - 48 if bright_background else 48
-
-
 def make_masks(folder: str | Path, threshold: int | None = None, bright_background: bool = False) -> list[Path]:
     """Write a mask for every view of a capture that has none, into the folder where its format looks for them.
 
@@ -85,7 +85,6 @@ def make_masks(folder: str | Path, threshold: int | None = None, bright_backgrou
         OSError: if one can't be written; those before are whole.
     """
     masks = {}
-    threshold = _default_threshold(bright_background) if threshold is None else threshold
     scan = scan_capture(folder)[1]
     for frame, path in zip(scan.frames, _mask_places(scan)):
         if frame.mask is None:
@@ -95,9 +94,8 @@ def make_masks(folder: str | Path, threshold: int | None = None, bright_backgrou
             image = read_image(frame.image).numpy()
             mask = brightness_mask(image, threshold, bright_background)
             if not 0.002 < mask.mean() < 0.98:
-                raise DataError(
-                    f"{frame.image}: a threshold of {threshold} makes {mask.mean():.1%} of it object; choose another "
-                    "--threshold" + ("" if bright_background else ", or --bright-background"))
+                raise DataError(f"{frame.image}: {mask.mean():.1%} of it comes out as the object; choose another "
+                                "--threshold" + ("" if bright_background else ", or --bright-background"))
             masks[path] = torch.from_numpy(mask)
     for path, mask in masks.items():
         write_mask(path, mask)

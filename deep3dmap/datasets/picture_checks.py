@@ -1,9 +1,8 @@
 """Whether photographs show anything, differ from each other, and fit their own masks.
 
 Where an object ends, colours change. So the figure is the mean colour gradient along a mask's outline, relative to that of the
-whole photograph: 1 for noise, 4 to 16 for objects before plain backgrounds, 2 to 4 before cluttered ones. It is compared with
-what other outlines get: those of the other views, mirrored ones, moved ones. What is reported of faulty captures is in
-docs/capture_checks.md.
+whole photograph: about 1 for noise, more for an object, whatever is behind it. It is compared with what other outlines get:
+those of the other views, mirrored ones, moved ones. What is reported of faulty captures is in docs/capture_checks.md.
 """
 
 import hashlib
@@ -26,7 +25,7 @@ FLAT = 4  # of 255: brightest minus darkest value below which a photograph shows
 REACH, SLACK = 0.16, 2  # largest common shift, of the longer side; pixels of the small copies by which masks may be off
 BETTER = 1.5  # times the figure of its own mask that another one must get
 CLEAR, ABSENT = 2.0, 1.15  # figure of an outline that is there, at least; of one that isn't, at most
-EVEN = 0.65  # deviation of the edges, relative to their mean, below which they are all over; natural photographs: from 0.94 on
+EVEN = 0.65  # deviation of the edges, relative to their mean, below which they are all over
 ALIKE = 0.9  # part of what each photograph reaches with the best mask that one mistake of all masks must reach
 
 
@@ -123,8 +122,8 @@ def _mask_warnings(pictures: Pictures) -> list[str]:
     if not seen.any():
         return []
     one_by_one = edges.flatten(1) @ outlines.flatten(1).T  # photographs, masks
-    fits = dict(_other_fits(edges, outlines)) | dict([_common_shift(moved, pictures.scales[0])])
-    text, fit = max(fits.items(), key=lambda item: _gain(item[1], own, seen))
+    fits = [*_other_fits(edges, outlines), _common_shift(moved, pictures.scales[0])]
+    text, fit = max(fits, key=lambda item: _gain(item[1], own, seen))
     gain = _gain(fit, own, seen)
     if gain < BETTER or fit[seen].median() < CLEAR or fit.mean() < ALIKE * one_by_one.amax(1).mean():
         return _exchanged(pictures.names, one_by_one) + _noise(pictures.names, edges, masks, own)
@@ -193,8 +192,8 @@ def _exchanged(names: Sequence[str], fits: Float[Tensor, "photographs masks"]) -
     return [f"{listed(pairs)}: the photograph fits another view's mask better than its own; were any exchanged?"]
 
 
-def _noise(names: Sequence[str], edges: Float[Tensor, "n h w"], masks: Bool[Tensor, "n h w"], own: Float[Tensor,
-                                                                                                         "n"]) -> list[str]:
+def _noise(names: Sequence[str], edges: Float[Tensor, "n h w"], masks: Bool[Tensor, "n h w"],
+           own: Float[Tensor, "n"]) -> list[str]:  # yapf: disable
     """Photographs that change all over, within the mask as outside of it, and no more where it ends."""
     inside = (edges * masks).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)
     inner = edges[:, 1:-1, 1:-1].flatten(1)

@@ -1,5 +1,6 @@
 """One run at a time uses a folder, and no two runs mix in it."""
 
+import json
 import os
 import signal
 import socket
@@ -53,6 +54,8 @@ def test_a_folder_can_be_claimed_again_when_a_run_is_over(tmp_path):
     for _ in range(2):
         with claimed(tmp_path):
             (tmp_path / "result").touch()
+            assert json.loads((tmp_path / ".lock.json").read_text())["process"] == os.getpid()
+        assert (tmp_path / "result").exists() and not (tmp_path / ".lock.json").exists()
 
 
 def test_a_claim_that_leaves_nothing_removes_the_folders_that_it_made(tmp_path):
@@ -74,8 +77,10 @@ def test_where_files_cannot_be_locked_a_warning_is_all(tmp_path, monkeypatch, ca
 
 def test_only_the_first_of_several_processes_claims(holder, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
+    before = sorted(tmp_path.rglob("*"))
     with claimed(tmp_path / "run"):
-        pass
+        assert json.loads((tmp_path / "run" / ".lock.json").read_text())["process"] == holder
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 # --- what an earlier run left -----------------------------------------------------------------------------------------------
