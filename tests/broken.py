@@ -1,6 +1,7 @@
 """Sound captures made unsound in one way, and the command line run on them: what tests of bad input share."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -133,3 +134,13 @@ def first_frame(change: Callable[[dict], object]):
         file.write_text(json.dumps(document))
 
     return breaks
+
+
+class Pwned:
+    """What unpickles to a file on the disk: proof that foreign code has run."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder / "pwned"), )
