@@ -44,6 +44,6 @@ setup(
     install_requires=requirements("core"),
     extras_require={extra: requirements(extra)
                     for extra in EXTRAS},
-    entry_points={"console_scripts": ["deep3dmap = deep3dmap.cli:main"]},
+    entry_points={"console_scripts": ["deep3dmap = deep3dmap.cli.app:main"]},
     zip_safe=False,
 )

@@ -2,7 +2,7 @@
 
 import sys
 
-from deep3dmap.cli import main
+from deep3dmap.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from deep3dmap import cli
+from deep3dmap.cli import app as cli
 
 ERROR = re.compile(r"^\w*Error: ", re.MULTILINE)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from deep3dmap.datasets.sdf_samples.layout import (
+from deep3dmap.datasets.shapes.sdf_samples.layout import (
     Normalization,
     ShapeName,
     normalization_path,

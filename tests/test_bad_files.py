@@ -18,7 +18,7 @@ from tests.broken import (
     refusal,
     run,
 )
-from tests.datasets.local_server import serve
+from tests.io.local_server import serve
 
 head_file, capture_folder, config_file, work_dir = (tiny.head_file, tiny.capture_folder, tiny.config_file, tiny.work_dir)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deep3dmap.datasets.check import check_capture
-from deep3dmap.datasets.formats import load_capture, save_capture
-from deep3dmap.datasets.generated import generate_capture
-from deep3dmap.datasets.scene import normalize
+from deep3dmap.datasets.captures.check import check_capture
+from deep3dmap.datasets.captures.formats import load_capture, save_capture
+from deep3dmap.datasets.captures.scene import normalize
+from deep3dmap.datasets.synthetic import generate_capture
 from tests.apis import conftest as tiny
 from tests.broken import (
     Pwned,

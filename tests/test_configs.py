@@ -9,7 +9,7 @@ import torch
 
 from deep3dmap.apis import train
 from deep3dmap.apis.reconstruct import METHODS
-from deep3dmap.datasets.formats import save_capture
+from deep3dmap.datasets.captures.formats import save_capture
 from deep3dmap.engine.config import load_config
 from deep3dmap.frameworks import IDR, DeepSDF, Hull
 from deep3dmap.registry import FRAMEWORKS

@@ -74,7 +74,7 @@ def test_the_wheel_names_its_licence_its_command_and_its_requirements(wheel):
     with zipfile.ZipFile(wheel) as file:
         metadata = file.read(f"{info}/METADATA").decode()
         assert "Apache License" in file.read(f"{info}/licenses/LICENSE").decode()
-        assert "deep3dmap = deep3dmap.cli:main" in file.read(f"{info}/entry_points.txt").decode()
+        assert "deep3dmap = deep3dmap.cli.app:main" in file.read(f"{info}/entry_points.txt").decode()
     assert "Requires-Python: >=3.11" in metadata and "Requires-Dist: mmengine==0.10.7" in metadata
 
 

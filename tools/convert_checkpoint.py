@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from deep3dmap.cli import main
+from deep3dmap.cli.app import main
 
 if __name__ == "__main__":
     raise SystemExit(main(["convert-checkpoint", *sys.argv[1:]]))

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from deep3dmap.datasets.check import CaptureReport, check_capture
+from deep3dmap.datasets.captures.check import CaptureReport, check_capture
 from deep3dmap.registry import FRAMEWORKS, load_plugins
 
 
 def check_for_methods(path: str | Path, format: str | None = None) -> CaptureReport:
-    """The report of :func:`deep3dmap.datasets.check.check_capture`, with what each registered method lacks.
+    """The report of :func:`deep3dmap.datasets.captures.check.check_capture`, with what each registered method lacks.
 
     Raises:
         ConfigError: if the format is unknown.

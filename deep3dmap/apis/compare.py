@@ -7,16 +7,16 @@ from typing import NamedTuple
 import numpy as np
 import trimesh
 
-from deep3dmap.datasets.mesh_files import load_mesh
-from deep3dmap.datasets.reading import output_folder
-from deep3dmap.datasets.sdf_samples.layout import Normalization, read_normalization, read_split
-from deep3dmap.datasets.shape_pairs import Pair, Pairs, find_pairs, load_surface
-from deep3dmap.datasets.workers import DONE, default_processes, run_tasks
+from deep3dmap.datasets.shapes.sdf_samples.layout import Normalization, read_normalization, read_split
+from deep3dmap.datasets.shapes.shape_pairs import Pair, Pairs, find_pairs, load_surface
 from deep3dmap.errors import DataError
 from deep3dmap.evaluation.point_sets import CHAMFER_POINTS, EMD_POINTS, MOST_EMD_POINTS
 from deep3dmap.evaluation.shape_tables import ShapeTable
 from deep3dmap.evaluation.shapes import COMPLETION_DISTANCE, shape_metrics
 from deep3dmap.geometry.sdf_sampling import unit_sphere
+from deep3dmap.io.mesh_files import load_mesh
+from deep3dmap.io.reading import output_folder
+from deep3dmap.io.workers import DONE, default_processes, run_tasks
 
 TIMEOUT = 600.0
 MUCH_LARGER = 10.0

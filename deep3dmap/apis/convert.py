@@ -68,7 +68,7 @@ METHODS = {"idr": _idr, "deepsdf": _deepsdf}
 
 
 def _info(capture: Capture | None, poses: torch.Tensor | None) -> dict:
-    """What the framework is told about its data; see :func:`deep3dmap.datasets.ray_batches.scene_info`."""
+    """What the framework is told about its data; see :func:`deep3dmap.datasets.captures.ray_batches.scene_info`."""
     if capture is None:
         unknown = {} if poses is None else dict(cam_to_world=torch.eye(3, 4).repeat(len(poses), 1, 1),
                                                 K=torch.eye(3).repeat(len(poses), 1, 1))  # yapf: disable

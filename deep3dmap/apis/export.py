@@ -9,12 +9,12 @@ import torch
 import trimesh
 
 from deep3dmap.apis.inference import load_framework
-from deep3dmap.datasets.mesh_files import check_mesh_name, save_mesh
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.geometry.lookat import camera_path, short_tour
 from deep3dmap.geometry.meshing_grids import check_resolution
+from deep3dmap.io.mesh_files import check_mesh_name, save_mesh
 from deep3dmap.registry import UNUSABLE
 from deep3dmap.structures import Cameras
 from deep3dmap.visualization.pictures import as_uint8

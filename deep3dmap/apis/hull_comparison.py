@@ -3,9 +3,9 @@
 import torch
 import trimesh
 
-from deep3dmap.datasets.scene import Scene
-from deep3dmap.datasets.scene_checks import Silhouettes
-from deep3dmap.datasets.silhouette_checks import hull_agreement, spread
+from deep3dmap.datasets.captures.scene import Scene
+from deep3dmap.datasets.captures.scene_checks import Silhouettes
+from deep3dmap.datasets.captures.silhouette_checks import hull_agreement, spread
 from deep3dmap.evaluation.images import mask_iou
 from deep3dmap.geometry.ray_casting import cast_rays
 from deep3dmap.structures import Capture

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from mmengine.config import Config
 
 from deep3dmap.apis.work_folder import warn as print_warning
-from deep3dmap.datasets.formats import TRUE_MESH
-from deep3dmap.datasets.mesh_checks import true_mesh_warnings
-from deep3dmap.datasets.photo_checks import Photographs, photo_warnings
-from deep3dmap.datasets.picture_checks import Pictures, picture_warnings
-from deep3dmap.datasets.ray_batches import scene_info
-from deep3dmap.datasets.scene import Scene, forget_scenes, load_scene
-from deep3dmap.datasets.scene_checks import Silhouettes, odd
+from deep3dmap.datasets.captures.formats import TRUE_MESH
+from deep3dmap.datasets.captures.mesh_checks import true_mesh_warnings
+from deep3dmap.datasets.captures.photo_checks import Photographs, photo_warnings
+from deep3dmap.datasets.captures.picture_checks import Pictures, picture_warnings
+from deep3dmap.datasets.captures.ray_batches import scene_info
+from deep3dmap.datasets.captures.scene import Scene, forget_scenes, load_scene
+from deep3dmap.datasets.captures.scene_checks import Silhouettes, odd
 from deep3dmap.engine.batches import build_dataset
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.geometry.meshing_grids import check_resolution

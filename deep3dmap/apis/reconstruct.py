@@ -12,7 +12,6 @@ from deep3dmap.apis.hull_comparison import hull_notes
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.test import result_table, write_result
 from deep3dmap.apis.work_folder import claimed, refuse_result, result_files, set_aside, untouched_unless_begun
-from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.hooks.log import duration
 from deep3dmap.engine.loops import OutOfTimeError
@@ -20,6 +19,7 @@ from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.engine.testing import TestedView, TestResult
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.surfaces import vertex_errors
+from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.processes import is_first
 from deep3dmap.registry import nearest
 from deep3dmap.version import __version__

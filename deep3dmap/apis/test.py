@@ -5,12 +5,12 @@ from pathlib import Path
 
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.work_folder import claimed, picture_paths, result_files, untouched_unless_begun
-from deep3dmap.datasets.mesh_files import save_mesh
 from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.testing import TestResult
 from deep3dmap.evaluation.tables import format_table, write_metrics
-from deep3dmap.files import write_atomically
+from deep3dmap.io.files import write_atomically
+from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.processes import is_first
 from deep3dmap.visualization.pictures import as_uint8, normal_map, save_image
 

@@ -18,7 +18,7 @@ from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.runner import make_work_folder
 from deep3dmap.errors import ConfigError, Deep3DError, TrainingError
-from deep3dmap.files import remove, write_atomically
+from deep3dmap.io.files import remove, write_atomically
 
 LOCK, HOLDER = ".lock", ".lock.json"
 

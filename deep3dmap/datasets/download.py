@@ -19,13 +19,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from deep3dmap.datasets.archives import file_sizes, unpack
-from deep3dmap.datasets.fetching import Report, fetch
-from deep3dmap.datasets.ict_face import packing as ict_face
-from deep3dmap.datasets.paths import data_root
-from deep3dmap.datasets.reading import sha256_of
+from deep3dmap.datasets.heads.ict_face import packing as ict_face
 from deep3dmap.errors import DataError
-from deep3dmap.files import filling, remove, write_atomically
+from deep3dmap.io.archives import file_sizes, unpack
+from deep3dmap.io.fetching import Report, fetch
+from deep3dmap.io.files import filling, remove, write_atomically
+from deep3dmap.io.paths import data_root
+from deep3dmap.io.reading import sha256_of
 from deep3dmap.registry import nearest
 
 
@@ -93,7 +93,7 @@ def download(name: str,
 
     Args:
         name: one of :data:`SOURCES`.
-        root: the folder of data; default :func:`~deep3dmap.datasets.paths.data_root`.
+        root: the folder of data; default :func:`~deep3dmap.io.paths.data_root`.
         url: another address of the same archive, or of the folder with the same files; for these an archive of that folder
             will do as well.
         sha256: what the checksum of the archive (of single files: :func:`digest_of_files`) must be, if known.

@@ -19,7 +19,7 @@ from typing import BinaryIO
 import torch
 
 from deep3dmap.errors import CheckpointError, Deep3DError
-from deep3dmap.files import FULL, remove_parts, replacing
+from deep3dmap.io.files import FULL, remove_parts, replacing
 from deep3dmap.registry import UNUSABLE
 
 FORMAT = "deep3dmap-1"

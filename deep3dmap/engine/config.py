@@ -17,12 +17,12 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 import deep3dmap.registry as registry
-from deep3dmap.datasets.scene import load_scene
+from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.engine.optim import is_single
 from deep3dmap.engine.runner import ReconstructionRunner, complete_hooks
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import ConfigError
-from deep3dmap.files import FULL, reason
+from deep3dmap.io.files import FULL, reason
 from deep3dmap.registry import check_imports, check_keys, check_required, check_values, known_parts, load_plugins, nearest
 
 #: Keys of a config's top level besides the runner's own arguments.

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor
 
-from deep3dmap.datasets.scene import load_scene
+from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import ConfigError
 

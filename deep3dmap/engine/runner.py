@@ -25,7 +25,7 @@ from deep3dmap.engine.launching import choose_device, launch, silence_known_warn
 from deep3dmap.engine.precision import AUTO, choose_amp
 from deep3dmap.engine.resuming import check_resume, check_same_files, described, optimizer_settings, same_views
 from deep3dmap.errors import CheckpointError, ConfigError
-from deep3dmap.files import Spared, reason, write_atomically
+from deep3dmap.io.files import Spared, reason, write_atomically
 from deep3dmap.processes import agree
 from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, UNUSABLE, accepted_keys, explained, nearest, resolve
 from deep3dmap.version import __version__
@@ -68,7 +68,7 @@ class ReconstructionRunner(Runner):
     Args:
         model: config of a framework.
         work_dir: where everything is written.
-        scene: arguments of :func:`deep3dmap.datasets.scene.load_scene`, for every dataset that names no other.
+        scene: arguments of :func:`deep3dmap.datasets.captures.scene.load_scene`, for every dataset that names no other.
         train_dataset: config of a dataset that hands out whole batches; or else ``train_dataloader``.
         train_dataloader: as in mmengine.
         test_dataset: config of a dataset of views (or of any items that the framework predicts one by one).

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from trimesh.registration import procrustes
 
-from deep3dmap.datasets.landmark_checks import head_from_landmarks
+from deep3dmap.datasets.heads.landmark_checks import head_from_landmarks
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.evaluation.surfaces import Surface
 from deep3dmap.registry import nearest

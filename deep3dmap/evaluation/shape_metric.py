@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import trimesh
 
 from deep3dmap.annotations import Whole
-from deep3dmap.datasets.mesh_files import load_mesh
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.evaluation.point_sets import EMD_POINTS
 from deep3dmap.evaluation.shape_tables import ShapeTable
+from deep3dmap.io.mesh_files import load_mesh
 from deep3dmap.registry import METRICS
 
 NAMED = 10  # failures that notes name

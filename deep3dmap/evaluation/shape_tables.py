@@ -15,7 +15,7 @@ import trimesh
 from deep3dmap.errors import DataError
 from deep3dmap.evaluation.shapes import UNITS, shape_metrics
 from deep3dmap.evaluation.tables import format_table, write_metrics
-from deep3dmap.files import write_atomically
+from deep3dmap.io.files import write_atomically
 
 STATISTICS = {"mean": np.mean, "median": np.median, "std": np.std, "min": np.min, "max": np.max}
 HEADLINES = ("point_chamfer_squared", "distance_mean", "emd", "mesh_accuracy", "mesh_completion", "f_score",

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from deep3dmap.files import write_atomically
+from deep3dmap.io.files import write_atomically
 
 RESERVED = ("units", "not_finite")
 

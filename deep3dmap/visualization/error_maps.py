@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from deep3dmap.errors import DataError
+from deep3dmap.renderers.mesh.raycast import SurfacePoints, render_mesh
 from deep3dmap.visualization.colormaps import color_bar, colorize
-from deep3dmap.visualization.mesh_render import SurfacePoints, render_mesh
 from deep3dmap.visualization.pictures import as_uint8, label_strip
 from deep3dmap.visualization.shapes import common_camera
 

@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from deep3dmap.errors import DataError
-from deep3dmap.files import write_atomically
+from deep3dmap.io.files import write_atomically
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 from deep3dmap.visualization.pictures import resize, thumbnail
 from deep3dmap.visualization.viewer import asset

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from deep3dmap.errors import DataError
-from deep3dmap.files import replacing
+from deep3dmap.io.files import replacing
 from deep3dmap.visualization.colormaps import colorize
 
 LABEL_HEIGHT, GAP = 22, 6

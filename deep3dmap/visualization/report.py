@@ -15,7 +15,7 @@ import trimesh
 from jaxtyping import Float
 
 from deep3dmap.errors import DataError
-from deep3dmap.files import replacing
+from deep3dmap.io.files import replacing
 from deep3dmap.version import __version__
 from deep3dmap.visualization import report_parts as parts
 from deep3dmap.visualization.report_parts import Figures, ViewComparison

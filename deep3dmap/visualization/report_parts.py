@@ -15,10 +15,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from deep3dmap.errors import DataError
+from deep3dmap.renderers.mesh.raycast import SurfacePoints
 from deep3dmap.visualization.colormaps import colorize
 from deep3dmap.visualization.curves import error_histogram, loss_curves, read_scalars
 from deep3dmap.visualization.glossary import Term, describe
-from deep3dmap.visualization.mesh_render import SurfacePoints
 from deep3dmap.visualization.pictures import thumbnail
 from deep3dmap.visualization.video import turntable as turntable_frames
 from deep3dmap.visualization.viewer import error_limit, pack_mesh, viewer_html

@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.lookat import look_at
+from deep3dmap.renderers.mesh.raycast import render_mesh
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.visualization.colormaps import nice_ticks
-from deep3dmap.visualization.mesh_render import render_mesh
 from deep3dmap.visualization.pictures import as_uint8, label_strip
 
 GAP = 6

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from deep3dmap.apis import train
-from deep3dmap.datasets.formats import save_capture
-from deep3dmap.datasets.generated import generate_capture
-from deep3dmap.datasets.generated.head import head_mesh
+from deep3dmap.datasets.captures.formats import save_capture
+from deep3dmap.datasets.synthetic import generate_capture
+from deep3dmap.datasets.synthetic.head import head_mesh
 
 CONFIG = '''
 _base_ = ["{base}"]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from deep3dmap import cli
 from deep3dmap.apis.compare import compare
-from deep3dmap.datasets.mesh_files import save_mesh
-from deep3dmap.datasets.sdf_samples.layout import Normalization, ShapeName, write_normalization, write_split
+from deep3dmap.cli import app as cli
+from deep3dmap.datasets.shapes.sdf_samples.layout import Normalization, ShapeName, write_normalization, write_split
 from deep3dmap.errors import DataError
+from deep3dmap.io.mesh_files import save_mesh
 
 QUICK = dict(samples=2000, emd_samples=50, processes=1)
 

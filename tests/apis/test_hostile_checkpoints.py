@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.cli import main
+from deep3dmap.cli.app import main
 from deep3dmap.engine.checkpoint import find_checkpoint
 
 #: Arguments by command: ``{c}`` is the checkpoint, ``{sound}`` a sound one, ``{config}`` that of both, ``{out}`` a folder.

@@ -4,7 +4,7 @@ import pytest
 import trimesh
 
 from deep3dmap.apis.hull_comparison import hull_notes
-from deep3dmap.datasets.scene import Scene
+from deep3dmap.datasets.captures.scene import Scene
 from tests.datasets.scenes import CENTER, RADIUS, sphere_capture
 
 

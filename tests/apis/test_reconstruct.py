@@ -11,9 +11,9 @@ import pytest
 
 from deep3dmap.apis import reconstruct
 from deep3dmap.apis.reconstruct import Interrupted, _go_on, reserve
-from deep3dmap.datasets.mesh_files import load_mesh
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
 from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.io.mesh_files import load_mesh
 from tests.apis.conftest import TINY
 
 LEFT = ("mesh.ply", "mesh.glb", "metrics.json", "report.html", "turntable.mp4", "run/config.py", "run/scalars.jsonl")

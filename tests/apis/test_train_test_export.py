@@ -12,10 +12,10 @@ from PIL import Image
 from deep3dmap.apis import export_mesh, load_framework, render_video, swap_appearance, test, train
 from deep3dmap.apis.export import swap_video
 from deep3dmap.apis.train import default_work_dir
-from deep3dmap.datasets.mesh_files import load_mesh
-from deep3dmap.datasets.scene import forget_scenes
+from deep3dmap.datasets.captures.scene import forget_scenes
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError, DataError, PluginError
+from deep3dmap.io.mesh_files import load_mesh
 
 evaluate = test
 del test  # pytest would take it for a test

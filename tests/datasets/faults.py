@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import torch
 
-from deep3dmap.datasets.formats import load_capture
-from deep3dmap.datasets.generated import generate_capture
-from deep3dmap.datasets.paths import resolve_data
-from deep3dmap.datasets.photo_checks import Photographs, photo_consistency, photo_warnings
-from deep3dmap.datasets.picture_checks import Pictures, picture_warnings
-from deep3dmap.datasets.scene_checks import Silhouettes, hopeless, hull_fault, odd
-from deep3dmap.datasets.silhouette_checks import compared
+from deep3dmap.datasets.captures.formats import load_capture
+from deep3dmap.datasets.captures.photo_checks import Photographs, photo_consistency, photo_warnings
+from deep3dmap.datasets.captures.picture_checks import Pictures, picture_warnings
+from deep3dmap.datasets.captures.scene_checks import Silhouettes, hopeless, hull_fault, odd
+from deep3dmap.datasets.captures.silhouette_checks import compared
+from deep3dmap.datasets.synthetic import generate_capture
+from deep3dmap.io.paths import resolve_data
 from deep3dmap.structures import Capture
 
 VIEW, OTHER = 1, 2  # the views of which something is wrong

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 import trimesh
 
-from deep3dmap.datasets.generated import generate_capture
 from deep3dmap.datasets.readers import h3ds
+from deep3dmap.datasets.synthetic import generate_capture
 from deep3dmap.structures import Capture
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
 

@@ -7,7 +7,7 @@ import pytest
 
 from deep3dmap.datasets.download import SOURCES, download
 from deep3dmap.errors import DataError
-from tests.datasets.local_server import serve
+from tests.io.local_server import serve
 
 FILES = {"templeSparseRing/templeSR0001.png": b"photograph", "templeSparseRing/templeSR_par.txt": b"1\n"}
 

@@ -15,10 +15,10 @@ import torch
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from deep3dmap.datasets.check import check_capture
-from deep3dmap.datasets.formats import detect_format, load_capture
+from deep3dmap.datasets.captures.check import check_capture
+from deep3dmap.datasets.captures.formats import detect_format, load_capture
+from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.datasets.readers import colmap
-from deep3dmap.datasets.scene import load_scene
 from deep3dmap.errors import DataError
 from deep3dmap.structures import Capture
 from tests.datasets.conftest import camera_ring

@@ -11,7 +11,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 from PIL import Image
 
-from deep3dmap.datasets.mesh_files import load_mesh, save_mesh, vertex_colors
+from deep3dmap.io.mesh_files import load_mesh, save_mesh, vertex_colors
 from tests.datasets import damage
 from tests.datasets.fuzzing import fuzz, outcome, write
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from deep3dmap.datasets.formats import detect_format, load_capture, save_capture
+from deep3dmap.datasets.captures.formats import detect_format, load_capture, save_capture
 from tests.datasets.emitters import FORMATS, Format, splits
 from tests.datasets.fuzzing import fuzz
 from tests.datasets.strategies import SAFE, Photo, Shoot, capture_of, shoots

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deep3dmap.datasets.generated.head import head_mesh
+from deep3dmap.datasets.synthetic.head import head_mesh
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "add_a_framework.md"

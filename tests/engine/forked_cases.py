@@ -24,7 +24,7 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 from mmengine.hooks import Hook
 
 import deep3dmap.apis  # noqa: F401 - the module of test()
-from deep3dmap.cli import main
+from deep3dmap.cli.app import main
 from deep3dmap.engine.checkpoint import list_checkpoints, step_of
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.registry import HOOKS

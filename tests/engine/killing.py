@@ -19,7 +19,7 @@ from mmengine.config import Config
 
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
 from deep3dmap.engine.config import build_runner
-from deep3dmap.files import PART
+from deep3dmap.io.files import PART
 from tests.datasets.scenes import write_sphere
 
 #: How many kills a whole run meets, about.

@@ -8,7 +8,7 @@ import pytest
 import torch
 import trimesh
 
-from deep3dmap.datasets.scene import Scene
+from deep3dmap.datasets.captures.scene import Scene
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.head_metric import HeadMetrics
 from deep3dmap.registry import METRICS

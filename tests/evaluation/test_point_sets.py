@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from deep3dmap.datasets.sdf_samples.layout import Normalization
+from deep3dmap.datasets.shapes.sdf_samples.layout import Normalization
 from deep3dmap.errors import DataError
 from deep3dmap.evaluation import point_sets
 from deep3dmap.evaluation.point_sets import chamfer_figures, nearest_distances

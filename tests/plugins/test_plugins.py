@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from deep3dmap.cli import main
+from deep3dmap.cli.app import main
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
 
 HERE = Path(__file__).parent

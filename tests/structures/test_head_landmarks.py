@@ -1,6 +1,6 @@
 import torch
 
-from deep3dmap.datasets.ict_face import ICTFaceModel
+from deep3dmap.datasets.heads.ict_face import ICTFaceModel
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_OF_68, MEAN_HEAD_LANDMARKS, landmark_rows
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from deep3dmap.datasets.mesh_files import load_mesh, save_mesh
 from deep3dmap.errors import DataError
+from deep3dmap.io.mesh_files import load_mesh, save_mesh
 from deep3dmap.visualization.colormaps import lookup_table
 from deep3dmap.visualization.error_maps import error_map, error_mesh
 

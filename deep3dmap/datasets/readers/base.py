@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from deep3dmap.datasets.images import images_below, trailing_number
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import images_below, trailing_number
 
 ROTATION_TOLERANCE = 1e-3
 LARGEST = 1e15

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from deep3dmap.datasets.images import images_below, write_image, write_mask
 from deep3dmap.datasets.readers import colmap_binary, colmap_text
 from deep3dmap.datasets.readers.base import (
     OVERLAY,
@@ -28,8 +27,9 @@ from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage, Poi
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import check_no_skew, file_names, new_folder
-from deep3dmap.datasets.reading import is_file, short
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import images_below, write_image, write_mask
+from deep3dmap.io.reading import is_file, short
 from deep3dmap.structures import Capture
 
 LOOKED_FOR = "COLMAP: cameras.bin or cameras.txt in sparse/0/, sparse/ or the folder itself"

@@ -18,8 +18,8 @@ from deep3dmap.datasets.readers.colmap_model import (
     parameter_count,
     points_of,
 )
-from deep3dmap.datasets.reading import read_bytes
 from deep3dmap.errors import DataError
+from deep3dmap.io.reading import read_bytes
 
 SUFFIX = ".bin"
 POINT2D_BYTES, TRACK_BYTES = 24, 8

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from deep3dmap.datasets.readers.base import repeated
-from deep3dmap.datasets.reading import short
 from deep3dmap.errors import DataError
+from deep3dmap.io.reading import short
 
 # name by number in binary files; only the parameters of the supported ones are known here
 MODEL_NAMES = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE", "FULL_OPENCV", "FOV",

@@ -17,8 +17,8 @@ from deep3dmap.datasets.readers.colmap_model import (
     parameter_count,
     points_of,
 )
-from deep3dmap.datasets.reading import read_text, short
 from deep3dmap.errors import DataError
+from deep3dmap.io.reading import read_text, short
 
 SUFFIX = ".txt"
 

@@ -16,17 +16,17 @@ import trimesh
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from deep3dmap.datasets.images import write_mask
-from deep3dmap.datasets.landmark_checks import check_head_landmarks
-from deep3dmap.datasets.mesh_files import save_mesh
+from deep3dmap.datasets.heads.landmark_checks import check_head_landmarks
 from deep3dmap.datasets.readers import idr
 from deep3dmap.datasets.readers.base import Frame, Scan
 from deep3dmap.datasets.readers.h3ds_config import CONFIG, chosen_views
 from deep3dmap.datasets.readers.h3ds_files import LANDMARKS, MESH, REGIONS, read_head, read_landmark_vertices, read_regions
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import new_folder
-from deep3dmap.datasets.reading import is_file, reaching
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import write_mask
+from deep3dmap.io.mesh_files import save_mesh
+from deep3dmap.io.reading import is_file, reaching
 from deep3dmap.structures import Capture
 
 LOOKED_FOR = f"H3DS: cameras.npz beside image/, mask/, {MESH} and {LANDMARKS}"

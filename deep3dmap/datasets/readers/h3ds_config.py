@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deep3dmap.datasets.paths import resolve_data
-from deep3dmap.datasets.reading import is_file, reading
 from deep3dmap.errors import ConfigError, DataError, MissingDependencyError
+from deep3dmap.io.paths import resolve_data
+from deep3dmap.io.reading import is_file, reading
 from deep3dmap.registry import nearest
 
 CONFIG = "config_v2"

@@ -11,9 +11,9 @@ import numpy as np
 import trimesh
 from jaxtyping import Int
 
-from deep3dmap.datasets.mesh_files import LARGEST
-from deep3dmap.datasets.reading import read_text, reading, short
 from deep3dmap.errors import DataError
+from deep3dmap.io.mesh_files import LARGEST
+from deep3dmap.io.reading import read_text, reading, short
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
 MESH, LANDMARKS, REGIONS = "full_head.obj", "landmarks.txt", "regions"

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from numpy.lib import format as npy
 
-from deep3dmap.datasets.images import image_files, trailing_number, write_image, write_mask
 from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, is_plausible, is_similarity, numbers, view_names
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import new_folder, ordered_file_names
-from deep3dmap.datasets.reading import reading
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.projection import decompose_projection
+from deep3dmap.io.images import image_files, trailing_number, write_image, write_mask
+from deep3dmap.io.reading import reading
 from deep3dmap.structures import Capture
 
 LOOKED_FOR = "IDR/NeuS: cameras.npz or cameras_sphere.npz beside image/"

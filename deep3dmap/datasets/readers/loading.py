@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from deep3dmap.datasets.images import check_mask_size, image_size, read_image_and_alpha, read_mask, size_text
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import resample, undistortion
-from deep3dmap.datasets.reading import is_file, sha256_of
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import check_mask_size, image_size, read_image_and_alpha, read_mask, size_text
+from deep3dmap.io.reading import is_file, sha256_of
 from deep3dmap.structures import Cameras, Capture
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from deep3dmap.datasets.images import image_files, write_image, write_mask
 from deep3dmap.datasets.readers.base import (
     OVERLAY,
     Frame,
@@ -24,8 +23,9 @@ from deep3dmap.datasets.readers.base import (
 )
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import file_names, new_folder
-from deep3dmap.datasets.reading import read_text, short
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import image_files, write_image, write_mask
+from deep3dmap.io.reading import read_text, short
 from deep3dmap.structures import Capture
 
 LOOKED_FOR = "Middlebury: *_par.txt beside the images"

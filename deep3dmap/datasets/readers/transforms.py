@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from deep3dmap.datasets.images import IMAGE_SUFFIXES, image_size, write_image
 from deep3dmap.datasets.readers.base import (
     UNKNOWN,
     Frame,
@@ -28,8 +27,9 @@ from deep3dmap.datasets.readers.base import (
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.datasets.readers.writing import check_no_skew, file_names, new_folder
-from deep3dmap.datasets.reading import is_file, is_text, reading
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import IMAGE_SUFFIXES, image_size, write_image
+from deep3dmap.io.reading import is_file, is_text, reading
 from deep3dmap.structures import Capture
 
 LOOKED_FOR = "NeRF/Instant-NGP: transforms.json, or transforms_train.json"

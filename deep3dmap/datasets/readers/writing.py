@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from deep3dmap.datasets.images import IMAGE_SUFFIXES
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import IMAGE_SUFFIXES
 from deep3dmap.structures import Capture
 
 SKEW = 0.01  # pixels by which skew moves anything between top and bottom of an image, up to which it is rounding

@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from deep3dmap.annotations import Count, NotNegative
-from deep3dmap.files import Spared, write_atomically
+from deep3dmap.io.files import Spared, write_atomically
 from deep3dmap.processes import agree
 from deep3dmap.registry import HOOKS
 

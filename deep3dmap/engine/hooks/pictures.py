@@ -6,7 +6,7 @@ import torch
 from mmengine.hooks import Hook
 
 from deep3dmap.annotations import NotNegative, Scale
-from deep3dmap.files import Spared
+from deep3dmap.io.files import Spared
 from deep3dmap.registry import HOOKS
 from deep3dmap.visualization.pictures import save_image
 

@@ -13,14 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from deep3dmap.annotations import Count, NotNegative, Positive
-from deep3dmap.datasets.reading import printable
-from deep3dmap.datasets.sdf_samples.layout import is_plain
+from deep3dmap.datasets.shapes.sdf_samples.layout import is_plain
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.deepsdf.fitting import FitOptions, FittedCode, fit_code
 from deep3dmap.frameworks.deepsdf.observations import Observations
 from deep3dmap.geometry.meshing import NoSurfaceError, extract_surface
 from deep3dmap.geometry.triangles import largest_component
+from deep3dmap.io.reading import printable
 from deep3dmap.processes import CommonDraws
 from deep3dmap.registry import BACKBONES, FRAMEWORKS, nearest
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deep3dmap.datasets.landmark_checks import Landmarks, check_head_landmarks, head_from_landmarks
+from deep3dmap.datasets.heads.landmark_checks import Landmarks, check_head_landmarks, head_from_landmarks
 from deep3dmap.geometry.alignment import similarity_matrix
 
 
@@ -66,7 +66,7 @@ def place_by_landmarks(landmarks: Landmarks, head_from_mean: Float[Tensor, "4 4"
         source: where they come from, for messages.
 
     Raises:
-        DataError: see :func:`deep3dmap.datasets.landmark_checks.check_head_landmarks`.
+        DataError: see :func:`deep3dmap.datasets.heads.landmark_checks.check_head_landmarks`.
     """
     check_head_landmarks(landmarks, source)
     return Placement.from_matrix(head_from_mean.double() @ torch.linalg.inv(head_from_landmarks(landmarks)))

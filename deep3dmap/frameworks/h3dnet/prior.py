@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deep3dmap.backbones import CodedSDFNetwork
-from deep3dmap.datasets.sdf_samples.npz import read_npz
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.deepsdf.code_space import CodePrior, fit_prior
 from deep3dmap.frameworks.deepsdf.framework import DeepSDF
+from deep3dmap.io.npz import read_npz
 
 #: Priors that come with the package, by name.
 SHIPPED = {"ict_heads": Path(__file__).parent / "assets" / "ict_heads.npz"}

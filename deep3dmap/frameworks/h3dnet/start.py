@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deep3dmap.datasets.landmark_checks import beside_masks
+from deep3dmap.datasets.heads.landmark_checks import beside_masks
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.deepsdf.fitting import resting
 from deep3dmap.frameworks.h3dnet.network import PlacedHead

@@ -20,7 +20,7 @@ from deep3dmap.geometry.painting import BLENDS, nearest_colors, paint_vertices, 
 from deep3dmap.geometry.ray_casting import cast_rays
 from deep3dmap.geometry.visual_hull import hull_mesh
 from deep3dmap.registry import FRAMEWORKS, nearest
-from deep3dmap.visualization.mesh_render import hit_colors, hit_normals
+from deep3dmap.renderers.mesh.raycast import hit_colors, hit_normals
 
 
 @FRAMEWORKS.register_module()

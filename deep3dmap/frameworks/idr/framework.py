@@ -22,7 +22,7 @@ from deep3dmap.geometry.meshing import extract_surface, largest_component
 from deep3dmap.processes import CommonDraws, draw_together
 from deep3dmap.registry import BACKBONES, FRAMEWORKS
 from deep3dmap.renderers import DistanceCache, Trace, differentiable_intersection
-from deep3dmap.renderers.ray_field import padded
+from deep3dmap.renderers.implicit.ray_field import padded
 from deep3dmap.structures import Cameras, RayBundle
 
 #: Inputs with one entry a ray; ``camera_rotation`` may be one matrix for all rays instead.
@@ -45,7 +45,7 @@ class IDR(BaseFramework):
         eikonal_samples: uniform points per ray for the eikonal term, besides the traced ones.
         background: colour of rays that miss, in [0, 1].
         least_slope: a ray that grazes the surface counts, in the gradient of its hit, as if it met it at an angle of this
-            cosine; see :func:`deep3dmap.renderers.differentiable_intersection`. 0 as in the paper.
+            cosine; see :func:`deep3dmap.renderers.implicit.differentiable_intersection`. 0 as in the paper.
         chunk: rays rendered at once when predicting.
         input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
         step_chunk: rays (or points in ``fit_sdf``) that go forward and backward at once in training; None for all of a batch.
@@ -220,7 +220,7 @@ class IDR(BaseFramework):
         return sdf.index_add(0, ray, self._values(points[ray]) - sdf[ray].detach())
 
     def _color_of_any_number(self, points: Tensor, directions: Tensor, rotation: Tensor | None) -> Float[Tensor, "n 3"]:
-        """:meth:`color` of as many points as happen to be seen; see :func:`deep3dmap.renderers.ray_field.padded`."""
+        """:meth:`color` of as many points as happen to be seen; see :func:`deep3dmap.renderers.implicit.ray_field.padded`."""
         if not torch.is_autocast_enabled(points.device.type):
             return self.color(points, directions, rotation)
         return self.color(padded(points), padded(directions), None if rotation is None else padded(rotation))[:len(points)]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.datasets.images import write_image, write_mask
 from deep3dmap.datasets.readers import colmap
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import write_image, write_mask
 
 # written by hand after https://colmap.github.io/format.html
 CAMERAS = """# Camera list with one line of data per camera:

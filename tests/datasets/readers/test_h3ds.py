@@ -11,16 +11,16 @@ import pytest
 import torch
 import trimesh
 
-from deep3dmap.datasets.check import check_capture
+from deep3dmap.datasets.captures.check import check_capture
+from deep3dmap.datasets.captures.formats import detect_format, load_capture, save_capture
+from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.datasets.download import download
-from deep3dmap.datasets.formats import detect_format, load_capture, save_capture
 from deep3dmap.datasets.readers.h3ds_config import h3ds_scenes, load_h3ds_config
 from deep3dmap.datasets.readers.h3ds_files import read_head
-from deep3dmap.datasets.scene import load_scene
 from deep3dmap.errors import ConfigError, DataError, MissingDependencyError
 from deep3dmap.evaluation.head_metric import HeadMetrics
 from deep3dmap.geometry.projection import decompose_projection
-from deep3dmap.visualization.mesh_render import render_mesh
+from deep3dmap.renderers.mesh.raycast import render_mesh
 from tests.datasets.h3ds_scene import SCENE, VIEWS, landmark_vertices, made_capture, write_scene
 
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from deep3dmap.datasets.formats import load_capture, save_capture
-from deep3dmap.datasets.images import read_image
+from deep3dmap.datasets.captures.formats import load_capture, save_capture
+from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.datasets.readers import colmap, idr
-from deep3dmap.datasets.scene import load_scene
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import read_image
 from tests.datasets.scenes import sphere_capture
 
 # Counts and sizes that nothing stands behind ------------------------------------------------------------------------------

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.datasets.images import write_image, write_mask
 from deep3dmap.datasets.readers import idr
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.idr.cameras import CameraPoses
+from deep3dmap.io.images import write_image, write_mask
 from tests.goldens import read
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from deep3dmap.datasets.images import write_mask
 from deep3dmap.datasets.readers.base import find_masks
+from deep3dmap.io.images import write_mask
 
 
 def make(folder, *names):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.datasets.formats import detect_format, load_capture, save_capture
-from deep3dmap.datasets.images import write_image, write_mask
+from deep3dmap.datasets.captures.formats import detect_format, load_capture, save_capture
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import write_image, write_mask
 
 WRITTEN = [("idr", {}), ("middlebury", {}), ("transforms", {}), ("colmap", {"binary": True}), ("colmap", {"binary": False})]
 IDS = ["idr", "middlebury", "transforms", "colmap-bin", "colmap-txt"]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.datasets.images import write_image, write_mask
 from deep3dmap.datasets.readers import transforms
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import write_image, write_mask
 
 UPRIGHT = np.eye(4).tolist()
 

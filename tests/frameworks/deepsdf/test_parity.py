@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deep3dmap.backbones import DeepSDFDecoder
-from deep3dmap.datasets.sdf_samples.layout import Normalization
+from deep3dmap.datasets.shapes.sdf_samples.layout import Normalization
 from deep3dmap.engine.optim import ProgressLR, build_optimizers
 from deep3dmap.frameworks.deepsdf import DeepSDF, FitOptions, Observations, fit_code
 from deep3dmap.frameworks.deepsdf.fitting import rate_of

@@ -7,7 +7,7 @@ import torch
 import trimesh
 
 from deep3dmap.apis import export_mesh, test, train
-from deep3dmap.cli import main
+from deep3dmap.cli.app import main
 from deep3dmap.engine.checkpoint import load_checkpoint
 from tests.frameworks.idr.test_two_ranks import ROOT, assert_same_losses, checkpoint, torchrun
 from tests.shapes_fixture import write_shapes

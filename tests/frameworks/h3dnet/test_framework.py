@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from deep3dmap.datasets.sdf_samples.npz import npz_bytes
 from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.stages import StageConfig
@@ -11,6 +10,7 @@ from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks import H3DNet
 from deep3dmap.frameworks.h3dnet.prior import prior_arrays
 from deep3dmap.geometry.rotations import rotation_angle_error
+from deep3dmap.io.npz import npz_bytes
 from tests.frameworks.h3dnet.heads import ball_prior
 
 POSE = ["geometry.latent", "geometry.turn", "geometry.shift", "geometry.growth"]

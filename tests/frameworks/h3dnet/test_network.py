@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from deep3dmap.datasets.sdf_samples.npz import npz_bytes
 from deep3dmap.frameworks.h3dnet import PlacedHead
 from deep3dmap.frameworks.h3dnet.prior import prior_arrays
 from deep3dmap.frameworks.h3dnet.start import known_scale
 from deep3dmap.geometry.rotations import quaternion_to_rotation
+from deep3dmap.io.npz import npz_bytes
 from tests.frameworks.h3dnet.heads import ball_prior
 
 ROTATION = quaternion_to_rotation(torch.tensor([0.9, 0.3, -0.2, 0.1]))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.datasets.sdf_samples.npz import npz_bytes
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks import DeepSDF
 from deep3dmap.frameworks.h3dnet.prior import load_prior, prior_arrays, prior_of
+from deep3dmap.io.npz import npz_bytes
 from deep3dmap.structures.head_landmarks import MEAN_HEAD_LANDMARKS
 from tests.frameworks.h3dnet.heads import OFFSET, OPTIONS, SCALE, ball_prior
 

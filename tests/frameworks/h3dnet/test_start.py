@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from deep3dmap.datasets.sdf_samples.npz import npz_bytes
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.h3dnet.network import PlacedHead
 from deep3dmap.frameworks.h3dnet.placing import MaskFit
 from deep3dmap.frameworks.h3dnet.prior import prior_arrays
 from deep3dmap.frameworks.h3dnet.start import start_head
-from tests.datasets.heads import head_capture, head_points, named
+from deep3dmap.io.npz import npz_bytes
+from tests.datasets.heads.marked import head_capture, head_points, named
 from tests.frameworks.h3dnet.heads import SCALE, ball_prior
 
 

@@ -12,15 +12,15 @@ from mmengine.optim import OptimWrapperDict
 from deep3dmap.apis import export_mesh, load_framework, test, train
 from deep3dmap.apis.reconstruct import reconstruct
 from deep3dmap.datasets import load_scene
-from deep3dmap.datasets.formats import save_capture
-from deep3dmap.datasets.generated import generate_capture
+from deep3dmap.datasets.captures.formats import save_capture
+from deep3dmap.datasets.synthetic import generate_capture
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.evaluation.images import mask_iou, psnr
 from deep3dmap.frameworks import Hull
 from deep3dmap.geometry.meshing import NoSurfaceError
 from deep3dmap.geometry.visual_hull import visual_hull
-from deep3dmap.visualization.mesh_render import render_mesh
+from deep3dmap.renderers.mesh.raycast import render_mesh
 
 evaluate = test
 del test  # pytest would take it for a test

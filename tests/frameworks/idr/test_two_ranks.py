@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from deep3dmap.apis import export_mesh, test, train
-from deep3dmap.datasets.formats import save_capture
-from deep3dmap.datasets.generated import generate_capture
+from deep3dmap.datasets.captures.formats import save_capture
+from deep3dmap.datasets.synthetic import generate_capture
 from deep3dmap.engine.checkpoint import load_checkpoint
 
 evaluate = test

@@ -1,0 +1,1 @@
+"""Making data: signed-distance samples, heads, captures, landmarks, priors."""

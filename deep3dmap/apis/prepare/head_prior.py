@@ -1,0 +1,36 @@
+"""A prior of heads for H3D-Net from a trained DeepSDF: ``deep3dmap prepare head-prior``."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from deep3dmap.apis.shape_space.codes import load_shape_space
+from deep3dmap.errors import CheckpointError, DataError
+from deep3dmap.frameworks.h3dnet.prior import prior_arrays, prior_of
+from deep3dmap.io.files import write_atomically
+from deep3dmap.io.npz import npz_bytes
+
+
+def prepare_head_prior(checkpoint: str | Path, output: str | Path, *, tell: Callable[[str], object] = print) -> Path:
+    """Write the decoder and the Gaussian of the codes of a trained DeepSDF, as H3D-Net takes them.
+
+    Args:
+        checkpoint: of a DeepSDF with a ``CodedSDFNetwork``, as configs/h3dnet/prior_ict.py trains it; or its work folder.
+        output: file to write (``.npz``).
+        tell: prints a line.
+
+    Raises:
+        CheckpointError: if it is not such a checkpoint.
+        DataError: if ``output`` is no ``.npz``.
+    """
+    output = Path(output)
+    if output.suffix != ".npz":
+        raise DataError(f"{output}: a prior is written to a file that ends in .npz")
+    space = load_shape_space(checkpoint, "cpu")
+    try:
+        prior = prior_of(space)
+    except DataError as error:
+        raise CheckpointError(f"{checkpoint}: {error}") from None
+    write_atomically(output, npz_bytes(**prior_arrays(prior)))
+    tell(f"{output}: a space of heads from {len(space.names)} of them, codes of {space.decoder.code_length} entries, "
+         f"{output.stat().st_size / 2**20:.1f} MiB")
+    return output

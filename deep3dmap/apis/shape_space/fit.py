@@ -1,0 +1,265 @@
+"""New shapes from a trained shape space: from samples, point clouds, meshes or depth maps to codes and meshes.
+
+Park et al., CVPR 2019, sections 4.2 (eq. 10) and 6.3; their supplementary material takes the better of two starts.
+"""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+
+from deep3dmap.apis.shape_space.codes import load_shape_space, read_code, write_code
+from deep3dmap.apis.shape_space.inputs import OFFSET, Frames, ShapeInput, find_inputs, observe, shared_frame
+from deep3dmap.datasets.shapes.sdf_samples.layout import Normalization, read_normalization
+from deep3dmap.errors import ConfigError, DataError, Deep3DError
+from deep3dmap.frameworks.deepsdf import DeepSDF
+from deep3dmap.frameworks.deepsdf.fitting import FittedCode
+from deep3dmap.frameworks.deepsdf.observations import Observations
+from deep3dmap.geometry.meshing_grids import check_resolution
+from deep3dmap.io.files import write_atomically
+from deep3dmap.io.mesh_files import save_mesh
+from deep3dmap.io.npz import read_npz
+from deep3dmap.io.reading import exists, is_file, output_folder, reading, sha256_of
+
+FITTED, SKIPPED, REFUSED, FAILED = "fitted", "skipped", "refused", "failed"
+
+#: The loss of a fit is the mean over its last iterations, for each sees other samples.
+LAST = 20
+
+
+@dataclass
+class ShapeFit:
+    """What became of an input: a row of ``fits.csv``.
+
+    Attributes:
+        name: of the shape.
+        status: fitted, skipped (it was there already), refused (what is there is something else), or failed.
+        loss: at the end of the fit.
+        code_length: Euclidean length of the code.
+        seconds: that the fit took, without the mesh.
+        reason: why it was refused or failed.
+    """
+
+    name: str
+    status: str
+    loss: float | None = None
+    code_length: float | None = None
+    seconds: float | None = None
+    reason: str = ""
+
+
+def fit_shapes(checkpoint: str | Path,
+               inputs: Sequence[str | Path],
+               output: str | Path,
+               *,
+               split: str | Path | None = None,
+               viewpoint: Sequence[float] | None = None,
+               normalization: str | Path | None = None,
+               offset: float = OFFSET,
+               starts: int = 1,
+               seed: int = 0,
+               resolution: int = 256,
+               amp: bool = False,
+               device: str = "auto",
+               skip_existing: bool = False,
+               tell: Callable[[str], object] = print,
+               **options) -> list[ShapeFit]:
+    """Reconstruct new shapes; ``meshes/<name>.ply``, ``codes/<name>.npz`` and ``fits.csv`` are left in ``output``.
+
+    Args:
+        checkpoint: of a trained DeepSDF, or its work folder.
+        inputs: files, and folders in DeepSDF's layout; see :func:`deep3dmap.apis.shape_space.inputs.find_inputs`.
+        output: folder to write to. Meshes are in their input's own frame and units.
+        split: names the shapes of the folders.
+        viewpoint: (3,) from where point clouds were seen, in their own frame.
+        normalization: file with the way into the normalised frame, for all inputs.
+        offset: distance before and behind the surface at which points are taken, normalised units.
+        starts: fits from so many random codes; that of the lowest loss at the end is kept.
+        seed: of every choice; a shape's result doesn't depend on the others.
+        resolution: of the meshes: cells along an edge of the cube around the unit sphere.
+        amp: fit in bfloat16 where that is safe.
+        device: where to compute.
+        skip_existing: leave shapes alone that have a code and a mesh in ``output``; those made of other files, with other
+            options, or by another decoder, are refused.
+        tell: prints a line.
+        options: of :class:`~deep3dmap.frameworks.deepsdf.fitting.FitOptions`; None leaves the config's.
+
+    Returns:
+        What became of each input; one that fails doesn't stop the others.
+
+    Raises:
+        ConfigError: for an option out of its range.
+        CheckpointError: if there is no usable DeepSDF.
+        DataError: if the inputs as a whole make no sense.
+    """
+    options = {key: value for key, value in options.items() if value is not None}
+    _check_options(dict(starts=starts, offset=offset, resolution=resolution, seed=seed) | options, viewpoint)
+    shapes = find_inputs(inputs, split)
+    given = None if normalization is None else read_normalization(normalization)
+    framework = load_shape_space(checkpoint, device)
+    frames = Frames(given, shared_frame(framework))
+    looks = dict(offset=offset, viewpoint=None if viewpoint is None else [*map(float, viewpoint)],
+                 normalization=None if given is None else [*given.offset.tolist(), given.scale])  # yapf: disable
+    fitter = _Fitter(framework, output_folder(output), starts, seed, resolution, amp, options, looks)
+    _old_rows(fitter.output / "fits.csv")
+    rows = []
+    for k, shape in enumerate(shapes, 1):
+        row = _skipped(shape, fitter) if skip_existing else None
+        row = row or _one(fitter, shape, lambda s: observe(s, frames, viewpoint, offset, seed))
+        rows.append(row)
+        tell(f"[{k}/{len(shapes)}] {row.name}: {row.status}" + (f": {row.reason}" if row.reason else f", loss {row.loss:.4g}"))
+        write_fits(fitter.output / "fits.csv", rows)
+    return rows
+
+
+def _check_options(options: dict, viewpoint: Sequence[float] | None) -> None:
+    least = dict(starts=1, iterations=1, samples=2, resolution=2, seed=0, code_weight=0)
+    beyond = dict(offset=1.0)  # the sphere's radius
+    for key, value in options.items():
+        if key in least and not least[key] <= value < np.inf:
+            raise ConfigError(f"--{key.replace('_', '-')} {value}: must be at least {least[key]}, and finite")
+        if key == "seed" and value >= 2**63:
+            raise ConfigError(f"--seed {value}: must be less than 2^63")
+        if key in ("lr", "offset") and not 0 < value < beyond.get(key, np.inf):
+            raise ConfigError(f"--{key} {value}: must be positive, and less than {beyond.get(key, np.inf):g}")
+    check_resolution(options["resolution"])
+    if viewpoint is not None and not np.isfinite(viewpoint).all():
+        raise ConfigError(f"--viewpoint {' '.join(map(str, viewpoint))}: must be three finite numbers")
+
+
+@dataclass
+class _Fitter:
+    """How shapes are fitted, and where they go."""
+
+    framework: DeepSDF
+    output: Path
+    starts: int
+    seed: int
+    resolution: int
+    amp: bool
+    options: dict
+    looks: dict
+
+    def code_path(self, name: str) -> Path:
+        return self.output / "codes" / f"{name}.npz"
+
+    def mesh_path(self, name: str) -> Path:
+        return self.output / "meshes" / f"{name}.ply"
+
+    def fit(self, observations: Observations) -> FittedCode:
+        """The best of the starts."""
+        cast = torch.autocast(self.framework.device.type, torch.bfloat16) if self.amp else contextlib.nullcontext()
+        with cast:
+            seeds = range(self.seed, self.seed + self.starts)
+            fits = [self.framework.fit(observations, generator=torch.Generator().manual_seed(seed), **self.options)
+                    for seed in seeds]  # yapf: disable
+        return min(fits, key=final_loss)
+
+    def recorded(self, shape: ShapeInput) -> dict:
+        """What a shape's result depends on."""
+        merged = asdict(self.framework.fit_options) | self.options
+        own = dict(starts=self.starts, seed=self.seed, amp=self.amp, resolution=self.resolution)
+        sources = dict(decoder=_fingerprint(self.framework), input=_checksum(shape))
+        return json.loads(json.dumps(merged | own | self.looks | sources))
+
+
+def _fingerprint(framework: DeepSDF) -> str:
+    """Some digits that other weights don't have."""
+    digest = hashlib.sha256()
+    for _, value in sorted(framework.decoder.state_dict().items()):
+        digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _checksum(shape: ShapeInput) -> str | None:
+    """Likewise of an input's files; None where it is gone."""
+    files = [path for path in (shape.path, shape.normalization) if path and is_file(path)]
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()[:12] if shape.path in files else None
+
+
+def final_loss(fitted: FittedCode) -> float:
+    """The mean loss of a fit's last iterations."""
+    return float(np.mean(fitted.losses[-LAST:]))
+
+
+def _one(fitter: _Fitter, shape: ShapeInput, look: Callable) -> ShapeFit:
+    """Fit one shape and write what comes of it; whatever its input is at fault for becomes the reason of its failure."""
+    try:
+        recorded = fitter.recorded(shape)
+        observations, normalization = look(shape)
+        begun = time.monotonic()
+        fitted = fitter.fit(observations)
+        seconds = time.monotonic() - begun
+        if not np.isfinite(fitted.losses[-1]):
+            raise DataError(f"{shape.path}: the fit diverged (its loss is {fitted.losses[-1]}); use a smaller --lr")
+        row = ShapeFit(shape.name, FITTED, final_loss(fitted), float(fitted.code.norm()), round(seconds, 3))
+        told = dict(losses=np.array(fitted.losses, np.float32), loss=np.array(row.loss), seconds=np.array(row.seconds),
+                    options=np.array(json.dumps(recorded)))  # yapf: disable
+        write_code(fitter.code_path(shape.name), fitted.code, **told)
+        save_mesh(_mesh(fitter, fitted, normalization), fitter.mesh_path(shape.name))
+        return row
+    except Deep3DError as error:
+        return ShapeFit(shape.name, FAILED, reason=str(error))
+
+
+def _mesh(fitter: _Fitter, fitted: FittedCode, normalization: Normalization) -> trimesh.Trimesh:
+    mesh = fitter.framework.extract_mesh(fitter.resolution, code=fitted.code)
+    return trimesh.Trimesh(normalization.undo(mesh.vertices), mesh.faces, process=False)
+
+
+def _skipped(shape: ShapeInput, fitter: _Fitter) -> ShapeFit | None:
+    """A shape that is there already: what is there is taken, or refused, but not lost."""
+    path = fitter.code_path(shape.name)
+    if not (is_file(path) and is_file(fitter.mesh_path(shape.name))):
+        return None
+    try:
+        code = read_code(path, fitter.framework.decoder.code_length)
+        known = read_npz(path, "a file of a shape's code", ("loss", "seconds", "options"))
+        _check_same(path, known["options"], fitter.recorded(shape), shape.path)
+    except DataError as error:
+        return ShapeFit(shape.name, REFUSED, reason=str(error))
+    return ShapeFit(shape.name, SKIPPED, float(known["loss"]), float(np.linalg.norm(code)), float(known["seconds"]))
+
+
+def _check_same(path: Path, options: np.ndarray, now: dict, source: Path) -> None:
+    with reading(path, "a file of a shape's code"):
+        before = dict(json.loads(str(options)))
+    old, new = before.pop("input", None), now.pop("input")
+    if old and new and old != new:
+        raise DataError(
+            f"{source}: has changed since {path} was made of it; bring it back, or leave out --skip-existing to fit "
+            "it again, or choose another folder")
+    changed = [f"{key}: {before.get(key)}, now {value}" for key, value in now.items() if before.get(key) != value]
+    if changed:
+        raise DataError(f"{path}: was made with other options ({'; '.join(changed)}); give the same, or leave out "
+                        "--skip-existing to make it again, or choose another folder")
+
+
+def _old_rows(path: Path) -> dict[str, dict]:
+    """The rows of an older table, by name."""
+    if not exists(path):
+        return {}
+    with reading(path, "a table of fitted shapes", "move it away, or choose another folder"):
+        with path.open(newline="", encoding="utf-8") as file:
+            return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def write_fits(path: Path, rows: Sequence[ShapeFit]) -> Path:
+    """Write what became of the shapes as CSV; what an older table there holds of other shapes, or of refused ones, stays."""
+    old = _old_rows(path)
+    new = {row.name: {k: "" if v is None else v for k, v in asdict(row).items()} for row in rows
+           if row.status != REFUSED or row.name not in old}  # yapf: disable
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(ShapeFit)], extrasaction="ignore", restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows((old | new).values())
+    return write_atomically(path, text.getvalue().encode())

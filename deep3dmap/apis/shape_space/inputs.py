@@ -1,0 +1,197 @@
+"""What a new shape is reconstructed from: inputs are told apart, brought into the normalised frame, and made observations.
+
+Park et al., CVPR 2019, sections 4.2 and 6.3: samples of the signed distance; or points of the surface, each taken a little
+before and behind it along its normal, with points of free space along the lines of sight.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from deep3dmap.datasets.shapes.sdf_samples.layout import (
+    SAMPLES,
+    Normalization,
+    ShapeName,
+    all_shapes,
+    beside,
+    normalization_path,
+    read_normalization,
+    read_samples,
+    read_split,
+    samples_path,
+)
+from deep3dmap.datasets.shapes.surface_points import SurfacePoints, npz_names, read_surface_points
+from deep3dmap.errors import DataError
+from deep3dmap.frameworks.deepsdf import DeepSDF
+from deep3dmap.frameworks.deepsdf.observations import Observations, free_space, from_surface
+from deep3dmap.geometry.point_normals import estimate_normals, orient_towards
+
+#: Distance from the surface at which points are taken before and behind it, normalised units (section 6.3).
+OFFSET = 0.01
+
+#: Points of free space on each line of sight.
+FREE_PER_RAY = 4
+
+#: Rounding and noise may lead points a little out of the unit sphere.
+REACH = 1.01
+
+IDENTITY = Normalization(np.zeros(3), 1.0)
+
+
+class ShapeInput(NamedTuple):
+    """A shape to be reconstructed.
+
+    Attributes:
+        name: under which its results are written; may hold folders.
+        path: its file.
+        normalization: file of its own way into the normalised frame, where its layout has a place for one.
+    """
+
+    name: str
+    path: Path
+    normalization: Path | None = None
+
+
+class Frames(NamedTuple):
+    """Which similarity leads into the normalised frame.
+
+    Attributes:
+        given: by the user, for all inputs.
+        shared: by all training shapes.
+    """
+
+    given: Normalization | None = None
+    shared: Normalization | None = None
+
+
+def find_inputs(paths: Sequence[str | Path], split: str | Path | None = None) -> list[ShapeInput]:
+    """The shapes that files, and folders in DeepSDF's layout, hold.
+
+    Args:
+        paths: of samples, point clouds, meshes, depth maps, or folders with ``SdfSamples/``.
+        split: names the shapes of the folders, also relative to them; all by default.
+
+    Raises:
+        DataError: for a folder of another kind, a split without a folder, or two shapes of one name.
+    """
+    found = [shape for path in map(Path, paths) for shape in (_in_folder(path, split) if path.is_dir() else [_file(path)])]
+    if split is not None and not any(Path(path).is_dir() for path in paths):
+        raise DataError(f"--split {split}: names shapes of a folder with {SAMPLES}/, but the inputs are files")
+    twice = [name for name, count in Counter(shape.name for shape in found).items() if count > 1]
+    if twice:
+        raise DataError(f"{len(twice)} name(s) belong to more than one input ({', '.join(twice[:5])}), whose results would "
+                        "overwrite each other; rename the files, or fit them into different folders")
+    return found
+
+
+def _in_folder(root: Path, split: str | Path | None) -> list[ShapeInput]:
+    if not (root / SAMPLES).is_dir():
+        raise DataError(f"{root}: a folder must hold {SAMPLES}/<dataset>/<class>/<id>.npz; give other inputs as files")
+    shapes = all_shapes(root) if split is None else read_split(beside(root, split))
+    return [ShapeInput(str(shape), samples_path(root, shape), normalization_path(root, shape)) for shape in shapes]
+
+
+def _file(path: Path) -> ShapeInput:
+    """A file; samples that lie in DeepSDF's layout know where their normalisation is."""
+    parts = path.absolute().parts
+    if len(parts) > 4 and parts[-4] == SAMPLES:
+        shape = ShapeName(*parts[-3:-1], path.stem)
+        return ShapeInput(path.stem, path, normalization_path(Path(*parts[:-4]), shape))
+    return ShapeInput(path.stem, path)
+
+
+def shared_frame(framework: DeepSDF) -> Normalization | None:
+    """The similarity into the normalised frame that all training shapes have in common, if they do."""
+    offsets, scales = framework.offsets.cpu().double(), framework.scales.cpu().double()
+    if torch.allclose(offsets, offsets[:1].expand_as(offsets)) and torch.allclose(scales, scales[:1].expand_as(scales)):
+        return Normalization(offsets[0].numpy(), float(scales[0]))
+    return None
+
+
+def observe(shape: ShapeInput,
+            frames: Frames,
+            viewpoint: Sequence[float] | None = None,
+            offset: float = OFFSET,
+            seed: int = 0) -> tuple[Observations, Normalization]:
+    """What an input says of its shape, and how its frame is normalised.
+
+    Args:
+        shape: the input.
+        frames: ways into the normalised frame. For points, that given by the user, else that of all training shapes, else they
+            must be normalised. Samples are normalised; that given by the user, else their own, leads back.
+        viewpoint: (3,) from where point clouds were seen, in their own frame.
+        offset: see :data:`OFFSET`.
+        seed: of every choice.
+
+    Raises:
+        DataError: whatever is wrong with the input.
+    """
+    if shape.path.suffix.lower() == ".npz" and {"pos", "neg"} & set(npz_names(shape.path)):
+        return _samples(shape), frames.given or _own_frame(shape) or IDENTITY
+    surface = read_surface_points(shape.path, seed)
+    normalization = frames.given or frames.shared or IDENTITY
+    return observe_surface(surface, normalization, viewpoint, offset, seed, str(shape.path)), normalization
+
+
+def _own_frame(shape: ShapeInput) -> Normalization | None:
+    known = shape.normalization is not None and shape.normalization.is_file()
+    return read_normalization(shape.normalization) if known else None
+
+
+def _samples(shape: ShapeInput) -> Observations:
+    samples = read_samples(shape.path)
+    rows = [torch.from_numpy(np.array(side, np.float32)) for side in (samples.positive, samples.negative)]
+    far = torch.cat(rows)[:, :3].norm(dim=1) > REACH
+    if far.float().mean() > 0.5:
+        raise DataError(
+            f"{shape.path}: {int(far.sum())} of {len(far)} samples lie outside the unit sphere; samples must be in the "
+            "normalised frame, as `deep3dmap prepare sdf-samples` makes them")
+    return Observations(*rows).check(str(shape.path))
+
+
+def observe_surface(surface: SurfacePoints,
+                    normalization: Normalization,
+                    viewpoint: Sequence[float] | None = None,
+                    offset: float = OFFSET,
+                    seed: int = 0,
+                    name: str = "the points") -> Observations:
+    """What points of a surface say of its shape; arguments as of :func:`observe`.
+
+    Raises:
+        DataError: if normals are missing and can't be made, or points lie outside the unit sphere.
+    """
+    viewpoint = surface.viewpoint if surface.viewpoint is not None else viewpoint
+    points = normalization.apply(surface.points)
+    _check_reach(points, name)
+    eye = None if viewpoint is None else normalization.apply(np.asarray(viewpoint, np.float64)[None])[0]
+    normals = surface.normals if surface.normals is not None else _made_normals(points, eye, name)
+    at, towards = (torch.from_numpy(rows).float() for rows in (points, normals))
+    free = None
+    if eye is not None:
+        origins = torch.from_numpy(eye).float().expand_as(at)
+        free = free_space(origins, at, FREE_PER_RAY, offset, torch.Generator().manual_seed(seed))
+    return from_surface(at, towards, offset, free).check(name)
+
+
+def _check_reach(points: Float[np.ndarray, "n 3"], name: str) -> None:
+    reach = np.linalg.norm(points, axis=1)
+    if (reach > REACH).any():
+        raise DataError(
+            f"{name}: {int((reach > REACH).sum())} of {len(reach)} points lie outside the unit sphere of the normalised "
+            f"frame, the farthest at {reach.max():.3g}; give the way into it with --normalization FILE (offset and scale, "
+            "normalised = (x + offset) * scale), and leave only the object (a depth map's mask)")
+
+
+def _made_normals(points: Float[np.ndarray, "n 3"], eye: Float[np.ndarray, "3"] | None, name: str) -> Float[np.ndarray, "n 3"]:
+    if eye is None:
+        raise DataError(f"{name}: has no normals, so nothing says which side is outside; give normals, or say with "
+                        "--viewpoint X Y Z from where the points were seen")
+    try:
+        return orient_towards(points, estimate_normals(points), eye)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}; give normals, or more points") from None

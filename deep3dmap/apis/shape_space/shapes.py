@@ -1,0 +1,259 @@
+"""A look into the space of shapes that a DeepSDF has learnt: training shapes, ways between codes, draws, and a map of it."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float
+from torch import Tensor
+
+from deep3dmap.apis.shape_space.codes import load_shape_space, read_code, write_code
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.frameworks import DeepSDF
+from deep3dmap.frameworks.deepsdf.code_space import fit_prior, principal_axes
+from deep3dmap.geometry.meshing import NoSurfaceError
+from deep3dmap.io.files import write_atomically
+from deep3dmap.io.mesh_files import save_mesh
+from deep3dmap.io.reading import exists, output_folder
+from deep3dmap.visualization.pictures import save_image
+from deep3dmap.visualization.shapes import point_map, shape_grid
+
+CODE_FILES = (".npz", ".pth")
+NAMED = 12  # points of the map that get their names
+KEPT = 10  # principal axes in the table
+
+
+@dataclass
+class Shapes:
+    """What was written.
+
+    Attributes:
+        meshes: files by name.
+        empty: names of codes without a surface.
+        codes: files by name, where codes were written.
+        picture: of all of them.
+    """
+
+    meshes: dict[str, Path] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
+    codes: dict[str, Path] = field(default_factory=dict)
+    picture: Path | None = None
+
+
+def code_from(framework: DeepSDF, source: str | Path) -> Float[Tensor, "l"]:
+    """The code that a text means: a file of it (``.npz``, ``.pth``), or the name of a training shape."""
+    if Path(source).suffix in CODE_FILES and str(source) not in framework.names:
+        return read_code(source, framework.decoder.code_length).to(framework.device)
+    return framework.code_of(str(source))
+
+
+# --- meshes of codes ------------------------------------------------------------------------------------------------------
+
+
+def mesh_shapes(checkpoint: str | Path,
+                output: str | Path,
+                names: Sequence[str] | None = None,
+                *,
+                resolution: int = 256,
+                keep_normalization: bool = False,
+                device: str = "auto",
+                tell: Callable[[str], object] = print) -> Shapes:
+    """Write meshes of training shapes, as ``DATASET/CLASS/ID.ply``.
+
+    Args:
+        checkpoint: file, or work folder.
+        output: folder to write to.
+        names: of the shapes, also without data set and class; None for all.
+        resolution: cells along an edge of the cube around the unit sphere.
+        keep_normalization: leave them in the normalised frame, instead of each one's own frame and units.
+        device: where to compute.
+        tell: prints a line.
+
+    Raises:
+        DataError: for names that are not there or not unique, before anything is written.
+    """
+    framework = load_shape_space(checkpoint, device)
+    numbers = range(len(framework.names)) if names is None else [framework.number_of(name) for name in names]
+    folder, written = output_folder(output), Shapes()
+    for number in dict.fromkeys(numbers):
+        name = framework.names[number]
+        try:
+            mesh = framework.extract_mesh(resolution, shape=number, normalized=keep_normalization)
+        except NoSurfaceError as error:
+            written.empty.append(name)
+            tell(f"{name}: {error}")
+            continue
+        written.meshes[name] = save_mesh(mesh, folder / f"{name}.ply")
+        tell(f"{written.meshes[name]}: {len(mesh.vertices):,} vertices, {len(mesh.faces):,} faces")
+    return written
+
+
+def interpolate_shapes(checkpoint: str | Path,
+                       start: str | Path,
+                       end: str | Path,
+                       output: str | Path,
+                       *,
+                       steps: int = 7,
+                       resolution: int = 128,
+                       device: str = "auto",
+                       tell: Callable[[str], object] = print) -> Shapes:
+    """Shapes along the straight line between two codes: meshes and codes ``step_K``, and ``interpolation.png``.
+
+    All are in the normalised frame. Other arguments as for :func:`mesh_shapes`.
+
+    Args:
+        start, end: names of training shapes, or files of codes; see :func:`code_from`.
+        steps: shapes, both ends included.
+
+    Raises:
+        ConfigError: for fewer than 2 steps.
+        DataError: for unknown names, and files that are no codes of this checkpoint.
+    """
+    if steps < 2:
+        raise ConfigError(f"steps={steps}: an interpolation has at least its 2 ends")
+    framework = load_shape_space(checkpoint, device)
+    ends = [code_from(framework, source) for source in (start, end)]
+    codes = [torch.lerp(*ends, k / (steps - 1)) for k in range(steps)]
+    titles = [_title(start), *(f"{k / (steps - 1):.2g}" for k in range(1, steps - 1)), _title(end)]
+    named = {f"step_{k:0{len(str(steps - 1))}d}": code for k, code in enumerate(codes)}
+    return _write_shapes(framework,
+                         named,
+                         output,
+                         "interpolation.png",
+                         resolution,
+                         tell,
+                         titles=titles,
+                         columns=min(steps, 10))
+
+
+def _title(source: str | Path) -> str:
+    """A code file's name without its ending, or a shape's without data set and class."""
+    return Path(source).stem if Path(source).suffix in CODE_FILES else Path(source).name
+
+
+def sample_shapes(checkpoint: str | Path,
+                  output: str | Path,
+                  count: int = 8,
+                  *,
+                  seed: int = 0,
+                  prior: str = "empirical",
+                  resolution: int = 128,
+                  device: str = "auto",
+                  tell: Callable[[str], object] = print) -> Shapes:
+    """Shapes of codes drawn by chance: meshes and codes ``sample_K``, and ``samples.png``.
+
+    All are in the normalised frame. Other arguments as for :func:`mesh_shapes`.
+
+    Args:
+        count: how many.
+        seed: of the draws.
+        prior: what they are drawn from, see :func:`~deep3dmap.frameworks.deepsdf.code_space.fit_prior`.
+
+    Raises:
+        ConfigError: for fewer than one shape, unknown priors, and seeds that are none.
+        DataError: if there are too few training shapes for that prior.
+    """
+    if count < 1:
+        raise ConfigError(f"count={count}: at least one shape must be drawn")
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"seed={seed}: must be a number from 0 to 2^63 - 1")
+    framework = load_shape_space(checkpoint, device)
+    codes = fit_prior(framework.codes.weight, prior).draw(count, torch.Generator().manual_seed(seed))
+    named = {f"sample_{k:0{len(str(count - 1))}d}": code for k, code in enumerate(codes)}
+    return _write_shapes(framework, named, output, "samples.png", resolution, tell)
+
+
+def _write_shapes(framework: DeepSDF, codes: Mapping[str, Tensor], output: str | Path, picture: str, resolution: int,
+                  tell: Callable[[str], object], titles: Sequence[str] | None = None,
+                  columns: int | None = None) -> Shapes:  # yapf: disable
+    """Codes, their meshes in the normalised frame, and a picture of them."""
+    folder, written, meshes = output_folder(output), Shapes(), []
+    for name, code in codes.items():
+        meshes.append(_mesh_of(framework, code, resolution))
+        written.codes[name] = write_code(folder / "codes" / f"{name}.npz", code)
+        if meshes[-1] is None:
+            written.empty.append(name)
+            tell(f"{name}: its code has no surface")
+        else:
+            written.meshes[name] = save_mesh(meshes[-1], folder / "meshes" / f"{name}.ply")
+    written.picture = save_image(folder / picture, shape_grid(meshes, titles or list(codes), columns=columns))
+    tell(f"{written.picture}: {len(written.meshes)} shapes, their meshes and codes beside it")
+    return written
+
+
+def _mesh_of(framework: DeepSDF, code: Tensor, resolution: int) -> trimesh.Trimesh | None:
+    try:
+        return framework.extract_mesh(resolution, code=code)
+    except NoSurfaceError:
+        return None
+
+
+# --- the map --------------------------------------------------------------------------------------------------------------
+
+
+def plot_codes(checkpoint: str | Path, output: str | Path, *, fitted: str | Path | None = None) -> tuple[Path, Path]:
+    """A picture of the training codes along their two principal axes, and a table of their coordinates beside it.
+
+    Args:
+        checkpoint: file, or work folder.
+        output: ``.png`` to write; the table has the same name with ``.csv``.
+        fitted: folder of files of further codes, which are put into the same picture; the axes don't depend on them.
+
+    Returns:
+        The two files.
+
+    Raises:
+        DataError: if the training codes don't differ, ``fitted`` holds no codes, or the picture's name is not a PNG's.
+    """
+    output = Path(output)
+    if output.suffix.lower() != ".png":
+        raise DataError(f"{output}: the map is saved as PNG; end its name in .png")
+    framework = load_shape_space(checkpoint, "cpu")
+    axes = principal_axes(framework.codes.weight, KEPT)
+    groups = {"training": dict(zip(framework.names, framework.codes.weight.detach()))}
+    if fitted is not None:
+        groups["fitted"] = _read_codes(Path(fitted), framework.decoder.code_length)
+    output_folder(output.parent)
+    rows = {group: axes.coordinates(torch.stack(list(codes.values()))).numpy() for group, codes in groups.items()}
+    plane = {group: np.pad(points[:, :2], ((0, 0), (0, max(2 - points.shape[1], 0)))) for group, points in rows.items()}
+    shares = [*axes.shares.tolist(), 0.0]
+    titles = tuple(f"component {k + 1}: {shares[k]:.0%} of the variance" for k in range(2))
+    picture = save_image(output, point_map(plane, _labels(groups, plane), titles))
+    return picture, write_atomically(output.with_suffix(".csv"), _table(groups, rows))
+
+
+def _read_codes(folder: Path, length: int) -> dict[str, Tensor]:
+    """All codes of a folder and of those in it, by their files' names without ending."""
+    if not exists(folder):
+        raise DataError(f"{folder}: no such folder of codes")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix in CODE_FILES and not p.name.startswith("."))
+    if not paths:
+        raise DataError(f"{folder}: holds no codes ({' or '.join('*' + ending for ending in CODE_FILES)})")
+    return {path.relative_to(folder).with_suffix("").as_posix(): read_code(path, length) for path in paths}
+
+
+def _labels(groups: Mapping[str, Mapping], plane: Mapping[str, np.ndarray]) -> list[tuple[str, float, float]]:
+    """Names of points that lie far from each other: each is the farthest from those that have one."""
+    names = [name.rpartition("/")[2] for codes in groups.values() for name in codes]
+    points = np.concatenate(list(plane.values()))
+    distance, chosen = np.linalg.norm(points, axis=1), []
+    for _ in range(min(NAMED, len(points))):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return [(names[k], float(points[k, 0]), float(points[k, 1])) for k in chosen]
+
+
+def _table(groups: Mapping[str, Mapping[str, Tensor]], rows: Mapping[str, np.ndarray]) -> bytes:
+    """As CSV: a shape's name, its group, its code's length, and where it lies along the principal axes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "group", "norm", *(f"component_{k + 1}" for k in range(next(iter(rows.values())).shape[1]))])
+    for group, codes in groups.items():
+        for (name, code), row in zip(codes.items(), rows[group]):
+            writer.writerow([name, group, f"{float(code.norm()):.6g}", *(f"{value:.6g}" for value in row)])
+    return text.getvalue().encode()

@@ -1,0 +1,1 @@
+"""Cost against work of every method, and comparisons of methods on many scenes."""

@@ -1,0 +1,124 @@
+"""What a benchmark measures: a method's networks, variants of their configs, and kinds of work in growing amounts.
+
+A method says it in a module of its own, as :class:`Method`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from deep3dmap.benchmarks.work import Field, Job, Optimizers
+from deep3dmap.engine.config import check_config, load_config, merge_options
+from deep3dmap.errors import ConfigError
+from deep3dmap.frameworks.base import Framework
+from deep3dmap.registry import nearest
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to measure.
+
+    Attributes:
+        config: path of the config that holds it.
+        rate: learning rate of the measured steps: about that of the middle of the config's schedule.
+    """
+
+    config: str
+    rate: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Work:
+    """A kind of work.
+
+    Attributes:
+        unit: what its amount counts.
+        amounts: how much of it is measured.
+        quick: the same in quick mode.
+        ablation: amount at which all variants are compared; None where a variant changes nothing.
+        job: makes it ready, from the framework, the amount, and by name the learning ``rate``, ``amp`` and the state of the
+            ``optimizer``; None for the machine's own work, for which no framework is needed.
+    """
+
+    unit: str
+    amounts: tuple[int, ...]
+    quick: tuple[int, ...]
+    ablation: int | None = None
+    job: Callable[..., Job] | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is measured of a method, and how.
+
+    Attributes:
+        networks: by name.
+        variants: by name: dotted keys of the config and their values, rows of the ablation. ``model.*`` and ``amp`` can be
+            changed.
+        work: its kinds by name.
+        parts: the framework's modules whose weights are prepared. Configs that agree in them share what is prepared.
+        prepare: brings a framework near an object, as in the middle of a training: given steps of fitting, then of training,
+            and the learning rate of the latter; gives the training's optimisers.
+        watch: makes the framework ask another field instead of its own, which the given function makes from that.
+        info: what the data tell the framework before training (``setup``); None for nothing.
+        preparation: steps of fitting and of training before anything is measured.
+        quick_preparation: the same in quick mode.
+    """
+
+    networks: Mapping[str, Network]
+    variants: Mapping[str, Mapping]
+    work: Mapping[str, Work]
+    parts: tuple[str, ...]
+    prepare: Callable[[Framework, int, int, float], Optimizers]
+    watch: Callable[[Framework, Callable[[Field], Field]], Any]
+    info: Mapping | None = None
+    preparation: tuple[int, int] = (300, 100)
+    quick_preparation: tuple[int, int] = (10, 2)
+
+
+#: The machine's own work: its rate of matrix products by type.
+PRODUCTS = {f"matrix_product_{dtype}": Work("rows", (2048, ), (256, )) for dtype in ("float32", "bfloat16")}
+
+#: Name of what a config holds as it is.
+AS_CONFIGURED = "as configured"
+
+
+def choose(names: Iterable[str] | str | None, known: Mapping, what: str) -> list[str]:
+    """The chosen names: all that are known, one, or several.
+
+    Raises:
+        ConfigError: for a name that isn't known.
+    """
+    chosen = list(known) if names is None else [names] if isinstance(names, str) else list(names)
+    for name in chosen:
+        if name not in known:
+            raise ConfigError(f"{what} '{name}': {nearest(name, known)}")
+    return chosen
+
+
+def read_networks(method: Method, names: Iterable[str] | str | None = None) -> dict[str, dict]:
+    """``model``, ``amp`` (``auto`` counts as off) and learning ``rate`` of a method's networks, from their configs.
+
+    Raises:
+        ConfigError: for an unknown network, or a broken config.
+    """
+    networks = {}
+    for name in choose(names, method.networks, "network"):
+        network = method.networks[name]
+        cfg = load_config(network.config)
+        networks[name] = dict(model=cfg.model.to_dict(), amp=cfg.get("amp") is True, rate=network.rate)
+    return networks
+
+
+def vary(network: Mapping, changes: Mapping, name: str = "variant") -> dict:
+    """A network (``model``, ``amp``, ``rate``) with some of its config's keys changed.
+
+    Raises:
+        ConfigError: if a key is unknown, or doesn't fit the config.
+    """
+    cfg = Config(ConfigDict(model=network["model"], amp=network.get("amp", False)))
+    merge_options(cfg, changes, f"variant '{name}':")
+    check_config(cfg.to_dict(), f"variant '{name}'")
+    return dict(model=cfg.model.to_dict(), amp=cfg.amp, rate=network.get("rate", Network.rate))

@@ -1,0 +1,320 @@
+"""Cost against work: what one step, one trace, one mesh, one picture cost as they grow, as JSON lines.
+
+Every measurement runs in a process of its own, so that its peak memory is its own: ``python -m deep3dmap.benchmarks.cost
+CASE`` runs one case and prints its line. Before them the machine's rate of matrix products is measured in the same way, and
+every network is brought near an object once, as its config has it, so that all variants and amounts are measured in the same
+state.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deep3dmap.benchmarks import deepsdf, h3dnet, idr
+from deep3dmap.benchmarks.cases import AS_CONFIGURED, PRODUCTS, Method, Work, choose, read_networks, vary
+from deep3dmap.benchmarks.limits import MatrixFlops, fastest, least_seconds, matrix_product, timed
+from deep3dmap.benchmarks.work import Field, Job
+from deep3dmap.engine.hooks.log import peak_memory_mib
+from deep3dmap.engine.launching import choose_device, silence_known_warnings
+from deep3dmap.engine.optim import optimizers_state
+from deep3dmap.errors import ConfigError, Deep3DError
+from deep3dmap.frameworks.base import Framework
+from deep3dmap.io.files import replacing
+from deep3dmap.io.reading import output_folder
+from deep3dmap.registry import FRAMEWORKS, load_plugins, nearest
+from deep3dmap.version import __version__
+
+#: What can be measured, by method. To add one, write its module and add it here.
+METHODS: dict[str, Method] = dict(idr=idr.METHOD, deepsdf=deepsdf.METHOD, h3dnet=h3dnet.METHOD)
+
+REPEATS = 3
+PRODUCT_SECONDS = 2.0
+#: Work that takes longer than this many seconds is measured once.
+LONG = 20.0
+
+
+def benchmark(method: str = "idr",
+              *,
+              quick: bool = False,
+              networks: Mapping[str, Mapping] | Iterable[str] | None = None,
+              variants: Iterable[str] | None = None,
+              ablation: bool = False,
+              only: Iterable[str] | str | None = None,
+              device: str = "auto",
+              states: str | Path | None = None,
+              write: Callable[[str], Any] = print) -> list[dict]:
+    """Measure a method's cost against growing work.
+
+    Args:
+        method: one of :data:`METHODS`.
+        quick: little work, each measured once.
+        networks: some of the method's own, by name; or other ``model`` configs by name.
+        variants: of the configs, by name; the configs as they are if None.
+        ablation: compare variants (all if None are chosen) on one amount of each kind of work, instead of growing work.
+        only: some kinds of the method's work instead of all.
+        device: where to compute.
+        states: folder that keeps the prepared networks, and in which those of earlier calls are found.
+        write: called with each measurement as a line of JSON, as it comes.
+
+    Returns:
+        The measurements. docs/benchmarks.md says what they hold.
+
+    Raises:
+        ConfigError: for an unknown method, network, variant or measurement.
+        Deep3DError: if a measurement fails.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"method '{method}': {nearest(method, METHODS)}")
+    measured = METHODS[method]
+    own = networks if isinstance(networks, Mapping) else None
+    chosen = {name: dict(model=model) for name, model in own.items()} if own else read_networks(measured, networks)
+    changes = {name: measured.variants[name] for name in choose(variants, measured.variants, "variant")}
+    changes = changes if ablation or variants is not None else {AS_CONFIGURED: {}}
+    settings = {(network, name): vary(chosen[network], change, name) for network in chosen for name, change in changes.items()}
+    works = {name: measured.work[name] for name in choose(only, {**PRODUCTS, **measured.work}, "measurement")
+             if name not in PRODUCTS}  # yapf: disable
+    with tempfile.TemporaryDirectory() as folder:
+        run = _Run(output_folder(states or folder), method, chosen, device, quick, write)
+        run.measure_products()
+        for name, work in works.items():
+            for (network, variant), setting in settings.items():
+                for amount in _amounts(work, quick, ablation):
+                    run.measure(dict(name=name, network=network, variant=variant, unit=work.unit, work=amount, **setting))
+    return run.results
+
+
+def _amounts(work: Work, quick: bool, ablation: bool) -> tuple[int, ...]:
+    if ablation and work.ablation is None:
+        return ()
+    return work.quick[:1 if ablation else None] if quick else (work.ablation, ) if ablation else work.amounts
+
+
+class _Run:
+    """A benchmark in progress: its results, the machine's rates, and the networks' states in a folder."""
+
+    def __init__(self, folder: Path, method: str, networks: Mapping[str, Mapping], device: str, quick: bool,
+                 write: Callable[[str], Any]):  # yapf: disable
+        self.folder, self.method, self.networks = folder, method, networks
+        self.device, self.quick, self.write = device, quick, write
+        self.results: list[dict] = []
+        self.rates: dict[str, float] = {}
+
+    def measure_products(self) -> None:
+        """The machine's rates of matrix products: lines of their own, and what all others are compared with."""
+        products = [dict(name=name, work=_amounts(work, self.quick, False)[0], unit=work.unit)
+                    for name, work in PRODUCTS.items()]  # yapf: disable
+        for result in self._start(dict(products=products), "matrix products"):
+            self.rates[_type_of(result["name"])] = 1e9 * result["gflop_per_second"]
+            self._keep(result)
+
+    def measure(self, case: Mapping) -> None:
+        """Run one case in a process of its own, and write its line."""
+        where = f"{case['name']} with {case['unit']}={case['work']} of the network '{case['network']}'"
+        self._keep(self._start(dict(case, state=self._state(case), rates=self.rates), where))
+
+    def _keep(self, result: dict) -> None:
+        self.results.append(result)
+        self.write(json.dumps(result))
+
+    def _state(self, case: Mapping) -> str:
+        """File of the prepared weights of a case's network; made once for all variants that share them."""
+        method = METHODS[self.method]
+        parts = {key: value for key, value in case["model"].items() if key in method.parts}
+        steps = method.quick_preparation if self.quick else method.preparation
+        key = json.dumps([__version__, self.method, parts, steps, case["rate"]], sort_keys=True)
+        path = self.folder / f"{case['network']}_{hashlib.sha256(key.encode()).hexdigest()[:12]}.pt"
+        if not path.exists():
+            model = {**self.networks[case["network"]]["model"], **parts}
+            preparation = dict(prepare=str(path), model=model, steps=steps, rate=case["rate"])
+            self._start(preparation, f"preparing the network '{case['network']}'")
+        return str(path)
+
+    def _start(self, case: Mapping, what: str) -> dict | list:
+        case = dict(case, method=self.method, device=self.device, quick=self.quick)
+        command = [sys.executable, "-m", "deep3dmap.benchmarks.cost", json.dumps(case)]
+        run = subprocess.run(command, capture_output=True, text=True)
+        if run.returncode:
+            reason = (run.stderr.strip() or f"exit code {run.returncode}").splitlines()[-1]
+            raise Deep3DError(f"{what} failed: {reason}")
+        return json.loads(run.stdout.splitlines()[-1])
+
+
+# --- in the process of one case -------------------------------------------------------------------------------------------
+
+
+def _type_of(product: str) -> str:
+    return product.removeprefix("matrix_product_")
+
+
+def run_case(case: Mapping) -> dict | list:
+    """Do what a case asks for, in this process: measure the machine, prepare a network, or measure work."""
+    silence_known_warnings()
+    load_plugins()
+    torch.manual_seed(0)
+    device = choose_device(case["device"])
+    if "prepare" in case:
+        state = prepared_state(METHODS[case["method"]], case["model"], device, *case["steps"], case["rate"])
+        with replacing(case["prepare"]) as part:
+            torch.save(state, part)
+        return {}
+    if "products" in case:
+        return [measure_product(product, device, 0.1 if case["quick"] else PRODUCT_SECONDS) for product in case["products"]]
+    return measure(case, device)
+
+
+def measure_product(case: Mapping, device: torch.device, seconds: float) -> dict:
+    """The machine's rate of matrix products of one type, with all threads, in so many seconds."""
+    run = matrix_product(case["work"], getattr(torch, _type_of(case["name"])), device)
+    with MatrixFlops() as flops:
+        run()
+    cpu, wall = fastest(run, device, seconds)
+    gflop = flops.by_type.total() / 1e9
+    result = _line(case, device, cpu, wall) | dict(peak_mib=round(peak_memory_mib(device), 1))
+    return result | dict(gflop=_rounded(gflop), gflop_per_second=_rounded(gflop / wall))
+
+
+def build(method: Method, model: Mapping, device: torch.device) -> Framework:
+    """A method's framework before its training."""
+    framework = FRAMEWORKS.build(dict(model)).to(device)
+    if method.info is not None:
+        framework.setup(method.info)
+    return framework
+
+
+def prepared_state(method: Method, model: Mapping, device: torch.device, fit_steps: int, train_steps: int,
+                   rate: float) -> dict[str, dict]:
+    """Weights after fitting what the method shall see and a short training that begins gently.
+
+    Args:
+        method: whose framework it is.
+        model: config of the framework.
+        device: where to compute.
+        fit_steps: of Adam to fit the distances.
+        train_steps: of training afterwards.
+        rate: learning rate of the training, reached in its middle.
+
+    Returns:
+        State dictionaries of the method's ``parts``, and that of the training's ``optimizer``.
+    """
+    framework = build(method, model, device)
+    optimizers = method.prepare(framework, fit_steps, train_steps, rate)
+    return {
+        part: getattr(framework, part).state_dict()
+        for part in method.parts
+    } | dict(optimizer=optimizers_state(optimizers))
+
+
+def measure(case: Mapping, device: torch.device) -> dict:
+    """Cost of one kind of work; see docs/benchmarks.md for what the result holds."""
+    method = METHODS[case["method"]]
+    framework = build(method, case["model"], device)
+    state = torch.load(case["state"], map_location=device, weights_only=True)
+    for part in method.parts:
+        getattr(framework, part).load_state_dict(state[part])
+    make_ready = method.work[case["name"]].job
+    job = make_ready(framework, case["work"], rate=case["rate"], amp=case["amp"], optimizer=state["optimizer"])
+    base, counter = peak_memory_mib(device), EvaluationCounter()
+    method.watch(framework, counter.watched)
+    job.warm_up()
+    flops = _count_flops(job, counter)
+    counter.reset()
+    cpu, wall, runs = _mean_cost(job, device, case["quick"]) if job.steps else _least_cost(job, device, case["quick"])
+    evaluations = counter.points / runs
+    result = _line(case, device, cpu * job.scale, wall * job.scale)
+    result |= dict(peak_mib=round(peak_memory_mib(device), 1), base_mib=round(base, 1), runs=runs)
+    result |= dict(evaluations=round(evaluations * job.scale)) if evaluations else {}
+    result |= dict(extrapolated=True) if job.scale != 1 else {}
+    return result | _share(flops(evaluations), case["rates"], wall, job.scale)
+
+
+def _line(case: Mapping, device: torch.device, cpu: float, wall: float) -> dict:
+    what = {key: case[key] for key in ("name", "method", "network", "variant", "work", "unit") if key in case}
+    where = dict(device=str(device), threads=torch.get_num_threads())
+    return what | where | dict(cpu_seconds=_rounded(cpu), wall_seconds=_rounded(wall))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _share(flops: Mapping[str, float], rates: Mapping[str, float], wall: float, scale: float) -> dict:
+    result = dict(gflop=_rounded(sum(flops.values()) * scale / 1e9))
+    least = least_seconds(flops, rates)
+    return result if least is None else result | dict(matmul_share=_rounded(least / wall))
+
+
+def _least_cost(job: Job, device: torch.device, quick: bool) -> tuple[float, float, int]:
+    """CPU and wall seconds of the fastest of a few runs, and their number."""
+    times = [timed(job.run, device)]
+    while not quick and len(times) < REPEATS and times[0][1] < LONG:
+        times.append(timed(job.run, device))
+    return min(t[0] for t in times), min(t[1] for t in times), len(times)
+
+
+def _mean_cost(job: Job, device: torch.device, quick: bool) -> tuple[float, float, int]:
+    """CPU and wall seconds of one of several runs in a row, on average, and their number."""
+    runs = 2 if quick else job.steps
+    cpu, wall = timed(lambda: [job.run() for _ in range(runs)], device)
+    return cpu / runs, wall / runs, runs
+
+
+class EvaluationCounter:
+    """Counts the points at which fields are asked for distances alone, as tracing and meshing do.
+
+    Attributes:
+        points: asked for since the last reset.
+        flops: of these evaluations, by type, while ``counting`` is set.
+        counting: counts all matrix products at present, or None.
+    """
+
+    def __init__(self):
+        self.counting: MatrixFlops | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.points, self.flops = 0, Counter()
+
+    def watched(self, field: Field) -> Field:
+        """The same field, counted."""
+
+        def evaluate(points: Tensor) -> Tensor:
+            before = None if self.counting is None else Counter(self.counting.by_type)
+            out = field(points)
+            self.points += len(points)
+            if before is not None:
+                self.flops += self.counting.by_type - before
+            return out
+
+        return evaluate
+
+
+def _count_flops(job: Job, counter: EvaluationCounter, runs: int = 2) -> Callable[[float], dict[str, float]]:
+    """Floating-point operations by type of one run with a given number of evaluations.
+
+    Counted while the work warms up. Runs may differ in their evaluations (a grid is refreshed now and then), the rest is the
+    same in all.
+    """
+    runs = runs if job.steps else 1
+    counter.reset()
+    with MatrixFlops() as flops:
+        counter.counting = flops
+        for _ in range(runs):
+            job.run()
+    counter.counting = None
+    rest, evaluated, points = flops.by_type - counter.flops, Counter(counter.flops), max(counter.points, 1)
+    types = set(rest) | set(evaluated)
+    return lambda evaluations: {t: rest[t] / runs + evaluated[t] / points * evaluations for t in types}
+
+
+if __name__ == "__main__":
+    print(json.dumps(run_case(json.loads(sys.argv[1]))))

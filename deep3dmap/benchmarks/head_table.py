@@ -1,0 +1,298 @@
+"""The table of H3D-Net's paper on generated heads: methods x heads x numbers of photographs, each in a process of its own.
+
+What is finished is not done again, what fails is told and the others go on; see docs/h3dnet.md.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from deep3dmap.apis.reconstruct import reserve
+from deep3dmap.apis.work_folder import claimed
+from deep3dmap.benchmarks import head_table_report as report
+from deep3dmap.benchmarks.head_run import (
+    CONFIGS,
+    METRICS,
+    SETTINGS,
+    HeadRun,
+    changed_settings,
+    config_checksum,
+    only_measured_otherwise,
+    read_metrics,
+)
+from deep3dmap.datasets.heads.ict_face.heads import SPLITS
+from deep3dmap.datasets.heads.landmarks import read_landmark_file
+from deep3dmap.datasets.synthetic.head_accessories import ACCESSORIES
+from deep3dmap.datasets.synthetic.head_shapes import bust
+from deep3dmap.engine.hooks.log import duration
+from deep3dmap.engine.launching import choose_device
+from deep3dmap.engine.precision import AUTO, choose_amp
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.interrupts import termination_as_interrupt
+from deep3dmap.io.files import write_atomically
+from deep3dmap.io.paths import resolve_data
+from deep3dmap.io.workers import THREADS, default_processes
+from deep3dmap.registry import nearest
+from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
+
+HEADS = tuple(f"test_{number:05d}" for number in range(10))
+VIEWS = (3, 4, 8, 16, 32)
+OUTPUT = "output.txt"
+MODEL = "ict_face"
+CURVE_PARTS = (1 / 256, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
+"""Of the training time, when the states for a learning curve are kept."""
+SPARE_SECONDS = 900.0
+"""Beside twice its minutes, after which a run is given up: capture, mesh and figures on a busy machine."""
+
+#: Does a run in its folder and returns why it failed, or nothing; stops early when the event is set.
+Attempt = Callable[[HeadRun, Path, threading.Event], str]
+
+
+def head_table(output: str | Path,
+               *,
+               heads: Sequence[str] = HEADS,
+               busts: Sequence[tuple[str | Path, str | Path]] = (),
+               views: Sequence[int] = VIEWS,
+               methods: Sequence[str] = tuple(CONFIGS),
+               processes: int | None = None,
+               curve: bool = False,
+               overwrite: bool = False,
+               attempt: Attempt | None = None,
+               tell: Callable[[str], object] = print,
+               **options) -> dict[str, str]:
+    """Reconstruct heads by several methods from several numbers of photographs, and write the table of errors.
+
+    Writes ``METHOD/HEAD/VIEWS/`` for each run, ``table.csv``, ``table.md`` and ``pictures.png`` into the folder; with
+    ``curve`` instead ``curve.csv`` and ``curve.png`` of the first head and number of views, and its runs into ``curve/``.
+
+    Args:
+        output: folder; what is finished there with the same settings is kept.
+        heads: ``test_00000``, or with an accessory ``hat:test_00000``.
+        busts: pairs of a mesh, in millimetres, and a file with its six landmarks.
+        views: numbers of photographs.
+        methods: of ``CONFIGS``.
+        processes: runs at once, which share the cores evenly (default: one for each two cores).
+        curve: measure states on the way, too.
+        overwrite: do runs again that were finished with other settings.
+        attempt: does one run (default: in a process of its own).
+        tell: prints a line.
+        options: ``minutes``, ``seed``, ``amp``, ``rays``, ``resolution``, ``device`` of :class:`HeadRun`; ``amp`` may be
+            ``auto``: as the finished runs in the folder, or else where it is faster.
+
+    Returns:
+        Names of the runs that failed, and why.
+
+    Raises:
+        ConfigError, DataError: for arguments that make no sense, a folder whose finished runs have other settings, or one
+            that another table is being made in, before anything is made.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM; what is finished is in the table.
+    """
+    output, cores = Path(output), default_processes()
+    processes = max(1, cores // 2) if processes is None else processes
+    if processes < 1:
+        raise ConfigError(f"--processes {processes}: must be at least 1")
+    _check_options(options)
+    folder = output / "curve" if curve else output
+    if options.get("amp") == AUTO:
+        options["amp"] = _settled_amp(folder, options.get("device", "auto"), tell)
+    runs = plan(heads, busts, views, methods, threads=max(1, cores // processes), **options)
+    if curve:
+        first = runs[0]
+        runs = [_with_snapshots(run) for run in runs if (run.head, run.views) == (first.head, first.views)]
+    if any(run.kind != "bust" for run in runs):
+        resolve_data(MODEL)
+    if not overwrite:
+        _check_folder(folder, runs)
+    failures: dict[str, str] = {}
+    with claimed(output):
+        try:
+            with termination_as_interrupt():
+                run_all(runs, folder, processes, attempt or in_a_process, failures, tell)
+        finally:
+            finished = {run: figures for run in runs if (figures := finished_run(run, folder)) is not None}
+            _write(output, folder, runs, finished, failures, curve, tell)
+    return failures
+
+
+def _write(output: Path, folder: Path, runs: Sequence[HeadRun], finished: Mapping, failures: Mapping[str, str], curve: bool,
+           tell: Callable[[str], object]) -> None:  # yapf: disable
+    if curve:
+        tell(report.write_curve(output, finished))
+    else:
+        tell(report.write_table(output, runs, finished, failures))
+        report.write_pictures(output / report.PICTURES, folder, finished)
+
+
+def plan(heads: Sequence[str], busts: Sequence[tuple[str | Path, str | Path]], views: Sequence[int], methods: Sequence[str],
+         **options) -> list[HeadRun]:  # yapf: disable
+    """All runs: heads outermost, so that a table that is cut short has whole rows of heads.
+
+    Raises:
+        ConfigError: if there is nothing to do, or a name or number is none.
+        DataError: if a bust's files can't be read.
+    """
+    if not heads and not busts:
+        raise ConfigError("no heads: give --heads, or a mesh with its landmarks as --bust")
+    for given, what in ((methods, "methods"), (views, "views")):
+        if not given:
+            raise ConfigError(f"no {what}: give one at least as --{what}")
+    for method in methods:
+        if method not in CONFIGS:
+            raise ConfigError(f"--methods {method}: {nearest(method, CONFIGS)}")
+    for count in views:
+        if count < 1:
+            raise ConfigError(f"--views {count}: a head is photographed once at least")
+    subjects = [*(_head(name) for name in heads), *(_bust(*bust) for bust in busts)]
+    names = [subject[0] for subject in subjects]
+    for given in (names, list(views), list(methods)):
+        if twice := next((each for each in given if given.count(each) > 1), None):
+            raise ConfigError(f"'{twice}' is asked for twice; each run has a folder of its name")
+    sums = {method: config_checksum(method) for method in methods}
+    return [HeadRun(method, name, kind, count, capture, config=sums[method], **options)
+            for name, kind, capture in subjects for count in views for method in methods]  # yapf: disable
+
+
+def _check_options(options: Mapping) -> None:
+    if not options.get("minutes", 1.0) > 0:
+        raise ConfigError(f"--minutes {options['minutes']:g}: must be positive")
+    choose_device(options.get("device", "auto"))
+    for name, least in (("rays", 1), ("resolution", 2), ("seed", 0)):
+        if options.get(name, least) < least:
+            raise ConfigError(f"--{name} {options[name]}: must be at least {least}")
+
+
+def _settled_amp(folder: Path, device: str, tell: Callable[[str], object]) -> bool:
+    """Whether runs are in mixed precision: as the finished ones in a folder, so that they can be compared, or as is faster."""
+    finished = (read_metrics(path.parent) for path in sorted(folder.glob(f"*/*/*/{METRICS}")))
+    amp = next((each["settings"]["amp"] for each in finished if each), None)
+    amp, why = choose_amp(choose_device(device)) if amp is None else (amp, f"as the finished runs in {folder}")
+    tell(f"amp=auto: {why}")
+    return amp
+
+
+def _head(text: str) -> tuple[str, str, dict]:
+    """Name, kind and capture of ``test_00000`` or ``hat:test_00000``."""
+    accessory, _, head = text.rpartition(":")
+    if accessory and accessory not in ACCESSORIES:
+        raise ConfigError(f"--heads {text}: there is no accessory '{accessory}': {nearest(accessory, ACCESSORIES)}")
+    if not re.fullmatch(rf"({'|'.join(SPLITS)})_[0-9]+", head):
+        raise ConfigError(
+            f"--heads {text}: expected a split ({', '.join(SPLITS)}) and a number, such as test_00000, or with an "
+            "accessory hat:test_00000")
+    if not accessory:
+        return head, "head", dict(head=head)
+    return f"{accessory}_{head}", accessory, dict(head=head, accessory=accessory)
+
+
+def _bust(mesh: str | Path, landmarks: str | Path) -> tuple[str, str, dict]:
+    """Name, kind and capture of a mesh with its landmarks."""
+    if not Path(mesh).is_file():
+        raise DataError(f"--bust {mesh}: no such mesh")
+    points = read_landmark_file(landmarks).landmarks or {}
+    if missing := [name for name in HEAD_LANDMARKS if name not in points]:
+        raise ConfigError(f"--bust {mesh}: {landmarks} lacks the landmark{'s' * (len(missing) > 1)} {', '.join(missing)}; all "
+                          "six are needed to place the head and to measure it")
+    capture = dict(mesh=str(Path(mesh).resolve()), landmarks={name: points[name].tolist() for name in HEAD_LANDMARKS})
+    try:
+        bust(**capture, unit_millimetres=1.0)
+    except DataError as error:
+        raise DataError(f"--bust {mesh} {landmarks}: {error}") from None
+    return Path(mesh).stem, "bust", capture
+
+
+def _with_snapshots(run: HeadRun) -> HeadRun:
+    training = run.minutes - reserve(run.minutes) / 60
+    return HeadRun(**vars(run) | dict(snapshots=tuple(round(part * training, 4) for part in CURVE_PARTS)))
+
+
+def finished_run(run: HeadRun, output: Path) -> dict | None:
+    """What a finished run with these settings measured, or None."""
+    found = read_metrics(output / run.name)
+    return found if found.get("settings") == run.settings() else None
+
+
+def _check_folder(folder: Path, runs: Sequence[HeadRun]) -> None:
+    """Refuse to replace what was finished with other settings."""
+    others = {
+        run.name: changed_settings(run, found)
+        for run in runs if (found := read_metrics(folder / run.name)) and not only_measured_otherwise(run, folder / run.name)
+    }
+    others = {name: keys for name, keys in others.items() if keys}
+    if others:
+        keys = ", ".join(sorted(set().union(*others.values())))
+        raise ConfigError(
+            f"{folder}: {len(others)} of the runs were finished with other settings (the first is {min(others)}; they "
+            f"differ in {keys}); choose another folder, or give --overwrite to do them again")
+
+
+def run_all(runs: Sequence[HeadRun], output: Path, processes: int, attempt: Attempt, failures: dict[str, str],
+            tell: Callable[[str], object]) -> None:  # yapf: disable
+    """Do what is not finished, several at once; failures are told and added by the runs' names."""
+    todo = [run for run in runs if finished_run(run, output) is None]
+    if len(todo) < len(runs):
+        tell(f"{len(runs) - len(todo)} of {len(runs)} runs are finished already")
+    start, stopped = time.monotonic(), threading.Event()
+    with ThreadPoolExecutor(processes) as pool:
+        futures = {pool.submit(_attempted, run, output / run.name, attempt, stopped): run for run in todo}
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                run, reason = futures[future], future.result()
+                if not reason and finished_run(run, output) is None:
+                    reason = f"it wrote no {METRICS}"
+                if reason:
+                    failures[run.name] = reason
+                tell(f"{done}/{len(todo)} {run.name}: {f'failed: {reason}' if reason else _told(run, output)} "
+                     f"({duration(time.monotonic() - start)})")  # yapf: disable
+        except BaseException:
+            stopped.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _told(run: HeadRun, output: Path) -> str:
+    figures = finished_run(run, output)["figures"]["with_scale"]
+    return f"face {figures['face_vertices_mean']:.2f}, head {figures['head_vertices_mean']:.2f} mm"
+
+
+def _attempted(run: HeadRun, folder: Path, attempt: Attempt, stopped: threading.Event) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not only_measured_otherwise(run, folder):
+        (folder / METRICS).unlink(missing_ok=True)
+    write_atomically(folder / SETTINGS, (json.dumps(run.settings(), indent=2) + "\n").encode())
+    return attempt(run, folder, stopped)
+
+
+def in_a_process(run: HeadRun, folder: Path, stopped: threading.Event) -> str:
+    """Do a run in a process of its own, which is ended when it is asked to stop or takes far too long."""
+    if stopped.is_set():
+        return "stopped"
+    limit, command = SPARE_SECONDS + 120 * run.minutes, [sys.executable, "-m", "deep3dmap.benchmarks.head_run", str(folder)]
+    end = time.monotonic() + limit
+    environment = os.environ | dict.fromkeys(THREADS, str(run.threads)) | {"PYTHONUNBUFFERED": "1"}
+    with open(folder / OUTPUT, "wb") as told:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT, env=environment)
+        while process.poll() is None and not stopped.wait(0.2) and time.monotonic() < end:
+            pass
+        late = process.poll() is None and not stopped.is_set()
+        process.kill()
+        code = process.wait()
+    if late:
+        return f"took longer than {duration(limit)} and was given up"
+    return "" if code == 0 else failure(code, folder / OUTPUT)
+
+
+def failure(code: int, output: Path) -> str:
+    """Why a process failed: the signal that ended it, or the last line of its output."""
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        return f"its process was ended by {name}" + " (out of memory?)" * (name == "SIGKILL")
+    lines = [line for line in output.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"its process ended with exit code {code}"

@@ -1,0 +1,256 @@
+"""What a data folder holds and everything that is wrong with it: ``deep3dmap check FOLDER``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from deep3dmap.datasets.captures.camera_checks import common_point
+from deep3dmap.datasets.captures.formats import TRUE_MESH, find_true_mesh, scan_capture
+from deep3dmap.datasets.captures.masking import mask_fault
+from deep3dmap.datasets.captures.mesh_checks import true_mesh_warnings
+from deep3dmap.datasets.captures.photo_checks import Photographs, photo_warnings
+from deep3dmap.datasets.captures.picture_checks import Pictures, picture_warnings
+from deep3dmap.datasets.captures.scene_checks import Silhouettes, hopeless, hull_fault, misleading_masks, odd, small_mask
+from deep3dmap.datasets.heads.landmark_checks import beside_masks
+from deep3dmap.datasets.heads.landmarks import FILE, find_landmarks
+from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
+from deep3dmap.datasets.readers.distortion import Distortion
+from deep3dmap.datasets.readers.loading import View, check_same_size, load_view
+from deep3dmap.errors import DataError
+from deep3dmap.io.images import image_size, size_text
+from deep3dmap.structures import Cameras
+
+
+@dataclass
+class CaptureReport:
+    """What :func:`check_capture` found.
+
+    Attributes:
+        path: the folder.
+        format: name of the format, empty if none was found.
+        source: file that holds the cameras.
+        views: number of views.
+        size: height and width of the images; None if no image could be read.
+        masked_views: number of views with a mask.
+        mask_coverage: mean part of the images that masks cover; None without masks.
+        distances: smallest and largest distance of cameras from the point they look at, in the data's units, or None.
+        focal: smallest and largest focal length in pixels, or None.
+        landmarks: of a head, in ``landmarks.json``; None without the file.
+        errors: what keeps the capture from being read, or an object from being reconstructed.
+        warnings: what is odd and may spoil a reconstruction.
+        lacks: by method, what it needs and the capture doesn't have; empty until methods are asked.
+    """
+
+    path: str
+    format: str = ""
+    source: str = ""
+    views: int = 0
+    size: tuple[int, int] | None = None
+    masked_views: int = 0
+    mask_coverage: float | None = None
+    distances: tuple[float, float] | None = None
+    focal: tuple[float, float] | None = None
+    landmarks: int | None = None
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    lacks: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is sense in reconstructing something from it, with one of the methods at least."""
+        return not self.errors and not (self.lacks and all(self.lacks.values()))
+
+    @property
+    def parts(self) -> set[str]:
+        """What a method may need and the capture has, besides photographs and cameras."""
+        return set() if self.mask_coverage is None else {"masks"}
+
+    def to_text(self) -> str:
+        """The report for people: a line for each fact, then errors and warnings."""
+        facts = [("folder", self.path), ("format", self.format or "none found"), ("cameras", self.source),
+                 ("views", str(self.views)), ("image size", size_text(self.size) if self.size else ""),
+                 ("masks", self._mask_text()), ("focal length", _range_text(self.focal, "px")),
+                 ("distance", _range_text(self.distances, "in the data's units")),
+                 ("landmarks", "" if self.landmarks is None else f"{self.landmarks} of a head")]
+        lines = [f"{name:<13} {value}" for name, value in facts if value]
+        lines += [f"error: {e}" for e in self.errors] + [f"warning: {w}" for w in self.warnings]
+        return "\n".join([*lines, f"{self._verdict()}; {_count(self.errors, 'error')}, {_count(self.warnings, 'warning')}"])
+
+    def _verdict(self) -> str:
+        if self.errors:
+            return "can't be used"
+        usable = [name for name, parts in self.lacks.items() if not parts]
+        lacking = [f"{name} needs {' and '.join(parts)}" for name, parts in self.lacks.items() if parts]
+        verdict = f"can be used{' by ' * bool(usable)}{', '.join(usable)}" if self.ok else "can't be used by any method"
+        return verdict + f" ({', '.join(lacking)})" * bool(lacking)
+
+    def _mask_text(self) -> str:
+        if self.mask_coverage is None:
+            return "none"
+        return f"{self.masked_views} of {self.views}, covering {self.mask_coverage:.1%} of the image on average"
+
+
+def _count(lines: list[str], noun: str) -> str:
+    return f"{len(lines)} {noun}{'s' * (len(lines) != 1)}"
+
+
+def _range_text(values: tuple[float, float] | None, unit: str) -> str:
+    if values is None:
+        return ""
+    low, high = (f"{v:.4g}" for v in values)
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+
+
+def check_capture(path: str | Path, format: str | None = None, **options) -> CaptureReport:
+    """Look at everything in a data folder, without stopping at the first fault.
+
+    Args:
+        path: folder, or name of a data set.
+        format: name of the format; detected by default.
+        **options: of the format's reader.
+
+    Raises:
+        ConfigError: if the format or an option is unknown. Faults of the data are in the report instead.
+    """
+    report = CaptureReport(str(path))
+    try:
+        report.format, scan = scan_capture(path, format, **options)
+    except DataError as error:
+        report.errors.append(str(error))
+        return report
+    report.path, report.source, report.views = str(scan.folder), str(scan.file), len(scan.frames)
+    report.errors += scan.problems
+    report.warnings += scan.warnings
+    inspection = _Inspection(scan, report)
+    for frame in scan.frames:
+        inspection.view(frame)
+    inspection.masks()
+    inspection.landmarks()
+    inspection.scene()
+    report.warnings += picture_warnings(inspection.pictures) + photo_warnings(inspection.photographs)
+    report.errors, report.warnings = (list(dict.fromkeys(lines)) for lines in (report.errors, report.warnings))
+    return report
+
+
+@dataclass
+class _SoundView:
+    """What is kept of a view whose files and camera are sound."""
+
+    frame: Frame
+    K: np.ndarray
+    size: tuple[int, int]
+    mask: torch.Tensor | None
+    fault: str
+
+
+class _Inspection:
+    """Reads the views of a scan one at a time and notes what is wrong in a report."""
+
+    def __init__(self, scan: Scan, report: CaptureReport):
+        self.scan, self.report = scan, report
+        self.sound: list[_SoundView] = []
+        self.coverages: list[float] = []
+        self.unmasked: list[Frame] = []
+        self.photographs, self.pictures = Photographs(), Pictures()
+        self.first: Frame | None = None
+        self.marks: Mapping | None = None
+
+    def view(self, frame: Frame) -> None:
+        """Check one view: camera, image, mask, size."""
+        faults = frame_problems(frame)
+        self.report.errors += faults
+        try:
+            self._size(frame, image_size(frame.image))
+            view = load_view(frame if not faults else replace(frame, distortion=Distortion()), self.scan.folder,
+                             self.scan.rescale)
+        except DataError as error:
+            self.report.errors.append(str(error))
+            return
+        self._mask(frame, view)
+        if not faults:
+            mask, fault = (None, "") if view.mask is None else (small_mask(view.mask), mask_fault(view.mask.numpy()))
+            self.sound.append(_SoundView(frame, view.K, view.size, mask, fault))
+            self.photographs.add(frame.name, view.image, view.K, frame.world_to_cam, view.mask)
+            self.pictures.add(frame.name, view.image, view.mask)
+
+    def _size(self, frame: Frame, size: tuple[int, int]) -> None:
+        if self.first is None:
+            self.first, self.report.size = frame, size
+        try:
+            check_same_size(frame, size, self.first, self.report.size)
+        except DataError as error:
+            self.report.errors.append(str(error))
+
+    def _mask(self, frame: Frame, view: View) -> None:
+        if view.mask is None:
+            self.unmasked.append(frame)
+        else:
+            self.coverages.append(float(view.mask.double().mean()))
+
+    def masks(self) -> None:
+        """Sum up the masks; alpha channels that are opaque everywhere are none."""
+        if not self.coverages or (min(self.coverages) == 1 and all(f.mask is None for f in self.scan.frames)):
+            self.report.warnings.append("no masks; `deep3dmap make-masks` makes them for objects before a plain background")
+            return
+        self.report.masked_views, self.report.mask_coverage = len(self.coverages), float(np.mean(self.coverages))
+        unmasked = [f for f in self.unmasked if not any(f.image.name in p for p in self.scan.problems)]  # not yet told
+        self.report.errors += [f"{f.image}: has no mask, but other images have one" for f in unmasked]
+
+    def landmarks(self) -> None:
+        """Read the landmarks of a head, where there are any."""
+        try:
+            self.marks = find_landmarks(self.scan)
+        except DataError as error:
+            self.report.errors.append(str(error))
+        self.report.landmarks = None if self.marks is None else len(self.marks)
+
+    def scene(self) -> None:
+        """Check what cameras and silhouettes show together, as a run does before it begins."""
+        report = self.report
+        if not self.sound or len({view.size for view in self.sound}) > 1:
+            return  # reported already
+        views = self._silhouettes()
+        self._distances(views)
+        given = None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double()
+        if report.errors:
+            fault = misleading_masks(views)
+        else:
+            fault = hopeless(views, given) or (hull_fault(views) if given is None and views.masks is not None else "")
+        report.errors += [fault.split("\n")[0]] * bool(fault)  # its clues are among the warnings
+        report.warnings += odd(views, given) + self._true_mesh(views)
+        if self.marks and views.masks is not None:
+            if beside := beside_masks(self.marks, views.cameras, views.masks, views.names):
+                report.warnings.append(f"{self.scan.folder / FILE}: {beside}")
+
+    def _true_mesh(self, views: Silhouettes) -> list[str]:
+        """What is odd about the true surface; one that the format has itself is read and checked with it."""
+        try:
+            mesh = None if getattr(self.scan, "mesh", None) is not None else find_true_mesh(self.scan.folder)
+        except DataError as error:
+            self.report.errors.append(str(error))
+            return []
+        return true_mesh_warnings(mesh, views, str(self.scan.folder / TRUE_MESH))
+
+    def _silhouettes(self) -> Silhouettes:
+        K, poses = (torch.from_numpy(np.stack(values)).double()
+                    for values in ([v.K for v in self.sound], [v.frame.world_to_cam for v in self.sound]))
+        masked = self.report.mask_coverage is not None and all(view.mask is not None for view in self.sound)
+        masks, faults = ([v.mask for v in self.sound], [v.fault for v in self.sound]) if masked else (None, [])
+        return Silhouettes.small([v.frame.name for v in self.sound], masks, faults, Cameras(K, poses, self.sound[0].size),
+                                 [str(v.frame.mask or v.frame.image) for v in self.sound])  # yapf: disable
+
+    def _distances(self, views: Silhouettes) -> None:
+        report, cameras = self.report, views.camera_set()
+        focal = [float(view.K[i, i]) for view in self.sound for i in (0, 1)]
+        report.focal = (min(focal), max(focal))
+        point = common_point(cameras.centers(), cameras.directions())
+        if point is not None:
+            distance = np.linalg.norm(cameras.centers() - point, axis=1)
+            report.distances = (float(distance.min()), float(distance.max()))
+
+    def _no_frame(self) -> bool:
+        frame = self.scan.scene_from_world
+        return frame is None or np.array_equal(frame, np.eye(4))  # the identity stands for "not normalised"

@@ -1,0 +1,83 @@
+"""Points with their signed distance to the visual hull: a start for methods that learn a distance field."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Generator, Tensor
+
+from deep3dmap.datasets.captures.ray_batches import scene_info
+from deep3dmap.datasets.captures.scene import Scene, load_scene
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.geometry.distance_grid import sample_grid, signed_distance_grid
+from deep3dmap.geometry.visual_hull import hull_field
+from deep3dmap.registry import DATASETS
+
+
+def hull_distance_grid(scene: Scene, resolution: int, radius: float = 1.0, tolerance: int = 0) -> Tensor:
+    """Signed distances (r, r, r) to the visual hull of the training views on the cube around the scene's sphere, scene units.
+
+    Raises:
+        DataError: if the views have no masks, or their silhouettes share no point.
+    """
+    capture = scene.train
+    if capture.masks is None:
+        raise DataError(f"{capture.source}: a visual hull needs masks")
+    lower, upper = torch.full((3, ), -radius), torch.full((3, ), radius)
+    projections = capture.scene_cameras.projections
+    field = hull_field(capture.masks, projections, lower.to(projections), upper.to(projections), resolution, tolerance)
+    if not bool((field < 0).any()):
+        raise DataError(f"{capture.source}: the silhouettes share no point: masks or cameras are wrong "
+                        "(`deep3dmap check` looks closer)")
+    return signed_distance_grid(field.float(), 2 * radius / resolution)
+
+
+@DATASETS.register_module()
+class HullDistances:
+    """Batches of ``points`` (p, 3) with their distance ``sdf`` (p,) to the visual hull, in the scene's frame.
+
+    Args:
+        scene: arguments of :func:`deep3dmap.datasets.captures.scene.load_scene`.
+        points: in a batch, over all processes.
+        resolution: of the hull's grid.
+        near: part of the points that lie near the hull's surface; the others are uniform in the cube around the sphere.
+        spread: standard deviation of the near points' offset from grid points next to the surface, scene units.
+        tolerance: views whose silhouette may miss a point.
+
+    Raises:
+        ConfigError: if a number is out of its range.
+        DataError: if there is no hull (see :func:`hull_distance_grid`).
+    """
+
+    def __init__(self,
+                 scene: Mapping,
+                 points: int = 4096,
+                 resolution: int = 128,
+                 near: float = 0.6,
+                 spread: float = 0.03,
+                 tolerance: int = 0):
+        if points < 1 or resolution < 8 or not 0 <= near <= 1 or spread < 0 or tolerance < 0:
+            raise ConfigError(
+                f"HullDistances: points={points} must be positive, resolution={resolution} at least 8, near={near} "
+                f"in [0, 1], spread={spread} and tolerance={tolerance} not negative")
+        self.scene = load_scene(**scene)
+        self.points, self.near, self.spread = points, near, spread
+        self.grid = hull_distance_grid(self.scene, resolution, tolerance=tolerance)
+        self.lower, self.upper = torch.full((3, ), -1.0), torch.full((3, ), 1.0)
+        surface = (self.grid.abs() < 2 / resolution).nonzero().contiguous()
+        self.surface = -1 + (surface + 0.5) * (2 / resolution)
+
+    def __len__(self) -> int:
+        return 1
+
+    def info(self) -> dict:
+        """See :func:`deep3dmap.datasets.captures.ray_batches.scene_info`."""
+        return scene_info(self.scene)
+
+    def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+        """The batch of a step; every process draws the same points and takes its own share."""
+        count = round(self.near * self.points)
+        pick = torch.randint(len(self.surface), (count, ), generator=generator)
+        near = self.surface[pick] + self.spread * torch.randn(count, 3, generator=generator)
+        far = torch.rand(self.points - count, 3, generator=generator) * 2 - 1
+        points = torch.cat([near, far])[rank::world]
+        return dict(points=points, sdf=sample_grid(self.grid, points, self.lower, self.upper))

@@ -1,0 +1,203 @@
+"""Whether photographs show anything, differ from each other, and fit their own masks.
+
+Where an object ends, colours change. So the figure is the mean colour gradient along a mask's outline, relative to that of the
+whole photograph: about 1 for noise, more for an object, whatever is behind it. It is compared with what other outlines get:
+those of the other views, mirrored ones, moved ones. What is reported of faulty captures is in docs/capture_checks.md.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from deep3dmap.datasets.captures.camera_checks import NAMED, listed
+from deep3dmap.datasets.captures.photo_checks import eight_bit
+from deep3dmap.structures import Capture
+
+SIDE, LEAST = 128, 32  # the small copies' longer side, pixels, at most; that of photographs that say something of masks
+FLAT = 4  # of 255: brightest minus darkest value below which a photograph shows nothing
+REACH, SLACK = 0.16, 2  # largest common shift, of the longer side; pixels of the small copies by which masks may be off
+BETTER = 1.5  # times the figure of its own mask that another one must get
+CLEAR, ABSENT = 2.0, 1.15  # figure of an outline that is there, at least; of one that isn't, at most
+EVEN = 0.65  # deviation of the edges, relative to their mean, below which they are all over
+ALIKE = 0.9  # part of what each photograph reaches with the best mask that one mistake of all masks must reach
+
+
+@dataclass
+class Pictures:
+    """What is kept of a capture's photographs and masks.
+
+    Attributes:
+        names: of the views.
+        digests: equal where photographs are.
+        blank: whether a photograph shows nothing.
+        edges: of small copies, (h, w): length of the colours' gradient, 1 on average; 0 where blank.
+        masks: small copies; without one nothing is on the object.
+        scales: size of a small copy's pixel in the photograph.
+    """
+
+    names: list[str] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    blank: list[bool] = field(default_factory=list)
+    edges: list[Float[Tensor, "h w"]] = field(default_factory=list)
+    masks: list[Bool[Tensor, "h w"]] = field(default_factory=list)
+    scales: list[float] = field(default_factory=list)
+
+    @staticmethod
+    def of(capture: Capture) -> "Pictures":
+        """Those of a capture."""
+        found = Pictures()
+        for k, name in enumerate(capture.names):
+            found.add(name, capture.images[k], None if capture.masks is None else capture.masks[k])
+        return found
+
+    def add(self,
+            name: str,
+            image: UInt8[Tensor, "h w 3"] | Float[Tensor, "h w 3"],
+            mask: Bool[Tensor, "h w"] | None = None) -> None:
+        """Keep what is needed of a view."""
+        pixels = eight_bit(image)
+        scale = max(1.0, max(pixels.shape[:2]) / SIDE)
+        small = _reduced(pixels, scale)
+        shown = np.zeros(pixels.shape[:2], np.float32) if mask is None else mask.cpu().numpy().astype(np.float32)
+        self.names.append(name)
+        self.digests.append(hashlib.sha1(np.ascontiguousarray(pixels), usedforsecurity=False).digest())
+        self.blank.append(int(np.ptp(small)) < FLAT)
+        edges = _edges(small) * (not self.blank[-1])
+        self.edges.append(torch.from_numpy(edges / max(edges.mean(), 1e-6)))
+        self.masks.append(torch.from_numpy(_reduced(shown, scale) > 0.5))
+        self.scales.append(scale)
+
+
+def _reduced(values: np.ndarray, scale: float) -> np.ndarray:
+    height, width = values.shape[:2]
+    size = (max(round(width / scale), 1), max(round(height / scale), 1))
+    return cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+
+
+def _edges(pixels: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """Length of the gradient over all colours, by central differences; 0 at the image's edge."""
+    colors, squares = pixels.astype(np.float32), np.zeros(pixels.shape[:2], np.float32)
+    squares[:, 1:-1] += ((colors[:, 2:] - colors[:, :-2])**2).sum(-1)
+    squares[1:-1] += ((colors[2:] - colors[:-2])**2).sum(-1)
+    return np.sqrt(squares)
+
+
+def picture_warnings(pictures: Pictures) -> list[str]:
+    """Photographs that show nothing, are those of other views, or don't fit their masks."""
+    found = []
+    if blank := [name for name, empty in zip(pictures.names, pictures.blank) if empty]:
+        found.append(f"{listed(blank)}: the photograph shows nothing (all pixels are alike); mend it, or leave the view out")
+    if groups := _identical(pictures):
+        more = f", and {len(groups) - NAMED} more" * (len(groups) > NAMED)
+        found.append(f"photographs of different views are identical: {', '.join(map(' = '.join, groups[:NAMED]))}{more}; give "
+                     "each view its own, or leave views out")
+    return found + _mask_warnings(pictures)
+
+
+def _identical(pictures: Pictures) -> list[list[str]]:
+    """Views that have the same photograph, but for those that show nothing."""
+    groups: dict[bytes, list[str]] = {}
+    for name, digest, blank in zip(pictures.names, pictures.digests, pictures.blank):
+        if not blank:
+            groups.setdefault(digest, []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _mask_warnings(pictures: Pictures) -> list[str]:
+    """What the photographs say against their masks: of all views alike if something explains it, or else of some."""
+    if len({edges.shape for edges in pictures.edges}) != 1 or max(pictures.edges[0].shape) < LEAST:
+        return []
+    edges, masks = torch.stack(pictures.edges), torch.stack(pictures.masks)
+    outlines = outlines_of(masks)
+    moved = along_outlines(edges, outlines)
+    own = unmoved(moved)
+    seen = own > 0
+    if not seen.any():
+        return []
+    one_by_one = edges.flatten(1) @ outlines.flatten(1).T  # photographs, masks
+    fits = [*_other_fits(edges, outlines), _common_shift(moved, pictures.scales[0])]
+    text, fit = max(fits, key=lambda item: _gain(item[1], own, seen))
+    gain = _gain(fit, own, seen)
+    if gain < BETTER or fit[seen].median() < CLEAR or fit.mean() < ALIKE * one_by_one.amax(1).mean():
+        return _exchanged(pictures.names, one_by_one) + _noise(pictures.names, edges, masks, own)
+    return [
+        f"the photographs don't fit their masks: they fit {gain:.1f} times as well {text} (by the colours' change along the "
+        "outlines); were photographs or masks renamed, mirrored or cropped?"
+    ]
+
+
+def _gain(fit: Float[Tensor, "n"], own: Float[Tensor, "n"], seen: Bool[Tensor, "n"]) -> float:
+    """How much better photographs fit a change of the masks than their own ones."""
+    return float((fit[seen] / own[seen]).median())
+
+
+def outlines_of(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
+    """Pixels that have a neighbour of the other kind, with the sum 1; the image's edge is no outline."""
+    outlines = _grown(masks.float()) + _grown(-masks.float())
+    return outlines / outlines.sum((1, 2), keepdim=True).clamp(min=1)
+
+
+def _grown(values: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
+    """The largest of each pixel and its four neighbours."""
+    return torch.maximum(F.max_pool2d(values, (3, 1), 1, (1, 0)), F.max_pool2d(values, (1, 3), 1, (0, 1)))
+
+
+def along_outlines(edges: Float[Tensor, "n h w"], outlines: Float[Tensor, "n h w"]) -> Float[Tensor, "n s s"]:
+    """Mean edges of each view along its outline, moved by up to :data:`REACH` down (rows) and to the right (columns)."""
+    reach = round(REACH * max(edges.shape[1:]))
+    size = [length + reach for length in edges.shape[1:]]
+    product = torch.fft.rfft2(outlines, size).conj() * torch.fft.rfft2(edges, size)
+    return torch.fft.irfft2(product, size).roll((reach, reach), (1, 2))[:, :2 * reach + 1, :2 * reach + 1]
+
+
+def unmoved(moved: Float[Tensor, "n s s"]) -> Float[Tensor, "n"]:
+    """The best of those that are moved by no more than masks may be off."""
+    middle = moved.shape[1] // 2
+    near = slice(max(middle - SLACK, 0), middle + SLACK + 1)
+    return moved[:, near, near].amax((1, 2)) * (moved.amax((1, 2)) > 1e-3)  # not what rounding leaves of nothing
+
+
+def _other_fits(edges: Float[Tensor, "n h w"], outlines: Float[Tensor, "n h w"]) -> Iterator[tuple[str, Float[Tensor, "n"]]]:
+    """Common mistakes, and how the photographs fit masks for which they are undone."""
+    for text, changed in (("with the masks in reverse order", outlines.flip(0)),
+                          ("with the next view's mask", outlines.roll(-1, 0)),
+                          ("with the previous view's mask", outlines.roll(1, 0)),
+                          ("with the masks mirrored left to right", outlines.flip(2)),
+                          ("with the masks mirrored top to bottom", outlines.flip(1)),
+                          ("with the masks turned upside down", outlines.flip(1, 2))):  # yapf: disable
+        yield text, unmoved(along_outlines(edges, changed))
+
+
+def _common_shift(moved: Float[Tensor, "n s s"], scale: float) -> tuple[str, Float[Tensor, "n"]]:
+    """The shift of all masks that the photographs fit best."""
+    row, column = divmod(int(moved.mean(0).argmax()), moved.shape[2])
+    down, right = (round(scale * (position - moved.shape[1] // 2)) for position in (row, column))
+    return f"with the masks moved by ({right}, {down}) pixels", moved[:, row, column]
+
+
+def _exchanged(names: Sequence[str], fits: Float[Tensor, "photographs masks"]) -> list[str]:
+    """Photographs that fit the mask of another view much better than their own."""
+    own, (best, other) = fits.diagonal(), fits.max(1)
+    views = ((best >= BETTER * own) & (best >= CLEAR) & (own > 0)).nonzero().flatten().tolist()
+    if not views:
+        return []
+    pairs = [f"{names[view]} (the mask of {names[int(other[view])]})" for view in views]
+    return [f"{listed(pairs)}: the photograph fits another view's mask better than its own; were any exchanged?"]
+
+
+def _noise(names: Sequence[str], edges: Float[Tensor, "n h w"], masks: Bool[Tensor, "n h w"],
+           own: Float[Tensor, "n"]) -> list[str]:  # yapf: disable
+    """Photographs that change all over, within the mask as outside of it, and no more where it ends."""
+    inside = (edges * masks).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)
+    inner = edges[:, 1:-1, 1:-1].flatten(1)
+    noise = (own > 0) & (own < ABSENT) & (inside > 2 - ABSENT) & (inside < ABSENT) & (inner.std(1) < EVEN * inner.mean(1))
+    views = [names[view] for view in noise.nonzero().flatten().tolist()]
+    return [f"{listed(views)}: the photograph is noise: it shows nothing where the mask ends; mend it, or leave the view out"
+            ] * bool(views)

@@ -1,0 +1,1 @@
+"""Heads: their landmarks, and the heads of the ICT face model."""

@@ -1,0 +1,85 @@
+"""Signed-distance samples of heads of the ICT model, in the frame that they share.
+
+The complete head is always known, so nothing is guessed: its skin is closed, and the solid is the union of the skin's inside
+and the eyeballs'. Where a head lacks parts, its samples lack those whose nearest surface is missing; the others keep their
+true values. So an incomplete scan says nothing about what it doesn't show, rather than something wrong.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from deep3dmap.datasets.heads.ict_face.heads import HeadMaker
+from deep3dmap.errors import DataError
+from deep3dmap.geometry.closed_meshes import Mesh, import_igl, surface_distances, winding_numbers
+from deep3dmap.geometry.sdf_sampling import Plan, Sampling, draw_points
+from deep3dmap.geometry.triangles import face_components, sample_surface
+
+HIDDEN = 1e-6  # deeper inside than that, a point of a piece's surface isn't on the union's
+
+
+def union_distances(pieces: list[Mesh], points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, " p"]:
+    """Signed distances to the union of closed meshes: the smallest of the pieces' own.
+
+    The sign is right everywhere, and the value outside; inside a piece's hidden surface, within another piece, it is at least
+    as deep as the deepest piece says, which may be less than the union's. Where a piece runs through itself, what it winds
+    around twice is inside.
+
+    Raises:
+        MissingDependencyError: if libigl is not installed.
+    """
+    distances = np.full(len(points), np.inf)
+    for piece in pieces:
+        distance = surface_distances(piece, points)
+        distances = np.minimum(distances, np.where(winding_numbers(piece, points) > 0.5, -distance, distance))
+    return distances
+
+
+def sample_head(maker: HeadMaker, split: str, index: int, plan: Plan, surface_count: int = 30_000) -> Sampling:
+    """Draw samples around a head, in the heads' common normalised frame; the same head has the same samples.
+
+    Args:
+        maker: of the heads.
+        split, index: which head.
+        plan: how many samples, and where.
+        surface_count: points on the surface.
+
+    Raises:
+        DataError: if the head does not fit into the unit sphere.
+        MissingDependencyError: if libigl is not installed.
+    """
+    faces, keep = maker.surface.faces, maker.kept(split, index)
+    mesh = Mesh(maker.frame.apply(maker.surface.vertices(maker.vertices(split, index))), faces)
+    largest = float(np.linalg.norm(mesh.vertices, axis=1).max())
+    if not largest <= 1:
+        raise DataError(
+            f"head {index} of '{split}' reaches to {largest:.3f} of the heads' common unit sphere; the model's modes "
+            "are not as its statistics say, take another seed")
+    pieces = _pieces(mesh)
+    generator = torch.Generator().manual_seed(maker.sampling_seed(split, index))
+    points = draw_points(mesh, plan, generator)
+    sdf = union_distances(pieces, points)
+    shown = np.ones(len(points), bool) if keep.all() else keep[_nearest_faces(mesh, points)]
+    surface = _surface_points(Mesh(mesh.vertices, faces[keep]), pieces, surface_count, generator)
+    figures = dict(method="union", faces=int(keep.sum()), dropped=float(1 - shown.mean()))
+    return Sampling(points[shown], sdf[shown], surface, figures)
+
+
+def _pieces(mesh: Mesh) -> list[Mesh]:
+    """The connected pieces of a mesh."""
+    number = face_components(torch.from_numpy(mesh.faces)).numpy()
+    return [Mesh(mesh.vertices, np.ascontiguousarray(mesh.faces[number == k])) for k in range(number.max() + 1)]
+
+
+def _nearest_faces(mesh: Mesh, points: Float[np.ndarray, "p 3"]) -> np.ndarray:
+    return import_igl().point_mesh_squared_distance(points, mesh.vertices, mesh.faces)[1]
+
+
+def _surface_points(shown: Mesh, pieces: list[Mesh], count: int, generator: torch.Generator) -> Float[np.ndarray, "s 3"]:
+    """Points spread evenly over the surface that is there, less what lies inside another piece."""
+    points = sample_surface(torch.from_numpy(shown.vertices), torch.from_numpy(shown.faces), count, generator).numpy()
+    return points if len(pieces) == 1 else points[_exposed(pieces, points)]
+
+
+def _exposed(pieces: list[Mesh], points: Float[np.ndarray, "p 3"]) -> Bool[np.ndarray, " p"]:
+    return union_distances(pieces, points) > -HIDDEN

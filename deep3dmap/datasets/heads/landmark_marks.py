@@ -1,0 +1,201 @@
+"""From marks on pictures to landmarks in the world: which cameras they belong to, triangulation, and what is wrong with them.
+
+A mark's error is its distance to where the triangulated landmark is seen. What counts as large is measured on the head, since
+pictures have all sizes: 0.3 of the landmarks' median distance from their middle, which is 10 mm on an average head.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deep3dmap.datasets.heads.landmark_checks import NEEDED, Landmarks, check_head_landmarks, check_landmark_names
+from deep3dmap.datasets.heads.landmark_swaps import facing, swap_fault
+from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
+from deep3dmap.datasets.readers.loading import pinhole
+from deep3dmap.errors import DataError
+from deep3dmap.geometry.triangulation import triangulate_points
+from deep3dmap.io.images import size_text
+from deep3dmap.registry import nearest
+from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
+
+LARGE = 0.3  # of the landmarks' median distance from their middle
+LEAST_PIXELS = 3.0  # an error below is never large
+NOISE = 0.005  # of the picture's longer side: how well people click
+FEW = ". Among so few views it may be another one's mark that is wrong"
+
+Uv = tuple[float, float]
+Marks = Mapping[str, Mapping[str, Uv]]
+
+
+@dataclass(frozen=True)
+class PlacedLandmarks:
+    """Landmarks triangulated from marks.
+
+    Attributes:
+        landmarks: in the world, float64, by name.
+        views: names of the ``n`` marked views.
+        uv: (n, 6, 2) marks in pixels, NaN where there is none.
+        seen: (n, 6, 2) where the landmarks are seen, NaN without landmark.
+        errors: (n, 6) distances between the two in pixels, NaN without mark or landmark.
+        warnings: what was left out.
+    """
+
+    landmarks: dict[str, Float[Tensor, "3"]]
+    views: tuple[str, ...]
+    uv: Float[Tensor, "n 6 2"]
+    seen: Float[Tensor, "n 6 2"]
+    errors: Float[Tensor, "n 6"]
+    warnings: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """A line for each landmark: its position, how many views mark it, and the marks' errors."""
+        lines = [f"{'landmark':<12} {'x':>11} {'y':>11} {'z':>11}  views  mean px  largest px"]
+        for column, name in enumerate(HEAD_LANDMARKS):
+            if name not in self.landmarks:
+                lines.append(f"{name:<12} {'not placed':>35}")
+                continue
+            errors = self.errors[:, column]
+            errors = errors[errors.isfinite()]
+            position = " ".join(f"{v:11.5g}" for v in self.landmarks[name].tolist())
+            lines.append(f"{name:<12} {position}  {len(errors):5d}  {float(errors.mean()):7.1f}  {float(errors.max()):10.1f}")
+        return lines
+
+
+@dataclass(frozen=True)
+class MarkedViews:
+    """The views that have marks: names, (height, width), focal lengths (n,), projections (n, 3, 4), uv (n, 6, 2) or NaN."""
+
+    names: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    focal: Float[Tensor, "n"]
+    projections: Float[Tensor, "n 3 4"]
+    uv: Float[Tensor, "n 6 2"]
+
+    @property
+    def noise(self) -> float:
+        """Of a careful mark, in pixels."""
+        return NOISE * max(max(size) for size in self.sizes)
+
+
+def marked_views(marks: Marks, scan: Scan, source: str | Path) -> MarkedViews:
+    """Cameras and marks of the views that have any.
+
+    Raises:
+        DataError: for unknown views and landmarks, marks outside their pictures, views whose camera is not sound.
+    """
+    frames = {f.image.name: f for f in scan.frames} | {f.name: f for f in scan.frames}
+    marks = {view: points for view, points in marks.items() if points}
+    for view, points in marks.items():
+        if view not in frames:
+            raise DataError(
+                f"{source}: no view '{view[:60]}' in {scan.folder}: {nearest(view, [f.name for f in scan.frames])}")
+        check_landmark_names(list(points), f"{source}: view '{view}'")
+    chosen = [(frames[view], points) for view, points in marks.items()]
+    names = [frame.name for frame, _ in chosen]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"{source}: marks of the view '{twice}' stand there twice; leave one out")
+    sizes, focal, projections = zip(*(_camera(frame, scan) for frame, _ in chosen)) if chosen else ((), (), ())
+    for (frame, points), size in zip(chosen, sizes):
+        _check_inside(points, size, f"{source}: view '{frame.name}'")
+    missing = (torch.nan, torch.nan)
+    uv = [[points.get(name, missing) for name in HEAD_LANDMARKS] for _, points in chosen]
+    uv = torch.tensor(uv, dtype=torch.float64).reshape(-1, len(HEAD_LANDMARKS), 2)
+    stacked = torch.stack(projections) if chosen else torch.zeros(0, 3, 4, dtype=torch.float64)
+    return MarkedViews(tuple(names), tuple(sizes), torch.tensor(focal, dtype=torch.float64), stacked, uv)
+
+
+def _camera(frame: Frame, scan: Scan) -> tuple[tuple[int, int], float, Float[Tensor, "3 4"]]:
+    for problem in frame_problems(frame):
+        raise DataError(problem)
+    K, size = pinhole(frame, scan.rescale)
+    return size, float(K[0, 0]), torch.from_numpy(K @ frame.world_to_cam).double()
+
+
+def _check_inside(points: Mapping[str, Uv], size: tuple[int, int], where: str) -> None:
+    height, width = size
+    for name, (u, v) in points.items():
+        if not (0 <= u <= width and 0 <= v <= height):
+            raise DataError(
+                f"{where}: {name} is marked at ({u:g}, {v:g}), outside the picture of {size_text(size)}; marks are "
+                "pixels of the whole photograph, counted from its upper left corner")
+
+
+def place_marks(marks: Marks, scan: Scan, source: str | Path) -> PlacedLandmarks:
+    """Triangulate marks with a capture's cameras.
+
+    Landmarks that only one view marks are left out, with a warning, if enough others remain.
+
+    Args:
+        marks: pixels by view and landmark.
+        scan: of the capture's folder.
+        source: of the marks, for messages.
+
+    Raises:
+        DataError: one, naming landmark and view where it can: unknown names, marks outside their picture, fewer than four
+            landmarks in two views, right and left swapped (in some views, or in all), marks that other views contradict,
+            landmarks that no head has.
+    """
+    views = marked_views(marks, scan, source)
+    counts = views.uv.isfinite().all(-1).sum(0).tolist()
+    lonely = [name for name, count in zip(HEAD_LANDMARKS, counts) if count == 1]
+    if sum(count >= 2 for count in counts) < NEEDED:
+        raise DataError(_too_few(counts, len(views.names), source))
+    points, errors = triangulate_points(views.projections, views.uv, views.noise)
+    landmarks = {name: points[i] for i, name in enumerate(HEAD_LANDMARKS) if counts[i] >= 2}
+    if fault := _fault(landmarks, errors, views, source):
+        swap = swap_fault(views.uv, views.projections, views.names, 0.05 * max(map(max, views.sizes)), views.noise)
+        raise DataError(f"{source}: {swap}" if swap else fault)
+    seen = views.projections[:, None, :, :3] @ points[:, :, None] + views.projections[:, None, :, 3:]
+    return PlacedLandmarks(landmarks, views.names, views.uv, (seen[..., :2, 0] / seen[..., 2:, 0]), errors,
+                           [_left_out(name, views) for name in lonely])
+
+
+def _left_out(name: str, views: MarkedViews) -> str:
+    view = views.names[int(views.uv[:, HEAD_LANDMARKS.index(name)].isfinite().all(-1).nonzero()[0])]
+    return f"{name} is marked in view '{view}' only; it takes two views, so it was left out"
+
+
+def _too_few(counts: Sequence[int], views: int, source: str | Path) -> str:
+    told = ", ".join(f"{name} in {count}" for name, count in zip(HEAD_LANDMARKS, counts))
+    return (
+        f"{source}: {sum(c >= 2 for c in counts)} landmarks are marked in two or more of the {views} marked views ({told}); "
+        f"the pose of a head takes {NEEDED}: mark more (`deep3dmap landmarks FOLDER` makes a page for it)")
+
+
+def _fault(landmarks: Landmarks, errors: Float[Tensor, "n 6"], views: MarkedViews, source: str | Path) -> str:
+    """What is wrong with triangulated landmarks, in words; empty if nothing is."""
+    points = torch.stack(list(landmarks.values()))
+    radius = (points - points.median(0).values).norm(dim=-1).median()
+    depth = (views.projections[:, 2, :3] @ points.mean(0) + views.projections[:, 2, 3]).clamp(min=0)
+    limit = (LARGE * radius * views.focal / depth).nan_to_num(posinf=LEAST_PIXELS).clamp(min=LEAST_PIXELS)
+    share = errors.nan_to_num(0.0, posinf=torch.inf) / limit[:, None]
+    if share.max() > 1:
+        view, column = divmod(int(share.argmax()), len(HEAD_LANDMARKS))
+        return _contradicted(HEAD_LANDMARKS[column], view, errors[:, column], views, source)
+    try:
+        check_head_landmarks(landmarks, source)
+    except DataError as error:
+        return str(error)
+    return _turned_away(landmarks, views, source)
+
+
+def _contradicted(name: str, view: int, errors: Float[Tensor, "n"], views: MarkedViews, source: str | Path) -> str:
+    where = f"{source}: view '{views.names[view]}': {name}"
+    others = [f"'{n}' {e:.0f}" for i, (n, e) in enumerate(zip(views.names, errors.tolist())) if e == e and i != view]
+    if not errors[view].isfinite():
+        return f"{where} would lie behind the camera by its marks in the views {', '.join(views.names)}; mark it again"
+    return (f"{where} is marked {float(errors[view]):.0f} pixels from where the other marks put it (in the other views: "
+            f"{', '.join(others)}); mark it again there, or see whether this view's camera is right{FEW * (len(others) < 3)}")
+
+
+def _turned_away(landmarks: Landmarks, views: MarkedViews, source: str | Path) -> str:
+    """A face that looks away from the cameras that see its landmarks has right and left swapped."""
+    if facing(landmarks, views.projections) > 0:
+        return ""
+    return (
+        f"{source}: by its landmarks the face looks away from the views that mark it: right and left are swapped in all of "
+        "them. Right and left are the subject's: in a picture from the front its right eye is on the left")

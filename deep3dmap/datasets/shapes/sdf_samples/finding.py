@@ -1,0 +1,97 @@
+"""Meshes in a folder, and what each of them is called in DeepSDF's layout."""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import trimesh
+
+from deep3dmap.datasets.shapes.sdf_samples.layout import SAMPLES, SURFACES, ShapeName, is_plain
+from deep3dmap.errors import DataError
+from deep3dmap.io.reading import exists, is_text, printable, reaching
+
+NO_SURFACE = {"xyz", "stl_ascii"}  # point clouds; a second name of a format
+CATEGORY = "shapes"
+
+
+class MeshFile(NamedTuple):
+    """A mesh to prepare."""
+
+    path: Path
+    shape: ShapeName
+
+
+class Found(NamedTuple):
+    """The meshes of a folder, and why files, or shapes, can't be prepared, by name."""
+
+    meshes: list[MeshFile]
+    refused: dict[str, str]
+
+
+def suffixes() -> set[str]:
+    """Endings of the mesh files that trimesh can read here."""
+    return {f".{name}" for name in trimesh.exchange.load.mesh_formats() - NO_SURFACE}
+
+
+def find_meshes(source: str | Path, dataset: str, category: str | None = None) -> Found:
+    """The meshes of a folder and its sub-folders, or a single one.
+
+    Below the folder lie ``<class>/<id>/.../<any name>``, as in ShapeNet, ``<class>/<id>.<ending>``, or ``<id>.<ending>``, of
+    the class "shapes". If ``category`` is given, all are of that class, and the first folder, if any, is the id. Files of the
+    same id, and several meshes in the folder of one id, are refused: nothing says which is meant.
+
+    Point clouds of a ``SurfaceSamples`` folder beside ``SdfSamples`` are none of them: samples may be written into the folder.
+
+    Raises:
+        DataError: if there is no such folder, or no mesh in it.
+    """
+    source = Path(source)
+    if not exists(source):
+        raise DataError(f"{printable(source)}: no such folder or mesh")
+    files = [path for path in mesh_paths(source) if not _is_ours(path, source)] if source.is_dir() else [source]
+    by_shape, refused = defaultdict(list), {}
+    for path in files:
+        shape = _shape_name(path.relative_to(source if source.is_dir() else source.parent), dataset, category)
+        if not is_text(str(path)):
+            refused[printable(path)] = "its name is no text in UTF-8; rename it"
+        elif not all(map(is_plain, shape)):
+            refused[str(shape)] = f"{path}: its name, or its folder's, holds a backslash; rename it"
+        else:
+            by_shape[shape].append(path)
+    for shape, paths in by_shape.items():
+        if len(paths) > 1:
+            refused[str(shape)] = f"{len(paths)} files would be this shape, keep one of them: {_listed(paths, source)}"
+    if not files:
+        raise DataError(f"{source}: holds no mesh, in no sub-folder either (endings: {', '.join(sorted(suffixes()))})")
+    return Found([MeshFile(paths[0], shape) for shape, paths in sorted(by_shape.items()) if len(paths) == 1], refused)
+
+
+def mesh_paths(folder: Path) -> list[Path]:
+    """Mesh files below a folder, in their names' order; hidden ones are left out."""
+    endings, found = suffixes(), []
+    with reaching(folder):
+        for place, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            found += [Path(place, name) for name in names
+                      if Path(name).suffix.lower() in endings and not name.startswith(".")]  # yapf: disable
+    return sorted(found)
+
+
+def _is_ours(path: Path, source: Path) -> bool:
+    """Whether a file lies among the surface samples of a layout below a folder."""
+    below = path.relative_to(source).parents
+    return any(part.name == SURFACES and exists(source / part.parent / SAMPLES) for part in below)
+
+
+def _shape_name(path: Path, dataset: str, category: str | None) -> ShapeName:
+    *folders, file = path.with_suffix("").parts
+    if category is not None:
+        return ShapeName(dataset, category, folders[0] if folders else file)
+    if not folders:
+        return ShapeName(dataset, CATEGORY, file)
+    return ShapeName(dataset, folders[0], folders[1] if len(folders) > 1 else file)
+
+
+def _listed(paths: list[Path], source: Path) -> str:
+    return ", ".join(printable(path.relative_to(source)) for path in paths[:4]) + (", ..." if len(paths) > 4 else "")

@@ -1,0 +1,232 @@
+"""Meshes in, DeepSDF's layout out: whole folders, in several processes, going on where an earlier run ended."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from deep3dmap.datasets.shapes.sdf_samples.finding import MeshFile
+from deep3dmap.datasets.shapes.sdf_samples.layout import (
+    SAMPLES,
+    Normalization,
+    ShapeName,
+    normalization_path,
+    samples_path,
+    shape_seed,
+    surface_path,
+    write_normalization,
+    write_samples,
+)
+from deep3dmap.datasets.shapes.sdf_samples.report import ACCEPTED, FAILED, REJECTED, Report
+from deep3dmap.errors import DataError
+from deep3dmap.geometry.sdf_sampling import Plan, Sampling, sample_sdf, unit_sphere
+from deep3dmap.io.files import remove_parts, write_atomically
+from deep3dmap.io.mesh_files import load_mesh
+from deep3dmap.io.reading import exists, sha256_of
+from deep3dmap.io.workers import DONE, REFUSED, Outcome, run_tasks
+
+STATUS = {DONE: ACCEPTED, REFUSED: REJECTED}
+SAVE_EVERY = 30.0  # seconds
+SHOWN = 5
+FILES = (samples_path, surface_path, normalization_path)
+PLY_HEADER = """ply
+format binary_little_endian 1.0
+element vertex {}
+property double x
+property double y
+property double z
+end_header
+"""
+
+
+class Options(NamedTuple):
+    """How each mesh is sampled.
+
+    Attributes:
+        plan: samples and where they are drawn.
+        surface_count: points on the surface.
+        seed: of all draws; each shape has its own chance by it and its name.
+        max_faces: a mesh with more is rejected.
+    """
+
+    plan: Plan
+    surface_count: int
+    seed: int
+    max_faces: int
+
+    def recorded(self) -> dict:
+        """What must be equal for samples to belong together."""
+        return dict(samples=self.plan.count, variances=self.plan.variances, resolution=self.plan.resolution,
+                    surface_samples=self.surface_count, seed=self.seed)  # yapf: disable
+
+
+class Task(NamedTuple):
+    """A mesh to prepare in a process of its own."""
+
+    mesh: MeshFile
+    root: Path
+    options: Options
+
+
+def is_finished(root: str | Path, shape: ShapeName) -> bool:
+    """Whether all files of a shape are there; each appears whole or not at all."""
+    return all(exists(path(root, shape)) for path in FILES)
+
+
+def write_shape(root: str | Path, shape: ShapeName, sampling: Sampling, normalization: Normalization, seed: int) -> None:
+    """Write all files of a shape.
+
+    Args:
+        root: folder of the layout.
+        shape: its name.
+        sampling: in the normalised frame.
+        normalization: of the shape.
+        seed: of the samples' order.
+
+    Raises:
+        DataError: if there are no samples inside, or none outside.
+    """
+    write_samples(samples_path(root, shape), sampling.points, sampling.sdf, seed)
+    write_normalization(normalization_path(root, shape), normalization)
+    _write_points(surface_path(root, shape), normalization.undo(sampling.surface))
+
+
+def _write_points(path: Path, points: Float[np.ndarray, "s 3"]) -> None:
+    write_atomically(path, PLY_HEADER.format(len(points)).encode() + points.astype("<f8").tobytes())
+
+
+def prepare_shape(task: Task) -> dict:
+    """Prepare one mesh.
+
+    Returns:
+        Its figures, see :class:`~deep3dmap.geometry.sdf_sampling.Sampling`, the seconds of CPU time that it took, and the
+        file's checksum.
+
+    Raises:
+        DataError: if the mesh can't be read, or has no inside that can be trusted; it names the file.
+    """
+    started, (path, shape), options = time.process_time(), task.mesh, task.options
+    checksum, mesh = sha256_of(path), load_mesh(path)
+    if len(mesh.faces) > options.max_faces:
+        raise DataError(
+            f"{path}: has {len(mesh.faces):,} faces, more than {options.max_faces:,}; simplify it, or allow more with "
+            "--max-faces")
+    vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
+    try:
+        normalization = Normalization(*unit_sphere(vertices, faces))
+        seed = shape_seed(shape, options.seed)
+        sampling = sample_sdf(normalization.apply(vertices), faces, options.plan, options.surface_count, seed)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    write_shape(task.root, shape, sampling, normalization, seed)
+    figures = {key: round(value, 6) if isinstance(value, float) else value for key, value in sampling.figures.items()}
+    return dict(figures, positive=int((sampling.sdf > 0).sum()), negative=int((sampling.sdf <= 0).sum()),
+                seconds=round(time.process_time() - started, 2), sha256=checksum)  # yapf: disable
+
+
+def remove_outdated(root: str | Path, report: Report) -> None:
+    """Remove a data set's samples that were drawn with other options than those that its report says from now on.
+
+    All of them go before the first is drawn again: an interrupt would leave a mixture that nothing tells apart.
+    """
+    for path in Path(root, SAMPLES, report.dataset).glob("*/*.npz"):
+        _remove(root, ShapeName(report.dataset, path.parent.name, path.stem))
+    report.save()
+
+
+def prepare_meshes(meshes: Sequence[MeshFile],
+                   root: str | Path,
+                   options: Options,
+                   report: Report,
+                   *,
+                   processes: int,
+                   timeout: float,
+                   overwrite: bool = False,
+                   tell: Callable[[str], object] = print) -> None:
+    """Prepare meshes, several at a time; what becomes of each is noted in the report, which is saved now and then.
+
+    Args:
+        meshes: to prepare; those that are finished are left alone.
+        root: folder of the layout.
+        options: how they are sampled.
+        report: of this data set.
+        processes: that work at once.
+        timeout: seconds after which a mesh is given up.
+        overwrite: prepare what is finished again, too.
+        tell: prints a line.
+
+    Raises:
+        DataError: if the mesh of a finished shape has changed; nothing is prepared then.
+    """
+    for folder in {path(root, mesh.shape).parent for mesh in meshes for path in FILES}:
+        remove_parts(folder)
+    finished = [] if overwrite else [mesh for mesh in meshes if is_finished(root, mesh.shape)]
+    _check_unchanged(finished, report)
+    for mesh in finished:
+        if report.shapes.get(_key(mesh.shape), {}).get("status") != ACCEPTED:
+            report.note(_key(mesh.shape), ACCEPTED)
+    waiting = set(finished)
+    todo = [mesh for mesh in meshes if mesh not in waiting]
+    if finished:
+        tell(f"{len(finished)} of {len(meshes)} shapes are there already")
+    progress = _Progress(len(todo), tell)
+    try:
+        for number, outcome in run_tasks(prepare_shape, [Task(mesh, Path(root), options) for mesh in todo], processes,
+                                         timeout):
+            _note(report, root, todo[number], outcome, tell)
+            if progress.step():
+                report.save()
+    finally:
+        report.save()
+
+
+def _check_unchanged(finished: Sequence[MeshFile], report: Report) -> None:
+    """Refuse samples of another mesh than the one that is there; those whose report has no checksum can't be told."""
+    known = ((mesh.path, report.shapes.get(_key(mesh.shape), {}).get("sha256")) for mesh in finished)
+    changed = [str(path) for path, checksum in known if checksum and checksum != sha256_of(path)]
+    if changed:
+        raise DataError(
+            f"{report.path}: {len(changed)} mesh(es) have changed since their samples were drawn "
+            f"({', '.join(changed[:SHOWN])}{', ...' * (len(changed) > SHOWN)}); bring them back, or draw all again "
+            "with --overwrite, or choose another output folder")
+
+
+def _key(shape: ShapeName) -> str:
+    return f"{shape.category}/{shape.name}"
+
+
+def _note(report: Report, root, mesh: MeshFile, outcome: Outcome, tell) -> None:
+    status = STATUS.get(outcome.kind, FAILED)
+    if status != ACCEPTED:
+        _remove(root, mesh.shape)
+        tell(f"{status}: {mesh.shape}: {outcome.reason}")
+    report.note(_key(mesh.shape), status, outcome.reason, **(outcome.value or {}))
+
+
+def _remove(root, shape: ShapeName) -> None:
+    """What an earlier run, or this one before it failed, wrote of a shape that is not accepted."""
+    for path in FILES:
+        path(root, shape).unlink(missing_ok=True)
+
+
+class _Progress:
+    """Tells how far it has come: at the start, at the end, and every so often."""
+
+    def __init__(self, total: int, tell: Callable[[str], object]):
+        self.total, self.tell, self.done = total, tell, 0
+        self.started = self.told = time.monotonic()
+
+    def step(self) -> bool:
+        """One more is done; whether that was told."""
+        self.done += 1
+        now = time.monotonic()
+        due = now - self.told > SAVE_EVERY or self.done == self.total
+        if due:
+            self.told, elapsed = now, now - self.started
+            left = elapsed / self.done * (self.total - self.done)
+            self.tell(f"{self.done} of {self.total} meshes in {elapsed:.0f} s" +
+                      (f", about {left:.0f} s left" if left else ""))
+        return due

@@ -1,0 +1,222 @@
+"""Batches of signed-distance samples of many shapes, read as they are needed (DeepSDF's data loading)."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from deep3dmap.annotations import Count, Share
+from deep3dmap.datasets.shapes.sdf_samples.finding import find_meshes
+from deep3dmap.datasets.shapes.sdf_samples.layout import (
+    SdfSamples,
+    ShapeName,
+    all_shapes,
+    beside,
+    find_samples,
+    normalization_path,
+    read_normalization,
+    read_samples,
+    read_split,
+    surface_path,
+)
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.io.images import safe_decoders
+from deep3dmap.io.reading import reading
+from deep3dmap.registry import DATASETS
+
+#: Files that are kept open at most, each as a map of its contents.
+OPEN_FILES = 4096
+
+
+def take_run(rows: Float[np.ndarray, "n 4"], count: int, uniform: float) -> Float[np.ndarray, "m 4"]:
+    """``count`` rows in a row, from a start that ``uniform`` in [0, 1) chooses among all that leave enough."""
+    start = int(uniform * (len(rows) - count + 1))
+    return rows[start:start + count]
+
+
+def take_any(rows: Float[np.ndarray, "n 4"], uniform: Float[Tensor, "m"]) -> Float[np.ndarray, "m 4"]:
+    """Rows drawn with repetition: ``floor(uniform * n)``, ``uniform`` in [0, 1)."""
+    return rows[(uniform * len(rows)).long().numpy()]
+
+
+def draw_samples(samples: SdfSamples, count: int, generator: Generator) -> Float[Tensor, "count 4"]:
+    """Half of them positive, half negative, in this order.
+
+    Shuffled rows are taken in a run, of which little is read; others, and halves larger than what there is, with repetition.
+    So are, as by the authors' code, negative rows that are just as many as the half.
+    """
+    half = count // 2
+    parts = []
+    for rows, least in ((samples.positive, half), (samples.negative, half + 1)):
+        if samples.shuffled and len(rows) >= least:
+            parts.append(take_run(rows, half, float(torch.rand((), generator=generator, dtype=torch.float64))))
+        else:
+            parts.append(take_any(rows, torch.rand(half, generator=generator)))
+    return torch.from_numpy(np.concatenate(parts).astype(np.float32, copy=False))
+
+
+class _Folder:
+    """Shapes of a folder in DeepSDF's layout.
+
+    Attributes:
+        shapes: their names.
+        paths: of their samples.
+    """
+
+    def __init__(self, root: str, split: str | None, share: float, memory: bool):
+        self.root = Path(root)
+        self.shapes = all_shapes(self.root) if split is None else read_split(beside(self.root, split))
+        self.shapes = self.shapes[:max(round(share * len(self.shapes)), 1)]
+        self.paths = find_samples(self.root, self.shapes)
+        self.memory, self._open = memory, OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def samples(self, index: int) -> SdfSamples:
+        """A shape's samples; maps of files stay open, what was read into memory is kept where that is wanted."""
+        if index in self._open:
+            self._open.move_to_end(index)
+            return self._open[index]
+        samples = read_samples(self.paths[index])
+        if self.memory or samples.shuffled:
+            self._open[index] = samples
+        if len(self._open) > OPEN_FILES and not self.memory:
+            self._open.popitem(last=False)
+        return samples
+
+    def info(self) -> dict:
+        """Names of the shapes, and the similarity into the normalised frame of those that know it."""
+        offsets, scales = torch.zeros(len(self), 3, dtype=torch.float64), torch.ones(len(self), dtype=torch.float64)
+        for k, shape in enumerate(self.shapes):
+            path = normalization_path(self.root, shape)
+            if path.is_file():
+                normalization = read_normalization(path)
+                offsets[k], scales[k] = torch.from_numpy(normalization.offset), normalization.scale
+        return dict(shapes=[str(shape) for shape in self.shapes], offsets=offsets, scales=scales, source=str(self.root))
+
+
+@DATASETS.register_module()
+class SDFShapes:
+    """Samples of some shapes at a time, other ones in every step of an epoch.
+
+    A batch holds ``points`` (s, k, 3) in the shapes' normalised frames, ``sdf`` (s, k), ``shape`` (s,) their numbers, and
+    ``batch_shapes``, those of all processes together. An epoch passes once through the shapes, in an order of its own; what
+    doesn't fill a batch at its end is left out, as in the authors' code.
+
+    Args:
+        root: folder in DeepSDF's layout (``deep3dmap prepare sdf-samples`` makes it).
+        split: file with the names of the shapes, also relative to ``root``; None for all that are there.
+        shapes: in a batch, over all processes.
+        samples: of each; half of them outside the shape, half inside.
+        share: use only the first part of the split's shapes.
+        memory: keep all samples in memory. Otherwise files written by ``prepare`` are mapped and those of the authors' tool
+            read anew each time.
+
+    Raises:
+        ConfigError: for fewer than 2 samples.
+        DataError: if there is no such split, or samples are missing.
+    """
+
+    def __init__(self,
+                 root: str,
+                 split: str | None = None,
+                 shapes: Count = 64,
+                 samples: Count = 16384,
+                 share: Share = 1.0,
+                 memory: bool = False):
+        if samples < 2:
+            raise ConfigError(f"SDFShapes: samples={samples}: a shape needs at least one outside and one inside")
+        self.folder = _Folder(root, split, share, memory)
+        self.shapes, self.samples, self.seed = min(shapes, len(self.folder)), samples, 0
+
+    def __len__(self) -> int:
+        return len(self.folder) // self.shapes
+
+    def info(self) -> dict:
+        """``shapes`` (their names), ``offsets`` (n, 3) and ``scales`` (n,) into their normalised frames, ``source``."""
+        return self.folder.info()
+
+    def set_seed(self, seed: int) -> None:
+        """Of the order of the shapes in each epoch."""
+        self.seed = seed
+
+    def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+        """The batch of a step; every process takes its own share of the shapes."""
+        epoch, k = divmod(step, len(self))
+        order = torch.randperm(len(self.folder), generator=torch.Generator().manual_seed(self.seed + epoch))
+        chosen = order[k * self.shapes:(k + 1) * self.shapes]
+        seeds = torch.randint(2**62, (self.shapes, ), generator=generator)
+        mine = slice(rank, None, world)
+        rows = [self._draw(int(index), int(seed)) for index, seed in zip(chosen[mine], seeds[mine])]
+        drawn = torch.stack(rows) if rows else torch.empty(0, self.samples // 2 * 2, 4)
+        return dict(points=drawn[..., :3].contiguous(), sdf=drawn[..., 3].contiguous(), shape=chosen[mine],
+                    batch_shapes=chosen)  # yapf: disable
+
+    def _draw(self, index: int, seed: int) -> Float[Tensor, "k 4"]:
+        return draw_samples(self.folder.samples(index), self.samples, torch.Generator().manual_seed(seed))
+
+
+@DATASETS.register_module()
+class SDFTestShapes:
+    """Shapes one by one, to be reconstructed from samples of their signed distances.
+
+    An item holds ``name``, ``positive`` (n, 4) and ``negative`` (m, 4) samples, ``offset`` (3,) and ``scale``, and of the true
+    surface ``mesh`` (its file) or points, ``surface`` (p, 3).
+
+    Args:
+        root, split: as for :class:`SDFShapes`.
+        limit: the first so many of the split; all by default.
+        meshes: folder with the true meshes, each called as its shape; without it, the points of ``SurfaceSamples`` serve.
+
+    Raises:
+        DataError: if a shape has no mesh there, or several.
+    """
+
+    def __init__(self, root: str, split: str | None = None, limit: Count | None = None, meshes: str | None = None):
+        self.folder = _Folder(root, split, 1.0, False)
+        self.shapes = self.folder.shapes[:limit]
+        self.meshes = None if meshes is None else _meshes_of(self.shapes, Path(meshes))
+        self._info = self.folder.info()
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def info(self) -> dict:
+        """As :meth:`SDFShapes.info`."""
+        return self._info
+
+    def __getitem__(self, index: int) -> Mapping:
+        samples = self.folder.samples(index)
+        positive, negative = (torch.from_numpy(np.array(rows)) for rows in (samples.positive, samples.negative))
+        return dict(name=str(self.shapes[index]), positive=positive, negative=negative, offset=self._info["offsets"][index],
+                    scale=float(self._info["scales"][index])) | self._truth(index)  # yapf: disable
+
+    def _truth(self, index: int) -> dict:
+        if self.meshes is not None:
+            return dict(mesh=str(self.meshes[index]))
+        path = surface_path(self.folder.root, self.shapes[index])
+        return dict(surface=torch.from_numpy(_read_points(path))) if path.is_file() else {}
+
+
+def _read_points(path: Path) -> Float[np.ndarray, "p 3"]:
+    with reading(path, "points in PLY"), safe_decoders():
+        return np.array(trimesh.load(path, process=False).vertices, np.float64)
+
+
+def _meshes_of(shapes: Sequence[ShapeName], folder: Path) -> list[Path]:
+    """The mesh file of each shape: called as it is, or in a folder called so, among those of a folder."""
+    found = find_meshes(folder, "any").meshes
+    by_name: dict[str, list[Path]] = {}
+    for mesh in found:
+        by_name.setdefault(mesh.shape.name, []).append(mesh.path)
+    wrong = [shape.name for shape in shapes if len(by_name.get(shape.name, ())) != 1]
+    if wrong:
+        raise DataError(f"{folder}: has not exactly one mesh for {len(wrong)} of {len(shapes)} shapes ({', '.join(wrong[:5])}"
+                        f"{', ...' * (len(wrong) > 5)})")
+    return [by_name[shape.name][0] for shape in shapes]

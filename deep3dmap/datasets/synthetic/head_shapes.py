@@ -1,0 +1,177 @@
+"""The heads that are photographed: of the ICT model, with or without something on them, or from a file; how they stand in the
+world, and what their vertices tell the shading."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Bool, Float
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from deep3dmap.datasets.heads.ict_face.heads import HeadMaker
+from deep3dmap.datasets.heads.landmark_checks import check_head_landmarks
+from deep3dmap.datasets.synthetic import head_appearance as look
+from deep3dmap.datasets.synthetic.capture import loaded
+from deep3dmap.datasets.synthetic.head_accessories import ACCESSORIES, Piece, joined
+from deep3dmap.datasets.synthetic.head_lights import DIRECTIONS, irradiance, main_light, open_directions
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.geometry.alignment import align_points
+from deep3dmap.geometry.visible_surface import sphere_points
+from deep3dmap.renderers.mesh.raycast import SurfacePoints
+from deep3dmap.structures.face_model import EYEBALLS, ICTFaceModel
+from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_OF_68, MEAN_HEAD_LANDMARKS, landmark_rows
+
+TILT, PLACE = 8.0, 400.0
+BEYOND = 0.1  # of the diagonal of a bust's box, by which its landmarks may be outside
+SCANNED = 0.05  # of all directions, from which a vertex is seen that a scan has; an open plane's are half of them
+SPARED = 2  # rings of triangles around what is seen that stay as well
+
+
+@dataclass(frozen=True, eq=False)
+class HeadShape:
+    """A head in millimetres, or its surface in the world.
+
+    Attributes:
+        piece: the surface.
+        landmarks: (6, 3) rows as ``HEAD_LANDMARKS``.
+        heading: where the face looks: radians about y, 0 towards z.
+    """
+
+    piece: Piece
+    landmarks: Float[np.ndarray, "6 3"]
+    heading: float = 0.0
+
+
+def model_head(model: str | Path, seed: int, split: str, number: int, accessory: str | None, eyeballs: bool,
+               random: np.random.Generator) -> HeadShape:
+    """A head of the ICT model, looking along z.
+
+    Args:
+        model: the model's file, folder, or data set.
+        seed, split, number: which head.
+        accessory: what it wears, a name of ``ACCESSORIES``, or None.
+        eyeballs: without them the sockets are hollow.
+        random: of the accessory.
+
+    Raises:
+        DataError: if the model can't be read.
+    """
+    face = ICTFaceModel.load(model)
+    maker = HeadMaker.build(face, seed, mouth=False, eyeballs=eyeballs)
+    surface = maker.surface
+    balls = np.isin(surface.used, face.faces(*EYEBALLS))
+    material = np.append(np.where(balls, look.EYE, look.SKIN), np.full(len(surface.loops), look.SKIN)).astype(float)
+    head = Piece(surface.vertices(maker.vertices(split, number)), surface.faces, surface.vertices(face.mean), material)
+    piece = joined([head, ACCESSORIES[accessory](head, random)]) if accessory else head
+    mm = face.unit_millimetres
+    landmarks = mm * maker.landmarks(split, number)[list(HEAD_LANDMARKS_OF_68)].astype(np.float64)
+    return HeadShape(Piece(mm * piece.vertices, piece.faces, piece.canonical, piece.material), landmarks)
+
+
+def bust(mesh: str | Path | trimesh.Trimesh, landmarks: Mapping[str, Sequence[float]] | None,
+         unit_millimetres: float) -> tuple[HeadShape, str]:
+    """A head from a mesh, turned by its landmarks so that it looks along z, and what it is called.
+
+    Raises:
+        ConfigError: if landmarks are missing or the unit is not positive.
+        DataError: if the mesh can't be read, or the landmarks are not those of a head.
+    """
+    if missing := [name for name in HEAD_LANDMARKS if name not in (landmarks or {})]:
+        raise ConfigError(f"GeneratedHeadCapture: a mesh needs all six landmarks, in its own frame; there is no {missing[0]}")
+    if not unit_millimetres > 0:
+        raise ConfigError(f"GeneratedHeadCapture: unit_millimetres must be positive, got {unit_millimetres}")
+    for name, point in landmarks.items():
+        if len(point) != 3:
+            raise ConfigError(f"GeneratedHeadCapture: landmark {name} must be three numbers, got {point}")
+    shape, source = loaded(mesh)
+    rows = {name: torch.tensor([float(x) for x in point], dtype=torch.float64) for name, point in landmarks.items()}
+    check_head_landmarks(rows, source)
+    _check_on_mesh(rows, shape, source)
+    points = unit_millimetres * landmark_rows(rows)
+    motion = align_points(points, torch.tensor(MEAN_HEAD_LANDMARKS, dtype=torch.float64) * 10, with_scale=False).numpy()
+    vertices = trimesh.transform_points(unit_millimetres * np.asarray(shape.vertices), motion)
+    piece = Piece(vertices, np.asarray(shape.faces), vertices / 10, np.full(len(vertices), float(look.STONE)))
+    return HeadShape(piece, trimesh.transform_points(points.numpy(), motion)), source
+
+
+def _check_on_mesh(landmarks: Mapping[str, Float[Tensor, "3"]], shape: trimesh.Trimesh, source: str) -> None:
+    """Refuse landmarks of another mesh, frame or unit: such as are well outside the mesh's box."""
+    lower, upper = np.round(shape.bounds, 3)
+    for name, point in landmarks.items():
+        if np.linalg.norm(point.numpy() - point.numpy().clip(lower, upper)) > BEYOND * np.linalg.norm(upper - lower):
+            raise DataError(f"{source}: landmark {name} at {point.tolist()} is far outside the mesh, which reaches from "
+                            f"{lower.tolist()} to {upper.tolist()}: landmarks must be in its own frame and unit")
+
+
+def posed(shape: HeadShape, random: np.random.Generator) -> HeadShape:
+    """A head put somewhere into the world, turned about y by any angle and tilted by a few degrees."""
+    heading, lean, tilt = random.uniform(0, 2 * np.pi), random.uniform(0, 2 * np.pi), random.uniform(0, np.radians(TILT))
+    rotation = Rotation.from_rotvec(tilt * np.array([np.cos(lean), 0, np.sin(lean)])) * Rotation.from_rotvec([0, heading, 0])
+    place, piece = random.uniform(-PLACE, PLACE, 3), shape.piece
+    moved = Piece(rotation.apply(piece.vertices) + place, piece.faces, piece.canonical, piece.material)
+    forward = rotation.apply([0.0, 0.0, 1.0])
+    return HeadShape(moved, rotation.apply(shape.landmarks) + place, float(np.arctan2(forward[0], forward[2])))
+
+
+@dataclass(frozen=True, eq=False)
+class LitHead:
+    """What can be seen of a head, in its light; a shading for ``render_mesh``.
+
+    Attributes:
+        mesh: what is seen from outside, and a little more, in the world.
+        scan: what is well seen from outside, as a scanner would have it.
+        values: (v, 7) of its vertices: canonical point, material, RGB of the light that falls on it.
+        person: whose colours it has.
+        towards: unit, to the main light.
+    """
+
+    mesh: trimesh.Trimesh
+    scan: trimesh.Trimesh
+    values: Float[Tensor, "v 7"]
+    person: look.Person
+    towards: Float[Tensor, "3"]
+
+    @classmethod
+    def build(cls, shape: HeadShape, person: look.Person, lights: str, turn: float) -> "LitHead":
+        """Find what is seen and how much light falls on it.
+
+        Args:
+            shape: in the world.
+            person: whose colours it has.
+            lights: name of the lighting.
+            turn: of the lights about y, radians, against their places in front of the face.
+        """
+        piece, directions = shape.piece, sphere_points(DIRECTIONS)
+        whole = trimesh.Trimesh(piece.vertices, piece.faces, process=False)
+        opened = open_directions(whole, directions)
+        used, faces = _seen(whole.faces, opened.any(1))
+        mesh = trimesh.Trimesh(piece.vertices[used], faces, process=False)
+        heading = shape.heading + turn
+        light = irradiance(mesh, opened[used], directions, lights, heading)
+        values = torch.cat([torch.from_numpy(np.column_stack([piece.canonical, piece.material])[used]), light], 1)
+        shown, kept = np.unique(whole.faces[(opened.mean(1) > SCANNED)[whole.faces].any(1)], return_inverse=True)
+        scan = trimesh.Trimesh(piece.vertices[shown], kept.reshape(-1, 3), process=False)
+        return cls(mesh, scan, values, person, torch.from_numpy(main_light(lights, heading)))
+
+    def __call__(self, surface: SurfacePoints) -> Float[Tensor, "p 3"]:
+        """Colours: what light falls on a point times its own, and a highlight (Blinn and Phong)."""
+        canonical, material, light = surface.values.split([3, 1, 3], 1)
+        strength, sharpness = look.gloss(material[:, 0])
+        halfway = normalize(self.towards - surface.directions, dim=-1)
+        highlight = strength * (surface.normals * halfway).sum(-1).clamp(min=0)**sharpness
+        return look.color_of(self.person, canonical, material[:, 0]) * light + highlight[:, None] * light.clamp(max=1)**2
+
+
+def _seen(faces: np.ndarray, seen: Bool[np.ndarray, " v"]) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices of the triangles near which something is seen, and these triangles in their numbers."""
+    for _ in range(SPARED):
+        grown = seen.copy()
+        grown[faces[seen[faces].any(1)]] = True
+        seen = grown
+    used, kept = np.unique(faces[seen[faces].any(1)], return_inverse=True)
+    return used, kept.reshape(-1, 3)

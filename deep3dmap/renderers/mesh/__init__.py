@@ -1,0 +1,1 @@
+"""Rendering of meshes: by ray casting, not differentiable."""

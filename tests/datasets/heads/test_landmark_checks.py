@@ -1,0 +1,120 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from deep3dmap.datasets.heads.ict_face import ICTFaceModel
+from deep3dmap.datasets.heads.landmark_checks import beside_masks, check_head_landmarks, head_from_landmarks, misfit
+from deep3dmap.errors import DataError
+from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_OF_68, MEAN_HEAD_LANDMARKS
+from tests.datasets.heads.marked import OTHER, head_capture, head_points, named, turned
+
+GOOD = named(turned(head_points(1)))
+
+
+def refused(landmarks, message):
+    with pytest.raises(DataError, match=message) as error:
+        check_head_landmarks(landmarks, "some/landmarks.json")
+    assert str(error.value).startswith("some/landmarks.json: ")
+
+
+@pytest.mark.parametrize("left_out", [(), ("nose_tip", ), ("right_eye", "left_lips")])
+def test_a_heads_landmarks_pass_in_any_pose_and_unit(left_out):
+    check_head_landmarks({n: p for n, p in GOOD.items() if n not in left_out}, "x")
+
+
+def test_heads_of_the_face_model_pass_and_none_passes_with_right_and_left_swapped(real_data):
+    model = ICTFaceModel.load(real_data / "ict_face")
+    random = np.random.default_rng(4)
+    for _ in range(25):
+        vertices = model.vertices(random.standard_normal(100))
+        points = torch.from_numpy(vertices[model.landmarks68[list(HEAD_LANDMARKS_OF_68)]]).double()
+        check_head_landmarks(named(turned(points)), "x")
+        refused({OTHER.get(n, n): p for n, p in named(points).items()}, "right and left are swapped")
+
+
+def test_the_similarity_takes_the_mean_head_to_the_landmarks():
+    similarity = head_from_landmarks(named(turned(head_points())))
+    mean = torch.tensor(MEAN_HEAD_LANDMARKS, dtype=torch.float64)
+    torch.testing.assert_close(mean @ similarity[:3, :3].T + similarity[:3, 3], turned(head_points()))
+    assert math.isclose(torch.linalg.det(similarity[:3, :3]), 0.1**3, rel_tol=1e-9)
+
+
+def test_a_misfit_is_in_centimetres_on_the_mean_head():
+    moved = head_points()
+    moved[2, 2] += 0.5  # millimetres, along the nose: a similarity takes up part of it
+    assert 0.01 < misfit(named(turned(moved))) < 0.05 / math.sqrt(6) + 1e-9
+
+
+def test_a_mirrored_scene_is_refused():
+    refused({n: p * torch.tensor([1.0, -1.0, 1.0]) for n, p in GOOD.items()}, "right and left are swapped, or the whole scene")
+
+
+@pytest.mark.parametrize("names, message", [(HEAD_LANDMARKS[:2], "right_eye and left_eye are swapped"),
+                                            (HEAD_LANDMARKS[4:], "right_lips and left_lips are swapped"),
+                                            (HEAD_LANDMARKS[2:4], "nose_tip and nose_base are swapped")])
+def test_a_swapped_pair_is_named(names, message):
+    landmarks = named(turned(head_points()))
+    refused(landmarks | {names[0]: landmarks[names[1]], names[1]: landmarks[names[0]]}, message)
+
+
+def test_a_landmark_far_from_where_the_others_put_it_is_named_with_how_far():
+    points = head_points()
+    points[5] += torch.tensor([0.0, 90.0, 0.0])
+    refused(named(turned(points)), "left_lips is 90 mm")
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    refused(GOOD | dict(rigth_eye=torch.zeros(3).double()), "'rigth_eye'.*did you mean 'right_eye'")
+
+
+def test_fewer_than_four_are_refused_and_the_missing_named():
+    refused({n: GOOD[n] for n in HEAD_LANDMARKS[:3]}, "3 landmarks.*4 of the six.*nose_base, right_lips, left_lips")
+    refused({}, "no landmarks")
+
+
+def test_landmarks_on_a_line_or_in_one_place_are_refused():
+    refused({n: torch.tensor([1.0, 2.0, 3.0]).double() * i for i, n in enumerate(HEAD_LANDMARKS)}, "on one line")
+    refused({n: torch.ones(3).double() for n in HEAD_LANDMARKS}, "in one place")
+
+
+def test_values_that_are_not_finite_are_refused():
+    refused(GOOD | dict(nose_tip=torch.tensor([0.0, torch.nan, 0.0]).double()), "nose_tip is not finite")
+
+
+def beside(points, capture=None, **changed):
+    seen = capture or head_capture(azimuths=(0, -35, 40, 180))
+    arguments = dict(landmarks=named(points), cameras=seen.cameras, masks=seen.masks, names=seen.names) | changed
+    return beside_masks(**arguments)
+
+
+def test_landmarks_on_the_masks_pass_from_all_sides_and_where_a_picture_ends():
+    assert beside(head_points(2)) == ""
+    cameras = head_capture(azimuths=(0, -35, 40, 180)).cameras
+    right = replace(cameras, K=cameras.K + torch.tensor([[0.0, 0, 200], [0, 0, 0], [0, 0, 0]]))  # shows half of the face
+    masks = torch.zeros(4, *cameras.size, dtype=torch.bool)
+    masks[:, :, 300:] = True
+    assert beside(head_points(2), cameras=right, masks=masks) == ""
+
+
+@pytest.mark.parametrize("points", [
+    10 * head_points(),
+    head_points() + torch.tensor([0.0, 0.0, 3000.0]),
+    head_points() + torch.tensor([80.0, 0.0, 0.0]),
+], ids=["centimetres", "behind", "aside"])  # yapf: disable
+def test_landmarks_of_another_unit_or_place_are_told_with_the_views(points):
+    narrow = torch.zeros(4, 480, 400, dtype=torch.bool)
+    narrow[:, 200:280, 150:250] = True
+    message = beside(points, masks=narrow)
+    assert "beside the mask in view_0" in message and "unit of its cameras" in message
+
+
+def test_landmarks_that_shrink_to_a_point_inside_the_head_are_told():
+    assert "are nearly one point" in beside(head_points() / 1000)
+
+
+def test_landmarks_that_no_picture_shows_are_told_and_empty_masks_say_nothing():
+    assert "in none of the pictures" in beside(head_points() + torch.tensor([0.0, 900.0, 0.0]))
+    assert beside(head_points() / 1000, masks=torch.zeros(4, 480, 400, dtype=torch.bool)) == ""
