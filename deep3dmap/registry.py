@@ -107,6 +107,11 @@ def accepted_keys(part) -> set[str] | None:
     return {p.name for _, parameters, _ in signatures for p in parameters}
 
 
+def takes_weights(part) -> bool:
+    """Whether a config may name ``weights`` for a part, which a run loads into it: it is a module without such an argument."""
+    return inspect.isclass(part) and issubclass(part, nn.Module) and "weights" not in (accepted_keys(part) or ())
+
+
 def check_keys(part, keys, where: str) -> None:
     """Compare a config's keys with what a part's constructor takes.
 
@@ -182,8 +187,9 @@ def build_part(cfg: object, registry: Registry, default_args: Mapping | None = N
     """
     if not isinstance(cfg, Mapping) or "type" not in cfg:
         raise ConfigError(f"a part of the registry '{registry.name}' is a dictionary with a 'type', got {cfg!r}")
-    arguments = dict(default_args or {}) | {key: value for key, value in cfg.items() if key != "type"}
     part = resolve(registry, cfg["type"])
+    own = ("type", "weights") if takes_weights(part) else ("type", )
+    arguments = dict(default_args or {}) | {key: value for key, value in cfg.items() if key not in own}
     check_keys(part, arguments, f"type='{part.__name__}'")
     check_required(part, arguments, f"type='{part.__name__}'")
     check_values(part, arguments, f"{part.__name__}: ")
@@ -200,7 +206,7 @@ BACKBONES = _registry("backbone", None, "deep3dmap.backbones")
 RENDERERS = _registry("renderer", None, "deep3dmap.renderers")
 LOSSES = _registry("loss", None, "deep3dmap.losses")
 DATASETS = _registry("dataset", None, "deep3dmap.datasets")
-TRANSFORMS = _registry("transform", root.TRANSFORMS, "deep3dmap.datasets")
+TRANSFORMS = _registry("transform", root.TRANSFORMS, "deep3dmap.datasets.transforms")
 METRICS = _registry("metric", None, "deep3dmap.evaluation")
 RUNNERS = _registry("runner", None, "deep3dmap.engine")
 LOOPS = _registry("loop", None, "deep3dmap.engine")

@@ -16,7 +16,8 @@ from deep3dmap.datasets.shapes.sdf_samples.layout import (
     write_samples,
     write_split,
 )
-from deep3dmap.engine.config import build_runner, check_config
+from deep3dmap.engine.config import build_runner
+from deep3dmap.engine.config_check import check_config
 
 #: Semi-axes of the shapes, normalised units.
 SHAPES = {"ball_30": (0.30, 0.30, 0.30), "ball_40": (0.40, 0.40, 0.40), "ball_50": (0.50, 0.50, 0.50),

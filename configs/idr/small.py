@@ -13,5 +13,5 @@ model = dict(
                 sdf=dict(type="SDFLoss", weight=1.0)),
     input_keys=None,
 )
-optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-3))
+optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-3), fresh_each_stage=True)
 param_scheduler = dict(type="ProgressLR", decay=0.05, warmup=100)  # full steps at once would undo the hull's start

@@ -42,7 +42,7 @@ def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None
     views = cfg.get("test_dataset")
     if views is not None and "scene" in (accepted_keys(resolve(DATASETS, views["type"])) or ()):
         build_dataset(views, cfg.scene)  # what is wrong with it would else be told when training is over
-    for metric in cfg.get("test_evaluator") or ():
+    for metric in [*(cfg.get("test_evaluator") or ()), *(cfg.get("val_evaluator") or ())]:
         METRICS.build(metric)
     if warn is None and is_first_started():
         print(scene.split)

@@ -10,13 +10,14 @@ import numpy as np
 
 from deep3dmap.apis.hull_comparison import hull_notes
 from deep3dmap.apis.preflight import look_first
-from deep3dmap.apis.test import result_table, write_result
+from deep3dmap.apis.results import result_table, write_result
 from deep3dmap.apis.work_folder import claimed, refuse_result, result_files, set_aside, untouched_unless_begun
+from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.hooks.log import duration
 from deep3dmap.engine.loops import OutOfTimeError
 from deep3dmap.engine.runner import ReconstructionRunner
-from deep3dmap.engine.testing import TestedView, TestResult
+from deep3dmap.engine.testing import Evaluated, TestResult
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.surfaces import vertex_errors
 from deep3dmap.io.mesh_files import save_mesh
@@ -123,7 +124,7 @@ def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str
     loop = runner.train_loop
     say("extracting the mesh and rendering the views")
     result = runner.test()
-    result.notes += hull_notes(result.mesh, runner.build_test_dataset().scene)
+    result.notes += hull_notes(result.mesh, load_scene(**runner.scene))
     table = "\n".join([result_table(result), *result.notes])
     if loop.interrupted:
         result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")
@@ -170,7 +171,7 @@ def _too_short(start: float, minutes: float) -> ConfigError:
 
 def _write_shown(result: TestResult, runner: ReconstructionRunner, output: Path, commands: Mapping[str, str]) -> None:
     """The mesh as GLB, the turntable and the report."""
-    scene = runner.build_test_dataset().scene
+    scene = load_scene(**runner.scene)
     truth = scene.capture.mesh
     up = scene_up(scene)
     error = None
@@ -208,12 +209,13 @@ def scene_up(scene) -> list[float]:
     return (up / up.norm().clamp(min=1e-9)).tolist()
 
 
-def _comparison(view: TestedView) -> ViewComparison:
-    photo, rendering = as_uint8(view.photo), as_uint8(view.rendering)
-    return ViewComparison(view.name,
-                          "held out" if view.split == "test" else "train",
+def _comparison(view: Evaluated) -> ViewComparison:
+    images = {name: image.numpy() for name, image in view.result.images.items()}
+    photo, rendering = as_uint8(view.item["rgb"].reshape(*view.item["size"], 3).numpy()), as_uint8(images["rgb"])
+    return ViewComparison(view.result.name,
+                          "held out" if view.item["split"] == "test" else "train",
                           photo,
                           rendering,
-                          difference=difference_map(photo, rendering, view.mask),
-                          normals=None if view.normals is None else normal_map(view.normals, view.mask),
-                          metrics=view.metrics)
+                          difference=difference_map(photo, rendering, images["mask"]),
+                          normals=normal_map(images["normals"], images["mask"]) if "normals" in images else None,
+                          metrics=view.figures)

@@ -136,13 +136,23 @@ def _put_back(folder: Path, files: dict[Path, bytes], made: list[Path]) -> None:
 
 
 def result_files(folder: Path) -> list[Path]:
-    """The files of an earlier result in a folder; of its pictures those that its ``metrics.json`` names."""
+    """The files of an earlier result in a folder; of its views and items those that its ``metrics.json`` names."""
     try:
-        views = list(json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["views"])
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        views, items = list(metrics["views"]), list(metrics.get("items", ()))
     except (OSError, ValueError, KeyError, TypeError):
-        views = []
+        views, items = [], []
     paths = [folder / name for name in RESULTS] + [path for view in views for path in picture_paths(folder, str(view))]
+    for item in items:
+        place = item_folder(folder, str(item))
+        paths += sorted(place.iterdir()) if place.is_dir() else []
     return [path for path in paths if path.is_file()]
+
+
+def item_folder(folder: Path, name: str) -> Path:
+    """Where the result of an item is written; its name is escaped as those of :func:`picture_paths`."""
+    name = _escaped(name)
+    return folder / "items" / ("%2E" * len(name) if name in (".", "..") else name)
 
 
 def picture_paths(folder: Path, view: str) -> tuple[Path, Path]:
@@ -151,8 +161,12 @@ def picture_paths(folder: Path, view: str) -> tuple[Path, Path]:
     What a file's name can't hold is written as in addresses (``a/000`` becomes ``a%2F000.png``), and so is what would make the
     picture of one view the normals of another.
     """
-    name = NOT_IN_NAMES.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), view)
+    name = _escaped(view)
     return folder / "pictures" / f"{name}.png", folder / "pictures" / f"{name}_normals.png"
+
+
+def _escaped(name: str) -> str:
+    return NOT_IN_NAMES.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
 
 
 def refuse_result(output: Path) -> None:

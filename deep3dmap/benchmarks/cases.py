@@ -10,7 +10,8 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from deep3dmap.benchmarks.work import Field, Job, Optimizers
-from deep3dmap.engine.config import check_config, load_config, merge_options
+from deep3dmap.engine.config import load_config, merge_options
+from deep3dmap.engine.config_check import check_config
 from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.registry import nearest

@@ -183,7 +183,7 @@ def measure_again(run: HeadRun, folder: Path) -> None:
 
 
 def _truth(scene: Scene) -> TrueHead:
-    truth = true_head(scene.capture)
+    truth = true_head(scene.capture.mesh, scene.capture.landmarks)
     if truth is None:
         raise DataError(f"{scene.capture.source}: has no true surface with landmarks to measure with")
     return truth
@@ -202,7 +202,8 @@ def _measured(runner: ReconstructionRunner, scene: Scene, truth: TrueHead,
               resolution: int) -> tuple[trimesh.Trimesh, dict[str, dict[str, float]]]:  # yapf: disable
     """The mesh of the present state in the true frame, and its figures by alignment."""
     framework = runner.framework.eval()
-    mesh = in_millimetres(in_true_frame(framework.extract_mesh(resolution), framework, scene), 1.0)
+    mesh = in_true_frame(framework.extract_mesh(resolution), framework.trained_cameras(), scene.train.true_cameras)
+    mesh = in_millimetres(mesh, 1.0)
     return mesh, {name: head_metrics(mesh, truth, with_scale=scales) for name, scales in ALIGNMENTS.items()}
 
 

@@ -115,7 +115,8 @@ def _test_arguments(parser) -> None:
 
 
 def _test(args) -> int:
-    from deep3dmap.apis.test import result_table, test
+    from deep3dmap.apis.results import result_table
+    from deep3dmap.apis.test import test
     from deep3dmap.processes import is_first
     result = test(args.config, args.checkpoint, args.work_dir, **_run_arguments(args))
     if is_first():

@@ -1,3 +1,3 @@
 """Runners, loops, hooks, checkpoints, launching: built on mmengine."""
 
-from deep3dmap.engine import batches, hooks, launching, loops, optim, runner, testing
+from deep3dmap.engine import batches, hooks, launching, loops, optim, runner, testing, validation

@@ -7,7 +7,7 @@ uninterrupted one would have seen, whatever the number of workers.
 import itertools
 import random
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,6 +16,8 @@ from mmengine.dataset import default_collate
 from mmengine.registry import DATA_SAMPLERS, FUNCTIONS
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
+from deep3dmap.datasets.kinds import BatchDataset, ClipDataset, ItemDataset, check_kind
+from deep3dmap.datasets.kinds import Dataset as KnownDataset
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.registry import DATASETS, accepted_keys, explained, resolve
 
@@ -94,12 +96,58 @@ class SeededBatches:
             place += len(batch)
 
 
+class ClipBatches:
+    """A batch sampler of clips that keeps their order: a batch holds the next clip of as many sequences as its size.
+
+    Each place in the batches of all processes goes through sequences of its own in an epoch, and begins again with them where
+    it is done before the others, so that batches are full to the end.
+
+    Args:
+        sequences: the clips of each, in their order.
+        size: of a batch of each process.
+        shuffle: the sequences of each place, anew for every epoch.
+        seed: of that.
+        rank, world: this process and how many there are.
+    """
+
+    def __init__(self, sequences: Sequence[range], size: int, shuffle: bool, seed: int, rank: int, world: int):
+        self.shuffle, self.seed, self.rank, self.world, self.epoch = shuffle, seed, rank, world, 0
+        if len(sequences) < size * world:
+            raise DataError(f"{len(sequences)} sequences don't fill batches of {size} clips in each of {world} processes; "
+                            "make the batches smaller")
+        self.streams: list[list[range]] = [[] for _ in range(size * world)]
+        for sequence in sorted(sequences, key=len, reverse=True):
+            min(self.streams, key=_clips).append(sequence)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return max(map(_clips, self.streams))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        mine = [self._ordered(k) for k in range(self.rank, len(self.streams), self.world)]
+        for step in range(len(self)):
+            yield [stream[step % len(stream)] for stream in mine]
+
+    def _ordered(self, number: int) -> list[int]:
+        """The clips at one place of the batches, in an epoch."""
+        sequences = sorted(self.streams[number], key=lambda sequence: sequence[0])
+        generator = torch.Generator().manual_seed(step_seed(self.seed, 10, self.epoch, number))
+        order = torch.randperm(len(sequences), generator=generator).tolist() if self.shuffle else range(len(sequences))
+        return [clip for k in order for clip in sequences[k]]
+
+
+def _clips(sequences: Sequence[range]) -> int:
+    return sum(map(len, sequences))
+
+
 class BatchSource:
     """Batches of a stage, step by step.
 
     Args:
-        dataset: object with ``batch(step, generator, rank, world) -> dict`` and ``len()`` = steps in an epoch, or None. If it
-            has ``set_seed(seed)``, that is called once, for what it draws for more than one step (an epoch's order).
+        dataset: a :class:`deep3dmap.datasets.kinds.BatchDataset`, or None.
         dataloader: over :class:`SeededItems` with :class:`SeededBatches`, used where ``dataset`` is None.
         seed: of the run.
         rank, world: this process and how many there are.
@@ -112,7 +160,7 @@ class BatchSource:
         self.dataloader, self.seed, self.rank, self.world = dataloader, seed, rank, world
         self.whole_batches = dataset is not None
         self.dataset = dataset if self.whole_batches else dataloader.dataset.items
-        if hasattr(dataset, "set_seed"):
+        if self.whole_batches:
             dataset.set_seed(step_seed(seed, 8))
         if not len(self):
             raise DataError(f"{type(self.dataset).__name__} gives no batch (it has {len(self.dataset)} entries)")
@@ -123,7 +171,7 @@ class BatchSource:
 
     def info(self) -> Mapping:
         """What the dataset says of itself, for ``framework.setup``."""
-        return self.dataset.info() if hasattr(self.dataset, "info") else {}
+        return self.dataset.info() if isinstance(self.dataset, KnownDataset) else {}
 
     def __call__(self, first_step: int, stage: int = 0) -> Iterator[dict]:
         """Batches from a step of a stage on, for ever."""
@@ -183,15 +231,20 @@ def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank
     """
     cfg = dict(cfg)
     dataset = build_dataset(cfg.pop("dataset", None), scene)
+    check_kind(type(dataset), ItemDataset, "train_dataloader.dataset")
     if not len(dataset):
         raise DataError(f"{type(dataset).__name__} is empty")
-    sampler = cfg.pop("sampler", None) or dict(type="DefaultSampler", shuffle=cfg.pop("shuffle", True))
-    sampler = _build_sampler(sampler, dataset=dataset, seed=seed)
-    batches = _build_sampler(cfg.pop("batch_sampler", None) or dict(type=BatchSampler),
-                             sampler=sampler,
-                             batch_size=cfg.pop("batch_size", 1),
-                             drop_last=cfg.pop("drop_last", False))
-    cfg["collate_fn"] = _function(cfg.get("collate_fn", default_collate))
+    size, shuffle = cfg.pop("batch_size", 1), cfg.pop("shuffle", True)
+    if isinstance(dataset, ClipDataset):
+        batches = ClipBatches(dataset.sequences(), size, shuffle, seed, rank, world)
+    else:
+        sampler = cfg.pop("sampler", None) or dict(type="DefaultSampler", shuffle=shuffle)
+        sampler = _build_sampler(sampler, dataset=dataset, seed=seed)
+        batches = _build_sampler(cfg.pop("batch_sampler", None) or dict(type=BatchSampler),
+                                 sampler=sampler,
+                                 batch_size=size,
+                                 drop_last=cfg.pop("drop_last", False))
+    cfg["collate_fn"] = collate_function(cfg.get("collate_fn"))
     cfg["worker_init_fn"] = partial(_begin_worker, then=_function(cfg.get("worker_init_fn")))
     with explained("train_dataloader", cfg):
         return DataLoader(SeededItems(dataset),
@@ -206,6 +259,11 @@ def _begin_worker(number: int, then: Callable | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if then is not None:
         then(number)
+
+
+def collate_function(cfg: Mapping | Callable | None) -> Callable:
+    """What makes a batch of items; stacks by default."""
+    return default_collate if cfg is None else _function(cfg)
 
 
 def _function(cfg: Mapping | Callable | None) -> Callable | None:
@@ -228,4 +286,7 @@ def build_source(dataset: Mapping | None,
                  world: int = 1) -> BatchSource:
     """The batches that a config asks for by ``train_dataset`` or ``train_dataloader``."""
     loader = None if dataloader is None else build_loader(dataloader, scene, seed, rank, world)
-    return BatchSource(None if dataset is None else build_dataset(dataset, scene), loader, seed, rank, world)
+    built = None if dataset is None else build_dataset(dataset, scene)
+    if built is not None:
+        check_kind(type(built), BatchDataset, "train_dataset")
+    return BatchSource(built, loader, seed, rank, world)

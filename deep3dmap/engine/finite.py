@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 import torch
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 
@@ -24,12 +24,10 @@ class FiniteWatch:
         self._names: list[str] = []
         self._norms: list[Tensor] = []
 
-    def watch(self, framework: nn.Module, wrapper: OptimWrapper | OptimWrapperDict) -> None:
-        """Look at every further step of these optimisers."""
-        self._names, self._norms = [], []
+    def watch(self, framework: nn.Module, wrapper: OptimWrapper) -> None:
+        """Look at every further step of an optimiser."""
         names = {id(p): name for name, p in framework.named_parameters()}
-        for each in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
-            each.optimizer.register_step_pre_hook(partial(self._look, names))
+        wrapper.optimizer.register_step_pre_hook(partial(self._look, names))
 
     @torch.no_grad()
     def _look(self, names: Mapping[int, str], optimizer: torch.optim.Optimizer, *_) -> None:
@@ -43,12 +41,12 @@ class FiniteWatch:
         """What was not finite in the step just done: the terms of the losses, or else gradients; empty if all was.
 
         Args:
-            log: what the step logged, ``loss`` among it.
+            log: what the step logged; every term named ``loss*`` is looked at.
         """
         names, norms = self._names, self._norms
         self._names, self._norms = [], []
-        if not is_finite(log["loss"]):
-            terms = [name for name, value in log.items() if name != "loss" and not is_finite(value)] or ["loss"]
+        if terms := [name for name, value in log.items() if name.startswith("loss") and not is_finite(value)]:
+            terms = [name for name in terms if name != "loss"] or terms
             return f"{', '.join(terms)} is not a finite number any more"
         if not norms or is_finite(torch.stack([norm.float() for norm in norms])):
             return ""

@@ -4,21 +4,15 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
+from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop
 
-from deep3dmap.annotations import NotNegative, Whole
-from deep3dmap.engine.averaging import WeightAverage
+from deep3dmap.annotations import NotNegative, Share, Whole
+from deep3dmap.engine.averaging import WeightAverages
 from deep3dmap.engine.batches import BatchSource, build_source, seed_everything, step_seed
 from deep3dmap.engine.finite import FiniteWatch
 from deep3dmap.engine.launching import step_together
-from deep3dmap.engine.optim import (
-    build_optimizers,
-    check_optimizers,
-    load_optimizers_state,
-    load_schedulers_state,
-    optimizers_state,
-    schedulers_state,
-)
+from deep3dmap.engine.part_optimizers import PartOptimizers
 from deep3dmap.engine.resuming import put_settings, settings_of
 from deep3dmap.engine.stages import Budget, StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
@@ -44,7 +38,8 @@ class StagedTrainLoop(BaseLoop):
         stages: see :class:`deep3dmap.engine.stages.StageConfig`; a single stage by default.
         max_steps, max_epochs: budget of the single stage, where ``stages`` is left out.
         max_minutes: training time of the whole run; the last stage gets what the others leave.
-        average: decay of the exponential average of the weights, which checkpoints and results then hold; 0 for none.
+        average: decay of the exponential averages of all parts' weights, which checkpoints and results then hold; 0 for none.
+            A part's own ``average`` in ``optim_wrapper`` goes before it.
     """
 
     def __init__(self,
@@ -54,7 +49,7 @@ class StagedTrainLoop(BaseLoop):
                  max_steps: Whole | None = None,
                  max_epochs: Whole | None = None,
                  max_minutes: NotNegative | None = None,
-                 average: float = 0.0):
+                 average: Share = 0.0):
         self._runner = runner
         self.stages = [StageConfig.read(s) for s in stages or [dict(max_steps=max_steps, max_epochs=max_epochs)]]
         if stages and (max_steps is not None or max_epochs is not None):
@@ -66,8 +61,9 @@ class StagedTrainLoop(BaseLoop):
         self.deadline: float | None = runner.deadline
         self.interrupted = self.finished = False
         self.log: dict = {}
-        self.average = WeightAverage(average)
         self.interrupts, self._finite = Interrupts(), FiniteWatch()
+        self.optimizers = PartOptimizers(runner.framework, self.stages, runner.optim_wrapper_cfg, runner.param_scheduler_cfg,
+                                         average, self._prepare)
         self._sources: dict[int, BatchSource] = {}
         self._pending: Mapping | None = None
         self._changed: Collection[str] = ()
@@ -138,6 +134,11 @@ class StagedTrainLoop(BaseLoop):
         """How far the present stage has come."""
         return self.budget.progress(len(self.source))
 
+    @property
+    def averages(self) -> WeightAverages:
+        """The averages of the weights."""
+        return self.optimizers.averages
+
     # --- state ----------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict:
@@ -145,10 +146,11 @@ class StagedTrainLoop(BaseLoop):
         state = dict(index=self.index, stage=self.stage.name, step=self.step, seconds=self.seconds)
         state |= dict(stage_step=self.budget.step, stage_seconds=self.budget.seconds)
         state["training"] = self.runner.framework.training_state()
-        if self.average.values:
+        if self.averages.values:
             state["weights"] = self.runner.framework.state_dict()
-        state["optimizers"] = optimizers_state(self.runner.optim_wrapper)
-        state["schedulers"] = schedulers_state(self.runner.param_schedulers, self.runner.optim_wrapper)
+        state["optimizers"] = self.optimizers.state_dict()
+        if self.runner.validation is not None:
+            state["validation"] = self.runner.validation.state_dict()
         return state
 
     def load_state_dict(self, state: Mapping, changed: Collection[str] = ()) -> None:
@@ -173,6 +175,7 @@ class StagedTrainLoop(BaseLoop):
     def run(self) -> torch.nn.Module:
         """Train through all stages that are left; returns the framework."""
         runner = self.runner
+        self.optimizers.amp = bool(runner.amp)
         try:
             for index in range(self.index, len(self.stages)):
                 self._check_stage(index)
@@ -186,7 +189,7 @@ class StagedTrainLoop(BaseLoop):
                     self._run_stage(batches or self._enter_stage())
                     batches = None
                 runner.call_hook("after_train")
-                self.average.apply(runner.framework)
+                self.averages.apply(runner.framework)
         finally:
             for source in self._sources.values():
                 source.close()
@@ -197,9 +200,7 @@ class StagedTrainLoop(BaseLoop):
         framework, config, source = self.runner.framework, self.stages[index], self.source_of(index)
         stage = config.stage()
         framework.check_stage(stage)
-        wrapper = config.optim_wrapper or self.runner.optim_wrapper_cfg
-        check_optimizers(framework, wrapper, framework.moving_parameters(stage), stage.name)
-        build_optimizers(framework, wrapper, self.runner.amp)
+        self.optimizers.check(index)
         seed_everything(step_seed(self.runner.seed, 7, index))
         framework.check_inputs(next(source(0)), f"the data of stage '{stage.name}' ({type(source.dataset).__name__})")
 
@@ -208,21 +209,24 @@ class StagedTrainLoop(BaseLoop):
         runner, stage, epoch_length = self.runner, self.stage, len(self.source)
         framework = runner.framework
         seed_everything(step_seed(runner.seed, 3, self.index))
-        framework.enter_stage(stage.stage())
+        framework.enter_stage(stage.stage(self.index))
+        if self._pending is None and not (self.step == 0 and runner.starts_from_weights):
+            for problem in framework.begin_stage(framework.stage, self.source.dataset):
+                runner.logger.warning(problem)
         self.budget = Budget(stage.steps(epoch_length), self._seconds_left())
-        wrapper = build_optimizers(framework, stage.optim_wrapper or runner.optim_wrapper_cfg, runner.amp)
-        runner.optim_wrapper = step_together(wrapper)
-        schedules = runner.param_scheduler_cfg if stage.param_scheduler is None else stage.param_scheduler
-        runner.param_schedulers = runner.build_schedulers(schedules)
-        self.average.start(framework)
+        runner.optim_wrapper, runner.param_schedulers = self.optimizers.enter(self.index, self)
         if self._pending is not None:
             self._restore(self._pending)
             self._pending = None
         start_alike(framework)
-        self._finite.watch(framework, runner.optim_wrapper)
         framework.train()
         self._take_stock()
         return self.source(self.budget.step, self.index)
+
+    def _prepare(self, wrapper: OptimWrapper) -> None:
+        """Let a new optimiser step along all processes' gradients, and look at these."""
+        step_together(wrapper)
+        self._finite.watch(self.runner.framework, wrapper)
 
     def _next_batch(self, batches: Iterator[dict]) -> dict:
         seed_everything(step_seed(self.runner.seed, 6, self.index, self.budget.step))  # for datasets that use no generator
@@ -241,14 +245,13 @@ class StagedTrainLoop(BaseLoop):
         framework = self.runner.framework
         framework.load_state_dict(state.get("weights", state["averages"]))  # entering the stage may have changed some
         framework.load_training_state(state.get("training", {}))
-        self.average.load(framework, state["averages"])
         self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
         self.budget.max_seconds = self._seconds_left(self.budget.seconds)
-        wrapper, schedulers = self.runner.optim_wrapper, self.runner.param_schedulers
-        settings = settings_of(wrapper)
-        load_optimizers_state(wrapper, state["optimizers"])
-        load_schedulers_state(schedulers, wrapper, state["schedulers"])
-        put_settings(wrapper, schedulers, settings, self._changed)
+        settings = settings_of(self.optimizers.wrappers())
+        self.optimizers.load_state_dict(state["optimizers"], state["averages"], self)
+        put_settings(self.optimizers.wrappers(), self.optimizers.schedules(), settings, self._changed)
+        if self.runner.validation is not None:
+            self.runner.validation.load_state_dict(state.get("validation", {}))
 
     def _run_stage(self, batches: Iterator[dict]) -> None:
         runner = self.runner
@@ -291,14 +294,15 @@ class StagedTrainLoop(BaseLoop):
         self._check_finite()
         self.step += 1
         self.budget.step += 1
-        self.average.update(runner.framework, self.budget.step)
+        self.averages.update()
         self._take_stock(time.perf_counter() - start)
         runner.call_hook("after_train_iter", batch_idx=self.budget.step - 1, data_batch=batch, outputs=self.log)
 
     def _check_finite(self) -> None:
-        if "loss" not in self.log:
+        if not any(name.startswith("loss") for name in self.log):
             framework = type(self.runner.framework).__name__
-            raise ConfigError(f"{framework}.train_step must return 'loss' among what it logs, got {sorted(self.log)}")
+            raise ConfigError(
+                f"{framework}.train_step must return terms named 'loss*' among what it logs, got {sorted(self.log)}")
         problem = self._finite.problem(self.log)
         if agree(float(bool(problem)))[0]:
             raise TrainingError(f"step {self.step + 1}, stage '{self.stage.name}': "

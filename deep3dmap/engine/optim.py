@@ -1,6 +1,6 @@
-"""Optimisers and learning-rate schedules of a stage."""
+"""Optimisers of a framework's parts, and their learning-rate schedules, as a config describes them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -9,9 +9,9 @@ from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmengine.registry import OPTIM_WRAPPERS, PARAM_SCHEDULERS
 from torch import nn
 
-from deep3dmap.annotations import Positive, Whole
+from deep3dmap.annotations import Count, Positive, Whole
 from deep3dmap.errors import CheckpointError, ConfigError
-from deep3dmap.registry import explained, nearest
+from deep3dmap.registry import accepted_keys, explained, nearest, resolve
 from deep3dmap.schedules import Progress, Schedule
 
 
@@ -40,23 +40,44 @@ class ProgressLR(_ParamScheduler):
             (see :class:`deep3dmap.schedules.Schedule`).
         decay: instead of ``schedule``: the factor reached at the end by exponential decay.
         warmup: steps over which the factor rises linearly from 0.
+        own_steps: count the steps in which this optimiser's part was trained, over the whole run, instead of the stage's.
         progress: holder of the present progress (given by the loop).
+        epoch_length: steps in an epoch (given by the loop).
     """
 
-    def __init__(self, optimizer, schedule=1.0, decay: Positive = 1.0, warmup: Whole = 0, progress=None):
+    def __init__(self,
+                 optimizer,
+                 schedule=1.0,
+                 decay: Positive = 1.0,
+                 warmup: Whole = 0,
+                 own_steps: bool = False,
+                 progress=None,
+                 epoch_length: Count = 1):
         self.schedule = Schedule(schedule, "ProgressLR.schedule")
         self.decay, self.warmup, self.source = decay, warmup, progress
+        self.own_steps, self.epoch_length = own_steps, epoch_length
         super().__init__(optimizer, "lr", by_epoch=False)
 
     def _get_value(self):
         progress = self.source.progress if self.source is not None else Progress()
+        if self.own_steps:
+            progress = Progress(self.last_step, self.last_step // self.epoch_length, progress.fraction)
         factor = self.schedule(progress) * self.decay**progress.fraction
         factor *= min(1.0, (progress.step + 1) / self.warmup) if self.warmup else 1.0
         return [base * factor for base in self.base_values]
 
+    def refresh(self) -> None:
+        """Set the rate for the present progress: a stage has begun."""
+        for group, value in zip(self.optimizer.param_groups, self._get_value()):
+            group["lr"] = value
+
     def state_dict(self) -> dict:
         """Plain values only."""
         return {"last_step": self.last_step, "base_values": list(self.base_values), "_global_step": self._global_step}
+
+
+#: Keys of a part's optimiser that are not mmengine's.
+OWN_KEYS = ("average", "schedule", "fresh_each_stage")
 
 
 def is_single(cfg: Mapping) -> bool:
@@ -64,8 +85,19 @@ def is_single(cfg: Mapping) -> bool:
     return "optimizer" in cfg or "constructor" in cfg
 
 
-def _parts(framework: nn.Module, cfg: Mapping) -> dict[str, nn.Module]:
-    """The parts of the framework that have an optimiser of their own, by name."""
+def by_part(cfg: Mapping) -> dict[str, Mapping]:
+    """Configs of optimisers by the name of their part; ``''`` for a single one, of the whole framework."""
+    return {"": cfg} if is_single(cfg) else dict(cfg)
+
+
+def find_parts(framework: nn.Module, cfg: Mapping) -> dict[str, nn.Module]:
+    """The parts of the framework that have an optimiser of their own, by name; ``rest`` stands for all that are not named.
+
+    Raises:
+        ConfigError: if a part's name is not one of the framework.
+    """
+    if is_single(cfg):
+        return {"": framework}
     parts = {name: child for name, child in framework.named_children() if child is not None}
     if "rest" in cfg:
         parts["rest"] = nn.ModuleDict({name: child for name, child in parts.items() if name not in cfg})
@@ -76,80 +108,131 @@ def _parts(framework: nn.Module, cfg: Mapping) -> dict[str, nn.Module]:
 
 
 def check_optimizers(framework: nn.Module, cfg: Mapping, moving: Mapping[str, nn.Parameter], stage: str) -> None:
-    """Make sure that a stage's optimisers and its ``moving`` parameters (by name) belong together.
+    """Make sure that the optimisers of a stage train all of its ``moving`` parameters (by name).
 
     Raises:
-        ConfigError: if a part's name is not one of the framework, an optimiser has nothing to move, or parameters that are to
-            move have none.
+        ConfigError: if a part's name is not one of the framework, or parameters that are to move have no optimiser.
     """
-    parts = {type(framework).__name__: framework} if is_single(cfg) else _parts(framework, cfg)
-    moved, wanted = set(), {id(p) for p in moving.values()}
-    for name, part in parts.items():
-        own = {id(p) for p in part.parameters()} & wanted
-        if not own:
-            raise ConfigError(f"stage '{stage}': the optimiser of {name} has no parameter to move")
-        moved |= own
-    left = [name for name, p in moving.items() if id(p) not in moved]
+    parts = find_parts(framework, cfg)
+    owned = {id(p) for part in parts.values() for p in part.parameters()}
+    left = [name for name, p in moving.items() if id(p) not in owned]
     if left:
         raise ConfigError(f"stage '{stage}': no optimiser moves {', '.join(left[:3])}{' ...' * (len(left) > 3)}: give their "
                           "part one (or 'rest'), or leave them out of the stage's params")
 
 
-def build_optimizers(framework: nn.Module, cfg: Mapping, amp: bool) -> OptimWrapper | OptimWrapperDict:
-    """The optimiser of a stage; or several, where ``cfg`` names parts of the framework: ``dict(part=dict(optimizer=...))``.
+class TensorView(nn.Module):
+    """A view of a module: some of its parameters, and its buffers where asked for, under their names.
 
-    The name ``rest`` stands for all parts that are not named.
-
-    Parameters that rest in this stage are left out.
-
-    Raises:
-        ConfigError: if a part's name is not one of the framework.
+    Args:
+        module: to look at.
+        chosen: ``id`` of the parameters to show.
+        buffers: show all buffers that checkpoints hold, too.
     """
-    if is_single(cfg):
-        return _build(framework, cfg, amp)
-    parts = _parts(framework, cfg)
-    return OptimWrapperDict(**{name: _build(parts[name], part, amp) for name, part in cfg.items()})
 
-
-class _Trainable(nn.Module):
-    """A view of a module that lists only the parameters that move, under their names."""
-
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module, chosen: Collection[int], buffers: bool = False):
         super().__init__()
         for name, parameter in module.named_parameters():
-            if parameter.requires_grad:
-                *path, last = name.split(".")
-                holder = self
-                for part in path:
-                    holder.add_module(part, holder._modules.get(part) or nn.Module())
-                    holder = holder._modules[part]
+            if id(parameter) in chosen:
+                holder, last = self._holder(name)
                 holder.register_parameter(last, parameter)
+        kept = set(module.state_dict(keep_vars=True)) if buffers else ()
+        for name, buffer in module.named_buffers():
+            if name in kept:
+                holder, last = self._holder(name)
+                holder.register_buffer(last, buffer)
+
+    def _holder(self, name: str) -> tuple[nn.Module, str]:
+        *path, last = name.split(".")
+        holder = self
+        for part in path:
+            holder.add_module(part, holder._modules.get(part) or nn.Module())
+            holder = holder._modules[part]
+        return holder, last
 
 
-def _build(module: nn.Module, cfg: Mapping, amp: bool) -> OptimWrapper:
-    cfg = dict(cfg)
+def build_optimizer(module: nn.Module, cfg: Mapping, amp: bool, chosen: Collection[int]) -> OptimWrapper:
+    """The optimiser of a module's ``chosen`` parameters (by ``id``), from its config."""
+    cfg = {key: value for key, value in cfg.items() if key not in OWN_KEYS}
     if amp:
         cfg["type"] = "AutocastOptimWrapper"
     if not set(cfg.get("paramwise_cfg") or {}) - {"custom_keys"} and "constructor" not in cfg:
-        module = _Trainable(module)  # other rules ask for the kinds of layers
+        module = TensorView(module, chosen)  # other rules ask for the kinds of layers
     with explained("optim_wrapper", cfg.get("optimizer") or cfg):
         return build_optim_wrapper(module, cfg)
 
 
+def build_optimizers(framework: nn.Module, cfg: Mapping, amp: bool) -> OptimWrapper | OptimWrapperDict:
+    """The optimiser of all parameters that require gradients, or one for each part that ``cfg`` names; outside a run.
+
+    Raises:
+        ConfigError: if a part's name is not one of the framework.
+    """
+    chosen = {id(p) for p in framework.parameters() if p.requires_grad}
+    parts = find_parts(framework, cfg)
+    return together({name: build_optimizer(parts[name], part, amp, chosen) for name, part in by_part(cfg).items()})
+
+
+def together(wrappers: Mapping[str, OptimWrapper]) -> OptimWrapper | OptimWrapperDict:
+    """Optimisers as a framework's ``train_step`` gets them: a single one as it is, several by the names of their parts."""
+    return wrappers[""] if "" in wrappers else OptimWrapperDict(**wrappers)
+
+
+def each_wrapper(wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, OptimWrapper]:
+    """The contrary of :func:`together`."""
+    return dict(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else {"": wrapper}
+
+
+def build_schedules(cfg: Mapping | list | None, name: str, wrapper: OptimWrapper, loop) -> list[_ParamScheduler]:
+    """The learning-rate schedules of one optimiser.
+
+    Args:
+        cfg: a schedule, or a list of them, for all optimisers; or a dictionary ``{name of a part: schedules}``.
+        name: of the optimiser's part.
+        wrapper: the optimiser.
+        loop: of the run, for the stage's length.
+    """
+    if isinstance(cfg, Mapping) and "type" not in cfg:
+        cfg = cfg.get(name)
+    schedules = []
+    for one in [cfg] if isinstance(cfg, Mapping) else cfg or []:
+        accepted = accepted_keys(resolve(PARAM_SCHEDULERS, one["type"]))
+        given = dict(progress=loop, end=loop.max_epochs if one.get("by_epoch", True) else loop.max_iters)
+        given = {k: v for k, v in given.items() if accepted is None or k in accepted} | dict(epoch_length=len(loop.source))
+        with explained("param_scheduler", one):
+            schedules.append(PARAM_SCHEDULERS.build(dict(one), default_args=dict(given, optimizer=wrapper)))
+    return schedules
+
+
+def part_schedule(value: object) -> dict:
+    """The config of a schedule that is written beside a part's optimiser: a factor by the part's own steps."""
+    return dict(type="ProgressLR", own_steps=True, schedule=dict(start=1.0, by="step") | value if isinstance(value, Mapping)
+                else value)  # yapf: disable
+
+
+def check_schedule_names(cfg: object, names: Collection[str]) -> None:
+    """Make sure that schedules which are named by optimisers have theirs.
+
+    Raises:
+        ConfigError: naming the first that has none.
+    """
+    for name in cfg if isinstance(cfg, Mapping) and "type" not in cfg else ():
+        if name not in names:
+            raise ConfigError(f"param_scheduler: '{name}' is no optimiser of this stage: {nearest(name, names)}")
+
+
 def optimizers_state(wrapper: OptimWrapper | OptimWrapperDict) -> dict:
     """The optimisers' state by part (``''`` for a single one), plain values and tensors."""
-    if isinstance(wrapper, OptimWrapperDict):
-        return {name: w.state_dict() for name, w in wrapper.items()}
-    return {"": wrapper.state_dict()}
+    return {name: w.state_dict() for name, w in each_wrapper(wrapper).items()}
 
 
-def load_optimizers_state(wrapper: OptimWrapper | OptimWrapperDict, state: dict) -> None:
+def load_optimizers_state(wrapper: OptimWrapper | OptimWrapperDict, state: Mapping) -> None:
     """Put saved states back.
 
     Raises:
         CheckpointError: if they are of other optimisers, or of other parameters.
     """
-    wrappers = dict(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else {"": wrapper}
+    wrappers = each_wrapper(wrapper)
     if set(wrappers) != set(state):
         raise CheckpointError(f"the checkpoint has optimisers for {sorted(state)}, the config for {sorted(wrappers)}; to "
                               "start afresh from its weights use load_from")
@@ -159,35 +242,3 @@ def load_optimizers_state(wrapper: OptimWrapper | OptimWrapperDict, state: dict)
         except (ValueError, KeyError) as error:
             raise CheckpointError(f"the checkpoint's optimiser state does not fit the config ({error}); to start afresh from "
                                   "its weights use load_from") from None
-
-
-def _by_optimizer(schedulers: Iterable, wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, list]:
-    """Schedules by the name of their optimiser (``''`` for a single one)."""
-    names = {id(each): name for name, each in wrapper.items()} if isinstance(wrapper, OptimWrapperDict) else {}
-    found: dict[str, list] = {}
-    for scheduler in schedulers or ():
-        found.setdefault(names.get(id(scheduler.optimizer), ""), []).append(scheduler)
-    return found
-
-
-def schedulers_state(schedulers: Iterable, wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, list[dict]]:
-    """The learning-rate schedules' states by the name of their optimiser: a config may list these in any order."""
-    return {name: [s.state_dict() for s in each] for name, each in _by_optimizer(schedulers, wrapper).items()}
-
-
-def load_schedulers_state(schedulers: Iterable, wrapper: OptimWrapper | OptimWrapperDict, state: Mapping | Sequence) -> None:
-    """Put saved states back; a plain list, of an older checkpoint, in its order.
-
-    Raises:
-        CheckpointError: if there is another number of them.
-    """
-    own = _by_optimizer(schedulers, wrapper)
-    if not isinstance(state, Mapping):
-        own, state = {"": [s for each in own.values() for s in each]}, {"": state}
-    counts, saved = ({name: len(each) for name, each in every.items() if each} for every in (own, state))
-    if counts != saved:
-        raise CheckpointError(f"the checkpoint has {sum(saved.values())} learning-rate schedules, the config "
-                              f"{sum(counts.values())}, or others; to start afresh from its weights use load_from")
-    for name, each in own.items():
-        for scheduler, values in zip(each, state[name]):
-            scheduler.load_state_dict(values)

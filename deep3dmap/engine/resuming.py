@@ -7,10 +7,10 @@ the record of a run is what ran.
 import inspect
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from deep3dmap.datasets.captures.scene import load_scene
@@ -180,21 +180,22 @@ def optimizer_settings(changes: Changes) -> set[str]:
     return names | {FACTORS[name] for key in changes if (name := key.rsplit(".", 1)[-1]) in FACTORS}
 
 
-def settings_of(wrapper: OptimWrapper | OptimWrapperDict) -> list[dict]:
+def settings_of(wrappers: Iterable[OptimWrapper]) -> list[dict]:
     """The settings of every group of parameters as a config gave them: before a saved state is loaded."""
-    return [{**{k: v for k, v in group.items() if k != "params"}, "lr": _rate(group)} for group in _groups(wrapper)]
+    return [{**{k: v for k, v in group.items() if k != "params"}, "lr": _rate(group)}
+            for each in wrappers for group in each.param_groups]  # yapf: disable
 
 
-def put_settings(wrapper: OptimWrapper | OptimWrapperDict, schedulers, settings: list[dict], names: Collection[str]) -> None:
+def put_settings(wrappers: Iterable[OptimWrapper], schedulers, settings: list[dict], names: Collection[str]) -> None:
     """Replace named settings in a loaded state; a learning rate is scaled, so that its schedule goes on from where it was.
 
     Args:
-        wrapper: the optimisers.
+        wrappers: the optimisers.
         schedulers: their learning-rate schedules.
         settings: what :func:`settings_of` gave.
         names: of the settings to replace.
     """
-    for group, new in zip(_groups(wrapper), settings):
+    for group, new in zip([group for each in wrappers for group in each.param_groups], settings):
         if "lr" in names and new["lr"] != _rate(group):
             factor = new["lr"] / _rate(group) if _rate(group) else 1.0
             group["lr"] *= factor
@@ -208,8 +209,3 @@ def put_settings(wrapper: OptimWrapper | OptimWrapperDict, schedulers, settings:
 
 def _rate(group: Mapping) -> float:
     return group.get("initial_lr", group["lr"])
-
-
-def _groups(wrapper: OptimWrapper | OptimWrapperDict) -> list[dict]:
-    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-    return [group for each in wrappers for group in each.param_groups]

@@ -14,20 +14,21 @@ from typing import Literal
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import OptimWrapperDict
-from mmengine.registry import PARAM_SCHEDULERS
 from mmengine.runner import Runner
 
 from deep3dmap.annotations import Whole
 from deep3dmap.engine import checkpoint as files
-from deep3dmap.engine.batches import build_dataset, build_source, seed_everything, step_seed
+from deep3dmap.engine.batches import build_source, seed_everything, step_seed
+from deep3dmap.engine.hooks.log import LogHook
 from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings
+from deep3dmap.engine.part_weights import load_part_weights
 from deep3dmap.engine.precision import AUTO, choose_amp
 from deep3dmap.engine.resuming import check_resume, check_same_files, described, optimizer_settings, same_views
+from deep3dmap.engine.test_data import TestData, build_test_data
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.io.files import Spared, reason, write_atomically
 from deep3dmap.processes import agree
-from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, UNUSABLE, accepted_keys, explained, nearest, resolve
+from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, UNUSABLE
 from deep3dmap.version import __version__
 
 DEFAULT_HOOKS = dict(param_scheduler=dict(type="ParamSchedulerHook"),
@@ -71,10 +72,14 @@ class ReconstructionRunner(Runner):
         scene: arguments of :func:`deep3dmap.datasets.captures.scene.load_scene`, for every dataset that names no other.
         train_dataset: config of a dataset that hands out whole batches; or else ``train_dataloader``.
         train_dataloader: as in mmengine.
-        test_dataset: config of a dataset of views (or of any items that the framework predicts one by one).
+        test_dataset: config of a dataset of views, or of items that are reconstructed one by one; or else
+            ``test_dataloader``, whose items are collated.
+        test_dataloader: ``dataset``, ``batch_size`` and what else torch's dataloader takes.
+        val_dataset, val_dataloader: likewise, for evaluation during training.
         train_cfg, test_cfg: loops.
+        val_cfg: arguments of :class:`deep3dmap.engine.validation.ValidationHook`; None for no evaluation during training.
         optim_wrapper, param_scheduler: of the stages that have none of their own.
-        test_evaluator: list of metrics.
+        test_evaluator, val_evaluator: lists of metrics; validation has those of the test by default.
         default_hooks: changes of the default ones (``param_scheduler``, ``log``, ``checkpoint``), or further ones.
         custom_hooks: as in mmengine.
         seed: of every random choice.
@@ -95,10 +100,15 @@ class ReconstructionRunner(Runner):
                  train_dataset: dict | None = None,
                  train_dataloader: dict | None = None,
                  test_dataset: dict | None = None,
+                 test_dataloader: dict | None = None,
+                 val_dataset: dict | None = None,
+                 val_dataloader: dict | None = None,
                  train_cfg: dict | None = None,
+                 val_cfg: dict | None = None,
                  test_cfg: dict | None = None,
                  optim_wrapper: dict | None = None,
                  param_scheduler: dict | list | None = None,
+                 val_evaluator: list | None = None,
                  test_evaluator: list | None = None,
                  default_hooks: dict | None = None,
                  custom_hooks: list | None = None,
@@ -117,6 +127,8 @@ class ReconstructionRunner(Runner):
         self.target = choose_device(device)
         launch(launcher, self.target)
         self.scene, self.train_dataset, self.test_dataset_cfg = scene, train_dataset, test_dataset
+        self.test_loader_cfg, self.val_dataset_cfg, self.val_loader_cfg = test_dataloader, val_dataset, val_dataloader
+        self.val_evaluator_cfg, self.val_cfg, self.validation = val_evaluator, val_cfg, None
         self.optim_wrapper_cfg, self.param_scheduler_cfg = optim_wrapper, param_scheduler
         self.train_cfg, self.test_cfg, self.train_loader_cfg = train_cfg, test_cfg, train_dataloader
         self.test_evaluator_cfg, self.amp, self.resume_from, self.show_progress = test_evaluator, amp, resume, progress
@@ -198,33 +210,6 @@ class ReconstructionRunner(Runner):
         """Only moves the framework to its device: it is never wrapped (see ``launching.py``)."""
         return model.to(self.target)
 
-    def build_schedulers(self, cfg) -> list:
-        """The learning-rate schedules of the stage that the loop is entering.
-
-        One schedule, or a list of them, is for all optimisers; a dictionary ``{name of an optimiser: schedules}`` for those.
-
-        Raises:
-            ConfigError: if there is no optimiser of such a name.
-        """
-        several = isinstance(self.optim_wrapper, OptimWrapperDict)
-        if isinstance(cfg, Mapping) and "type" not in cfg:
-            named = dict(self.optim_wrapper.items()) if several else {}
-            for name in cfg:
-                if name not in named:
-                    raise ConfigError(f"param_scheduler: '{name}' is no optimiser of this stage: {nearest(name, named)}")
-            return [s for name, part in cfg.items() for s in self._schedulers(part, [named[name]])]
-        return self._schedulers(cfg, list(self.optim_wrapper.values()) if several else [self.optim_wrapper])
-
-    def _schedulers(self, cfg, wrappers: list) -> list:
-        loop, schedulers = self._train_loop, []
-        for one in [cfg] if isinstance(cfg, Mapping) else cfg or []:
-            accepted = accepted_keys(resolve(PARAM_SCHEDULERS, one["type"]))
-            given = dict(progress=loop, end=loop.max_epochs if one.get("by_epoch", True) else loop.max_iters)
-            given = {k: v for k, v in given.items() if accepted is None or k in accepted} | dict(epoch_length=len(loop.source))
-            with explained("param_scheduler", one):
-                schedulers += [PARAM_SCHEDULERS.build(dict(one), default_args=dict(given, optimizer=w)) for w in wrappers]
-        return schedulers
-
     # --- the three things a runner does -----------------------------------------------------------------------------------
 
     @property
@@ -243,6 +228,9 @@ class ReconstructionRunner(Runner):
         stages = (self.train_cfg or {}).get("stages") or [{}]
         if self.train_cfg is None or self.optim_wrapper_cfg is None and not all(s.get("optim_wrapper") for s in stages):
             raise ConfigError("training needs train_cfg, optim_wrapper and train_dataset or train_dataloader in the config")
+        if self.val_cfg is not None:
+            self.validation = HOOKS.build(dict(type="ValidationHook") | dict(self.val_cfg))
+            self.register_hook(self.validation)
         self._train_loop = LOOPS.build(dict(type="StagedTrainLoop") | dict(self.train_cfg),
                                        default_args=dict(runner=self, dataloader=self.train_loader_cfg))
         last = len(self._train_loop.stages) - 1
@@ -253,9 +241,8 @@ class ReconstructionRunner(Runner):
         if self.amp == AUTO:
             self._settle_amp(*self._choose_amp())
         self.dump_config()  # again, with what is settled by now
-        if self.iter == 0 and self._load_from is None:
-            for problem in self.framework.begin(self._train_loop.source_of(last).dataset):
-                self.logger.warning(problem)
+        if self.iter == 0 and not self.starts_from_weights and isinstance(self.cfg.get("model"), Mapping):
+            load_part_weights(self.framework, self.cfg.model)
         try:
             framework = self.train_loop.run()
         finally:
@@ -269,11 +256,24 @@ class ReconstructionRunner(Runner):
         return LOOPS.build(dict(type="ReconstructionTestLoop") | dict(self.test_cfg or {}),
                            default_args=dict(runner=self)).run()
 
-    def build_test_dataset(self):
-        """The test views, from the config."""
-        if self.test_dataset_cfg is None:
-            raise ConfigError("testing needs test_dataset in the config")
-        return build_dataset(self.test_dataset_cfg, self.scene)
+    @property
+    def starts_from_weights(self) -> bool:
+        """Whether training begins with the weights of another run."""
+        return self._load_from is not None
+
+    def build_test_data(self, scale: float = 1.0) -> TestData:
+        """The test data, from the config; ``scale`` is that of views."""
+        return build_test_data("test", self.test_dataset_cfg, self.test_loader_cfg, self.scene, self.seed, scale)
+
+    def build_validation_data(self, scale: float = 1.0) -> TestData:
+        """The data for evaluation during training, from the config."""
+        return build_test_data("val", self.val_dataset_cfg, self.val_loader_cfg, self.scene, self.seed, scale)
+
+    def record(self, values: Mapping) -> None:
+        """Write scalars where the training's go."""
+        for hook in self.hooks:
+            if isinstance(hook, LogHook):
+                hook.write(self, dict(values))
 
     def _choose_amp(self) -> tuple[bool, str]:
         if not self.framework.mixed_precision:
@@ -325,7 +325,7 @@ class ReconstructionRunner(Runner):
                 dict(format=files.FORMAT,
                      meta=meta,
                      info=self.info,
-                     state_dict=self._train_loop.average.state_dict(framework),
+                     state_dict=self._train_loop.averages.state_dict(framework),
                      loop=self._train_loop.state_dict()), path)
 
     def resume(self, filename: str, **kwargs) -> None:

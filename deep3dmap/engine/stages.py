@@ -60,10 +60,10 @@ class StageConfig:
                 raise ConfigError(f"train_cfg.stages: {key}={value!r} must be a number that is not negative")
         return cls(**values)
 
-    def stage(self) -> Stage:
-        """The part that the framework sees."""
+    def stage(self, number: int = 0) -> Stage:
+        """The part that the framework sees; ``number`` is the stage's place in the run."""
         params = (self.params, ) if isinstance(self.params, str) else tuple(self.params)
-        return Stage(self.name, params, None if self.losses is None else tuple(self.losses))
+        return Stage(self.name, params, None if self.losses is None else tuple(self.losses), number)
 
     def steps(self, epoch_length: int) -> int | None:
         """Budget in steps, or None where only minutes limit it."""

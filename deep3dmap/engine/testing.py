@@ -1,75 +1,154 @@
-"""The test loop of all methods: render views, extract the mesh, let the metrics look at both."""
+"""The evaluation of all methods: reconstruct what the data show, let the metrics look at items and results.
 
-import itertools
+One loop serves tests, validation during training, and inference.
+"""
+
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-import torch
 import trimesh
-from torch import Tensor
 
 from deep3dmap.annotations import NotNegative, Scale, Whole
-from deep3dmap.errors import ConfigError
+from deep3dmap.engine.test_data import Batch, TestData
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import Framework
-from deep3dmap.geometry.meshing import NoSurfaceError
 from deep3dmap.processes import agree, from_first, gather_to_first, is_first, rank_and_world
 from deep3dmap.registry import LOOPS, METRICS
+from deep3dmap.structures import Reconstruction
 
 
 @dataclass
-class TestedView:
-    """A view beside its rendering.
+class Evaluated:
+    """An item beside its reconstruction.
 
     Attributes:
-        name, split: of the view (``train`` or ``test``).
-        photo, rendering: (h, w, 3) in [0, 1].
-        mask: (h, w) of the rendering.
-        normals: (h, w, 3) of the rendering, in the scene's frame, or None.
-        metrics: the view's own figures.
+        item: as its data set gives it; with what is known of the truth.
+        result: what the method made of it.
+        figures: its own.
     """
 
-    name: str
-    split: str
-    photo: np.ndarray
-    rendering: np.ndarray
-    mask: np.ndarray
-    normals: np.ndarray | None
-    metrics: dict[str, float]
+    item: Mapping
+    result: Reconstruction
+    figures: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        """What the item is called."""
+        return self.result.name
 
 
 @dataclass
 class TestResult:
-    """What testing found.
+    """What an evaluation found.
 
     Attributes:
         metrics: figures by group.
-        views: in the order in which they were rendered, held-out ones first.
-        mesh: in the world's frame and units, or None.
+        results: all items, in the order in which they were evaluated: a scene, its held-out views, then others.
         notes: what was left out, and why.
         files: texts that the metrics want written, by file name.
     """
 
-    metrics: dict[str, dict[str, float]]
-    views: list[TestedView] = field(default_factory=list)
-    mesh: trimesh.Trimesh | None = None
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    results: list[Evaluated] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def scene(self) -> Evaluated | None:
+        """The result of the scene as a whole, where the data are one."""
+        return next((each for each in self.results if "true_cameras" in each.item), None)
+
+    @property
+    def mesh(self) -> trimesh.Trimesh | None:
+        """The first mesh among the results: a scene's, where the data are one."""
+        return next((each.result.mesh for each in self.results if each.result.mesh is not None), None)
+
+    @property
+    def views(self) -> list[Evaluated]:
+        """Renderings of a scene's photographs."""
+        return [each for each in self.results if "split" in each.item]
+
+    @property
+    def items(self) -> list[Evaluated]:
+        """All results besides a scene and its views."""
+        return [each for each in self.results if not {"split", "true_cameras"} & set(each.item)]
+
+
+def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, resolution: int = 256,
+             max_seconds: float | None = None, keep: bool = True) -> TestResult:  # yapf: disable
+    """Reconstruct what the data show and measure it.
+
+    Several processes share the data; the first one measures, and all return what it found. The framework's mode and training
+    state are afterwards as before.
+
+    Args:
+        framework: to evaluate.
+        data: to evaluate it on.
+        metrics: new ones.
+        resolution: of meshes that are extracted from a field; 0 for none.
+        max_seconds: nothing further is begun when the next would likely end later than this; two units are always done, for
+            the first may be a scene's mesh.
+        keep: the items and results, too, and not only the figures.
+    """
+    training, state, result = framework.training, framework.training_state(), TestResult()
+    framework.eval()
+    if left_out := getattr(data.dataset, "left_out", 0):
+        result.notes.append(f"{left_out} training views are not rendered, as test_dataset.train_views says")
+    for found in _reconstructed(framework, data, resolution, max_seconds, result.notes):
+        for item, reconstruction in found:
+            result.notes += [note for note in reconstruction.notes if note not in result.notes]
+            figures: dict[str, float] = {}
+            for metric in metrics:
+                figures |= metric.add_item(item, reconstruction)
+            if keep:
+                result.results.append(Evaluated(item, reconstruction, figures))
+    if is_first():
+        for metric in metrics:
+            result.metrics |= metric.compute()
+            result.files |= metric.files()
+            result.notes += metric.notes()
+    framework.train(training)
+    framework.load_training_state(state)
+    return from_first(result)
+
+
+def _reconstructed(framework: Framework, data: TestData, resolution: int, max_seconds: float | None,
+                   notes: list[str]) -> Iterator[list[tuple[Mapping, Reconstruction]]]:  # yapf: disable
+    """Items with their results, unit by unit, in the first process; each process works on every so many-th unit."""
+    (rank, world), start, longest = rank_and_world(), time.perf_counter(), 0.0
+    units = len(data.units)
+    mine = data.batches(range(rank, units, world))
+    for done in range(0, units, world):
+        begun = time.perf_counter()
+        if done > world and max_seconds is not None and any(agree(begun - start + longest > max_seconds)):
+            notes.append(f"{units - done} of {units} items were not evaluated: out of time")
+            return
+        found = [pair for batch in next(mine)
+                 for pair in _results(framework, batch, resolution)] if done + rank < units else []
+        yield [pair for each in gather_to_first(found) for pair in each]
+        longest = max(longest, time.perf_counter() - begun) if done else 0.0
+
+
+def _results(framework: Framework, batch: Batch, resolution: int) -> Iterator[tuple[Mapping, Reconstruction]]:
+    """The items of a batch with their results; of a sequence the last one only."""
+    items, inputs = batch
+    results = [each for each in framework.reconstruct(inputs, resolution) if not each.partial]
+    if results and len(results) != len(items):
+        raise DataError(f"{type(framework).__name__}.reconstruct gave {len(results)} results for {len(items)} items")
+    yield from zip(items, results)
 
 
 @LOOPS.register_module()
 class ReconstructionTestLoop:
-    """Renders the views of the test dataset, held-out ones first, and extracts the mesh.
-
-    Several processes share the views; the first one extracts the mesh and measures, and all return what it found.
+    """Evaluates the runner's framework on its test data; see :func:`evaluate`.
 
     Args:
         runner: the runner.
-        resolution: of the mesh; 0 for none.
-        scale: of the rendered pictures, relative to the photographs.
-        max_seconds: no further view is begun when the next one would likely end later than this; at least one is rendered.
+        resolution: of meshes; 0 for none.
+        scale: of rendered views, relative to the photographs.
+        max_seconds: see :func:`evaluate`.
     """
 
     def __init__(self, runner, resolution: Whole = 256, scale: Scale = 1.0, max_seconds: NotNegative | None = None):
@@ -79,73 +158,10 @@ class ReconstructionTestLoop:
         self.runner, self.resolution, self.scale, self.max_seconds = runner, resolution, scale, max_seconds
 
     def run(self) -> TestResult:
-        """Test the runner's framework as it is."""
-        runner, start = self.runner, time.perf_counter()
-        framework = runner.framework
-        training = framework.training
-        framework.eval()
-        dataset = runner.build_test_dataset()
+        """Evaluate the framework as it is."""
+        runner = self.runner
+        data = runner.build_test_data(self.scale)
         if not runner.info:
-            runner.setup(dataset.info())
-        metrics: list[Metric] = [METRICS.build(m) for m in runner.test_evaluator_cfg or ()]
-        result = TestResult({})
-        if is_first():
-            result.mesh = self._mesh(framework, result.notes)
-        self._views(framework, dataset, metrics, result, start)
-        if is_first():
-            for metric in metrics:
-                metric.add_scene(framework, result.mesh, dataset)
-            for metric in metrics:
-                result.metrics |= metric.compute()
-                result.files |= metric.files()
-                result.notes += metric.notes()
-        framework.train(training)
-        return from_first(result)
-
-    def _mesh(self, framework, notes: list[str]) -> trimesh.Trimesh | None:
-        if not self.resolution:
-            return None
-        if type(framework).extract_mesh is Framework.extract_mesh:
-            notes.append(f"{type(framework).__name__} has no mesh to give")
-            return None
-        try:
-            return framework.extract_mesh(self.resolution)
-        except NoSurfaceError:
-            notes.append("the method has no surface yet, so there is no mesh")
-            return None
-
-    def _views(self, framework, dataset, metrics, result: TestResult, start: float) -> None:
-        views = hasattr(dataset, "item_split")  # other datasets give plain items, which only the metrics look at
-        order = sorted(range(len(dataset)), key=lambda k: views and dataset.item_split(k) != "test")
-        if left_out := getattr(dataset, "left_out", 0):
-            result.notes.append(f"{left_out} training views are not rendered, as test_dataset.train_views says")
-        (rank, world), longest = rank_and_world(), 0.0
-        for done in range(0, len(order), world):
-            begun = time.perf_counter()
-            if done and self.max_seconds is not None and any(agree(begun - start + longest > self.max_seconds)):
-                result.notes.append(f"{len(order) - done} of {len(order)} views were not rendered: out of time")
-                return
-            mine = order[done + rank:done + rank + 1]  # every process renders one; the last round may leave some idle
-            rendered = [self._render(framework, dataset, index, views) for index in mine]
-            for item, prediction in itertools.chain(*gather_to_first(rendered)):
-                figures: dict[str, float] = {}
-                for metric in metrics:
-                    figures |= metric.add_view(item, prediction)
-                if views:
-                    result.views.append(_tested(item, prediction, figures))
-            longest = max(longest, time.perf_counter() - begun)
-
-    def _render(self, framework, dataset, index: int, views: bool) -> tuple[Mapping, dict[str, Tensor]]:
-        item = dataset.item(index, self.scale) if views else dataset[index]
-        return item, {k: v.detach().cpu() for k, v in framework.test_step(item).items()}
-
-
-def _tested(item: Mapping, prediction: Mapping[str, Tensor], figures: dict[str, float]) -> TestedView:
-
-    def image(values):
-        return values.reshape(*item["size"], -1).numpy()
-
-    normals = prediction.get("normals")
-    return TestedView(item["name"], item["split"], image(item["rgb"]), image(prediction["rgb"]),
-                      image(prediction["mask"].to(torch.float32))[..., 0] > 0.5, None if normals is None else image(normals),
-                      figures)  # yapf: disable
+            runner.setup(data.dataset.info())
+        metrics = [METRICS.build(m) for m in runner.test_evaluator_cfg or ()]
+        return evaluate(runner.framework, data, metrics, resolution=self.resolution, max_seconds=self.max_seconds)

@@ -1,19 +1,19 @@
-"""What a metric is: it looks at predicted views and at the mesh, and gives figures by group."""
+"""What a metric is: it looks at items beside their reconstructions, and gives figures by group."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-import trimesh
+from deep3dmap.structures import Reconstruction
 
 
 class Metric:
-    """Base of the registered metrics. A test loop shows it every view, then the framework, the mesh and the scene."""
+    """Base of the registered metrics. The evaluation shows it every item with its result; it takes those it can measure."""
 
-    def add_view(self, item: Mapping, prediction: Mapping) -> dict[str, float]:
-        """Look at one rendered view beside its photograph; returns the view's own figures."""
+    #: Names of figures of which the larger is the better one.
+    higher_is_better: Collection[str] = ()
+
+    def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
+        """Look at one result beside its item; returns the item's own figures, none where there is nothing to measure."""
         return {}
-
-    def add_scene(self, framework, mesh: trimesh.Trimesh | None, dataset) -> None:
-        """Look at the whole result; ``mesh`` is in the world's frame and units."""
 
     def compute(self) -> dict[str, dict[str, float]]:
         """Figures by group; groups without anything to say are left out."""

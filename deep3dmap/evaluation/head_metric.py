@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import trimesh
+from torch import Tensor
 
 from deep3dmap.annotations import Positive
 from deep3dmap.errors import ConfigError
@@ -11,7 +12,7 @@ from deep3dmap.evaluation.base import Metric
 from deep3dmap.evaluation.heads import TARGETS, TrueHead, head_metrics, in_millimetres
 from deep3dmap.evaluation.metrics import in_true_frame
 from deep3dmap.registry import METRICS, nearest
-from deep3dmap.structures import Capture
+from deep3dmap.structures import Reconstruction
 
 
 @METRICS.register_module()
@@ -34,23 +35,25 @@ class HeadMetrics(Metric):
         self.units_per_mm, self.options = units_per_mm, dict(to=to, with_scale=with_scale)
         self.result: dict[str, float] = {}
 
-    def add_scene(self, framework, mesh: trimesh.Trimesh | None, dataset) -> None:
-        """Measure the mesh."""
-        scene = getattr(dataset, "scene", None)
-        truth = None if scene is None else true_head(scene.capture, self.units_per_mm)
-        if mesh is not None and truth is not None:
-            predicted = in_millimetres(in_true_frame(mesh, framework, scene), self.units_per_mm)
-            self.result = head_metrics(predicted, truth, **self.options)
+    def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
+        """Measure a head's mesh."""
+        truth = true_head(item.get("true_mesh"), item.get("landmarks"), self.units_per_mm)
+        if result.mesh is not None and truth is not None:
+            mesh = in_true_frame(result.mesh, result.cameras, item.get("true_cameras"))
+            self.result = head_metrics(in_millimetres(mesh, self.units_per_mm), truth, **self.options)
+        return {}
 
     def compute(self) -> dict[str, dict[str, float]]:
         """The figures of :func:`deep3dmap.evaluation.heads.head_metrics`."""
         return {"head (mm)": self.result} if self.result else {}
 
 
-def true_head(capture: Capture, units_per_mm: float = 1.0) -> TrueHead | None:
-    """What a capture knows of its true head, in millimetres; None without the surface, or the tip of the nose."""
-    if capture.mesh is None or not capture.landmarks or "nose_tip" not in capture.landmarks:
+def true_head(mesh: trimesh.Trimesh | None,
+              landmarks: Mapping[str, Tensor] | None,
+              units_per_mm: float = 1.0) -> TrueHead | None:
+    """A head whose true surface and landmarks (in the world) are known, in millimetres; None without the tip of the nose."""
+    if mesh is None or not landmarks or "nose_tip" not in landmarks:
         return None
-    landmarks = {name: np.asarray(point.cpu(), np.float64) for name, point in capture.landmarks.items()}
-    regions = capture.mesh.metadata.get("regions")
-    return TrueHead.of(capture.mesh, landmarks, regions if isinstance(regions, Mapping) else None, units_per_mm)
+    points = {name: np.asarray(point.cpu(), np.float64) for name, point in landmarks.items()}
+    regions = mesh.metadata.get("regions")
+    return TrueHead.of(mesh, points, regions if isinstance(regions, Mapping) else None, units_per_mm)

@@ -14,7 +14,7 @@ from deep3dmap.evaluation.images import SSIM_WINDOW, mask_iou, psnr, shifted_mas
 from deep3dmap.evaluation.surfaces import surface_metrics
 from deep3dmap.geometry.alignment import align_cameras
 from deep3dmap.registry import METRICS
-from deep3dmap.structures import Cameras
+from deep3dmap.structures import Cameras, Reconstruction
 
 GROUPS = {"train": "training views", "test": "held-out views"}
 
@@ -30,18 +30,21 @@ class ViewMetrics(Metric):
         shift: also give the largest IoU over translations by up to so many pixels: what poor cameras cost.
     """
 
+    higher_is_better = ("psnr", "ssim", "mask_iou", "mask_iou_min", "mask_iou_shifted")
+
     def __init__(self, shift: Whole = 0):
         self.shift = shift
         self.values = defaultdict(lambda: defaultdict(list))
         self.small: list[str] = []
 
-    def add_view(self, item: Mapping, prediction: Mapping) -> dict[str, float]:
+    def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
         """PSNR (dB), SSIM and mask IoU of one view."""
+        if "split" not in item or "rgb" not in result.images:
+            return {}
         height, width = item["size"]
         mask = item["mask"]
         seen = torch.ones(height, width, dtype=torch.bool) if mask is None else mask.reshape(height, width)
-        hit = prediction["mask"].cpu().reshape(height, width)
-        rendered = prediction["rgb"].cpu().reshape(height, width, 3)
+        hit, rendered = result.images["mask"], result.images["rgb"]
         photo = item["rgb"].reshape(height, width, 3)
         figures = dict(psnr=psnr(rendered, photo, seen))
         if min(height, width) >= SSIM_WINDOW:
@@ -88,13 +91,13 @@ class SurfaceMetrics(Metric):
         self.thresholds, self.samples = tuple(thresholds), samples
         self.result: dict[str, float] = {}
 
-    def add_scene(self, framework, mesh: trimesh.Trimesh | None, dataset) -> None:
-        """Measure the mesh."""
-        scene = getattr(dataset, "scene", None)
-        truth = None if scene is None else scene.capture.mesh
-        if mesh is not None and truth is not None:
-            mesh = in_true_frame(mesh, framework, scene)
+    def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
+        """Measure a scene's mesh."""
+        truth = item.get("true_mesh")
+        if result.mesh is not None and truth is not None:
+            mesh = in_true_frame(result.mesh, result.cameras, item.get("true_cameras"))
             self.result = surface_metrics(mesh, truth, relative_thresholds=self.thresholds, samples=self.samples)
+        return {}
 
     def compute(self) -> dict[str, dict[str, float]]:
         """The figures of :func:`deep3dmap.evaluation.surfaces.surface_metrics`."""
@@ -108,35 +111,29 @@ class CameraMetrics(Metric):
     def __init__(self):
         self.result: dict[str, float] = {}
 
-    def add_scene(self, framework, mesh: trimesh.Trimesh | None, dataset) -> None:
-        """Compare the framework's cameras, or else the capture's, with the true ones, in the world's frame."""
-        scene = getattr(dataset, "scene", None)
-        truth = None if scene is None else scene.train.true_cameras
+    def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
+        """Compare a scene's estimated cameras, or else the given ones, with the true ones, in the world's frame."""
+        truth, trained = item.get("true_cameras"), result.cameras
         if truth is None:
-            return
-        given = scene.train.cameras
-        trained = _trained_cameras(framework)
+            return {}
+        given = item["cameras"]
         if trained is None and torch.equal(given.world_to_cam, truth.world_to_cam):
-            return  # exact by construction: nothing to measure
+            return {}  # exact by construction: nothing to measure
         if trained is not None:
             self.result |= {f"given_{name}": value for name, value in _camera_errors(given, truth).items()}
         self.result |= _camera_errors(given if trained is None else trained, truth)
+        return {}
 
     def compute(self) -> dict[str, dict[str, float]]:
         """The figures of :func:`deep3dmap.evaluation.cameras.camera_metrics`."""
         return {"cameras": self.result} if self.result else {}
 
 
-def in_true_frame(mesh: trimesh.Trimesh, framework, scene) -> trimesh.Trimesh:
-    """A mesh, moved by the similarity from trained to true cameras where there are both."""
-    trained, true_cameras = _trained_cameras(framework), scene.train.true_cameras
-    if trained is None or true_cameras is None:
+def in_true_frame(mesh: trimesh.Trimesh, cameras: Cameras | None, true_cameras: Cameras | None) -> trimesh.Trimesh:
+    """A mesh, moved by the similarity from estimated to true cameras where there are both."""
+    if cameras is None or true_cameras is None:
         return mesh
-    return mesh.copy().apply_transform(_similarity(trained, true_cameras))
-
-
-def _trained_cameras(framework) -> Cameras | None:
-    return framework.trained_cameras() if hasattr(framework, "trained_cameras") else None
+    return mesh.copy().apply_transform(_similarity(cameras, true_cameras))
 
 
 def _poses(cameras: Cameras) -> tuple[torch.Tensor, torch.Tensor]:

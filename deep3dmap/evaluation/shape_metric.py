@@ -10,6 +10,7 @@ from deep3dmap.evaluation.point_sets import EMD_POINTS
 from deep3dmap.evaluation.shape_tables import ShapeTable
 from deep3dmap.io.mesh_files import load_mesh
 from deep3dmap.registry import METRICS
+from deep3dmap.structures import Reconstruction
 
 NAMED = 10  # failures that notes name
 
@@ -19,7 +20,7 @@ class ShapeMetrics(Metric):
     """Figures of reconstructed shapes beside their true surfaces, in normalised units; see docs/evaluation.md.
 
     A shape's item holds its ``name``, its normalisation's ``scale``, and the true ``mesh`` (a path) or ``surface`` (points);
-    a prediction its ``vertices`` and ``faces``, in the same frame. Writes ``shapes.csv``.
+    a result its mesh, in the same frame. Writes ``shapes.csv``.
 
     Args:
         thresholds: distances for precision, recall and F-score, normalised units.
@@ -30,13 +31,13 @@ class ShapeMetrics(Metric):
         self.options = dict(thresholds=tuple(thresholds), relative_thresholds=(), emd_samples=emd_samples)
         self.table = ShapeTable()
 
-    def add_view(self, item: Mapping, prediction: Mapping) -> dict[str, float]:
+    def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
         """Measure one shape."""
-        mesh = trimesh.Trimesh(prediction["vertices"].numpy(), prediction["faces"].numpy(), process=False)
         if "mesh" not in item and "surface" not in item:
             self.table.fail(item["name"], "its true surface is not there: neither a mesh nor points of it")
             return {}
         true = load_mesh(item["mesh"]) if "mesh" in item else item["surface"].numpy()
+        mesh = result.mesh or trimesh.Trimesh()
         self.table.measure(item["name"], mesh, true, scale=item["scale"], **self.options)
         return {}
 

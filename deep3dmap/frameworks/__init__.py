@@ -1,9 +1,13 @@
-"""One method, one module: importing this package registers them all."""
+"""Methods: each composes parts and losses into something that can be trained, tested and exported."""
 
 from deep3dmap.frameworks.base import BaseFramework, CustomFramework, Framework, Stage
 from deep3dmap.frameworks.deepsdf import DeepSDF
 from deep3dmap.frameworks.h3dnet import H3DNet
 from deep3dmap.frameworks.hull import Hull
 from deep3dmap.frameworks.idr import IDR
+from deep3dmap.frameworks.scene_method import SceneMethod
+from deep3dmap.frameworks.step_chunks import SplitSteps
 
-__all__ = ["IDR", "BaseFramework", "CustomFramework", "DeepSDF", "Framework", "H3DNet", "Hull", "Stage"]
+__all__ = [
+    "BaseFramework", "CustomFramework", "DeepSDF", "Framework", "H3DNet", "Hull", "IDR", "SceneMethod", "SplitSteps", "Stage"
+]

@@ -1,10 +1,11 @@
-"""The two bases of every method: :class:`BaseFramework` (the common way) and :class:`CustomFramework` (its own dance).
+"""The two bases of every method: :class:`BaseFramework` (one loss, trained in the common way) and :class:`CustomFramework` (a
+training procedure of its own).
 
 Runners, metrics, export and the command line only use what is declared here, so they never ask which method it is.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -15,11 +16,11 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
 from deep3dmap.errors import ConfigError, DataError
-from deep3dmap.frameworks.step_chunks import split_batch, update_params
+from deep3dmap.frameworks.optimizer_steps import update_params
 from deep3dmap.losses.base import Loss
-from deep3dmap.processes import CommonDraws, agree, draw_together, several_processes
 from deep3dmap.registry import BACKBONES, LOSSES, RENDERERS, nearest
 from deep3dmap.schedules import Progress
+from deep3dmap.structures import Reconstruction
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,13 @@ class Stage:
         name: one of the framework's ``stages``.
         params: glob patterns of the parameters that are trained (all by default).
         losses: names of the loss terms that count, or None for all.
+        number: its place in the run, counted from 0.
     """
 
     name: str = "train"
     params: tuple[str, ...] = ("*", )
     losses: tuple[str, ...] | None = None
+    number: int = 0
 
 
 class Framework(BaseModel):
@@ -108,13 +111,14 @@ class Framework(BaseModel):
                             "docs/data_formats.md says where masks go, `deep3dmap make-masks` makes them for objects before a "
                             "plain background")
 
-    def begin(self, data: object) -> Sequence[str]:
-        """Look at the data before the first step of a fresh run: to start from what only all of them together show.
+    def begin_stage(self, stage: Stage, data: object) -> Sequence[str]:
+        """Look at the data before the first step of a stage: to start from what only all of them together show.
 
-        Not called where weights are loaded or a run is resumed, nor for testing.
+        Not called when a run is resumed, nor for the first stage of a run that starts from loaded weights.
 
         Args:
-            data: the dataset of the last stage.
+            stage: that begins.
+            data: its dataset.
 
         Returns:
             What the user should be warned of.
@@ -128,13 +132,34 @@ class Framework(BaseModel):
     def load_training_state(self, state: Mapping) -> None:
         """Take back what :meth:`training_state` gave; an empty one (of another config's run) means a fresh start."""
 
+    def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:
+        """What a batch of test data shows: a result for each of its items, in their order.
+
+        By default the arrays that ``forward`` gives in the mode ``predict``, which has an entry for each item. Methods whose
+        results are pictures, meshes or cameras say so here.
+
+        Args:
+            batch: collated items, or a single item as its dataset gives it; ``name`` says which (a list, or one name).
+            resolution: cells along an edge where meshes are extracted from a field; 0 for no meshes.
+
+        Yields:
+            Results. A clip of a longer sequence may give a ``partial`` one, which the sequence's next replaces.
+        """
+        predictions = self.test_step(batch)
+        arrays = {key: value.detach().cpu() for key, value in predictions.items()}
+        if isinstance(batch["name"], str):
+            yield Reconstruction(batch["name"], arrays=arrays)
+            return
+        for k, name in enumerate(batch["name"]):
+            yield Reconstruction(name, arrays={key: value[k] for key, value in arrays.items()})
+
     def extract_mesh(self, resolution: int = 256, **options) -> trimesh.Trimesh:
-        """The reconstructed surface in the data's own frame and units, for every method that has one to give.
+        """The reconstructed surface in the data's own frame and units, for methods of one scene.
 
         Raises:
-            ConfigError: if the method gives no mesh.
+            ConfigError: if the method does not produce such a mesh.
         """
-        raise ConfigError(f"{type(self).__name__} has no mesh to give")
+        raise ConfigError(f"{type(self).__name__} does not produce a mesh of its own")
 
     @property
     def device(self) -> torch.device:
@@ -202,40 +227,22 @@ class Framework(BaseModel):
 
 
 class BaseFramework(Framework):
-    """A method that is built wholly from a config and trains in the common way.
+    """A method that is built wholly from a config and trains in the common way: forward, sum of losses, backward, step.
 
     Args:
         backbone: config of a part of the registry ``BACKBONES``, or None.
         renderer: config of a part of ``RENDERERS``, or None.
         losses: loss terms by name: configs of parts of ``LOSSES``.
         input_keys: see :class:`Framework`.
-        step_chunk: items of a batch (rays, points) that go forward and backward at once in training; None for all. It bounds
-            the memory and changes losses and gradients by rounding only. The method must say what its items are
-            (``item_keys``), average its losses over them, and leave chance to :meth:`draw`.
-
-    Raises:
-        ConfigError: if a part is unknown, or for a ``step_chunk`` below 1 or of a method without ``item_keys``.
     """
-
-    #: Inputs with one entry an item; the first that a batch holds counts its items.
-    item_keys: tuple[str, ...] = ()
-    #: Inputs that belong to all items alike, although they may be as many as these by chance.
-    shared_keys: tuple[str, ...] = ()
-    #: Inputs with another number of entries than items, of which a part of the items gets its share.
-    proportional_keys: tuple[str, ...] = ()
 
     def __init__(self,
                  backbone: dict | None = None,
                  renderer: dict | None = None,
                  losses: Mapping[str, dict] | None = None,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None,
-                 data_preprocessor: dict | None = None,
-                 step_chunk: int | None = None):
+                 data_preprocessor: dict | None = None):
         super().__init__(input_keys, data_preprocessor)
-        if step_chunk is not None and (step_chunk < 1 or not self.item_keys):
-            raise ConfigError(f"{type(self).__name__}: step_chunk={step_chunk} must be positive" if self.item_keys else
-                              f"{type(self).__name__} can't train in chunks: it names no item_keys; leave step_chunk away")
-        self.step_chunk = step_chunk
         if backbone is not None:
             self.backbone = BACKBONES.build(backbone)
         if renderer is not None:
@@ -254,102 +261,38 @@ class BaseFramework(Framework):
         active = self.losses if self.stage.losses is None else self.stage.losses
         return {f"loss_{name}": self.losses[name].weight * self.losses[name](outputs, inputs) for name in active}
 
-    # --- steps ------------------------------------------------------------------------------------------------------------
-
-    def count_items(self, inputs: Mapping) -> int:
-        """How many items (rays, points) a batch, or a part of it, holds.
-
-        Raises:
-            DataError: if it holds none of ``item_keys``.
-        """
-        for key in self.item_keys:
-            if key in inputs:
-                return len(inputs[key])
-        raise DataError(f"{type(self).__name__} counts a batch's items by {' or '.join(self.item_keys)}, but there are only "
-                        f"{sorted(inputs)}")
-
-    def draw(self, inputs: dict, common: CommonDraws) -> dict:
-        """The inputs of a training step with all its random numbers, so that they don't depend on how it is split.
-
-        Those that ``inputs`` hold already are kept.
-
-        Args:
-            inputs: of a whole batch, or of this process's share of it.
-            common: draw with its generator for the whole batch's ``total`` items, and keep the ``share`` of what has an entry
-                an item, or is shared out like items.
-        """
-        return inputs
-
-    def loss_count(self, name: str, inputs: Mapping) -> int:
-        """How many entries the term ``name`` (as in the log) averages over, given a batch or a part of it: its items.
-
-        The term of the whole batch is the sum of the parts' terms, each times its part of this count.
-        """
-        return self.count_items(inputs)
-
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
-        """One step of training, in chunks where ``step_chunk`` says so.
+        """One step of training.
 
         Args:
             data: a batch.
             optim_wrapper: one optimiser, or several that all step on the same loss.
+
+        Returns:
+            What to log: the loss, its terms, and what else ``forward`` gave.
         """
-        log: dict[str, Tensor] = {}
         inputs = self.prepare_inputs(data, True)
-        with _first(optim_wrapper).optim_context(self):
-            inputs = self.draw(inputs, draw_together(self.count_items(inputs) if self.item_keys else 1))
-        update_params(self._partial_losses(inputs, optim_wrapper, log), optim_wrapper)
-        return log
-
-    def _partial_losses(self, inputs: dict, optim_wrapper: OptimWrapper | OptimWrapperDict,
-                        log: dict[str, Tensor]) -> Iterator[Tensor]:
-        """The parts of a step's loss, one a chunk; what to log adds up in ``log``."""
-        parts, counts = [inputs], None
-        if self.step_chunk is not None:
-            count = self.count_items(inputs)
-            parts = split_batch(inputs, count, self.step_chunk, self.shared_keys, self.proportional_keys)
-        for part in parts:
-            with _first(optim_wrapper).optim_context(self):
-                losses = self(part, mode="loss")
-            if len(parts) > 1 or several_processes():
-                counts = counts or self._average_counts(losses, inputs)
-                losses = {name: self._count(name, part) / counts[name] * _mean(v) for name, v in losses.items()}
-            total, terms = self.parse_losses(losses)
-            log |= {name: log.get(name, 0) + value.detach() for name, value in terms.items()}
-            del losses, terms  # what they hold beside the loss must not outlive the chunk
-            yield total
-
-    def _average_counts(self, names: Iterable[str], inputs: Mapping) -> dict[str, float]:
-        """How many entries each term averages over in a process's share of the batch, on average over the processes.
-
-        With them for divisors, the average over the processes is the term of the whole batch.
-        """
-        names = list(names)
-        counts = agree(*(self._count(name, inputs) for name in names), average=True)
-        return {name: count or 1 for name, count in zip(names, counts)}
-
-    def _count(self, name: str, inputs: Mapping) -> int:
-        return self.loss_count(name, inputs) if self.item_keys else 1
+        with first_of(optim_wrapper).optim_context(self):
+            total, terms = self.parse_losses(self(inputs, mode="loss"))
+        update_params(total, optim_wrapper)
+        return {name: value.detach() for name, value in terms.items()}
 
 
-def _first(optim_wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper:
-    """The wrapper whose precision counts where several step on the same loss."""
+def first_of(optim_wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper:
+    """The optimiser whose precision counts where several step on the same loss."""
     return next(iter(optim_wrapper.values())) if isinstance(optim_wrapper, OptimWrapperDict) else optim_wrapper
 
 
-def _mean(value: Tensor) -> Tensor:
-    return value.mean() if value.is_floating_point() else value.float().mean()
-
-
 class CustomFramework(Framework):
-    """A method with its own dance: several optimisers, alternating players, inner loops.
+    """A method with a training procedure of its own: several optimisers, alternating players, inner loops.
 
     A subclass names its ``stages`` and owns ``train_step(data, optim_wrapper)``. With several optimisers the config gives
     ``optim_wrapper=dict(generator=dict(optimizer=...), discriminator=dict(optimizer=...))``: one for each named part of the
-    framework; they arrive as an ``OptimWrapperDict`` with those names. With several processes, each optimiser's step is along
-    the average of their gradients.
+    framework; those of the parts that move in the present stage arrive as an ``OptimWrapperDict`` with those names. With
+    several processes, each optimiser's step is along the average of their gradients.
     """
 
     @abstractmethod
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
-        """One step of training: backward passes and optimiser steps included. Returns what to log, ``loss`` among it."""
+        """One step of training: backward passes and optimiser steps included. Returns what to log, at least one term named
+        ``loss*``: all such terms are watched, and a run stops where one is not finite."""

@@ -1,7 +1,8 @@
-"""The few data types that travel between the toolbox's rooms."""
+"""The few data types that travel between the toolbox's packages."""
 
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.structures.capture import Capture
 from deep3dmap.structures.rays import RayBundle
+from deep3dmap.structures.reconstruction import Reconstruction
 
-__all__ = ["Cameras", "Capture", "RayBundle"]
+__all__ = ["Cameras", "Capture", "RayBundle", "Reconstruction"]

@@ -3,6 +3,7 @@
 import pytest
 
 from deep3dmap.engine.config import build_runner, load_config
+from deep3dmap.engine.testing import evaluate
 from deep3dmap.evaluation.metrics import SurfaceMetrics, ViewMetrics
 
 SMALL = {
@@ -23,6 +24,7 @@ SMALL = {
     "model.renderer.samples": 32,
     "model.losses.mask.alpha": [50, 200, 800],
     "train_dataset.rays": 384,
+    "test_dataset.split": "test",
     "optim_wrapper.optimizer.lr": 2e-3,
     "train_cfg.average": 0.9,
     "param_scheduler.decay": 0.1,
@@ -34,14 +36,8 @@ SMALL = {
 
 def figures(runner) -> dict:
     """Distance to the true head (fraction of its diagonal), normal consistency, and PSNR and IoU of the held-out views."""
-    surface, views, dataset = SurfaceMetrics(samples=5000), ViewMetrics(), runner.build_test_dataset()
-    runner.framework.eval()
-    surface.add_scene(runner.framework, runner.framework.extract_mesh(64, color=False), dataset)
-    for k in range(len(dataset)):
-        if dataset.item_split(k) == "test":
-            views.add_view(dataset.item(k), runner.framework.test_step(dataset.item(k)))
-    runner.framework.train()
-    return surface.compute()["surface"] | views.compute()["held-out views"]
+    result = evaluate(runner.framework, runner.build_test_data(), [SurfaceMetrics(samples=5000), ViewMetrics()], resolution=64)
+    return result.metrics["surface"] | result.metrics["held-out views"]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +45,7 @@ def before_and_after(head_file, tmp_path_factory):
     """Figures right after the start and after two hundred steps."""
     config = load_config("configs/idr/generated_head.py", SMALL | {"scene.capture.mesh": str(head_file)})
     runner = build_runner(config, work_dir=str(tmp_path_factory.mktemp("learning")), progress=False)
-    runner.setup(runner.build_test_dataset().info())
+    runner.setup(runner.build_test_data().dataset.info())
     start = figures(runner)
     runner.train()
     return start, figures(runner)

@@ -15,7 +15,8 @@ from deep3dmap.cli.app import COMMANDS, make_parser
 from deep3dmap.cli.prepare import KINDS
 from deep3dmap.datasets import generate_capture, load_scene
 from deep3dmap.datasets.synthetic import generate_head_capture
-from deep3dmap.engine.config import find_config, load_config, top_level_keys
+from deep3dmap.engine.config import find_config, load_config
+from deep3dmap.engine.config_check import top_level_keys
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.evaluation import metrics
 from deep3dmap.frameworks import Hull

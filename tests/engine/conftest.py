@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "line_fit"))
 
 import line_fit
 
-from deep3dmap.engine.config import build_runner, check_config
+from deep3dmap.engine.config import build_runner
+from deep3dmap.engine.config_check import check_config
 
 
 def merge(base: dict, changes: dict) -> dict:

@@ -5,7 +5,7 @@ import torch
 from mmengine.hooks import Hook
 from torch import nn
 
-from deep3dmap.engine.averaging import WeightAverage
+from deep3dmap.engine.averaging import PartAverage, WeightAverages
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import HOOKS
@@ -90,48 +90,71 @@ def test_a_run_resumed_while_an_averaged_part_rests_ends_the_same(line_config, r
     assert_same(state(tmp_path / "whole"), state(tmp_path / "parts"))
 
 
-def test_a_stage_in_which_nothing_moves_keeps_the_averages():
-    layer, average = nn.Linear(1, 1, bias=False), WeightAverage(0.5)
-    average.start(layer)
-    layer.weight.data.fill_(4.0)
-    average.update(layer, 4)
-    before = average.values["weight"].clone()
-    average.start(layer.requires_grad_(False))
-    average.update(layer, 1)
-    assert torch.equal(average.state_dict(layer)["weight"], before) and before != 4
+def average_of(layer: nn.Module, decay: float = 0.5) -> WeightAverages:
+    """The averages of a module whose parameters move as they require gradients."""
+    averages = WeightAverages()
+    averages.enter([PartAverage(layer, "", decay, {id(p) for p in layer.parameters() if p.requires_grad})])
+    return averages
+
+
+def test_a_part_that_goes_on_in_the_next_stage_keeps_its_average(line_config, runner_of):
+    stages = [dict(name="intercept", max_steps=6, params=["*.intercept"]), dict(name="train", max_steps=5)]
+    config = line_config(train_cfg__stages=stages, train_cfg__average=0.8, custom_hooks=[dict(type="Trace")])
+    _, framework = trained(runner_of, config)
+    expected = averaged_by_hand(0.8)["backbone.intercept"]  # over both stages
+    torch.testing.assert_close(framework.backbone.intercept.detach(), expected)
+
+
+@pytest.mark.parametrize("again", [dict(fresh_each_stage=True), {}], ids=["fresh", "of the stage"])
+def test_with_a_new_optimiser_a_new_average_begins(line_config, runner_of, again):
+    adam = dict(optimizer=dict(type="Adam", lr=0.05))
+    second = {} if again else dict(optim_wrapper=adam)
+    stages = [dict(name="intercept", max_steps=6, params=["*.intercept"]), dict(name="train", max_steps=5, **second)]
+    config = line_config(train_cfg__stages=stages, optim_wrapper=adam | again | dict(average=0.8), train_cfg__average=0.8,
+                         custom_hooks=[dict(type="Trace")])  # yapf: disable
+    _, framework = trained(runner_of, config)
+    expected = averaged_by_hand(0.8, Trace.seen[6:])["backbone.intercept"]
+    torch.testing.assert_close(framework.backbone.intercept.detach(), expected)
+
+
+def test_buffers_are_averaged_too():
+    norm = nn.BatchNorm1d(1)
+    averages = average_of(norm)
+    for value in (2.0, 4.0):
+        norm.running_mean.fill_(value)
+        norm.num_batches_tracked += 1
+        averages.update()
+    state = averages.state_dict(norm)
+    assert state["running_mean"].item() == pytest.approx(3.0) and state["num_batches_tracked"] == 2
 
 
 def test_weights_that_rest_are_not_averaged():
     layer = nn.Linear(2, 1)
     layer.bias.requires_grad_(False)
-    average = WeightAverage(0.5)
-    average.start(layer)
-    assert set(average.values) == {"weight"}
-    assert set(average.state_dict(layer)) == {"weight", "bias"}
+    averages = average_of(layer)
+    assert set(averages.values) == {"weight"}
+    assert set(averages.state_dict(layer)) == {"weight", "bias"}
 
 
 def test_within_the_context_a_module_has_the_average_and_then_its_own_weights_again():
     layer = nn.Linear(1, 1, bias=False)
     layer.weight.data.fill_(0.0)
-    average = WeightAverage(0.5)
-    average.start(layer)
-    for step, value in enumerate([1.0, 2.0, 4.0], 1):
+    averages = average_of(layer)
+    for value in (1.0, 2.0, 4.0):
         layer.weight.data.fill_(value)
-        average.update(layer, step)
-    with average.applied(layer):
+        averages.update()
+    with averages.applied(layer):
         assert layer.weight.item() == pytest.approx(((1 + 2) / 2 + 4) / 2)
     assert layer.weight.item() == 4
 
 
-def test_without_an_average_nothing_is_kept():
-    layer, average = nn.Linear(2, 1), WeightAverage()
-    average.start(layer)
-    average.update(layer, 1)
-    assert not average.values
-    assert_same(dict(average.state_dict(layer)), dict(layer.state_dict()))
+def test_without_an_average_nothing_is_kept(line_config, runner_of):
+    runner, framework = trained(runner_of, line_config())
+    assert not runner.train_loop.averages.values
+    assert_same(runner.train_loop.averages.state_dict(framework), dict(framework.state_dict()))
 
 
-@pytest.mark.parametrize("decay", [-0.1, 1.0])
-def test_a_decay_out_of_range_is_refused(decay):
-    with pytest.raises(ConfigError, match=f"average={decay}"):
-        WeightAverage(decay)
+@pytest.mark.parametrize("decay", [-0.1, 1.5])
+def test_a_decay_out_of_range_is_refused(line_config, runner_of, decay):
+    with pytest.raises(ConfigError, match="average"):
+        runner_of(line_config(train_cfg__average=decay))

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from mmengine.config import Config
 
-from deep3dmap.engine.config import build_runner, check_config, load_config
+from deep3dmap.engine.config import build_runner, load_config
+from deep3dmap.engine.config_check import check_config
 from deep3dmap.engine.runner import ReconstructionRunner, complete_hooks
 from deep3dmap.errors import ConfigError, Deep3DError
 

@@ -22,7 +22,8 @@ def watched(model):
     wrapper = OptimWrapperDict(line=OptimWrapper(torch.optim.Adam(model["line"].parameters())),
                                rows=OptimWrapper(torch.optim.SparseAdam(model["rows"].parameters())))
     watch = FiniteWatch()
-    watch.watch(model, wrapper)
+    for each in wrapper.values():
+        watch.watch(model, each)
 
     def step(line: float = 0.0, row: float = 0.0) -> None:
         model["line"].weight.grad = torch.full((1, 2), line)

@@ -101,9 +101,9 @@ def test_runs_killed_at_ten_random_moments_end_with_the_bits_of_one_that_was_lef
 def test_the_comparison_sees_a_single_bit_and_a_missing_entry(stopped, whole):
     a, b = state(whole), state(whole)
     assert not list(differences(a, b))
-    moment = b["loop"]["optimizers"]["rest"]["state"][0]["exp_avg"]
+    moment = b["loop"]["optimizers"]["parts"][-1]["rest"]["optimizer"]["state"][0]["exp_avg"]
     moment.view(torch.int32).flatten()[3] ^= 1
-    assert list(differences(a, b)) == ["['loop']['optimizers']['rest']['state'][0]['exp_avg']"]
+    assert list(differences(a, b)) == ["['loop']['optimizers']['parts'][-1]['rest']['optimizer']['state'][0]['exp_avg']"]
     del b["weights"]["cameras.K"]
     assert "['weights']" in list(differences(a, b))
     assert not same(stopped, whole)
@@ -267,7 +267,8 @@ def spoilt(config: dict, **arguments) -> dict:
 def assert_last_good_is_kept(folder: Path, step: int) -> None:
     newest = load_checkpoint(list_checkpoints(folder)[-1])
     numbers = [v for v in newest["state_dict"].values() if v.is_floating_point()]
-    numbers += [v for each in newest["loop"]["optimizers"].values() for s in each["state"].values() for v in s.values()
+    parts = newest["loop"]["optimizers"]["parts"].values()
+    numbers += [v for part in parts for each in part.values() for s in each["optimizer"]["state"].values() for v in s.values()
                 if isinstance(v, torch.Tensor)]  # yapf: disable
     assert newest["loop"]["step"] == step and all(bool(torch.isfinite(v).all()) for v in numbers)
     assert names(folder) == [f"step_{k:08d}.pth" for k in range(step - 2, step + 1)]

@@ -69,14 +69,14 @@ def test_a_resumed_run_of_two_processes_ends_at_its_last_step(two):
     assert load_checkpoint(list_checkpoints(two / "batches")[-1])["loop"]["step"] == 16
 
 
-def test_the_weights_of_a_method_with_its_own_dance_keep_their_names(two):
+def test_the_weights_of_a_custom_method_keep_their_names(two):
     checkpoint = load_checkpoint(list_checkpoints(two / "gan")[-1])
     assert set(
         checkpoint["state_dict"]) == {"generator.scale", "generator.shift"
                                       } | {f"discriminator.layers.{k}.{name}"
                                            for k in (0, 2)
                                            for name in ("weight", "bias")}
-    assert checkpoint["loop"]["stage"] == "play" and float(checkpoint["state_dict"]["generator.shift"]) != 0
+    assert checkpoint["loop"]["stage"] == "settle" and float(checkpoint["state_dict"]["generator.shift"]) != 0
 
 
 def _lonely(place: Path, rank: int, pipe) -> None:

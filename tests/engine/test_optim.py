@@ -69,13 +69,6 @@ def test_a_part_that_does_not_exist_names_the_nearest():
         build_optimizers(Pair(), dict(lefft=ADAM), False)
 
 
-def test_an_optimiser_with_nothing_to_move_is_refused():
-    pair = Pair()
-    moving = {"left.weight": pair.left.weight}
-    with pytest.raises(ConfigError, match="stage 'one': the optimiser of right has no parameter to move"):
-        check_optimizers(pair, dict(left=ADAM, right=SGD), moving, "one")
-
-
 def test_parameters_that_no_optimiser_moves_are_named():
     pair = Pair()
     with pytest.raises(ConfigError, match="stage 'one': no optimiser moves right.weight, right.bias: give their part one"):

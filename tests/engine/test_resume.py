@@ -116,7 +116,7 @@ def test_the_learning_rate_of_a_resumed_run_goes_on_where_it_was(uninterrupted, 
     config, whole = uninterrupted("items")
     runner_of(config, tmp_path / "b", resume=str(whole / "checkpoints" / "step_00000009.pth")).train()
     rates = {record["step"]: record["lr"] for record in scalars(whole)}
-    assert len(set(rates.values())) > 3
+    assert len(set(rates.values())) > 1
     assert {r["step"]: r["lr"] for r in scalars(tmp_path / "b")} == {k: v for k, v in rates.items() if k > 9}
 
 

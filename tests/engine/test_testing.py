@@ -15,8 +15,8 @@ class HeightError(Metric):
     def __init__(self):
         self.errors = []
 
-    def add_view(self, item, prediction):
-        self.errors.append(float((prediction["y"] - item["height"]).abs()))
+    def add_item(self, item, result):
+        self.errors.append(float((result.arrays["y"] - item["height"]).abs()))
         return {}
 
     def compute(self):
@@ -29,7 +29,7 @@ def test_plain_items_are_predicted_one_by_one_for_the_metrics(line_config, runne
     runner.framework.backbone.slope.data.fill_(2.0)
     result = runner.test()  # the intercept is 1 too large
     assert result.metrics["line"] == dict(height_error=pytest.approx(1.0), items=5)
-    assert result.mesh is None and result.notes == ["LineFit has no mesh to give"]
+    assert result.mesh is None and [each.result.name for each in result.results] == [f"{k:05d}" for k in range(5)]
 
 
 def test_testing_leaves_the_framework_in_training_as_it_was(line_config, runner_of):
@@ -40,5 +40,5 @@ def test_testing_leaves_the_framework_in_training_as_it_was(line_config, runner_
 
 
 def test_testing_without_a_dataset_is_refused(line_config, runner_of):
-    with pytest.raises(ConfigError, match="testing needs test_dataset"):
+    with pytest.raises(ConfigError, match="test_dataset or test_dataloader"):
         runner_of(line_config()).test()

@@ -88,7 +88,7 @@ def test_weights_that_are_no_numbers_are_not_saved(line_config, runner_of, tmp_p
 
 def test_a_step_that_logs_no_loss_is_named(line_config, runner_of):
     config = dict(line_config(), model=dict(type="Silent"), train_cfg=dict(max_steps=1))
-    with pytest.raises(ConfigError, match=r"Silent.train_step must return 'loss' among what it logs, got \['psnr'\]"):
+    with pytest.raises(ConfigError, match="Silent.train_step.*'loss.*psnr"):
         runner_of(config).train()
 
 

@@ -23,12 +23,8 @@ LINE = dict(model=dict(type="LineFit",
             default_hooks=dict(log=dict(interval=1), checkpoint=dict(minutes=None)))  # yapf: disable
 BATCHES = dict(LINE, train_dataset=dict(type="LineBatches"))
 GAN = dict(Config.fromfile(str(Path(tiny_gan.__file__).parents[1] / "config.py")).to_dict(),
-           train_cfg=dict(stages=[
-               dict(name="judge", max_steps=4, params=["discriminator.*"],
-                    optim_wrapper=dict(discriminator=dict(optimizer=dict(type="Adam", lr=0.01)))),
-               dict(name="play", max_steps=4,
-                    optim_wrapper=dict(generator=dict(optimizer=dict(type="Adam", lr=0.02)),
-                                       discriminator=dict(optimizer=dict(type="Adam", lr=0.02))))]))  # yapf: disable
+           train_cfg=dict(stages=[dict(name="judge", max_steps=4, params=["discriminator.*"]), dict(name="play", max_steps=4),
+                                  dict(name="settle", max_steps=2, params=["generator.*"])]))  # yapf: disable
 
 
 def items(world: int) -> dict:

@@ -1,18 +1,18 @@
 """The registered metric of heads, as the test loop calls it."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import trimesh
 
+from deep3dmap.datasets.captures.ray_batches import scene_item
 from deep3dmap.datasets.captures.scene import Scene
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.head_metric import HeadMetrics
 from deep3dmap.registry import METRICS
-from deep3dmap.structures import Cameras, Capture
+from deep3dmap.structures import Cameras, Capture, Reconstruction
 from deep3dmap.visualization.glossary import describe
 from tests.datasets.h3ds_scene import egg_head, landmark_vertices, regions
 
@@ -28,8 +28,8 @@ def capture(scale: float = 1.0) -> Capture:
     return Capture(torch.zeros(3, 2, 2, 3, dtype=torch.uint8), cameras, ("a", "b", "c"), mesh=mesh, landmarks=landmarks)
 
 
-def measured(metric: HeadMetrics, mesh: trimesh.Trimesh, capture: Capture, framework=None) -> dict:
-    metric.add_scene(framework, mesh, SimpleNamespace(scene=Scene(capture, (0, 1, 2), ())))
+def measured(metric: HeadMetrics, mesh: trimesh.Trimesh | None, capture: Capture, cameras: Cameras | None = None) -> dict:
+    metric.add_item(scene_item(Scene(capture, (0, 1, 2), ())), Reconstruction("x", mesh, cameras=cameras))
     return metric.compute()
 
 
@@ -61,8 +61,7 @@ def test_the_mesh_is_first_moved_from_trained_to_true_cameras():
     away[:3, 3] = torch.tensor([900.0, 0.0, 0.0])
     trained = given.cameras.transformed(away)
     mesh = given.mesh.copy().apply_transform(away.numpy())
-    framework = SimpleNamespace(trained_cameras=lambda: trained)
-    figures = measured(HeadMetrics(), mesh, replace(given, true_cameras=given.cameras), framework)
+    figures = measured(HeadMetrics(), mesh, replace(given, true_cameras=given.cameras), trained)
     assert figures["head (mm)"]["head_vertices_mean"] < 1e-2
 
 

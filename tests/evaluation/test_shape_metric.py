@@ -4,13 +4,13 @@ import torch
 import trimesh
 
 from deep3dmap.evaluation.shape_metric import ShapeMetrics
+from deep3dmap.structures import Reconstruction
 
 
 def shown(metric, name: str, mesh) -> None:
     """One shape beside points of its true surface; None for a reconstruction without a surface."""
-    empty = dict(vertices=torch.empty(0, 3, dtype=torch.float64), faces=torch.empty(0, 3, dtype=torch.long))
-    ours = empty if mesh is None else dict(vertices=torch.tensor(mesh.vertices), faces=torch.tensor(mesh.faces))
-    metric.add_view(dict(name=name, scale=1.0, surface=torch.tensor(trimesh.creation.icosphere(2).vertices)), ours)
+    result = Reconstruction(name, mesh)
+    metric.add_item(dict(name=name, scale=1.0, surface=torch.tensor(trimesh.creation.icosphere(2).vertices)), result)
 
 
 def test_shapes_that_failed_are_counted_and_named_with_their_reason():

@@ -170,7 +170,7 @@ def test_a_test_step_predicts():
 
 
 def test_a_method_without_a_mesh_says_so():
-    with pytest.raises(ConfigError, match="Scale has no mesh"):
+    with pytest.raises(ConfigError, match="Scale does not produce a mesh"):
         Scale().extract_mesh()
 
 

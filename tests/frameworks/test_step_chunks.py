@@ -10,8 +10,8 @@ from torch import distributed, multiprocessing, nn
 from deep3dmap.engine.launching import step_together
 from deep3dmap.engine.optim import AutocastOptimWrapper
 from deep3dmap.errors import ConfigError, DataError
-from deep3dmap.frameworks.base import BaseFramework
-from deep3dmap.frameworks.step_chunks import split_batch, update_params
+from deep3dmap.frameworks.optimizer_steps import update_params
+from deep3dmap.frameworks.step_chunks import SplitSteps, split_batch
 from deep3dmap.losses.base import Loss
 from deep3dmap.processes import draw_together, rank_and_world
 from tests.frameworks.saved_bytes import SavedBytes
@@ -34,7 +34,7 @@ class Flat(Loss):
         return torch.cat([outputs["y"], outputs["beside"]]).square().mean()
 
 
-class Curve(BaseFramework):
+class Curve(SplitSteps):
     """Heights of points, moved by noise that is drawn for each; some are drawn beside them, and one shift for all."""
 
     item_keys, shared_keys, proportional_keys = ("x", ), ("shift", ), ("beside", )
@@ -255,15 +255,6 @@ def test_a_chunk_must_hold_something():
     for size in (0, -3):
         with pytest.raises(ConfigError, match=f"Curve: step_chunk={size} must be positive"):
             Curve(step_chunk=size)
-
-
-def test_a_method_that_does_not_say_what_its_items_are_can_not_be_split():
-
-    class Plain(Curve):
-        item_keys = ()
-
-    with pytest.raises(ConfigError, match="Plain can't train in chunks: it names no item_keys"):
-        Plain(step_chunk=4)
 
 
 def test_a_batch_without_items_names_the_keys_that_would_count_them():

@@ -38,8 +38,22 @@ def train(config: Path, folder: Path, *paths: Path) -> str:
     return result.stdout
 
 
+def run(tool: str, config: Path, folder: Path, *paths: Path, **options: str) -> str:
+    """A script of tools/ on a config and a folder; returns what it printed."""
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+    result = subprocess.run([sys.executable, str(TRAIN.with_name(tool)), str(config), str(folder), *words],
+                            env=environment(*paths), capture_output=True, text=True, timeout=300)  # yapf: disable
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
 def scalars(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "scalars.jsonl").read_text().splitlines()]
+
+
+def trained(folder: Path) -> list[dict]:
+    """The records of training, without those of validation."""
+    return [record for record in scalars(folder) if "seconds" in record]
 
 
 def weights(folder: Path) -> dict:
@@ -108,15 +122,37 @@ def test_the_generator_learns_the_distribution(gan):
     assert float(weights(gan)["generator.shift"]) == pytest.approx(3.0, abs=0.3)
 
 
-def test_the_players_go_through_both_stages_and_leave_everything(gan):
-    assert_complete(gan, ["judge", "play"])
+def test_the_players_go_through_all_stages_and_leave_everything(gan):
+    assert_complete(gan, ["judge", "play", "settle"])
 
 
 def test_the_discriminator_is_alone_in_the_first_stage(gan):
-    first = [r for r in scalars(gan) if r["stage"] == "judge"]
+    first = [r for r in trained(gan) if r["stage"] == "judge"]
     assert all("loss_generator" not in r and "lr_generator" not in r for r in first)
     assert first[-1]["loss_discriminator"] < 0.5 * first[0]["loss_discriminator"]
-    assert scalars(gan)[-1]["lr_generator"] == 0.02
+
+
+def test_optimisers_schedules_and_averages_live_on_through_the_stages(gan):
+    last = trained(gan)[-1]
+    assert last["lr_generator"] == 0.01 and "lr_discriminator" not in last  # 320 own steps; every 200 the rate is halved
+    parts = load_checkpoint(list_checkpoints(gan)[-1])["loop"]["optimizers"]["parts"][-1]
+    steps = {name: int(next(iter(part["optimizer"]["state"].values()))["step"]) for name, part in parts.items()}
+    assert steps == dict(generator=320, discriminator=350)
+    average, = parts["generator"]["averages"].values()
+    assert average["steps"] == 320 and not parts["discriminator"]["averages"]
+
+
+def test_the_best_generator_of_the_validation_is_kept(gan):
+    off = {r["step"]: r["val_off"] for r in scalars(gan) if "val_off" in r}
+    assert list(off) == [50, 100, 150, 200, 250, 300, 350, 370]
+    best = load_checkpoint(gan / "checkpoints" / "best.pth")
+    assert best["loop"]["validation"]["value"] == min(off.values()) and off[best["loop"]["step"]] == min(off.values())
+
+
+def test_numbers_are_generated_and_measured_in_batches(gan, installed):
+    result = run("test.py", HERE / "tiny_gan" / "config.py", gan, installed)
+    assert "mean" in result
+    assert json.loads((gan / "test" / "metrics.json").read_text())["numbers"]["mean"] == pytest.approx(3.0, abs=0.3)
 
 
 def test_a_broken_plug_in_ends_the_command_with_its_name_and_traceback(tmp_path, monkeypatch, capsys):

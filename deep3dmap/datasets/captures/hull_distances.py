@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
-from deep3dmap.datasets.captures.ray_batches import scene_info
+from deep3dmap.datasets.captures.ray_batches import SceneDataset
 from deep3dmap.datasets.captures.scene import Scene, load_scene
+from deep3dmap.datasets.kinds import BatchDataset
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry.distance_grid import sample_grid, signed_distance_grid
 from deep3dmap.geometry.visual_hull import hull_field
@@ -32,7 +33,7 @@ def hull_distance_grid(scene: Scene, resolution: int, radius: float = 1.0, toler
 
 
 @DATASETS.register_module()
-class HullDistances:
+class HullDistances(SceneDataset, BatchDataset):
     """Batches of ``points`` (p, 3) with their distance ``sdf`` (p,) to the visual hull, in the scene's frame.
 
     Args:
@@ -68,10 +69,6 @@ class HullDistances:
 
     def __len__(self) -> int:
         return 1
-
-    def info(self) -> dict:
-        """See :func:`deep3dmap.datasets.captures.ray_batches.scene_info`."""
-        return scene_info(self.scene)
 
     def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
         """The batch of a step; every process draws the same points and takes its own share."""

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from deep3dmap.annotations import Count, NotNegative, Share, Whole
 from deep3dmap.datasets.captures.scene import Scene, load_scene
+from deep3dmap.datasets.kinds import BatchDataset, Dataset, ViewDataset
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import DATASETS
 from deep3dmap.structures import Capture
@@ -37,8 +38,35 @@ def scene_info(scene: Scene) -> dict:
     return info
 
 
+def scene_item(scene: Scene) -> dict:
+    """A scene as the item that metrics compare a result with.
+
+    ``true_mesh``, and ``landmarks`` of a head by name, in the world, or None; ``cameras`` of the training views in the world,
+    and ``true_cameras`` or None.
+    """
+    return dict(name=scene.capture.source,
+                true_mesh=scene.capture.mesh,
+                landmarks=scene.capture.landmarks,
+                cameras=scene.train.cameras,
+                true_cameras=scene.train.true_cameras)
+
+
+class SceneDataset(Dataset):
+    """A data set of one scene.
+
+    Attributes:
+        scene: what it shows.
+    """
+
+    scene: Scene
+
+    def info(self) -> dict:
+        """See :func:`scene_info`."""
+        return scene_info(self.scene)
+
+
 @DATASETS.register_module()
-class RayBatches:
+class RayBatches(SceneDataset, BatchDataset):
     """Random rays of the training views, with colours and masks.
 
     A batch holds ``origins``, ``directions`` (r, 3), ``uv`` (r, 2), ``view`` (r,) index among the training views,
@@ -73,10 +101,6 @@ class RayBatches:
 
     def __len__(self) -> int:
         return len(self.capture)
-
-    def info(self) -> dict:
-        """See :func:`scene_info`."""
-        return scene_info(self.scene)
 
     def set_seed(self, seed: int) -> None:
         """Of the order of the views, where a batch has one view."""
@@ -134,7 +158,7 @@ def _surroundings(capture: Capture, border: float) -> tuple[Tensor, Tensor, Tens
 
 
 @DATASETS.register_module()
-class Views:
+class Views(SceneDataset, ViewDataset):
     """Whole views, one by one, to render and to compare with.
 
     Args:
@@ -165,12 +189,9 @@ class Views:
     def __len__(self) -> int:
         return len(self.capture)
 
-    def info(self) -> dict:
-        """See :func:`scene_info`."""
-        return scene_info(self.scene)
-
-    def __getitem__(self, index: int) -> dict:
-        return self.item(index)
+    def scene_item(self) -> dict:
+        """See :func:`scene_item`."""
+        return scene_item(self.scene)
 
     def item_split(self, index: int) -> str:
         """``train`` or ``test``."""

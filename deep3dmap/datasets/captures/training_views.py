@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 from torch import Generator, Tensor
 
-from deep3dmap.datasets.captures.ray_batches import scene_info
+from deep3dmap.datasets.captures.ray_batches import SceneDataset
 from deep3dmap.datasets.captures.scene import load_scene
+from deep3dmap.datasets.kinds import BatchDataset
 from deep3dmap.registry import DATASETS
 
 
 @DATASETS.register_module()
-class TrainingViews:
+class TrainingViews(SceneDataset, BatchDataset):
     """One batch with every training view, in the scene's frame.
 
     It holds ``images`` (n, h, w, 3) uint8 or in [0, 1], ``masks`` (n, h, w) bool (left out without masks), ``projections``
@@ -25,10 +26,6 @@ class TrainingViews:
 
     def __len__(self) -> int:
         return 1
-
-    def info(self) -> dict:
-        """See :func:`deep3dmap.datasets.captures.ray_batches.scene_info`."""
-        return scene_info(self.scene)
 
     def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
         """The same batch at every step."""

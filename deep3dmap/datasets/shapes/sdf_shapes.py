@@ -1,7 +1,7 @@
 """Batches of signed-distance samples of many shapes, read as they are needed (DeepSDF's data loading)."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from deep3dmap.annotations import Count, Share
+from deep3dmap.datasets.kinds import BatchDataset, ItemDataset
 from deep3dmap.datasets.shapes.sdf_samples.finding import find_meshes
 from deep3dmap.datasets.shapes.sdf_samples.layout import (
     SdfSamples,
@@ -102,7 +103,7 @@ class _Folder:
 
 
 @DATASETS.register_module()
-class SDFShapes:
+class SDFShapes(BatchDataset):
     """Samples of some shapes at a time, other ones in every step of an epoch.
 
     A batch holds ``points`` (s, k, 3) in the shapes' normalised frames, ``sdf`` (s, k), ``shape`` (s,) their numbers, and
@@ -163,7 +164,7 @@ class SDFShapes:
 
 
 @DATASETS.register_module()
-class SDFTestShapes:
+class SDFTestShapes(ItemDataset):
     """Shapes one by one, to be reconstructed from samples of their signed distances.
 
     An item holds ``name``, ``positive`` (n, 4) and ``negative`` (m, 4) samples, ``offset`` (3,) and ``scale``, and of the true
@@ -179,6 +180,7 @@ class SDFTestShapes:
     """
 
     def __init__(self, root: str, split: str | None = None, limit: Count | None = None, meshes: str | None = None):
+        super().__init__()
         self.folder = _Folder(root, split, 1.0, False)
         self.shapes = self.folder.shapes[:limit]
         self.meshes = None if meshes is None else _meshes_of(self.shapes, Path(meshes))
@@ -191,7 +193,8 @@ class SDFTestShapes:
         """As :meth:`SDFShapes.info`."""
         return self._info
 
-    def __getitem__(self, index: int) -> Mapping:
+    def load(self, index: int) -> dict:
+        """See above."""
         samples = self.folder.samples(index)
         positive, negative = (torch.from_numpy(np.array(rows)) for rows in (samples.positive, samples.negative))
         return dict(name=str(self.shapes[index]), positive=positive, negative=negative, offset=self._info["offsets"][index],

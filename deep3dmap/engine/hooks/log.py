@@ -106,11 +106,14 @@ class LogHook(Hook):
         self._values, self._count, self._since = {}, 0, now
         if runner.rank != 0:
             return
-        self._write(runner, record)
+        self.write(runner, record)
         with self._lines.writing(runner.logger.warning):
             self._show(runner, _line(record, loop, runner.framework.items.get(self._counted, "items")), now, loop.ending)
 
-    def _write(self, runner, record: dict) -> None:
+    def write(self, runner, record: dict) -> None:
+        """Write a record of a step, in the first process."""
+        if runner.rank != 0:
+            return
         with self._scalars.writing(runner.logger.warning):
             _append(Path(runner.work_dir) / "scalars.jsonl", json.dumps(record) + "\n")
         if not (self._scalars.failed or self._curves.told):  # TensorBoard's writer does not survive a failure

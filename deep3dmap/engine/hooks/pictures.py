@@ -41,14 +41,12 @@ class PictureHook(Hook):
 
     def draw(self, runner) -> None:
         """Render the view and write photograph and rendering side by side."""
-        dataset, framework = runner.build_test_dataset(), runner.framework
-        item = dataset.item(self.view, scale=self.scale)
+        views, framework = runner.build_test_data().dataset, runner.framework
+        item = views.item(self.view, scale=self.scale)
         framework.eval()
-        with runner.train_loop.average.applied(framework):
-            prediction = framework.test_step(item)
+        with runner.train_loop.averages.applied(framework):
+            result = next(iter(framework.reconstruct(item)))
         framework.train()
-        height, width = item["size"]
-        pair = [item["rgb"], prediction["rgb"].cpu()]
-        picture = torch.cat([p.reshape(height, width, 3) for p in pair], 1).clamp(0, 1)
+        picture = torch.cat([item["rgb"].reshape(*item["size"], 3), result.images["rgb"]], 1).clamp(0, 1)
         with self._files.writing(runner.logger.warning):
             save_image(Path(runner.work_dir) / "pictures" / f"step_{runner.iter:08d}.png", (picture * 255).byte().numpy())

@@ -5,7 +5,7 @@ code is found with the decoder at rest (eq. 10).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import trimesh
@@ -15,21 +15,22 @@ from torch import Tensor, nn
 from deep3dmap.annotations import Count, NotNegative, Positive
 from deep3dmap.datasets.shapes.sdf_samples.layout import is_plain
 from deep3dmap.errors import ConfigError, DataError
-from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.deepsdf.fitting import FitOptions, FittedCode, fit_code
 from deep3dmap.frameworks.deepsdf.observations import Observations
+from deep3dmap.frameworks.step_chunks import SplitSteps
 from deep3dmap.geometry.meshing import NoSurfaceError, extract_surface
 from deep3dmap.geometry.triangles import largest_component
 from deep3dmap.io.reading import printable
 from deep3dmap.processes import CommonDraws
 from deep3dmap.registry import BACKBONES, FRAMEWORKS, nearest
+from deep3dmap.structures import Reconstruction
 
 #: Half the edge of the cube in which shapes lie, normalised units.
 REACH = 1.0
 
 
 @FRAMEWORKS.register_module()
-class DeepSDF(BaseFramework):
+class DeepSDF(SplitSteps):
     """A shape space learnt from signed-distance samples of many shapes.
 
     Args:
@@ -175,6 +176,12 @@ class DeepSDF(BaseFramework):
             raise ConfigError(f"resolution={resolution}: a mesh needs at least 2 cells along an edge")
         reach = torch.full((3, ), REACH, device=self.device)
         return extract_surface(self.decoder.field(code.to(self.device)), -reach, reach, resolution, **options)
+
+    def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:
+        """The shape that fits the samples of one of ``SDFTestShapes``: its mesh, in its own frame, and its code."""
+        found = {key: value.detach().cpu() for key, value in self.test_step(batch).items()}
+        mesh = trimesh.Trimesh(found.pop("vertices").numpy(), found.pop("faces").numpy(), process=False)
+        yield Reconstruction(batch["name"], mesh=mesh if len(mesh.faces) else None, arrays=found)
 
     def predict(self, inputs: Mapping) -> dict[str, Tensor]:
         """Reconstruct a shape from ``positive`` and ``negative`` samples.

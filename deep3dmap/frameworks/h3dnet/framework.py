@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from deep3dmap.datasets.captures import SceneDataset
 from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.frameworks.base import Stage
 from deep3dmap.frameworks.h3dnet.network import PlacedHead
 from deep3dmap.frameworks.h3dnet.start import start_head
 from deep3dmap.frameworks.idr import IDR
@@ -32,8 +34,8 @@ class H3DNet(IDR):
         if not isinstance(self.geometry, PlacedHead):
             raise ConfigError(f"H3DNet: geometry is a {type(self.geometry).__name__}, but must be a PlacedHead")
 
-    def begin(self, data: object) -> Sequence[str]:
-        """Place the head: by landmarks, where the capture has them, and by the masks, which also begin its code.
+    def begin_stage(self, stage: Stage, data: object) -> Sequence[str]:
+        """Place the head before the first stage: by landmarks, if there are any, and by masks, which also begin its code.
 
         Returns:
             What is doubtful about it.
@@ -41,7 +43,9 @@ class H3DNet(IDR):
         Raises:
             DataError: if the data are no scene, or don't say where the head is.
         """
-        if not hasattr(data, "scene"):
+        if stage.number:
+            return ()
+        if not isinstance(data, SceneDataset):
             raise DataError(f"{type(data).__name__}: H3D-Net needs the photographs of a scene, as RayBatches has them")
         return start_head(self.geometry, data.scene.train)
 

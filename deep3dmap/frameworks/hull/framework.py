@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.base import CustomFramework
+from deep3dmap.frameworks.scene_method import SceneMethod
 from deep3dmap.geometry.meshing import NoSurfaceError, largest_component
 from deep3dmap.geometry.painting import BLENDS, nearest_colors, paint_vertices, visible_vertices
 from deep3dmap.geometry.ray_casting import cast_rays
@@ -24,7 +25,7 @@ from deep3dmap.renderers.mesh.raycast import hit_colors, hit_normals
 
 
 @FRAMEWORKS.register_module()
-class Hull(CustomFramework):
+class Hull(SceneMethod, CustomFramework):
     """The visual hull painted with the photographs' colours: no training, a mesh within seconds.
 
     A checkpoint holds the silhouettes and the painted points; meshes of any resolution are carved anew from them.
@@ -41,8 +42,6 @@ class Hull(CustomFramework):
         ConfigError: if a value is out of its range.
     """
 
-    needs = ("masks", )
-
     def __init__(self,
                  resolution: int = 256,
                  tolerance: int = 0,
@@ -50,7 +49,7 @@ class Hull(CustomFramework):
                  power: float = 2.0,
                  background: float = 1.0,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None):
-        super().__init__(input_keys)
+        super().__init__(input_keys=input_keys)
         if resolution < 2 or tolerance < 0 or power < 0:
             raise ConfigError(f"Hull: resolution={resolution} must be at least 2, tolerance={tolerance} and power={power} not "
                               "negative")
@@ -58,7 +57,6 @@ class Hull(CustomFramework):
             raise ConfigError(f"Hull: blend='{blend}': {nearest(blend, BLENDS)}")
         self.resolution, self.tolerance, self.blend, self.power = resolution, tolerance, blend, power
         self.background, self.source = background, "the data"
-        self.register_buffer("scene_from_world", torch.eye(4, dtype=torch.float64))
         self.state: dict = {}
         self._meshes: dict[tuple[int, bool], trimesh.Trimesh] = {}
 
@@ -70,15 +68,9 @@ class Hull(CustomFramework):
         return self.scene_from_world.device
 
     def setup(self, info: Mapping) -> None:
-        """Take over the scene's frame.
-
-        Raises:
-            DataError: if the data have no masks.
-        """
+        """See :meth:`SceneMethod.setup`; remembers where the data are from."""
         self.source = info.get("source", self.source)
-        self.check_needs(info)
-        if "scene_from_world" in info:
-            self.scene_from_world.copy_(info["scene_from_world"])
+        super().setup(info)
 
     def forward(self, inputs: dict, mode: str = "tensor") -> dict:
         """Renders rays, in every mode: there are no losses."""

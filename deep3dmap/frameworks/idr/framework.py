@@ -16,8 +16,9 @@ from torch import Tensor
 
 from deep3dmap.annotations import Count, NotNegative, Share
 from deep3dmap.errors import ConfigError, DataError
-from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.idr.cameras import CameraPoses
+from deep3dmap.frameworks.scene_method import SceneMethod
+from deep3dmap.frameworks.step_chunks import SplitSteps
 from deep3dmap.geometry.meshing import extract_surface, largest_component
 from deep3dmap.processes import CommonDraws, draw_together
 from deep3dmap.registry import BACKBONES, FRAMEWORKS
@@ -30,7 +31,7 @@ PER_RAY = ("origins", "directions", "uv", "view", "near", "far")
 
 
 @FRAMEWORKS.register_module()
-class IDR(BaseFramework):
+class IDR(SceneMethod, SplitSteps):
     """Surface and appearance of an object from photographs, masks and (noisy) cameras.
 
     Stages: ``train`` is the paper's; ``fit_sdf`` fits the distance network to given distances (``points``, ``sdf``), to start
@@ -52,7 +53,7 @@ class IDR(BaseFramework):
             It bounds the memory, whatever the batch's size.
     """
 
-    stages, needs = ("train", "fit_sdf"), ("masks", )
+    stages = ("train", "fit_sdf")
     mixed_precision = True
     item_keys, shared_keys, proportional_keys = ("origins", "uv", "points"), ("uniform_steps", ), ("eikonal_points", )
 
@@ -74,7 +75,6 @@ class IDR(BaseFramework):
         self.train_cameras, self.cameras = train_cameras, None
         self.eikonal_samples, self.background, self.chunk = eikonal_samples, background, chunk
         self.least_slope = least_slope
-        self.register_buffer("scene_from_world", torch.eye(4, dtype=torch.float64))
         if self.geometry.features != self.radiance.features:
             raise ConfigError(f"geometry gives {self.geometry.features} features but radiance takes {self.radiance.features}")
 
@@ -86,9 +86,7 @@ class IDR(BaseFramework):
         Raises:
             DataError: if the data have no masks, or no cameras to train.
         """
-        self.check_needs(info)
-        if "scene_from_world" in info:
-            self.scene_from_world.copy_(info["scene_from_world"])
+        super().setup(info)
         if self.train_cameras:
             if "cam_to_world" not in info:
                 raise DataError("train_cameras=True needs a dataset that knows its cameras (info() with cam_to_world and K)")

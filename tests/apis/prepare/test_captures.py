@@ -95,7 +95,8 @@ def test_a_bust_is_photographed_by_its_landmarks_file(tmp_path):
     write_landmark_file(tmp_path / "marks.json", points)
     options = ("--mesh", tmp_path / "egg.ply", "--landmarks", tmp_path / "marks.json", "--unit-millimetres", 10, "--size", 16)
     assert run("prepare", "head-capture", tmp_path / "out", *options) == 0
-    truth = true_head(load_capture(tmp_path / "out"))
+    capture = load_capture(tmp_path / "out")
+    truth = true_head(capture.mesh, capture.landmarks)
     assert np.linalg.norm(truth.landmarks["left_eye"] - truth.landmarks["right_eye"]) == pytest.approx(36.88, abs=0.01)
     assert truth.mesh.extents.max() == pytest.approx(200.0, rel=0.02)
 

@@ -4,7 +4,6 @@ import re
 import shutil
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,8 @@ import trimesh
 
 from deep3dmap.datasets.captures.check import check_capture
 from deep3dmap.datasets.captures.formats import detect_format, load_capture, save_capture
-from deep3dmap.datasets.captures.scene import load_scene
+from deep3dmap.datasets.captures.ray_batches import scene_item
+from deep3dmap.datasets.captures.scene import Scene, load_scene
 from deep3dmap.datasets.download import download
 from deep3dmap.datasets.readers.h3ds_config import h3ds_scenes, load_h3ds_config
 from deep3dmap.datasets.readers.h3ds_files import read_head
@@ -21,6 +21,7 @@ from deep3dmap.errors import ConfigError, DataError, MissingDependencyError
 from deep3dmap.evaluation.head_metric import HeadMetrics
 from deep3dmap.geometry.projection import decompose_projection
 from deep3dmap.renderers.mesh.raycast import render_mesh
+from deep3dmap.structures import Reconstruction
 from tests.datasets.h3ds_scene import SCENE, VIEWS, landmark_vertices, made_capture, write_scene
 
 
@@ -107,7 +108,7 @@ def test_the_scan_of_the_scene_is_measured_as_a_true_head(scene):
     capture = load_capture(scene)
     metric = HeadMetrics(to="vertices")
     wider = trimesh.Trimesh(capture.mesh.vertices * [1.04, 1, 1], capture.mesh.faces, process=False)
-    metric.add_scene(None, wider, SimpleNamespace(scene=SimpleNamespace(capture=capture, train=capture)))
+    metric.add_item(scene_item(Scene(capture, (0, ), ())), Reconstruction("x", wider))
     assert 0.1 < metric.compute()["head (mm)"]["face_vertices_mean"] < 2
 
 

@@ -8,6 +8,7 @@ from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks import H3DNet
+from deep3dmap.frameworks.base import Stage
 from deep3dmap.frameworks.h3dnet.prior import prior_arrays
 from deep3dmap.geometry.rotations import rotation_angle_error
 from deep3dmap.io.npz import npz_bytes
@@ -69,7 +70,7 @@ def test_a_head_is_placed_and_trained_and_a_resumed_run_goes_on_exactly(config, 
     assert rotation_angle_error(placed.rotation, torch.eye(3)) < 5.0
     middle = torch.tensor(runner.framework.extract_mesh(24, color=False).centroid)
     assert middle.norm() < 0.15  # the head's radius is about 0.7
-    monkeypatch.setattr(H3DNet, "begin", lambda self, data: pytest.fail("placed again"))
+    monkeypatch.setattr("deep3dmap.frameworks.h3dnet.framework.start_head", lambda *_: pytest.fail("placed again"))
     resumed = run(config, tmp_path / "b", resume=str(list_checkpoints(tmp_path / "a")[0])).framework.state_dict()
     assert list_checkpoints(tmp_path / "a")[0].name.endswith("1.pth")
     assert all(torch.equal(value, resumed[name]) for name, value in runner.framework.state_dict().items())
@@ -80,7 +81,7 @@ def test_a_head_is_placed_and_trained_and_a_resumed_run_goes_on_exactly(config, 
 
 def test_data_without_a_scene_are_refused(config):
     with pytest.raises(DataError, match="list: H3D-Net needs the photographs"):
-        build(config).begin([])
+        build(config).begin_stage(Stage(), [])
 
 
 def test_a_geometry_that_is_no_placed_head_is_refused(config):

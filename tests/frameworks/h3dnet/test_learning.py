@@ -67,9 +67,9 @@ def measured(runner, step: int | None = None) -> dict[str, float]:
     """Errors after a step, by the checkpoint that was kept; or now."""
     if step:
         runner.load_checkpoint(str(Path(runner.work_dir) / "checkpoints" / f"step_{step:08d}.pth"))
-    scene = runner.build_test_dataset().scene
-    truth = true_head(scene.capture)
-    mesh = in_true_frame(runner.framework.extract_mesh(80, color=False), runner.framework, scene)
+    scene = runner.build_test_data().dataset.scene
+    truth = true_head(scene.capture.mesh, scene.capture.landmarks)
+    mesh = in_true_frame(runner.framework.extract_mesh(80, color=False), None, scene.train.true_cameras)
     distances = head_distances(mesh, truth, to="surface", with_scale=False).true_to_predicted
     moved = align_by_landmarks({name: np.array(point) for name, point in LANDMARKS.items()}, truth.landmarks)
     bun = nearest(truth.mesh, moved[:3, :3] @ BUN + moved[:3, 3])

@@ -81,10 +81,10 @@ def test_figures_are_those_of_a_picture_of_the_mesh(tested, options):
     """The mesh as it is written, photographed by the plain renderer of meshes."""
     scene = load_scene(str(options["scene.capture"]), test_views=4)
     seen = render_mesh(tested.mesh, scene.test.cameras)
-    for k, view in enumerate(v for v in tested.views if v.split == "test"):
+    for k, view in enumerate(v for v in tested.views if v.item["split"] == "test"):
         photo, mask = scene.test.images[k].float() / 255, scene.test.masks[k]
-        assert view.metrics["mask_iou"] == pytest.approx(mask_iou(seen.mask[k], mask), abs=1e-3)
-        assert view.metrics["psnr"] == pytest.approx(psnr(seen.color[k], photo, mask), abs=0.05)
+        assert view.figures["mask_iou"] == pytest.approx(mask_iou(seen.mask[k], mask), abs=1e-3)
+        assert view.figures["psnr"] == pytest.approx(psnr(seen.color[k], photo, mask), abs=0.05)
 
 
 def test_the_mesh_lies_where_the_cells_stand(work_dir, options):
@@ -110,7 +110,7 @@ def test_a_mesh_without_colours_has_none(work_dir):
 def test_a_checkpoint_gives_the_same_pictures(work_dir, options, tested):
     again = evaluate(CONFIG, work_dir, work_dir, options=options)
     for ours, theirs in zip(again.views, tested.views):
-        assert np.array_equal(ours.rendering, theirs.rendering)
+        assert torch.equal(ours.result.images["rgb"], theirs.result.images["rgb"])
 
 
 def test_a_finished_run_resumes_to_the_same(work_dir, options, tmp_path):

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from deep3dmap.datasets.captures.ray_batches import scene_item
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.evaluation.metrics import CameraMetrics, SurfaceMetrics
 from deep3dmap.geometry.alignment import align_cameras
-from deep3dmap.structures import Cameras
+from deep3dmap.structures import Cameras, Reconstruction
 
 
 def small(ball_file) -> dict:
@@ -70,30 +71,25 @@ def test_mixed_precision_leaves_the_rays_of_trained_cameras_exact(trained):
 
 def test_the_camera_metrics_tell_given_and_trained_cameras_apart(trained):
     metric = CameraMetrics()
-    metric.add_scene(trained.framework, None, trained.train_loop.source.dataset)
+    metric.add_item(scene_item(trained.train_loop.source.dataset.scene),
+                    Reconstruction("x", cameras=trained.framework.trained_cameras()))
     figures = metric.compute()["cameras"]
     assert figures["center_error_mean"] < 0.9 * figures["given_center_error_mean"]
 
 
 def test_the_mesh_is_measured_in_the_true_cameras_frame(trained):
     """A mesh moved together with all cameras is as good as before."""
-    dataset, framework = trained.train_loop.source.dataset, trained.framework
+    scene, framework = trained.train_loop.source.dataset.scene, trained.framework
     mesh = framework.extract_mesh(40, color=False)
     figures = []
     for shift in (0.0, 0.5):
         metric = SurfaceMetrics(samples=4000)
         moved = framework.trained_cameras().transformed(
             torch.tensor([[1, 0, 0, shift], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]).double())
-
-        class Moved:
-
-            def trained_cameras(self, moved=moved):
-                return moved
-
-        metric.add_scene(Moved(), mesh.copy().apply_translation([shift, 0, 0]), dataset)
+        metric.add_item(scene_item(scene), Reconstruction("x", mesh.copy().apply_translation([shift, 0, 0]), cameras=moved))
         figures.append(metric.compute()["surface"]["distance_mean"])
     assert figures[1] == pytest.approx(figures[0], rel=1e-3)
-    assert figures[0] < 0.05 * dataset.scene.capture.mesh.scale
+    assert figures[0] < 0.05 * scene.capture.mesh.scale
 
 
 def test_a_resumed_run_has_the_trained_cameras(trained, tmp_path):

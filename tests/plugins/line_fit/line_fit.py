@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from deep3dmap.datasets.kinds import BatchDataset, ItemDataset
 from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.losses.base import Loss
 from deep3dmap.registry import BACKBONES, DATASETS, FRAMEWORKS, LOSSES
@@ -48,7 +49,7 @@ class SmallSlope(Loss):
 
 
 @DATASETS.register_module()
-class NoisyLine:
+class NoisyLine(ItemDataset):
     """Points of a line; each time that a point is asked for, its height is off by fresh noise.
 
     Args:
@@ -58,6 +59,7 @@ class NoisyLine:
     """
 
     def __init__(self, slope: float = 2.0, intercept: float = -1.0, count: int = 24, noise: float = 0.1):
+        super().__init__()
         self.x = torch.linspace(-1, 1, count)
         self.y = slope * self.x + intercept
         self.noise = noise
@@ -65,7 +67,8 @@ class NoisyLine:
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def load(self, index: int) -> dict[str, Tensor]:
+        """A point."""
         return dict(position=self.x[index], height=self.y[index] + self.noise * torch.randn(()))
 
     def info(self) -> dict:
@@ -74,21 +77,25 @@ class NoisyLine:
 
 
 @DATASETS.register_module()
-class LineBatches(NoisyLine):
+class LineBatches(BatchDataset):
     """The same points as whole batches: every process takes its own share of ``size`` points."""
 
     def __init__(self, size: int = 8, **line):
-        super().__init__(**line)
-        self.size = size
+        self.line, self.size = NoisyLine(**line), size
 
     def __len__(self) -> int:
-        return len(self.x) // self.size
+        return len(self.line) // self.size
+
+    def info(self) -> dict:
+        """What the framework is told."""
+        return self.line.info()
 
     def batch(self, step: int, generator: torch.Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
         """The batch of a step."""
-        pick = torch.randint(len(self.x), (self.size, ), generator=generator)
-        noise = self.noise * torch.randn(self.size, generator=generator)
-        return dict(position=self.x[pick][rank::world], height=(self.y[pick] + noise)[rank::world])
+        line = self.line
+        pick = torch.randint(len(line), (self.size, ), generator=generator)
+        noise = line.noise * torch.randn(self.size, generator=generator)
+        return dict(position=line.x[pick][rank::world], height=(line.y[pick] + noise)[rank::world])
 
 
 @FRAMEWORKS.register_module()

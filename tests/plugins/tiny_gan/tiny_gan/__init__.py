@@ -1,4 +1,4 @@
-"""Two players that learn a distribution of numbers: the smallest framework with its own dance, as an installed plug-in.
+"""Two networks that learn a distribution of numbers: the smallest framework with a training procedure of its own, installed.
 
 The entry point of the distribution imports this module, so that its parts are registered with no line of config.
 """
@@ -10,12 +10,15 @@ import torch.nn.functional as F
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
+from deep3dmap.datasets.kinds import BatchDataset, ItemDataset
+from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import CustomFramework
-from deep3dmap.registry import BACKBONES, DATASETS, FRAMEWORKS
+from deep3dmap.registry import BACKBONES, DATASETS, FRAMEWORKS, METRICS
+from deep3dmap.structures import Reconstruction
 
 
 @DATASETS.register_module()
-class Numbers:
+class Numbers(BatchDataset):
     """Whole batches of normally distributed numbers.
 
     Args:
@@ -33,6 +36,41 @@ class Numbers:
         """The batch of a step."""
         numbers = self.mean + self.deviation * torch.randn(self.size, 1, generator=generator)
         return dict(number=numbers[rank::world])
+
+
+@DATASETS.register_module()
+class Noise(ItemDataset):
+    """Noise to make numbers from: ``count`` items of one number each."""
+
+    def __init__(self, count: int = 200):
+        super().__init__()
+        self.noise = torch.randn(count, 1, generator=torch.Generator().manual_seed(0))
+
+    def __len__(self) -> int:
+        return len(self.noise)
+
+    def load(self, index: int) -> dict[str, Tensor]:
+        """One number."""
+        return dict(noise=self.noise[index])
+
+
+@METRICS.register_module()
+class Moments(Metric):
+    """Mean and standard deviation of the numbers, and how far the mean is from the wanted one."""
+
+    def __init__(self, mean: float = 3.0):
+        self.mean, self.numbers = mean, []
+
+    def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
+        """Take in a number."""
+        self.numbers.append(float(result.arrays["number"]))
+        return {}
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """The figures."""
+        numbers = torch.tensor(self.numbers)
+        return dict(numbers=dict(mean=float(numbers.mean()), deviation=float(numbers.std()),
+                                 off=float((numbers.mean() - self.mean).abs())))  # yapf: disable
 
 
 @BACKBONES.register_module()
@@ -64,30 +102,33 @@ class Judge(nn.Module):
 
 @FRAMEWORKS.register_module()
 class TinyGAN(CustomFramework):
-    """Least-squares GAN (Mao et al. 2017). Stages: ``judge`` trains the discriminator alone, ``play`` both in turn."""
+    """Least-squares GAN (Mao et al. 2017). Stages: ``judge`` trains the discriminator alone, ``play`` both in turn, ``settle``
+    the generator against a discriminator at rest."""
 
-    stages = ("judge", "play")
+    stages = ("judge", "play", "settle")
 
     def __init__(self, generator: Mapping, discriminator: Mapping):
-        super().__init__(input_keys=["number"])
+        super().__init__()
         self.generator = BACKBONES.build(generator)
         self.discriminator = BACKBONES.build(discriminator)
 
     def forward(self, inputs: dict, mode: str = "tensor") -> dict[str, Tensor]:
-        """As many numbers as ``number`` has."""
-        return dict(number=self.generator(torch.randn_like(inputs["number"])))
+        """Numbers from ``noise`` (n, 1)."""
+        return dict(number=self.generator(inputs["noise"]))
 
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
         """The discriminator's step, then the generator's."""
         real = self.prepare_inputs(data, True)["number"]
-        fake = self.generator(torch.randn_like(real))
-        verdict = self.discriminator(torch.cat([real, fake.detach()]))
-        log = dict(loss_discriminator=F.mse_loss(verdict[:len(real)], torch.ones_like(real)) +
-                   F.mse_loss(verdict[len(real):], torch.zeros_like(real)))
-        optim_wrapper["discriminator"].update_params(log["loss_discriminator"])
-        if self.stage.name == "play":
-            log["loss_generator"] = F.mse_loss(self.discriminator(fake), torch.ones_like(real))
-            optim_wrapper["generator"].update_params(log["loss_generator"])
-            optim_wrapper["discriminator"].zero_grad()
-        total, log = self.parse_losses(log)
-        return {name: value.detach() for name, value in log.items()}
+        fake, log = self.generator(torch.randn_like(real)), {}
+        if "discriminator" in optim_wrapper.keys():
+            verdict = self.discriminator(torch.cat([real, fake.detach()]))
+            loss = F.mse_loss(verdict[:len(real)], torch.ones_like(real)) + F.mse_loss(verdict[len(real):],
+                                                                                       torch.zeros_like(real))
+            optim_wrapper["discriminator"].update_params(loss)
+            log["loss_discriminator"] = loss.detach()
+        if "generator" in optim_wrapper.keys():
+            loss = F.mse_loss(self.discriminator(fake), torch.ones_like(real))
+            optim_wrapper["generator"].update_params(loss)
+            self.discriminator.zero_grad()
+            log["loss_generator"] = loss.detach()
+        return log

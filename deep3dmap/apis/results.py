@@ -1,0 +1,92 @@
+"""What an evaluation found, as files and as text."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deep3dmap.apis.work_folder import item_folder, picture_paths, result_files
+from deep3dmap.engine.testing import Evaluated, TestResult
+from deep3dmap.evaluation.tables import format_table, write_metrics
+from deep3dmap.io.files import replacing, write_atomically
+from deep3dmap.io.mesh_files import save_mesh
+from deep3dmap.visualization.pictures import as_uint8, normal_map, save_image
+
+
+def write_result(result: TestResult, folder: Path) -> None:
+    """``metrics.json`` (figures by group, view and item), what else the metrics write, and what was reconstructed.
+
+    A scene leaves ``mesh.ply`` and pictures of its views; every other item its own folder ``items/NAME/``, with what there is
+    of ``mesh.ply``, a picture for each image, ``arrays.npz`` and ``cameras.npz``. Files of an earlier result that this one
+    doesn't have are removed.
+    """
+    stale = set(result_files(folder))
+    views = {each.result.name: dict(split=each.item["split"], **each.figures) for each in result.views}
+    items = {each.result.name: each.figures for each in result.items}
+    figures = dict(result.metrics, views=views, notes=result.notes) | (dict(items=items) if items else {})
+    written = [write_metrics(figures, folder / "metrics.json")]
+    written += [write_atomically(folder / name, text.encode()) for name, text in result.files.items()]
+    if result.scene is not None and result.scene.result.mesh is not None:
+        written.append(save_mesh(result.scene.result.mesh, folder / "mesh.ply"))
+    written += [path for view in result.views for path in _write_view(view, folder)]
+    written += [path for item in result.items for path in _write_item(item, item_folder(folder, item.result.name))]
+    for path in stale.difference(written):
+        path.unlink()
+
+
+def _write_view(view: Evaluated, folder: Path) -> list[Path]:
+    images = {name: image.numpy() for name, image in view.result.images.items()}
+    rendering, normals = picture_paths(folder, view.result.name)
+    written = [save_image(rendering, as_uint8(images["rgb"]))]
+    if "normals" in images:
+        written.append(save_image(normals, normal_map(images["normals"], images["mask"])))
+    return written
+
+
+def _write_item(item: Evaluated, folder: Path) -> list[Path]:
+    found = item.result
+    written = [save_mesh(found.mesh, folder / "mesh.ply")] if found.mesh is not None else []
+    written += [save_image(folder / f"{name}.png", as_picture(image)) for name, image in found.images.items()]
+    if found.arrays:
+        written.append(_save_arrays(folder / "arrays.npz", found.arrays))
+    if found.cameras is not None:
+        cameras = dict(K=found.cameras.K, world_to_cam=found.cameras.world_to_cam)
+        written.append(_save_arrays(folder / "cameras.npz", cameras))
+    return written
+
+
+def as_picture(image: Tensor) -> np.ndarray:
+    """An image of a result as 8-bit RGB: colours in [0, 1] and masks as they are, maps of one number by their range."""
+    values = image.cpu().numpy()
+    if image.dtype in (torch.bool, torch.uint8) or values.shape[2:] == (3, ):
+        return as_uint8(values)
+    values = values.reshape(values.shape[:2]).astype(np.float64)
+    known = values[np.isfinite(values)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    return as_uint8((values - low) / ((high - low) or 1.0))
+
+
+def _save_arrays(path: Path, arrays: Mapping[str, Tensor]) -> Path:
+    with replacing(path) as part, open(part, "wb") as file:
+        np.savez(file, **{name: value.cpu().numpy() for name, value in arrays.items()})
+    return path
+
+
+def result_table(result: TestResult) -> str:
+    """All figures as text: a table for each set of groups with the same figures, one row a figure."""
+    blocks: dict[tuple, dict[str, dict]] = {}
+    for group, figures in result.metrics.items():
+        blocks.setdefault(tuple(figures), {})[group] = figures
+    tables = []
+    for names, groups in blocks.items():
+        rows = {name: {group: _figure(figures[name]) for group, figures in groups.items()} for name in names}
+        tables.append(format_table(rows))
+    return "\n\n".join(tables)
+
+
+def _figure(value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

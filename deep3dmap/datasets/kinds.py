@@ -1,0 +1,139 @@
+"""The four kinds of data sets, by what they hand out; a class says its kind by what it inherits from.
+
+| kind | hands out | given as |
+| --- | --- | --- |
+| :class:`BatchDataset` | whole batches by step, from data in memory | ``train_dataset`` |
+| :class:`ItemDataset` | single items, transformed by a pipeline | ``*_dataloader.dataset``; one by one ``test_dataset`` |
+| :class:`ClipDataset` | windows of sequences, in their order | ``*_dataloader.dataset`` |
+| :class:`ViewDataset` | whole views of a scene, to render and to compare with | ``test_dataset``, ``val_dataset`` |
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+from torch import Generator, Tensor
+
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.registry import TRANSFORMS
+
+
+class Dataset(ABC):
+    """What every kind of data set has."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of items; of a :class:`BatchDataset`, steps in an epoch."""
+
+    def info(self) -> dict:
+        """What the framework is told of the data before training (``Framework.setup``): tensors and plain values."""
+        return {}
+
+
+class BatchDataset(Dataset):
+    """Hands out whole batches by step."""
+
+    def set_seed(self, seed: int) -> None:
+        """The seed of what is drawn for more than one step, such as the order of an epoch."""
+
+    @abstractmethod
+    def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+        """The batch of a step of a stage.
+
+        Args:
+            step: of the stage, counted from 0.
+            generator: of all that is random in the batch, in the same state in all processes.
+            rank, world: this process and how many there are; each takes its share of the same batch.
+        """
+
+
+class ItemDataset(Dataset):
+    """Hands out single items: :meth:`load` reads one, the pipeline transforms it.
+
+    Args:
+        pipeline: configs of ``TRANSFORMS``, applied one after the other to the item's dictionary. mmcv's are known as
+            ``mmcv.NAME``.
+    """
+
+    def __init__(self, pipeline: Sequence[Mapping] = ()):
+        self.pipeline = [TRANSFORMS.build(dict(transform)) for transform in pipeline]
+
+    @abstractmethod
+    def load(self, index: int) -> dict:
+        """An item as it is stored; ``name`` says what it is called in results (by default its number)."""
+
+    def __getitem__(self, index: int) -> dict:
+        """An item after the pipeline.
+
+        Raises:
+            DataError: if a transform drops the item.
+        """
+        item = {"name": f"{index:05d}"} | dict(self.load(index))
+        for transform in self.pipeline:
+            name, item = item["name"], transform(item)
+            if item is None:
+                raise DataError(f"{type(self).__name__}: {type(transform).__name__} dropped the item '{name}'; use transforms "
+                                "that keep every item")
+            item.setdefault("name", name)
+        return item
+
+
+class ClipDataset(ItemDataset):
+    """Hands out windows of sequences. Each has ``begins`` and ``ends``: whether it is a sequence's first or last."""
+
+    @abstractmethod
+    def sequences(self) -> Sequence[range]:
+        """The windows of each sequence, in their order."""
+
+    def __getitem__(self, index: int) -> dict:
+        """A window after the pipeline, with its marks."""
+        sequence = next(s for s in self.sequences() if index in s)
+        return super().__getitem__(index) | dict(begins=index == sequence[0], ends=index == sequence[-1])
+
+
+class ViewDataset(Dataset):
+    """Hands out whole views of a scene.
+
+    Attributes:
+        left_out: how many views the config left out.
+    """
+
+    left_out: int = 0
+
+    @abstractmethod
+    def item(self, index: int, scale: float = 1.0) -> dict:
+        """A view with what it takes to render it, and its photograph (``rgb``, ``mask``, ``size``, ``name``, ``split``).
+
+        Args:
+            index: of the view.
+            scale: of its pictures, relative to the photographs.
+        """
+
+    @abstractmethod
+    def item_split(self, index: int) -> str:
+        """``train`` or ``test``."""
+
+    @abstractmethod
+    def scene_item(self) -> dict:
+        """The scene as a whole: its ``name``, and what is known of its true surface and cameras."""
+
+
+def check_kind(dataset: type, kind: type, place: str) -> None:
+    """Make sure that a class of data sets is of the kind that its place in a config asks for.
+
+    Args:
+        dataset: the class.
+        kind: one of the kinds; :class:`ItemDataset` lets any class with items through, torch's among them.
+        place: in the config, for the message.
+
+    Raises:
+        ConfigError: naming the class, the place, and where it belongs.
+    """
+    if not isinstance(dataset, type):
+        raise ConfigError(f"{place}: {dataset.__name__} is no data set")
+    items = kind is ItemDataset and hasattr(dataset, "__getitem__") and not issubclass(dataset, (BatchDataset, ViewDataset))
+    if not (issubclass(dataset, kind) or items):
+        given = next((k.__name__ for k in (BatchDataset, ClipDataset, ViewDataset, ItemDataset) if issubclass(dataset, k)),
+                     "of no kind of data set")
+        hint = {BatchDataset: "; a data set of single items goes into train_dataloader.dataset",
+                ItemDataset: "; one that hands out whole batches is given as train_dataset"}.get(kind, "")  # yapf: disable
+        raise ConfigError(f"{place}: {dataset.__name__} must be a {kind.__name__} but is {given}{hint} (docs/data_formats.md)")
