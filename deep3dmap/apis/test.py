@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmengine.dist import is_main_process
+
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.work_folder import claimed, picture_paths, result_files, untouched_unless_begun
 from deep3dmap.engine.checkpoint import find_checkpoint
@@ -11,7 +13,6 @@ from deep3dmap.engine.testing import TestResult
 from deep3dmap.evaluation.tables import format_table, write_metrics
 from deep3dmap.io.files import write_atomically
 from deep3dmap.io.mesh_files import save_mesh
-from deep3dmap.processes import is_first
 from deep3dmap.visualization.pictures import as_uint8, normal_map, save_image
 
 
@@ -41,7 +42,7 @@ def test(config: str | Path,
             runner = build_runner(cfg, work_dir=str(folder / "test"), **given)
             runner.load_checkpoint(str(path))
             result = runner.test()
-        if is_first():
+        if is_main_process():
             write_result(result, folder / "test")
     return result
 

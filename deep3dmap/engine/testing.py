@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import trimesh
+from mmengine.dist import get_dist_info, is_main_process
 from torch import Tensor
 
 from deep3dmap.annotations import NotNegative, Scale, Whole
@@ -15,7 +16,7 @@ from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.geometry.meshing import NoSurfaceError
-from deep3dmap.processes import agree, from_first, gather_to_first, is_first, rank_and_world
+from deep3dmap.processes import agree, from_first, gather_to_first
 from deep3dmap.registry import LOOPS, METRICS
 
 
@@ -89,10 +90,10 @@ class ReconstructionTestLoop:
             runner.setup(dataset.info())
         metrics: list[Metric] = [METRICS.build(m) for m in runner.test_evaluator_cfg or ()]
         result = TestResult({})
-        if is_first():
+        if is_main_process():
             result.mesh = self._mesh(framework, result.notes)
         self._views(framework, dataset, metrics, result, start)
-        if is_first():
+        if is_main_process():
             for metric in metrics:
                 metric.add_scene(framework, result.mesh, dataset)
             for metric in metrics:
@@ -119,7 +120,7 @@ class ReconstructionTestLoop:
         order = sorted(range(len(dataset)), key=lambda k: views and dataset.item_split(k) != "test")
         if left_out := getattr(dataset, "left_out", 0):
             result.notes.append(f"{left_out} training views are not rendered, as test_dataset.train_views says")
-        (rank, world), longest = rank_and_world(), 0.0
+        (rank, world), longest = get_dist_info(), 0.0
         for done in range(0, len(order), world):
             begun = time.perf_counter()
             if done and self.max_seconds is not None and any(agree(begun - start + longest > self.max_seconds)):

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 import torch
 import trimesh
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.step_chunks import split_batch, update_params
 from deep3dmap.losses.base import Loss
-from deep3dmap.processes import CommonDraws, agree, draw_together, several_processes
+from deep3dmap.processes import CommonDraws, agree, draw_together
 from deep3dmap.registry import BACKBONES, LOSSES, RENDERERS, nearest
 from deep3dmap.schedules import Progress
 
@@ -311,7 +312,7 @@ class BaseFramework(Framework):
         for part in parts:
             with _first(optim_wrapper).optim_context(self):
                 losses = self(part, mode="loss")
-            if len(parts) > 1 or several_processes():
+            if len(parts) > 1 or get_world_size() > 1:
                 counts = counts or self._average_counts(losses, inputs)
                 losses = {name: self._count(name, part) / counts[name] * _mean(v) for name, v in losses.items()}
             total, terms = self.parse_losses(losses)
