@@ -10,68 +10,44 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed, nn
+from mmengine import dist
+from torch import Tensor, nn
 
 from deep3dmap.errors import TrainingError
 
 
-def several_processes() -> bool:
-    """Whether this process is one of several that work together."""
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-
-
-def rank_and_world() -> tuple[int, int]:
-    """This process's number, and how many there are."""
-    return (distributed.get_rank(), distributed.get_world_size()) if several_processes() else (0, 1)
-
-
-def is_first() -> bool:
-    """Whether this process is the one that writes and speaks."""
-    return rank_and_world()[0] == 0
-
-
 def agree(*values: float, average: bool = False) -> list[float]:
     """The largest (or the average) of each value over all processes, so that they decide alike."""
-    if not several_processes():
+    if dist.get_world_size() == 1:
         return list(values)
-    shared = torch.tensor(values, dtype=torch.float64, device=_meeting_place())
-    _together(distributed.all_reduce, shared, distributed.ReduceOp.SUM if average else distributed.ReduceOp.MAX)
-    return (shared / distributed.get_world_size() if average else shared).tolist()
+    shared = torch.tensor(values, dtype=torch.float64)
+    _together(dist.all_reduce, shared, "mean" if average else "max")
+    return shared.tolist()
 
 
-def _together(operation: Callable, *arguments) -> None:
-    """An exchange with the other processes.
+def _together(operation: Callable, *arguments):
+    """What an exchange with the other processes returns.
 
     Raises:
         TrainingError: if one of them is gone.
     """
     try:
-        operation(*arguments)
+        return operation(*arguments)
     except RuntimeError as error:
         raise TrainingError(f"another process of this run has ended ({str(error).splitlines()[0]}); what it printed, or the "
                             "system's log, says why. The last checkpoint is kept: go on from it with --resume") from None
 
 
-def _meeting_place() -> torch.device:
-    return torch.device("cuda") if distributed.get_backend() == "nccl" else torch.device("cpu")
-
-
 def from_first(value):
     """A value (any picklable one) of the first process, in all of them; the others' is not looked at."""
     values = [value]
-    if several_processes():
-        _together(distributed.broadcast_object_list, values)
+    _together(dist.broadcast_object_list, values)
     return values[0]
 
 
 def gather_to_first(value) -> list:
     """The values (any picklable ones) of all processes in their order, in the first process; nothing in the others."""
-    if not several_processes():
-        return [value]
-    rank, world = rank_and_world()
-    values = [None] * world if rank == 0 else []
-    _together(distributed.gather_object, value, values or None)
-    return values
+    return _together(dist.gather_object, value) or []
 
 
 # --- shares of a batch ----------------------------------------------------------------------------------------------------
@@ -94,7 +70,7 @@ class CommonDraws:
 
 def draw_together(count: int) -> CommonDraws:
     """Begin common draws for a batch of which this process has ``count`` entries; seeded by the first process's generator."""
-    rank, world = rank_and_world()
+    rank, world = dist.get_dist_info()
     seed = int(torch.randint(2**48, (), generator=torch.default_generator))
     if world > 1:
         seed, total = (round(world * value) for value in agree(seed if rank == 0 else 0, count, average=True))
@@ -113,7 +89,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     Sparse gradients (rows of an embedding) stay sparse: their rows are those that any process touched.
     """
     parameters = [p for p in parameters if p.requires_grad]
-    if not several_processes() or not parameters:
+    if dist.get_world_size() == 1 or not parameters:
         return
     kinds = agree(*(_kind(p.grad) for p in parameters))
     for dtype in dict.fromkeys(p.dtype for p in parameters):
@@ -130,11 +106,13 @@ def _kind(gradient: Tensor | None) -> int:
 
 
 def _average(found: list[tuple[nn.Parameter, bool]]) -> None:
-    """Average gradients of one type in a single exchange; those that are sparse bring a flag for each row."""
+    """Average gradients of one type in a single exchange; those that are sparse bring a flag for each row.
+
+    ``mmengine.dist.all_reduce_params`` takes neither sparse tensors nor parameters without a gradient.
+    """
     pieces = [piece for p, sparse in found for piece in _pieces(p, sparse)]
     flat = torch.cat([piece.flatten() for piece in pieces])
-    _together(distributed.all_reduce, flat)
-    flat /= distributed.get_world_size()
+    _together(dist.all_reduce, flat, "mean")
     averaged = iter([part.view_as(piece) for part, piece in zip(flat.split([p.numel() for p in pieces]), pieces)])
     for parameter, sparse in found:
         gradient = next(averaged)
@@ -162,6 +140,5 @@ def _pieces(parameter: nn.Parameter, sparse: bool) -> list[Tensor]:
 @torch.no_grad()
 def start_alike(module: nn.Module) -> None:
     """Give all processes the first one's parameters and buffers."""
-    if several_processes():
-        for tensor in [*module.parameters(), *module.buffers()]:
-            _together(distributed.broadcast, tensor.data, 0)
+    for tensor in [*module.parameters(), *module.buffers()]:
+        _together(dist.broadcast, tensor.data)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from mmengine.dist import is_main_process
 
 from deep3dmap.apis.hull_comparison import hull_notes
 from deep3dmap.apis.preflight import look_first
@@ -21,7 +22,6 @@ from deep3dmap.engine.testing import Evaluated, TestResult
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.surfaces import vertex_errors
 from deep3dmap.io.mesh_files import save_mesh
-from deep3dmap.processes import is_first
 from deep3dmap.registry import nearest
 from deep3dmap.version import __version__
 from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
@@ -104,7 +104,8 @@ def reconstruct(folder: str | Path | None,
         runner.test_cfg = dict(runner.test_cfg or {}, max_seconds=left)
         again = _go_on(command, folder, minutes, output)
         try:
-            return _show(runner, output, dict(command=command, again=again), start, say if is_first() else lambda line: None)
+            tell = say if is_main_process() else lambda line: None
+            return _show(runner, output, dict(command=command, again=again), start, tell)
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted while the results were written; the training is kept in {runner.work_dir}; "
                               f"go on with: {again}") from None
@@ -128,7 +129,7 @@ def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str
     table = "\n".join([result_table(result), *result.notes])
     if loop.interrupted:
         result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")
-    if is_first():
+    if is_main_process():
         write_result(result, output)
         _write_shown(result, runner, output, commands)
     say(table)

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmengine.dist import is_main_process
+
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.results import write_result
 from deep3dmap.apis.work_folder import claimed, untouched_unless_begun
 from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.testing import TestResult
-from deep3dmap.processes import is_first
 
 
 def test(config: str | Path,
@@ -38,6 +39,6 @@ def test(config: str | Path,
             runner = build_runner(cfg, work_dir=str(folder / "test"), **given)
             runner.load_checkpoint(str(path))
             result = runner.test()
-        if is_first():
+        if is_main_process():
             write_result(result, folder / "test")
     return result

@@ -115,11 +115,12 @@ def _test_arguments(parser) -> None:
 
 
 def _test(args) -> int:
+    from mmengine.dist import is_main_process
+
     from deep3dmap.apis.results import result_table
     from deep3dmap.apis.test import test
-    from deep3dmap.processes import is_first
     result = test(args.config, args.checkpoint, args.work_dir, **_run_arguments(args))
-    if is_first():
+    if is_main_process():
         print("\n".join([result_table(result), *result.notes]))
     return 0
 

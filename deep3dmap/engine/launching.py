@@ -14,11 +14,12 @@ import warnings
 from types import MethodType
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import distributed
 
 from deep3dmap.errors import ConfigError
-from deep3dmap.processes import average_gradients, several_processes
+from deep3dmap.processes import average_gradients
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 
@@ -99,7 +100,7 @@ def step_together(wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper | Op
     It is averaged at the moment of the step, so a framework may come by its gradients as it likes: in one backward pass or in
     several, for one optimiser or for each in turn, through all of its parts or some; and what clips them sees the average.
     """
-    if several_processes():
+    if get_world_size() > 1:
         for each in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
             each.step = MethodType(_averaged_step, each)
     return wrapper

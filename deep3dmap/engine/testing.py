@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import trimesh
+from mmengine.dist import get_dist_info, is_main_process
 
 from deep3dmap.annotations import NotNegative, Scale, Whole
 from deep3dmap.engine.test_data import Batch, TestData
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import Framework
-from deep3dmap.processes import agree, from_first, gather_to_first, is_first, rank_and_world
+from deep3dmap.processes import agree, from_first, gather_to_first
 from deep3dmap.registry import LOOPS, METRICS
 from deep3dmap.structures import Reconstruction
 
@@ -104,7 +105,7 @@ def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, res
                 figures |= metric.add_item(item, reconstruction)
             if keep:
                 result.results.append(Evaluated(item, reconstruction, figures))
-    if is_first():
+    if is_main_process():
         for metric in metrics:
             result.metrics |= metric.compute()
             result.files |= metric.files()
@@ -117,7 +118,7 @@ def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, res
 def _reconstructed(framework: Framework, data: TestData, resolution: int, max_seconds: float | None,
                    notes: list[str]) -> Iterator[list[tuple[Mapping, Reconstruction]]]:  # yapf: disable
     """Items with their results, unit by unit, in the first process; each process works on every so many-th unit."""
-    (rank, world), start, longest = rank_and_world(), time.perf_counter(), 0.0
+    (rank, world), start, longest = get_dist_info(), time.perf_counter(), 0.0
     units = len(data.units)
     mine = data.batches(range(rank, units, world))
     for done in range(0, units, world):

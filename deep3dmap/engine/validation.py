@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from deep3dmap.annotations import Count, NotNegative, Scale, Whole
 from deep3dmap.engine.testing import evaluate
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.base import Metric
-from deep3dmap.processes import is_first
 from deep3dmap.registry import HOOKS, METRICS, nearest
 
 BEST = "best.pth"
@@ -88,7 +88,7 @@ class ValidationHook(Hook):
     def _keep_best(self, runner, value: float, higher: bool) -> None:
         if self.value is None or (value > self.value if higher else value < self.value):
             self.value = value
-            if is_first():
+            if is_main_process():
                 runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / BEST)
 
 

@@ -7,13 +7,14 @@ optimisers step once.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor
 
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.base import BaseFramework, first_of
 from deep3dmap.frameworks.optimizer_steps import update_params
-from deep3dmap.processes import CommonDraws, agree, draw_together, several_processes
+from deep3dmap.processes import CommonDraws, agree, draw_together
 
 
 def part_of(inputs: Mapping,
@@ -129,7 +130,7 @@ class SplitSteps(BaseFramework):
         for part in parts:
             with first_of(optim_wrapper).optim_context(self):
                 losses = self(part, mode="loss")
-            if len(parts) > 1 or several_processes():
+            if len(parts) > 1 or get_world_size() > 1:
                 counts = counts or self._average_counts(losses, inputs)
                 losses = {name: self.loss_count(name, part) / counts[name] * _mean(v) for name, v in losses.items()}
             total, terms = self.parse_losses(losses)

@@ -1,8 +1,8 @@
 """Unpack zip and tar files that nobody has vouched for: nothing leaves the target folder, nothing is left half unpacked.
 
-Every member is checked before the first byte is written: its name (relative, no ``..``, no drive), its kind (plain files and
-folders only, neither links nor devices), how often it occurs, and what all of them weigh. What is then written is counted
-again, since an archive can lie about sizes. Permissions and owners in the archive are ignored.
+``zipfile`` and ``tarfile`` (by its ``data`` filter) keep members below the folder and ignore owners and special permissions.
+What a data set has no use for is refused before the first byte is written, whatever they would make of it: names that lead out
+of the folder or clash, links and devices (the filter of Python before 3.11.13 can be led out by links), and too many bytes.
 """
 
 import gzip
@@ -11,29 +11,18 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from deep3dmap.errors import DataError
-from deep3dmap.io.fetching import CHUNK, require_space
+from deep3dmap.io.fetching import require_space
 from deep3dmap.io.files import filling
 
 MAX_MEMBERS = 200_000
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
-           UnicodeError)
+           ValueError, OverflowError, FileExistsError, IsADirectoryError, NotADirectoryError)
 CLUTTER = ("__MACOSX", ".DS_Store")
-
-
-@dataclass(frozen=True)
-class Member:
-    """One plain file of an archive: its checked place, its announced bytes, and how to open it."""
-
-    path: PurePosixPath
-    size: int
-    open: Callable[[], BinaryIO]
 
 
 def unpack(archive: Path, folder: Path, *, limit: int) -> dict[str, int]:
@@ -54,11 +43,10 @@ def unpack(archive: Path, folder: Path, *, limit: int) -> dict[str, int]:
         raise DataError(f"{folder}: exists already; it is not unpacked over")
     with filling(folder) as part:
         workplace = part.with_name(f"{part.name}.unpacking")
-        with _damage_explained(archive), _opened(archive) as members:
-            wanted = _checked(archive, members, limit)
-            require_space(archive.parent, sum(m.size for m in wanted), f"unpacking {archive.name}")
-            for member in wanted:
-                _write(archive, member, workplace)
+        with _damage_explained(archive), _opened(archive) as file:
+            members, size = _checked(archive, file, limit)
+            require_space(archive.parent, size, f"unpacking {archive.name}")
+            file.extractall(workplace, members)
         _content(workplace).replace(part)
     return file_sizes(folder)
 
@@ -80,14 +68,14 @@ def _damage_explained(archive: Path):
 
 
 @contextmanager
-def _opened(archive: Path):
-    """The members of a zip or a tar file, lazily, as (name, size, why it is refused or None, opener or None for a folder)."""
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile | tarfile.TarFile]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
-            yield _zip_members(file)
+            yield file
     elif tarfile.is_tarfile(archive):
         with tarfile.open(archive) as file:
-            yield _tar_members(file)
+            file.extraction_filter = tarfile.data_filter
+            yield file
     else:
         with open(archive, "rb") as file:
             start = file.read(40)
@@ -95,76 +83,41 @@ def _opened(archive: Path):
                         f"with a web page: download again with --force, or pass another address with --url")
 
 
-def _zip_members(file: zipfile.ZipFile) -> Iterator[tuple]:
-    for info in file.infolist():
-        mode = info.external_attr >> 16
-        kind = stat.S_IFMT(mode)
-        refused = None if kind in (0, stat.S_IFREG, stat.S_IFDIR) else _kind(mode)
-        opener = None if info.is_dir() else (lambda info=info: file.open(info))
-        yield info.orig_filename, info.file_size, refused, opener
+def _members(file: zipfile.ZipFile | tarfile.TarFile) -> Iterator[tuple]:
+    """Each member as its header is read, with its name, bytes, and whether it is a folder, and either that or a plain file."""
+    if isinstance(file, tarfile.TarFile):
+        yield from ((m, m.name, m.size, m.isdir(), m.isdir() or m.isreg()) for m in file)
+    else:
+        for m in file.infolist():
+            m.filename = m.filename.replace("\\", "/")  # as old programs of Windows write it
+            kind = stat.S_IFMT(m.external_attr >> 16)
+            yield m, m.orig_filename, m.file_size, m.is_dir(), kind in (0, stat.S_IFREG, stat.S_IFDIR)
 
 
-def _tar_members(file: tarfile.TarFile) -> Iterator[tuple]:
-    for info in file:
-        refused = None if info.isreg() or info.isdir() else "a link" if info.issym() or info.islnk() else "a device or pipe"
-        opener = None if info.isdir() else (lambda info=info: file.extractfile(info))
-        yield info.name, info.size, refused, opener
-
-
-def _kind(mode: int) -> str:
-    return "a link" if stat.S_ISLNK(mode) else "a device or pipe"
-
-
-def _checked(archive: Path, members: Iterator[tuple], limit: int) -> list[Member]:
-    """The plain files of an archive, all of them checked; folders are made as files need them."""
-    wanted: dict[str, Member] = {}
-    total = 0
-    for count, (name, size, refused, opener) in enumerate(members, 1):
-        if refused:
-            raise DataError(f"{archive}: refused: its member '{name}' is {refused}; only plain files and folders are unpacked")
-        path = _safe_path(archive, name)
+def _checked(archive: Path, file: zipfile.ZipFile | tarfile.TarFile, limit: int) -> tuple[list, int]:
+    """All members of an archive, each of which may be unpacked, and the bytes of all of them."""
+    members, files, total = [], set(), 0
+    for member, name, size, is_folder, is_plain in _members(file):
+        members.append(member)
         total += size
-        if total > limit or count > MAX_MEMBERS:
+        path = PurePosixPath(name.casefold().replace("\\", "/"))  # some file systems don't tell A from a
+        if not name.isprintable():
+            raise DataError(f"{archive}: refused: its member {name!r} has a name with control characters")
+        if path.is_absolute() or ".." in path.parts or ":" in name:
+            raise DataError(f"{archive}: refused: its member '{name}' would leave the folder it is unpacked to")
+        if not is_plain:
+            raise DataError(f"{archive}: refused: its member '{name}' is a link or device; only plain files and folders are "
+                            "unpacked")
+        if total > limit or len(members) > MAX_MEMBERS:
             raise DataError(f"{archive}: refused at its member '{name}': it would unpack to more than {limit / 1e6:.0f} MB "
                             f"or {MAX_MEMBERS} members")
-        if opener is None:
-            continue
-        key = path.as_posix().casefold()  # some file systems don't tell A from a
-        if key in wanted or not path.parts:
-            raise DataError(f"{archive}: refused: its member '{name}' occurs twice or has no name")
-        wanted[key] = Member(path, size, opener)
-    if not wanted:
+        if path in files:
+            raise DataError(f"{archive}: refused: its member '{name}' occurs twice")
+        if not is_folder:
+            files.add(path)
+    if not files:
         raise DataError(f"{archive}: holds no file")
-    for key, member in wanted.items():
-        if any(parent.as_posix() in wanted for parent in PurePosixPath(key).parents):
-            raise DataError(f"{archive}: refused: its member '{member.path}' lies below another file")
-    return list(wanted.values())
-
-
-def _safe_path(archive: Path, name: str) -> PurePosixPath:
-    """A member's place below the target folder."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in name:
-        raise DataError(f"{archive}: refused: its member {name!r} would leave the folder it is unpacked to")
-    if not name.isprintable():
-        raise DataError(f"{archive}: refused: its member {name!r} has a name with control characters")
-    return path
-
-
-def _write(archive: Path, member: Member, folder: Path) -> None:
-    """Write one member, and no byte more than it announced."""
-    target = folder.joinpath(*member.path.parts)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with member.open() as source, open(target, "xb") as file:
-        while piece := source.read(CHUNK):
-            written += len(piece)
-            if written > member.size:
-                break
-            file.write(piece)
-    if written != member.size:
-        raise DataError(f"{archive}: its member '{member.path}' announces {member.size} bytes but holds "
-                        f"{'more' if written > member.size else written}; download it again with --force")
+    return members, total
 
 
 def _content(workplace: Path) -> Path:

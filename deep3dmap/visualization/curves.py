@@ -1,4 +1,4 @@
-"""Loss curves of a run as inline SVG, written here by hand: a few kB, no fonts, colours from the page's style sheet.
+"""Plots of the report: loss curves of a run, and how the error of a surface is spread.
 
 Reads the run's ``scalars.jsonl``: one JSON object a line, with ``step``, maybe ``stage``, and any numbers.
 """
@@ -6,18 +6,15 @@ Reads the run's ``scalars.jsonl``: one JSON object a line, with ``step``, maybe 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from deep3dmap.errors import DataError
-from deep3dmap.visualization.colormaps import colorize, nice_ticks
+from deep3dmap.visualization.colormaps import colorize
+from deep3dmap.visualization.plots import LINE, MUTED, as_svg, draw_color_bar, drawing
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 210, 46, 10, 30, 26
-POINTS = 240
-"""Of a curve that are drawn at most: each is the mean (or, of the raw curve, the ends) of a bin of steps."""
 NOT_CURVES = {"step", "stage", "stage_step", "seconds", "time", "iter", "epoch", "items_per_second", "memory_mib"}
 
 
@@ -82,18 +79,13 @@ def _sorted_curves(records: Sequence[Mapping]) -> Scalars:
     return scalars
 
 
-def loss_curves(scalars: Scalars, names: Sequence[str] | None = None) -> str:
-    """One small SVG plot a curve, losses first, the learning rates last; an empty string where nothing was written.
+def loss_curves(scalars: Scalars) -> str:
+    """One small SVG plot for each curve of two points or more: losses first, learning rates last; may be empty.
 
-    Colours come from the page: CSS variables ``--accent``, ``--muted`` and ``--line``, with fall-backs that read on white and
-    on black. The vertical axis is logarithmic where all values are positive and span more than a factor of 20.
-
-    Args:
-        scalars: of ``read_scalars``.
-        names: of the curves to draw, in order; by default all that have two points or more.
+    The vertical axis is logarithmic where all values are positive and span more than a factor of 20.
     """
-    chosen = sorted(scalars.curves, key=_order) if names is None else [n for n in names if n in scalars.curves]
-    return "\n".join(_plot(n, *scalars.curves[n], scalars.stages) for n in chosen if len(scalars.curves[n][0]) > 1)
+    names = sorted(scalars.curves, key=_order)
+    return "\n".join(_plot(name, *scalars.curves[name], scalars.stages) for name in names if len(scalars.curves[name][0]) > 1)
 
 
 def _order(name: str) -> tuple[int, str]:
@@ -101,115 +93,53 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def _plot(name: str, steps: np.ndarray, values: np.ndarray, stages: Sequence[tuple[int, str]]) -> str:
-    log = bool(values.min() > 0 and values.max() > 20 * values.min())
-    bins = np.minimum((np.arange(len(steps)) * POINTS) // max(len(steps), POINTS), POINTS - 1)
-    starts = np.flatnonzero(np.diff(bins, prepend=-1))
-    counts = np.diff(np.append(starts, len(steps)))
-    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-    x, mean = np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts
-    axis = _Axis.around(low, high, log)
-    first, last = steps[0], steps[-1]
-    px = LEFT + (x - first) / max(last - first, 1) * (WIDTH - LEFT - RIGHT)
-    smooth = mean if name.endswith("lr") else _smoothed(mean, log)
-    raw = _path(np.repeat(px, 2), axis(np.stack([low, high], -1).ravel()))
-    parts = [
-        f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)} against steps">',
-        f'<title>{escape(name)}: {values[0]:.4g} at step {first:.0f}, {values[-1]:.4g} at step {last:.0f}</title>',
-        f'<text x="{LEFT}" y="16" font-weight="600" fill="currentColor">{escape(name)}</text>',
-        f'<text x="{WIDTH - RIGHT}" y="16" text-anchor="end" fill="currentColor">{smooth[-1]:.3g}</text>', *axis.svg(),
-        *_steps_axis(first, last), *_stage_marks(stages, first, last),
-        f'<path d="{raw}" fill="none" stroke="var(--accent, #3b82f6)" stroke-width="1" opacity="0.3"/>',
-        f'<path d="{_path(px, axis(smooth))}" fill="none" stroke="var(--accent, #3b82f6)" stroke-width="1.8" '
-        'stroke-linejoin="round"/>', '</svg>'
-    ]
-    return "".join(parts)
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+    low, high = float(values.min()), float(values.max())
+    log = low > 0 and high > 20 * low
+    smooth = values if name.endswith("lr") else _smoothed(values, log)
+    with drawing(360, 210) as figure:
+        axes = figure.subplots()
+        axes.plot(steps, values, linewidth=1, alpha=0.3)
+        axes.plot(steps, smooth, linewidth=1.8)
+        for step, stage in stages[1:]:
+            axes.axvline(step, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+            axes.annotate(stage, (step, 1), (4, -2), xycoords=axes.get_xaxis_transform(), textcoords="offset points", va="top",
+                          color=MUTED, parse_math=False, in_layout=False)  # yapf: disable
+        if log:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1, )))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_ylim(*_limits(values, log))
+        axes.set_xlim(steps[0], steps[-1])
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.grid(False, axis="x")
+        axes.tick_params(length=0)
+        axes.set_title(name, loc="left", weight="bold", parse_math=False)
+        axes.set_title(f"{smooth[-1]:.3g}", loc="right")
+        first, last = (f"{values[k]:.4g} at step {steps[k]:.0f}" for k in (0, -1))
+        return as_svg(figure, "curve", f"{name}: {first}, {last}")
 
 
-def _smoothed(values: np.ndarray, log: bool, weight: float = 0.8) -> np.ndarray:
+def _smoothed(values: np.ndarray, log: bool) -> np.ndarray:
     """Exponential running mean without the bias to the first value; of the logarithms on a logarithmic axis."""
+    from scipy.signal import lfilter
     if len(values) < 30:
         return values
-    values = np.log(values) if log else values
-    total, norm, means = 0.0, 0.0, []
-    for value in values:
-        total, norm = weight * total + value, weight * norm + 1
-        means.append(total / norm)
-    return np.exp(means) if log else np.array(means)
+    weight = 1 - 0.2 / max(len(values) / 240, 1)
+    summed, count = lfilter([1], [1, -weight], [np.log(values) if log else values, np.ones(len(values))])
+    return np.exp(summed / count) if log else summed / count
 
 
-def _path(x: np.ndarray, y: np.ndarray) -> str:
-    return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y))
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """The vertical axis: values to pixels, and its grid."""
-
-    low: float
-    high: float
-    log: bool
-
-    @classmethod
-    def around(cls, low: np.ndarray, high: np.ndarray, log: bool) -> "_Axis":
-        """Holds all but the wildest half per cent of the values."""
-        bottom, top = float(low.min()), float(np.quantile(high, 0.995)) if len(high) > 50 else float(high.max())
-        if log:
-            return cls(bottom / 1.15, top * 1.15, True)
-        bottom = 0.0 if 0 <= bottom < 0.5 * top else bottom
-        margin = 0.06 * (top - bottom) or 0.5 * abs(top) or 1.0
-        return cls(bottom if bottom == 0 else bottom - margin, top + margin, False)
-
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        scale = np.log if self.log else np.asarray
-        part = (scale(values) - scale(self.low)) / (scale(self.high) - scale(self.low))
-        return HEIGHT - BOTTOM - part.clip(0, 1) * (HEIGHT - TOP - BOTTOM)
-
-    def ticks(self) -> list[float]:
-        """Round values inside of the axis."""
-        if not self.log:
-            step = nice_ticks(self.high - self.low)[1]
-            return list(np.arange(np.ceil(self.low / step), np.floor(self.high / step) + 1) * step)
-        powers = np.arange(np.floor(np.log10(self.low)), np.ceil(np.log10(self.high)) + 1)
-        for mantissas in ([1.0], [1.0, 3.0], [1.0, 2.0, 5.0]):
-            ticks = [m * 10.0**p for p in powers for m in mantissas if self.low <= m * 10.0**p <= self.high]
-            if len(ticks) >= 3:
-                break
-        return ticks[::1 + (len(ticks) - 1) // 6]
-
-    def svg(self) -> list[str]:
-        """Grid lines and their numbers."""
-        parts = []
-        for tick in self.ticks():
-            y = self(np.array([tick]))[0]
-            parts.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="var(--line, #8884)" stroke-width="1"/>'
-                         f'<text x="{LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end" fill="var(--muted, #888)">'
-                         f'{compact(tick)}</text>')
-        return parts
-
-
-def compact(value: float) -> str:
-    """A number in few letters: 20000 is 20k, 1e-05 is 1e-5."""
-    if abs(value) >= 1e4:
-        return f"{value / 1e6:.4g}M" if abs(value) >= 1e6 else f"{value / 1e3:.4g}k"
-    return f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e")
-
-
-def _steps_axis(first: float, last: float) -> list[str]:
-    ticks = [t for t in nice_ticks(last, 4) if t >= first] or [last]
-    scale = (WIDTH - LEFT - RIGHT) / max(last - first, 1)
-    y = HEIGHT - BOTTOM + 16
-    style = 'text-anchor="middle" fill="var(--muted, #888)"'
-    return [f'<text x="{LEFT + (t - first) * scale:.1f}" y="{y}" {style}>{compact(t)}</text>' for t in ticks]
-
-
-def _stage_marks(stages: Sequence[tuple[int, str]], first: float, last: float) -> list[str]:
-    """A dashed line where a stage begins (not the first one), with the stage's name."""
-    scale = (WIDTH - LEFT - RIGHT) / max(last - first, 1)
-    return [
-        f'<path d="M{LEFT + (step - first) * scale:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="var(--muted, #888)" '
-        f'stroke-dasharray="3 3"/><text x="{LEFT + (step - first) * scale + 4:.1f}" y="{TOP + 10}" fill="var(--muted, #888)">'
-        f'{escape(name)}</text>' for step, name in stages[1:]
-    ]
+def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
+    """Ends of an axis that holds all but the wildest half per cent of the values, and zero where that is near."""
+    low, high = float(values.min()), float(np.quantile(values, 0.995) if len(values) > 50 else values.max())
+    if log:
+        return low / 1.15, high * 1.15
+    low = 0.0 if 0 <= low < 0.5 * high else low
+    margin = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
+    return low and low - margin, high + margin
 
 
 def error_histogram(error: Float[np.ndarray, "v"], weights: Float[np.ndarray, "v"], maximum: float, unit: str = "") -> str:
@@ -221,25 +151,16 @@ def error_histogram(error: Float[np.ndarray, "v"], weights: Float[np.ndarray, "v
         maximum: of the colour map, positive.
         unit: of the error.
     """
-    bars, width, bottom = 60, 1040, 150
-    step = width / bars
-    index = np.minimum(error / maximum * (bars - 1), bars - 1).astype(int).clip(0)
-    share = np.bincount(index, weights, bars) / max(weights.sum(), 1e-300)
-    heights = share / max(share.max(), 1e-300) * (bottom - 30)
-    colors = colorize(np.append((np.arange(bars - 1) + 0.5) / (bars - 1), 1.0), 1.0)
-    muted = 'fill="var(--muted, #888)"'
-    parts = [
-        f'<svg class="histogram" viewBox="0 0 {width} {bottom + 38}" role="img" aria-label="Share of the surface by error">',
-        f'<text x="0" y="12" {muted}>share of the surface</text><text x="{width}" y="12" text-anchor="end" {muted}>'
-        f'last bar: more than {maximum:.3g} {escape(unit)}</text>'
-    ]
-    for x, height, color, part in zip(np.arange(bars) * step, heights, colors, share):
-        parts.append(f'<g fill="#{bytes(color).hex()}"><title>{100 * part:.1f} %</title><rect x="{x + 0.5:.1f}" '
-                     f'y="{bottom - height:.1f}" width="{step - 1:.1f}" height="{height:.1f}" stroke="var(--line, #8884)"/>'
-                     f'<rect x="{x:.1f}" y="{bottom + 4}" width="{step + 0.5:.1f}" height="11"/></g>')
-    ticks = nice_ticks(maximum, 6)
-    for tick in ticks:
-        x, anchor = tick / maximum * (bars - 1) * step, "start" if tick == 0 else "middle"
-        label = f"{tick:g} {escape(unit)}".rstrip() if tick == ticks[-1] else f"{tick:g}"
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 31}" text-anchor="{anchor}" {muted}>{label}</text>')
-    return "".join(parts) + "</svg>"
+    edges = np.linspace(0, maximum, 60)
+    share = np.histogram(error, [*edges, np.inf], weights=weights)[0] / max(weights.sum(), 1e-300)
+    with drawing(1040, 190) as figure:
+        upper, bar = figure.subplots(2, sharex=True, height_ratios=(10, 1))
+        centres = edges + edges[1] / 2
+        upper.bar(centres, 100 * share, 0.9 * edges[1], color=colorize(centres, maximum) / 255, edgecolor=LINE, linewidth=1)
+        upper.set_ylabel("% of the surface")
+        upper.grid(False, axis="x")
+        upper.tick_params(length=0, labelbottom=False)
+        upper.set_title(f"last bar: {maximum:.3g} {unit}".rstrip() + " and more", loc="right", color=MUTED, parse_math=False)
+        draw_color_bar(bar, maximum, unit)
+        bar.set_xlim(0, maximum + edges[1])
+        return as_svg(figure, "histogram", "Share of the surface by error")

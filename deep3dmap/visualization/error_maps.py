@@ -11,8 +11,9 @@ from torch import Tensor
 
 from deep3dmap.errors import DataError
 from deep3dmap.renderers.mesh.raycast import SurfacePoints, render_mesh
-from deep3dmap.visualization.colormaps import color_bar, colorize
+from deep3dmap.visualization.colormaps import colorize
 from deep3dmap.visualization.pictures import as_uint8, label_strip
+from deep3dmap.visualization.plots import color_bar
 from deep3dmap.visualization.shapes import common_camera
 
 MAXIMUM, UNIT = 5.0, "mm"
@@ -74,10 +75,10 @@ def _direction(axes: Float[np.ndarray, "3 3"], degrees: float) -> Sequence[float
 
 
 def _picture(mesh: trimesh.Trimesh, camera) -> UInt8[np.ndarray, "h w 3"]:
-    return as_uint8(render_mesh(mesh, camera, supersample=2, shading=_softly).color[0].numpy())
+    return as_uint8(render_mesh(mesh, camera, supersample=2, shading=softly).color[0].numpy())
 
 
-def _softly(surface: SurfacePoints) -> Float[Tensor, "p 3"]:
+def softly(surface: SurfacePoints) -> Float[Tensor, "p 3"]:
     """A light at the camera that shows the shape and leaves the colours readable."""
     cosine = (surface.normals * surface.directions).sum(-1, keepdim=True).abs()
     return surface.albedo * (0.75 + 0.25 * cosine)

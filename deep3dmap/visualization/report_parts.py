@@ -12,12 +12,10 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
 from deep3dmap.errors import DataError
-from deep3dmap.renderers.mesh.raycast import SurfacePoints
-from deep3dmap.visualization.colormaps import colorize
 from deep3dmap.visualization.curves import error_histogram, loss_curves, read_scalars
+from deep3dmap.visualization.error_maps import error_mesh, softly
 from deep3dmap.visualization.glossary import Term, describe
 from deep3dmap.visualization.pictures import thumbnail
 from deep3dmap.visualization.video import turntable as turntable_frames
@@ -200,21 +198,14 @@ def downloads(files: Mapping[str, str]) -> str:
     return f'<div class="downloads">{links}</div>' if links else ""
 
 
-def _soft(surface: SurfacePoints) -> Float[Tensor, "p 3"]:
-    """A headlight so weak that colours stay readable."""
-    cosine = (surface.normals * surface.directions).sum(-1, keepdim=True).abs()
-    return surface.albedo * (0.6 + 0.4 * cosine)
-
-
 def error_pictures(mesh: trimesh.Trimesh,
                    error: np.ndarray,
                    maximum: float,
                    up: Sequence[float] | None,
                    count: int = 4) -> str:
     """The mesh from ``count`` sides in the colours of its error (also on paper, and where the 3D view is missing)."""
-    colored = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-    colored.visual = trimesh.visual.ColorVisuals(colored, vertex_colors=colorize(error.astype(np.float64), maximum))
-    sides = turntable_frames(colored, frames=count, size=(400, 400), up=up, shading=_soft, supersample=1)
+    colored = error_mesh(mesh, error.astype(np.float64), maximum)
+    sides = turntable_frames(colored, frames=count, size=(400, 400), up=up, shading=softly, supersample=1)
     pictures = "".join(f'<img alt="Error from side {n}" src="{thumbnail(p, 400)}">' for n, p in enumerate(sides, 1))
     return f'<div class="error-map">{pictures}</div>'
 

@@ -1,5 +1,6 @@
 """Pictures of many shapes at once: a grid of renders that can be compared, and a map of points with names."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -13,10 +14,11 @@ from deep3dmap.errors import DataError
 from deep3dmap.geometry.lookat import look_at
 from deep3dmap.renderers.mesh.raycast import render_mesh
 from deep3dmap.structures.cameras import Cameras
-from deep3dmap.visualization.colormaps import nice_ticks
 from deep3dmap.visualization.pictures import as_uint8, label_strip
+from deep3dmap.visualization.plots import as_pixels, drawing
 
 GAP = 6
+LEFT, TOP, BOTTOM = 60, 10, 44
 EMPTY = "no surface"
 FRONT, Y_UP = (0.5, 0.35, 1.0), (0.0, 1.0, 0.0)
 VIEW_ANGLE = math.radians(15)  # half the field of view: long lenses flatter
@@ -98,54 +100,18 @@ def point_map(groups: Mapping[str, Float[np.ndarray, "n 2"]],
     points = np.concatenate(list(groups.values())) if groups else np.empty((0, 2))
     if not len(points):
         raise DataError("a map needs at least one point")
-    place = _Place(points, size)
-    image = Image.new("RGB", (size + place.left + GAP, size + place.top + place.bottom), "white")
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(12)
-    _draw_frame(draw, font, place, axes)
-    for some, ink in zip(groups.values(), _inks(len(groups))):
-        for x, y in place.pixels(some):
-            draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=ink)
-    for text, *point in labels:
-        x, y = place.pixels(np.array([point]))[0]
-        late = x > place.left + 0.75 * size  # there the name goes to the left
-        draw.text((x - 6 if late else x + 6, y), text, (60, 60, 60), font, anchor="rm" if late else "lm")
-    _draw_legend(draw, font, groups, place)
-    return np.array(image)
-
-
-class _Place:
-    """Where points of the plane lie in the picture, whose middle is the origin."""
-
-    left, top, bottom = 48, 26, 44
-
-    def __init__(self, points: Float[np.ndarray, "n 2"], size: int):
-        self.size, self.half = size, max(float(np.abs(points).max()) * 1.1, 1e-9)
-
-    def pixels(self, points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
-        inside = points / self.half * [1, -1] / 2 + 0.5
-        return inside * self.size + [self.left, self.top]
-
-
-def _inks(count: int) -> list[tuple[int, int, int]]:
-    return [INKS[k % len(INKS)] for k in range(count)]
-
-
-def _draw_frame(draw: ImageDraw.ImageDraw, font, place: _Place, axes: tuple[str, str]) -> None:
-    right, floor = place.left + place.size, place.top + place.size
-    draw.rectangle((place.left, place.top, right, floor), outline=(150, 150, 150))
-    ticks = nice_ticks(place.half, 3)
-    for value in (*(-v for v in reversed(ticks[1:])), *ticks):
-        x, y = place.pixels(np.array([[value, value]]))[0]
-        draw.line((x, floor, x, floor + 4), (150, 150, 150))
-        draw.text((x, floor + 6), f"{value:g}", (90, 90, 90), font, anchor="mt")
-        draw.line((place.left - 4, y, place.left, y), (150, 150, 150))
-        draw.text((place.left - 6, y), f"{value:g}", (90, 90, 90), font, anchor="rm")
-    draw.text((right, floor + 24), axes[0], "black", font, anchor="rt")
-    draw.text((place.left, 6), axes[1], "black", font, anchor="lt")
-
-
-def _draw_legend(draw: ImageDraw.ImageDraw, font, groups: Mapping[str, np.ndarray], place: _Place) -> None:
-    x, y = place.left, place.top + place.size + 24
-    for (name, some), ink in zip(groups.items(), _inks(len(groups))):
-        draw.text((x, y), text := f"{name} ({len(some)})", ink, font, anchor="lt")
-        x += draw.textlength(text, font) + 16
+    half, inks = max(float(np.abs(points).max()) * 1.1, 1e-9), itertools.cycle(INKS)
+    width, height = size + LEFT + GAP, size + TOP + BOTTOM
+    with drawing(width, height, layout="none") as figure:
+        plot = figure.add_axes((LEFT / width, BOTTOM / height, size / width, size / height),
+                               xlim=(-half, half),
+                               ylim=(-half, half))
+        for (name, some), ink in zip(groups.items(), inks):
+            plot.scatter(*some.T, s=36, linewidth=0, color=np.array(ink) / 255, label=f"{name} ({len(some)})")
+        for text, x, y in labels:
+            side, align = (-6, "right") if x > half / 2 else (6, "left")
+            plot.annotate(text, (x, y), (side, 0), textcoords="offset points", ha=align, va="center", parse_math=False)
+        plot.set_xlabel(axes[0], loc="right", parse_math=False)
+        plot.set_ylabel(axes[1], loc="top", parse_math=False)
+        figure.legend(loc="lower left", ncols=len(groups), frameon=False)
+        return as_pixels(figure)

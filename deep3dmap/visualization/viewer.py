@@ -9,6 +9,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from importlib.resources import files
 
@@ -17,7 +18,8 @@ import trimesh
 from jaxtyping import Float, Int, UInt8
 
 from deep3dmap.errors import DataError
-from deep3dmap.visualization.colormaps import css_gradient, lookup_table, nice_ticks
+from deep3dmap.visualization.colormaps import lookup_table
+from deep3dmap.visualization.plots import as_svg, color_bar
 
 VERTEX_BUDGET = 60_000
 """Vertices in a page at most; below 65,536 a triangle takes 6 bytes."""
@@ -208,25 +210,16 @@ def viewer_html(packed: PackedMesh, label: str = "The reconstructed mesh") -> st
     } | ({
         "error": "Error"
     } if packed.header["error"] else {})
+    legend = ""
+    if error := packed.header["error"]:
+        bar = color_bar(error["max"], error["unit"], 240, partial(as_svg, kind="colorbar", title="What the colours mean"))
+        legend = f'<div class="viewer-legend">{bar}</div>'
     buttons = "".join(f'<button type="button" data-mode="{m}" aria-pressed="false">{t}</button>' for m, t in modes.items())
     return (f'<div class="viewer" data-state="waiting"><canvas tabindex="0" role="img" aria-label="{escape(label)}"></canvas>'
             f'<div class="viewer-modes" role="group" aria-label="What the colours show">{buttons}</div>'
             '<div class="viewer-tools"><button type="button" data-action="wireframe" aria-pressed="false">Wireframe</button>'
             '<button type="button" data-action="reset">Reset</button>'
             '<button type="button" data-action="fullscreen">Full screen</button></div>'
-            f'{_legend(packed.header["error"])}<p class="viewer-message" role="status">The 3D view needs JavaScript.</p>'
+            f'{legend}<p class="viewer-message" role="status">The 3D view needs JavaScript.</p>'
             f'<script type="application/json" class="viewer-header">{header}</script>'
             f'<script type="text/plain" class="viewer-data">{packed.data}</script></div>')
-
-
-def _legend(error: dict | None) -> str:
-    return "" if error is None else f'<div class="viewer-legend">{color_bar_html(error["max"], error["unit"])}</div>'
-
-
-def color_bar_html(maximum: float, unit: str = "", name: str = "error") -> str:
-    """The colour map as a bar with its numbers, for a page that has ``report.css``."""
-    ticks = nice_ticks(maximum, 3)
-    labels = [f"{t:g}" for t in ticks[:-1]] + [escape(f"{ticks[-1]:g} {unit}".rstrip())]
-    marks = "".join(f'<span style="left:{100 * t / maximum:.2f}%">{label}</span>' for t, label in zip(ticks, labels))
-    return (f'<div class="colorbar"><div class="colorbar-ramp" style="background:{css_gradient(name)}"></div>'
-            f'<div class="colorbar-marks">{marks}</div></div>')

@@ -8,10 +8,11 @@ import line_fit  # noqa: F401 - registers
 import tiny_gan
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_dist_info, is_main_process
 from torch import distributed, nn
 
 from deep3dmap.engine.config import build_runner
-from deep3dmap.processes import average_gradients, draw_together, from_first, gather_to_first, is_first, rank_and_world
+from deep3dmap.processes import average_gradients, draw_together, from_first, gather_to_first
 
 LINE = dict(model=dict(type="LineFit",
                        backbone=dict(type="Line"),
@@ -52,7 +53,7 @@ def timed(config: dict) -> dict:
 
 def shared() -> dict:
     """What this process has after exchanging gradients and drawing together with the other."""
-    rank, _ = rank_and_world()
+    rank, _ = get_dist_info()
     both, neither, second = (nn.Parameter(torch.zeros(2)) for _ in range(3))
     rows = nn.Embedding(4, 1, sparse=True)
     both.grad = torch.full((2, ), 1.0 + 2 * rank)
@@ -84,7 +85,7 @@ if __name__ == "__main__":
     distributed.all_gather_object(ends, (runner.iter, runner.framework.backbone.slope.item()))
     assert ends[0] == ends[1] and ends[0][0] > 0, ends
     found = gather_to_first(shared())
-    if is_first():
+    if is_main_process():
         (root / "shared.json").write_text(json.dumps(found))
-    assert is_first() or found == []
+    assert is_main_process() or found == []
     distributed.destroy_process_group()

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.dist import get_dist_info
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import distributed, multiprocessing, nn
 
@@ -13,7 +14,7 @@ from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.optimizer_steps import update_params
 from deep3dmap.frameworks.step_chunks import SplitSteps, split_batch
 from deep3dmap.losses.base import Loss
-from deep3dmap.processes import draw_together, rank_and_world
+from deep3dmap.processes import draw_together
 from tests.frameworks.saved_bytes import SavedBytes
 
 SIZES = [1, 3, 4, 9, 10, 100]  # of chunks of 10 items
@@ -292,7 +293,7 @@ def in_process(rank: int, folder: str) -> None:
 
 def train_nine(framework: Curve, wrapper: OptimWrapper) -> list[dict]:
     """Three steps with this process's share of 9 items."""
-    rank, world = rank_and_world()
+    rank, world = get_dist_info()
     share = {key: value[rank::world] for key, value in batch(torch.float32, 9).items() if key in "xy"}
     torch.manual_seed(3)
     return [framework.train_step(copy.copy(share), wrapper) for _ in range(3)]
