@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
+from deep3dmap.apis.arguments import RunArguments
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.work_folder import claimed, picture_paths, result_files, untouched_unless_begun
 from deep3dmap.engine.checkpoint import find_checkpoint
@@ -20,15 +22,16 @@ def test(config: str | Path,
          work_dir: str | Path | None = None,
          *,
          options: Mapping | None = None,
-         **arguments) -> TestResult:
-    """Evaluate a checkpoint with a config's test views and metrics.
+         **arguments: Unpack[RunArguments]) -> TestResult:
+    """Evaluate a checkpoint: figures, pictures, mesh.
 
-    Writes ``metrics.json``, ``mesh.ply`` and a picture of each view into the folder ``test`` of the work folder.
+    Writes ``metrics.json``, ``mesh.ply`` and a picture of each of the config's test views into the folder ``test`` of the work
+    folder.
 
     Args:
-        config: path of the config file.
-        checkpoint: file, or work folder (its newest checkpoint).
-        work_dir: the checkpoint's own by default.
+        config: config file.
+        checkpoint: checkpoint, or a work folder for its newest.
+        work_dir: results go to its folder ``test`` (default: the checkpoint's work folder).
         options, arguments: as for :func:`deep3dmap.apis.train.train`.
     """
     path = find_checkpoint(Path(checkpoint))
