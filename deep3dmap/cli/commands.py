@@ -176,8 +176,7 @@ class Command:
         summary: its line of help (default: the function's).
         defaults: values of arguments where they are other than the function's.
         hidden: arguments that are no options here.
-        named: arguments without a default that are options all the same, and no positionals.
-        names: of options that are not called as the arguments.
+        names: of options that are not called as the arguments; what the function needs is an option, too, if it has one here.
         empty: lists that may be given without a word.
         exclusive: options of which only one may be given.
         one_of_them: whether one of ``exclusive`` must be given.
@@ -189,20 +188,19 @@ class Command:
     summary: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     hidden: Sequence[str] = ()
-    named: Sequence[str] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     empty: Sequence[str] = ()
     exclusive: Sequence[str] = ()
     one_of_them: bool = False
     trust: bool = False
 
 
-OUTPUT = ("output", )
+OUTPUT = dict(output=("-o", "--output"))
 EARLIER = ("resume", "overwrite")
 DEMO = dict(folder=None, output="demo", minutes=5.0, config="configs/idr/generated_head.py")
 
 KINDS = {
-    "sdf-samples": Command("apis.prepare.sdf_samples.prepare_sdf_samples", _sdf_samples, names=dict(category="--class")),
+    "sdf-samples": Command("apis.prepare.sdf_samples.prepare_sdf_samples", _sdf_samples, names=dict(category=["--class"])),
     "ict-heads": Command("apis.prepare.ict_heads.prepare_ict_heads"),
     "capture": Command("apis.prepare.captures.prepare_capture"),
     "head-capture": Command("apis.prepare.captures.prepare_head_capture"),
@@ -210,11 +208,11 @@ KINDS = {
 }
 
 VERBS = {
-    "fit": Command("apis.shape_space.fit.fit_shapes", _fit, named=OUTPUT, trust=True),
-    "mesh": Command("apis.shape_space.shapes.mesh_shapes", _mesh, named=OUTPUT, exclusive=("shapes", "all"), one_of_them=True,
+    "fit": Command("apis.shape_space.fit.fit_shapes", _fit, names=OUTPUT, trust=True),
+    "mesh": Command("apis.shape_space.shapes.mesh_shapes", _mesh, names=OUTPUT, exclusive=("shapes", "all"), one_of_them=True,
                     trust=True),
-    "interpolate": Command("apis.shape_space.shapes.interpolate_shapes", _shapes, named=OUTPUT, trust=True),
-    "sample": Command("apis.shape_space.shapes.sample_shapes", _shapes, named=OUTPUT, trust=True),
+    "interpolate": Command("apis.shape_space.shapes.interpolate_shapes", _shapes, names=OUTPUT, trust=True),
+    "sample": Command("apis.shape_space.shapes.sample_shapes", _shapes, names=OUTPUT, trust=True),
     "codes": Command("apis.shape_space.shapes.plot_codes", _codes, trust=True),
 }  # yapf: disable
 
@@ -235,8 +233,8 @@ COMMANDS = {
     "prepare": ("make data: signed-distance samples and photographs of meshes, heads", "kind", "what to make", KINDS),
     "shape": ("what a trained shape space is good for: new shapes from partial data", "verb", "what to do", VERBS),
     "compare": Command("apis.compare.compare", _compare),
-    "head-table": Command("benchmarks.head_table.head_table", _head_table, names=dict(busts="--bust"),
+    "head-table": Command("benchmarks.head_table.head_table", _head_table, names=dict(busts=["--bust"]),
                           empty=("heads", )),
     "download": Command("datasets.download.download", _print),
-    "benchmark": Command("benchmarks.cost.benchmark", _benchmark, names=dict(source="--from")),
+    "benchmark": Command("benchmarks.cost.benchmark", _benchmark, names=dict(source=["--from"])),
 }  # yapf: disable

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from deep3dmap.cli.signatures import REQUIRED, Parameter
 from deep3dmap.errors import nearest
 
+LISTS = (Sequence, Iterable)
 WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
@@ -56,17 +57,18 @@ def _help(parameter: Parameter) -> str:
 
 
 def _members(annotation: Any) -> list:
+    """The types of a union besides None; a list, if there is one, is all that a command line gives."""
     kinds = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation, )
-    return [Mapping[str, object] if kind is Mapping else kind for kind in kinds if kind is not type(None)]
+    kinds = [Mapping[str, object] if kind is Mapping else kind for kind in kinds if kind is not type(None)]
+    return [kind for kind in kinds if get_origin(kind) in LISTS] or kinds
 
 
 def _settings(annotation: Any) -> dict[str, Any]:
     """What argparse has to know of a type."""
     kinds = _members(annotation)
     by_origin = {get_origin(kind): get_args(kind) for kind in kinds}
-    several = by_origin.get(Sequence) or by_origin.get(Iterable)
-    if several:
-        each = _settings(several[0])
+    if not by_origin.keys().isdisjoint(LISTS):
+        each = _settings(get_args(kinds[0])[0])
         return each | (dict(action="append") if "nargs" in each else dict(nargs="+"))
     if Mapping in by_origin:
         return dict(nargs="+", action="extend", type=pair, metavar="KEY=VALUE")

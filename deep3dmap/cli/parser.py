@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from deep3dmap.cli.commands import COMMANDS, Command
+from deep3dmap.cli.commands import COMMANDS, OUTPUT, Command
 from deep3dmap.cli.options import add_option, add_positional, as_annotated
 from deep3dmap.cli.signatures import REQUIRED, Parameter, read_function
 from deep3dmap.errors import nearest
@@ -19,7 +19,7 @@ TRUST = "import modules that the checkpoint names: runs their code"
 OWN = ("command", "started", "tell")
 
 #: What options are called whose names are not those of the arguments, for every command.
-NAMES = {"output": ("-o", "--output"), "options": ("--cfg-options", )}
+NAMES = {**OUTPUT, "options": ["--cfg-options"]}
 
 
 class Parser(argparse.ArgumentParser):
@@ -74,10 +74,10 @@ def _add_arguments(parser: argparse.ArgumentParser, command: Command, parameters
         if each.annotation is None or each.name in (*OWN, *command.hidden):
             continue
         each = each._replace(default=command.defaults.get(each.name, each.default))
-        if (number == 0 or each.default is REQUIRED) and each.name not in command.named:
+        if (number == 0 or each.default is REQUIRED) and each.name not in command.names:
             add_positional(parser, each)
         else:
-            names = NAMES.get(each.name, [command.names.get(each.name, f"--{each.name}").replace("_", "-")])
+            names = {**NAMES, **command.names}.get(each.name) or [f"--{each.name}".replace("_", "-")]
             add_option(either if each.name in command.exclusive else parser, each, names, each.name in command.empty)
     if command.trust:
         parser.add_argument("--trust-imports", action="store_true", help=TRUST)
