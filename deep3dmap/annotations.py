@@ -12,7 +12,6 @@ import math
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -21,34 +20,7 @@ from typing import Annotated, Any, Literal, Union
 import numpy as np
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Range:
-    """Where a number has to lie, as metadata of ``Annotated``.
-
-    Attributes:
-        least, most: bounds that belong to the range.
-        above: a lower bound that doesn't, or None.
-    """
-
-    least: float = -math.inf
-    most: float = math.inf
-    above: float | None = None
-
-    def __contains__(self, value) -> bool:
-        return self.least <= value <= self.most and (self.above is None or value > self.above)
-
-    def __str__(self) -> str:
-        bounds = [(self.least, "of at least"), (self.above, "above"), (self.most, "at most")]
-        return " and ".join(f"{words} {bound:g}" for bound, words in bounds if bound is not None and math.isfinite(bound))
-
-
-Whole = Annotated[int, Range(0)]
-Count = Annotated[int, Range(1)]
-NotNegative = Annotated[float, Range(0)]
-Positive = Annotated[float, Range(above=0)]
-Share = Annotated[float, Range(0, 1)]
-Scale = Annotated[float, Range(above=0, most=1)]
+from deep3dmap.ranges import Count, NotNegative, Positive, Range, Scale, Share, Whole  # noqa: F401 - parts take them from here
 
 #: What a value of a plain type is called, one and many.
 WORDS = {bool: ("True or False", "True or False"), int: ("a whole number", "whole numbers"), float: ("a number", "numbers"),

@@ -52,23 +52,23 @@ def compare(predicted: str | Path,
             seed: int = 0,
             processes: int | None = None,
             tell: Callable[[str], object] = print) -> ShapeTable:
-    """Measure a mesh against a true one, or all meshes of a folder against those of the same names in another.
+    """Figures of meshes against true shapes: two files, or two folders whose files have the same names.
 
     True shapes without a reconstruction, and reconstructions that hold no surface or can't be read, are failures of the table;
     reconstructions of no true shape are named in its notes.
 
     Args:
-        predicted: mesh, or folder.
-        true: mesh or surface samples (PLY without faces), or folder.
-        output: folder for ``shapes.csv`` and ``summary.json``; None writes nothing.
-        split: file that names the shapes of the folders to compare, in DeepSDF's form; all by default.
-        normalization: folder ``NormalizationParameters`` of DeepSDF's layout down to the names of the shapes, or one file of
-            it: reconstructions lie in the normalised frame, as DeepSDF's code leaves them.
-        normalised: lengths in units of the shapes' normalisation (``normalization``'s, or else the true mesh's).
+        predicted: mesh, or folder of meshes.
+        true: mesh or surface samples (PLY without faces), or folder of them with the same names.
+        output: folder for ``shapes.csv`` and ``summary.json`` (default: only print).
+        split: file that names the shapes of the folders to compare (default: all). In DeepSDF's form.
+        normalization: NormalizationParameters (folder, or one file): meshes lie in that frame. Of DeepSDF's layout, the folder
+            down to the names of the shapes; DeepSDF's code leaves reconstructions in the normalised frame.
+        normalised: lengths in units of the shapes' normalisation. ``normalization``'s, or else the true mesh's.
         thresholds: distances for precision, recall and F-score.
         completion_distance: at which a true point counts as completed.
         samples: points on each surface.
-        emd_samples: how many of them the earth mover's distance matches; 0 leaves it out.
+        emd_samples: of them for the earth mover's distance; 0 leaves it out.
         seed: of the draws.
         processes: that work at once (default: one for each core).
         tell: prints a line.

@@ -19,11 +19,11 @@ def convert_checkpoint(source: str | Path, target: str | Path, method: str = "id
     """Convert a published checkpoint.
 
     Args:
-        source: ``ModelParameters/EPOCH.pth`` of an experiment. IDR: trained poses beside it in ``CamParameters/`` are taken
-            along, and the configuration is read off the weights. DeepSDF: the codes beside it in ``LatentCodes/`` are needed;
-            ``specs.json`` above it, and a copy of the training split beside that, are used where they are there.
-        target: file to write.
-        method: whose format it is.
+        source: published checkpoint: ``ModelParameters/EPOCH.pth``. IDR: trained poses beside it in ``CamParameters/`` are
+            taken along, and the configuration is read off the weights. DeepSDF: the codes beside it in ``LatentCodes/`` are
+            needed; ``specs.json`` above it, and a copy of the training split beside that, are used where they are there.
+        target: checkpoint to write.
+        method: whose format it is: ``idr`` or ``deepsdf``.
         capture: IDR: what it was trained on, with the ``scene_from_world`` of its cameras' file, so that meshes come out in
             the world's units and videos know the cameras; without it, meshes are in the unit sphere.
 

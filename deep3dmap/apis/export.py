@@ -15,6 +15,7 @@ from deep3dmap.frameworks.base import Framework
 from deep3dmap.geometry.lookat import camera_path, short_tour
 from deep3dmap.geometry.meshing_grids import check_resolution
 from deep3dmap.io.mesh_files import check_mesh_name, save_mesh
+from deep3dmap.ranges import Positive
 from deep3dmap.registry import UNUSABLE
 from deep3dmap.structures import Cameras
 from deep3dmap.visualization.pictures import as_uint8
@@ -26,10 +27,10 @@ def export_mesh(checkpoint: str | Path, target: str | Path, *, resolution: int =
     """Write the mesh of a checkpoint, in the data's own frame and units.
 
     Args:
-        checkpoint: file, or work folder.
-        target: ``.ply``, ``.obj`` or ``.glb``.
+        checkpoint: checkpoint, or a work folder for its newest.
+        target: mesh to write: ``.ply``, ``.obj`` or ``.glb``.
         resolution: grid points along an edge of the scene's cube.
-        device: where to compute.
+        device: auto, cpu, cuda ...
         options: of the framework's ``extract_mesh``.
     """
     check_mesh_name(target)
@@ -42,21 +43,23 @@ def export_mesh(checkpoint: str | Path, target: str | Path, *, resolution: int =
 def render_video(checkpoint: str | Path,
                  target: str | Path,
                  *,
+                 appearance: str | Path | None = None,
                  frames: int = 60,
                  scale: float = 0.5,
-                 fps: float = 24.0,
+                 fps: Positive = 24.0,
                  device: str = "auto") -> Path:
-    """Render a smooth flight through the training cameras into a video.
+    """Fly through a reconstruction along its training cameras, also under another scene's appearance.
 
     Args:
-        checkpoint: file, or work folder.
-        target: ``.mp4``, ``.gif`` or ``.webp``.
+        checkpoint: checkpoint, or a work folder for its newest.
+        target: video to write: ``.mp4``, ``.gif`` or ``.webp``.
+        appearance: paint the surface as this other checkpoint would. See :func:`swap_appearance`.
         frames: how many.
-        scale: of the pictures, relative to the photographs.
+        scale: of the pictures against the photographs.
         fps: frames a second.
-        device: where to compute.
+        device: auto, cpu, cuda ...
     """
-    framework = load_framework(checkpoint, device)
+    framework = swap_appearance(checkpoint, appearance, device) if appearance else load_framework(checkpoint, device)
     write_video(_flight(framework, _training_cameras(checkpoint), frames, scale), Path(target), fps)
     return Path(target)
 
@@ -76,14 +79,6 @@ def swap_appearance(geometry: str | Path, appearance: str | Path, device: str = 
                               f"{paint.radiance.features}")
     shape.radiance = paint.radiance
     return shape
-
-
-def swap_video(geometry: str | Path, appearance: str | Path, target: str | Path, *, frames: int = 60, scale: float = 0.5,
-               fps: float = 24.0, device: str = "auto") -> Path:  # yapf: disable
-    """Render :func:`swap_appearance` along the cameras of ``geometry``; arguments as of :func:`render_video`."""
-    framework = swap_appearance(geometry, appearance, device)
-    write_video(_flight(framework, _training_cameras(geometry), frames, scale), Path(target), fps)
-    return Path(target)
 
 
 def _training_cameras(checkpoint: str | Path) -> Cameras:

@@ -6,22 +6,25 @@ from deep3dmap.errors import ConfigError, nearest
 from deep3dmap.registry import ALL, load_plugins
 
 
-def list_parts(only: str | None = None) -> str:
-    """A text with all registries, or one of them: names and one-line help. Plug-ins are loaded first.
+def list_parts(registry: str | None = None) -> str:
+    """All registered parts with their one-line help. Plug-ins are loaded first.
+
+    Args:
+        registry: only this registry (framework, backbone, renderer, loss, dataset ...)
 
     Raises:
         ConfigError: if there is no such registry.
     """
     load_plugins()
     registries = {r.name: r for r in ALL}
-    if only is not None and _singular(only) not in registries:
-        raise ConfigError(f"no registry '{only}': {nearest(only, registries)}")
+    if registry is not None and _singular(registry) not in registries:
+        raise ConfigError(f"no registry '{registry}': {nearest(registry, registries)}")
     blocks = []
-    for name, registry in registries.items():
-        if only is not None and name != _singular(only):
+    for name, each in registries.items():
+        if registry is not None and name != _singular(registry):
             continue
-        registry.import_from_location()
-        parts = dict(sorted(registry.module_dict.items()))
+        each.import_from_location()
+        parts = dict(sorted(each.module_dict.items()))
         width = max(map(len, parts), default=0)
         lines = [f"  {part:<{width}}  {_first_line(cls)}" for part, cls in parts.items()]
         title = name + ("es" if name.endswith("s") else "s")

@@ -5,10 +5,12 @@ import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from mmengine.dist import is_main_process
 
+from deep3dmap.apis.arguments import TrainingArguments
 from deep3dmap.apis.hull_comparison import hull_notes
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.results import result_table, write_result
@@ -22,6 +24,7 @@ from deep3dmap.engine.testing import Evaluated, TestResult
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.surfaces import vertex_errors
 from deep3dmap.io.mesh_files import save_mesh
+from deep3dmap.ranges import Positive
 from deep3dmap.registry import nearest
 from deep3dmap.version import __version__
 from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
@@ -43,10 +46,10 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the work was kept
 
 
 def reconstruct(folder: str | Path | None,
-                output: str | Path,
+                output: str | Path = "out",
                 *,
                 method: str = "idr",
-                minutes: float = 20.0,
+                minutes: Positive = 20.0,
                 config: str | Path | None = None,
                 resume: bool = False,
                 overwrite: bool = False,
@@ -55,27 +58,26 @@ def reconstruct(folder: str | Path | None,
                 command: str = "",
                 started: float | None = None,
                 say=print,
-                **arguments) -> TestResult:
-    """Reconstruct what photographs show.
+                **arguments: Unpack[TrainingArguments]) -> TestResult:
+    """From photographs to a mesh and a report, within given minutes.
 
     Leaves ``mesh.ply``, ``mesh.glb``, ``metrics.json``, ``report.html``, ``turntable.mp4``, ``pictures/`` and the work
     folder ``run/`` in ``output``.
 
     Args:
-        folder: of photographs with cameras and masks, in any format that ``load_capture`` knows; None takes the config's
-            scene.
+        folder: photographs with cameras and masks, or a data set's name (``deep3dmap check`` looks at it). None takes the
+            config's scene.
         output: folder to write to.
-        method: one of :data:`METHODS`.
+        method: ``idr``; ``h3dnet`` for heads; ``hull``: a first mesh within seconds.
         minutes: for everything together.
-        config: another config than the method's.
-        resume: go on with what ``output`` holds from before.
-        overwrite: replace what ``output`` holds from before, once the new run has begun; other files stay.
-        resolution: of the mesh; the config's by default.
-        options: values that replace the config's, by dotted key.
+        config: another config than the method's own.
+        resume: go on with what the output folder holds from before.
+        overwrite: replace what the output folder holds from before. Once the new run has begun; other files stay.
+        resolution: of the mesh (default: the config's).
+        options: as for :func:`deep3dmap.apis.train.train`.
         started: value of ``time.monotonic()`` from which the minutes count; now by default.
         command: how to do the same again, for the report.
         say: prints a line.
-        arguments: of the runner.
 
     Raises:
         ConfigError: if ``output`` holds an earlier result, another run uses it, or the minutes are over before the first step.

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
 from mmengine.dist import is_main_process
 
+from deep3dmap.apis.arguments import RunArguments
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.results import write_result
 from deep3dmap.apis.work_folder import claimed, untouched_unless_begun
@@ -18,15 +20,15 @@ def test(config: str | Path,
          work_dir: str | Path | None = None,
          *,
          options: Mapping | None = None,
-         **arguments) -> TestResult:
-    """Evaluate a checkpoint with a config's test views and metrics.
+         **arguments: Unpack[RunArguments]) -> TestResult:
+    """Evaluate a checkpoint: figures, pictures, mesh.
 
     Writes what :func:`deep3dmap.apis.results.write_result` says into the folder ``test`` of the work folder.
 
     Args:
-        config: path of the config file.
-        checkpoint: file, or work folder (its newest checkpoint).
-        work_dir: the checkpoint's own by default.
+        config: config file.
+        checkpoint: checkpoint, or a work folder for its newest.
+        work_dir: results go to its folder ``test`` (default: the checkpoint's work folder).
         options, arguments: as for :func:`deep3dmap.apis.train.train`.
     """
     path = find_checkpoint(Path(checkpoint))

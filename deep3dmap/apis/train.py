@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Unpack
 
+from deep3dmap.apis.arguments import TrainingArguments
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.work_folder import TRAINED, claimed, set_aside, untouched_unless_begun
 from deep3dmap.engine.config import build_runner, load_config
@@ -12,18 +14,18 @@ from deep3dmap.engine.runner import ReconstructionRunner
 def train(config: str | Path,
           work_dir: str | Path | None = None,
           *,
-          resume: bool | str = False,
+          resume: bool | str | Path = False,
           options: Mapping | None = None,
-          **arguments) -> ReconstructionRunner:
+          **arguments: Unpack[TrainingArguments]) -> ReconstructionRunner:
     """Train what a config describes.
 
     Args:
-        config: path of the config file.
-        work_dir: where everything is written; by default the config's ``work_dir``, or else ``work_dirs/`` and the config's
-            folder and name. What an earlier run left there moves to ``earlier_run_K`` in it, unless this one resumes it. A run
-            that fails before its first step leaves it as it was.
-        resume: True goes on with the newest checkpoint of the work folder; a path with that one. The config's by default.
-        options: values that replace the config's, by dotted key (``{'optim_wrapper.optimizer.lr': 1e-3}``).
+        config: config file.
+        work_dir: where everything is written (default: the config's, or else work_dirs/METHOD/CONFIG). What an earlier run
+            left there moves to ``earlier_run_K`` in it, unless this one resumes it. A run that fails before its first step
+            leaves it as it was.
+        resume: go on with the newest checkpoint of the work folder, or with this one. The config's by default.
+        options: values that replace the config's, for example ``optim_wrapper.optimizer.lr=1e-3``. By dotted key.
         arguments: of :class:`deep3dmap.engine.runner.ReconstructionRunner` that win over the config's.
 
     Returns:

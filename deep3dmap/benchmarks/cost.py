@@ -52,17 +52,17 @@ def benchmark(method: str = "idr",
               device: str = "auto",
               states: str | Path | None = None,
               write: Callable[[str], Any] = print) -> list[dict]:
-    """Measure a method's cost against growing work.
+    """Cost against growing work, as JSON lines.
 
     Args:
-        method: one of :data:`METHODS`.
-        quick: little work, each measured once.
-        networks: some of the method's own, by name; or other ``model`` configs by name.
-        variants: of the configs, by name; the configs as they are if None.
-        ablation: compare variants (all if None are chosen) on one amount of each kind of work, instead of growing work.
-        only: some kinds of the method's work instead of all.
-        device: where to compute.
-        states: folder that keeps the prepared networks, and in which those of earlier calls are found.
+        method: idr, deepsdf or h3dnet.
+        quick: small work only. Each is measured once.
+        networks: some of the method's networks instead of all. By name; or other ``model`` configs by name.
+        variants: variants of the configs, instead of the configs as they are.
+        ablation: compare the variants on one amount of each kind of work. All of them if None are chosen.
+        only: some kinds of work instead of all.
+        device: auto, cpu, cuda ...
+        states: folder that keeps the prepared networks for later measurements.
         write: called with each measurement as a line of JSON, as it comes.
 
     Returns:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Literal
 
 from deep3dmap.apis.reconstruct import reserve
 from deep3dmap.apis.work_folder import claimed
@@ -58,34 +59,44 @@ Attempt = Callable[[HeadRun, Path, threading.Event], str]
 
 def head_table(output: str | Path,
                *,
-               heads: Sequence[str] = HEADS,
+               heads: Sequence[str] | None = None,
                busts: Sequence[tuple[str | Path, str | Path]] = (),
                views: Sequence[int] = VIEWS,
-               methods: Sequence[str] = tuple(CONFIGS),
+               methods: Sequence[str] = ("idr", "h3dnet"),
+               minutes: float = 5.0,
                processes: int | None = None,
+               seed: int = 0,
+               amp: bool | Literal["auto"] = "auto",
+               rays: int = 1024,
+               resolution: int = 256,
+               device: str = "auto",
                curve: bool = False,
                overwrite: bool = False,
                attempt: Attempt | None = None,
-               tell: Callable[[str], object] = print,
-               **options) -> dict[str, str]:
-    """Reconstruct heads by several methods from several numbers of photographs, and write the table of errors.
+               tell: Callable[[str], object] = print) -> dict[str, str]:
+    """Errors of methods on generated heads by number of photographs.
 
     Writes ``METHOD/HEAD/VIEWS/`` for each run, ``table.csv``, ``table.md`` and ``pictures.png`` into the folder; with
     ``curve`` instead ``curve.csv`` and ``curve.png`` of the first head and number of views, and its runs into ``curve/``.
 
     Args:
-        output: folder; what is finished there with the same settings is kept.
-        heads: ``test_00000``, or with an accessory ``hat:test_00000``.
-        busts: pairs of a mesh, in millimetres, and a file with its six landmarks.
-        views: numbers of photographs.
-        methods: of ``CONFIGS``.
+        output: folder to write to; what is finished there with the same settings is not done again.
+        heads: test_00000, or hat:test_00000 (hair, glasses); default: ten test heads, none with a bust.
+        busts: a mesh in millimetres and its six landmarks.
+        views: photographs.
+        methods: names of methods.
+        minutes: for each run, everything together.
         processes: runs at once, which share the cores evenly (default: one for each two cores).
-        curve: measure states on the way, too.
-        overwrite: do runs again that were finished with other settings.
+        seed: of training.
+        amp: train in mixed precision (bfloat16): on (as ``--amp`` alone), off, or auto: as the finished runs in the folder, or
+            else where it is faster.
+        rays: in a step, of all methods.
+        resolution: of the meshes.
+        device: auto, cpu, cuda ...
+        curve: instead of the table: errors against seconds, of the first head and views.
+        overwrite: do again what was finished in this folder with other settings.
         attempt: does one run (default: in a process of its own).
         tell: prints a line.
-        options: ``minutes``, ``seed``, ``amp``, ``rays``, ``resolution``, ``device`` of :class:`HeadRun`; ``amp`` may be
-            ``auto``: as the finished runs in the folder, or else where it is faster.
 
     Returns:
         Names of the runs that failed, and why.
@@ -99,10 +110,11 @@ def head_table(output: str | Path,
     processes = max(1, cores // 2) if processes is None else processes
     if processes < 1:
         raise ConfigError(f"--processes {processes}: must be at least 1")
-    _check_options(options)
+    _check_options(minutes, dict(rays=rays, resolution=resolution, seed=seed), device)
     folder = output / "curve" if curve else output
-    if options.get("amp") == AUTO:
-        options["amp"] = _settled_amp(folder, options.get("device", "auto"), tell)
+    amp = _settled_amp(folder, device, tell) if amp == AUTO else amp
+    heads = (() if busts else HEADS) if heads is None else heads
+    options = dict(minutes=minutes, seed=seed, amp=amp, rays=rays, resolution=resolution, device=device)
     runs = plan(heads, busts, views, methods, threads=max(1, cores // processes), **options)
     if curve:
         first = runs[0]
@@ -160,13 +172,13 @@ def plan(heads: Sequence[str], busts: Sequence[tuple[str | Path, str | Path]], v
             for name, kind, capture in subjects for count in views for method in methods]  # yapf: disable
 
 
-def _check_options(options: Mapping) -> None:
-    if not options.get("minutes", 1.0) > 0:
-        raise ConfigError(f"--minutes {options['minutes']:g}: must be positive")
-    choose_device(options.get("device", "auto"))
+def _check_options(minutes: float, numbers: Mapping[str, int], device: str) -> None:
+    if not minutes > 0:
+        raise ConfigError(f"--minutes {minutes:g}: must be positive")
+    choose_device(device)
     for name, least in (("rays", 1), ("resolution", 2), ("seed", 0)):
-        if options.get(name, least) < least:
-            raise ConfigError(f"--{name} {options[name]}: must be at least {least}")
+        if numbers[name] < least:
+            raise ConfigError(f"--{name} {numbers[name]}: must be at least {least}")
 
 
 def _settled_amp(folder: Path, device: str, tell: Callable[[str], object]) -> bool:

@@ -1,17 +1,25 @@
 """How the command line is read: commands with sub-commands, and the nearest known word for a misspelt one."""
 
 import argparse
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
+from deep3dmap.cli.commands import COMMANDS, OUTPUT, Command
+from deep3dmap.cli.options import add_option, add_positional, as_annotated
+from deep3dmap.cli.signatures import REQUIRED, Parameter, read_function
 from deep3dmap.errors import nearest
-
-#: By name: one line of help, a function that adds arguments to a parser, one that runs the command and gives its exit code.
-Commands = Mapping[str, tuple[str, Callable, Callable]]
+from deep3dmap.version import __version__
 
 TRACEBACK = "show where an error came from"
+TRUST = "import modules that the checkpoint names: runs their code"
 
-#: What the words of ``--amp`` mean.
-AMP = {"auto": "auto", "on": True, "off": False}
+#: Arguments that the command line gives itself, where a function has them.
+OWN = ("command", "started", "tell")
+
+#: What options are called whose names are not those of the arguments, for every command.
+NAMES = {**OUTPUT, "options": ["--cfg-options"]}
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,36 +41,56 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"unknown '{value}': {nearest(value, known)}")
 
 
-def add_commands(parser: argparse.ArgumentParser, dest: str, help: str, commands: Commands) -> None:
-    """Add sub-commands; the parsed arguments' ``run`` is the chosen one's function.
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = Parser(prog="deep3dmap", description="3D reconstruction from images.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--traceback", action="store_true", help=TRACEBACK)
+    _add_commands(parser, "command", "what to do", COMMANDS)
+    return parser
 
-    Args:
-        parser: of the command above them.
-        dest: attribute of the parsed arguments that holds the chosen name.
-        help: of the sub-commands as a whole.
-        commands: the sub-commands; ``a_b`` is another spelling of ``a-b``.
-    """
+
+def _add_commands(parser: argparse.ArgumentParser, dest: str, help: str, commands: Mapping[str, Any]) -> None:
+    """Add sub-commands, of which ``a_b`` is another spelling of ``a-b``; a pair is a help line and sub-commands of its own."""
     chosen = parser.add_subparsers(dest=dest, required=True, metavar=dest.upper(), help=help, parser_class=Parser)
-    for name, (text, add, run) in commands.items():
-        command = chosen.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        command.set_defaults(run=run)
-        command.add_argument("--traceback", action="store_true", default=argparse.SUPPRESS, help=TRACEBACK)
-        add(command)
-        chosen.choices[name.replace("-", "_")] = command
+    for name, command in commands.items():
+        group = isinstance(command, tuple)
+        function = None if group else read_function(f"deep3dmap.{command.function}")
+        text = command[0] if group else command.summary or function.summary
+        added = chosen.add_parser(name, help=text[0].lower() + text[1:], description=text[0].upper() + text[1:] + ".")
+        added.add_argument("--traceback", action="store_true", default=argparse.SUPPRESS, help=TRACEBACK)
+        if group:
+            _add_commands(added, *command[1:])
+        else:
+            _add_arguments(added, command, function.parameters)
+        chosen.choices[name.replace("-", "_")] = added
 
 
-def add_amp(parser: argparse.ArgumentParser, default: str | None, auto: str) -> None:
-    """The option ``--amp``, and what ``auto`` means to a command."""
-    parser.add_argument("--amp",
-                        nargs="?",
-                        const="on",
-                        default=default,
-                        choices=AMP,
-                        help=f"train in mixed precision (bfloat16): on (as --amp alone), off, or auto, {auto}")
+def _add_arguments(parser: argparse.ArgumentParser, command: Command, parameters: Sequence[Parameter]) -> None:
+    """Those of the function: the first, and what it needs, by position; and those of what runs it."""
+    more = read_function(f"deep3dmap.cli.commands.{command.run.__name__}").parameters[1:]  # without what it calls
+    either = parser.add_mutually_exclusive_group(required=command.one_of_them) if command.exclusive else parser
+    for number, each in enumerate([*parameters, *more]):
+        if each.annotation is None or each.name in (*OWN, *command.hidden):
+            continue
+        each = each._replace(default=command.defaults.get(each.name, each.default))
+        if (number == 0 or each.default is REQUIRED) and each.name not in command.names:
+            add_positional(parser, each)
+        else:
+            names = {**NAMES, **command.names}.get(each.name) or [f"--{each.name}".replace("_", "-")]
+            add_option(either if each.name in command.exclusive else parser, each, names, each.name in command.empty)
+    if command.trust:
+        parser.add_argument("--trust-imports", action="store_true", help=TRUST)
+    parser.set_defaults(run=partial(_run, command, parameters, more))
 
 
-def add_trust(parser: argparse.ArgumentParser) -> None:
-    """The option ``--trust-imports`` of commands that build what a checkpoint's own config describes."""
-    parser.add_argument("--trust-imports",
-                        action="store_true",
-                        help="import modules that the checkpoint names: runs their code")
+def _run(command: Command, parameters: Sequence[Parameter], more: Sequence[Parameter], args: argparse.Namespace,
+         own: Mapping[str, Any]) -> int:  # yapf: disable
+    """Import a command's function, which takes seconds, and run it; ``own`` is what the command line gives itself."""
+    given = {each.name: as_annotated(each.annotation, getattr(args, each.name))
+             for each in [*parameters, *more] if hasattr(args, each.name)}  # yapf: disable
+    values = {**command.defaults, **given, **own}
+    module, _, name = f"deep3dmap.{command.function}".rpartition(".")
+    function = getattr(importlib.import_module(module), name)
+    call = partial(function, **{each.name: values[each.name] for each in parameters if each.name in values})
+    return command.run(call, **{each.name: given[each.name] for each in more if each.name in given})

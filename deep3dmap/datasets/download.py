@@ -87,17 +87,17 @@ def download(name: str,
              url: str | None = None,
              sha256: str | None = None,
              force: bool = False) -> Path:
-    """Download a public data set, check it and unpack (or pack) it to ``root/name``.
+    """Fetch a public data set, check it and unpack (or pack) it to ``root/name``.
 
     What is there and whole already is kept. A broken transfer is taken up where it stopped.
 
     Args:
-        name: one of :data:`SOURCES`.
-        root: the folder of data; default :func:`~deep3dmap.io.paths.data_root`.
-        url: another address of the same archive, or of the folder with the same files; for these an archive of that folder
-            will do as well.
-        sha256: what the checksum of the archive (of single files: :func:`digest_of_files`) must be, if known.
-        force: download again and replace the folder, also when it is there.
+        name: temple_sparse_ring, dino_sparse_ring, dtu_idr or ict_face.
+        root: where data sets lie (default: DEEP3DMAP_DATA, or data/).
+        url: another address to fetch it from. Of the same archive, or of the folder with the same files; for these an
+            archive of that folder will do as well.
+        sha256: checksum that the archive must have. Of single files: :func:`digest_of_files`.
+        force: fetch again even if it is there. The folder is replaced.
 
     Returns:
         The data set's folder.

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from deep3dmap.apis import export_mesh, load_framework, render_video, swap_appearance, test, train
-from deep3dmap.apis.export import swap_video
 from deep3dmap.apis.train import default_work_dir
 from deep3dmap.datasets.captures.scene import forget_scenes
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
@@ -163,7 +162,7 @@ def test_an_appearance_swap_keeps_the_surface_and_changes_the_colours(work_dir, 
 
 
 def test_a_swapped_video_differs_from_the_own_one(work_dir, other, tmp_path):
-    swapped = frames_of(swap_video(work_dir, other, tmp_path / "swapped.gif", frames=2, scale=0.5))
+    swapped = frames_of(render_video(work_dir, tmp_path / "swapped.gif", appearance=other, frames=2, scale=0.5))
     own = frames_of(render_video(work_dir, tmp_path / "own.gif", frames=2, scale=0.5))
     assert len(swapped) == len(own) == 2 and not np.array_equal(swapped[0], own[0])
 

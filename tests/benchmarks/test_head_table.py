@@ -64,7 +64,7 @@ class Pretended:
 def make(folder, attempt=None, **options) -> tuple[Pretended, dict, str]:
     """The attempt, the failures and all that was told."""
     attempt, told = attempt or Pretended(), []
-    given = dict(heads=TWO, views=(3, 8), processes=1) | options
+    given = dict(heads=TWO, views=(3, 8), processes=1, amp=False) | options
     return attempt, head_table(folder, attempt=attempt, tell=told.append, **given), "\n".join(told)
 
 

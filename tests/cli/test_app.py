@@ -18,7 +18,8 @@ from PIL import Image
 
 from deep3dmap.apis.reconstruct import METHODS
 from deep3dmap.cli import app as cli
-from deep3dmap.cli import prepare, shape_space
+from deep3dmap.cli.commands import COMMANDS, KINDS, VERBS
+from deep3dmap.cli.options import pair
 from deep3dmap.datasets.captures.formats import READERS
 from deep3dmap.datasets.download import SOURCES
 from deep3dmap.errors import ConfigError
@@ -51,29 +52,35 @@ def sub_parsers() -> dict:
     return next(a for a in cli.make_parser()._actions if hasattr(a, "choices") and a.choices).choices
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
-def test_help_lists_every_argument_with_a_sentence(command, capsys):
+def sub_parsers_of(command: str) -> dict:
+    return next(a for a in sub_parsers()[command]._actions if a.choices).choices
+
+
+LINES = [[name] for name in COMMANDS] + [["prepare", kind] for kind in KINDS] + [["shape", verb] for verb in VERBS]
+
+
+@pytest.mark.parametrize("line", LINES, ids=" ".join)
+def test_help_lists_every_argument_with_a_sentence(line, capsys):
     with pytest.raises(SystemExit, match="0"):
-        run(command, "--help")
+        run(*line, "--help")
     text = " ".join(capsys.readouterr().out.split())
-    for action in sub_parsers()[command]._actions:
+    parser = sub_parsers()[line[0]] if len(line) == 1 else sub_parsers_of(line[0])[line[1]]
+    for action in parser._actions:
         shown = action.option_strings[-1] if action.option_strings else action.metavar or action.dest
         assert shown in text, shown
-        assert action.help and len(action.help) > 3, f"{shown} has no help"
+        assert action.help and len(action.help.partition("(default")[0]) > 3, f"{shown} has no help"
         assert " ".join((action.help % dict(default=action.default)).split()) in text or action.dest == "help"
 
 
 def test_help_names_every_method_and_format():
     methods = next(a for a in sub_parsers()["reconstruct"]._actions if a.dest == "method").help
-    kinds = next(a for a in sub_parsers()["prepare"]._actions if a.choices).choices
-    formats = next(a for a in kinds["head-capture"]._actions if a.dest == "format").help
+    formats = next(a for a in sub_parsers_of("prepare")["head-capture"]._actions if a.dest == "format").help
     assert all(name in methods for name in METHODS) and all(name in formats for name in READERS)
 
 
 def test_no_help_imports_what_takes_seconds():
     """For every command and sub-command, in one fresh process."""
-    lines = [[], *([name] for name in cli.COMMANDS), *(["prepare", kind] for kind in prepare.KINDS),
-             *(["shape", verb] for verb in shape_space.VERBS)]  # yapf: disable
+    lines = [[], *LINES]
     code = f"""
 import sys
 from deep3dmap.cli.app import main
@@ -82,7 +89,7 @@ for line in {lines}:
         main([*line, "--help"])
     except SystemExit as end:
         assert end.code == 0
-print("imported:", *{{"torch", "numpy", "mmengine"}} & set(sys.modules))
+print("imported:", *{{"torch", "numpy", "mmengine", "scipy", "trimesh"}} & set(sys.modules))
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert result.stdout.endswith("imported:\n"), result.stdout[-200:] + result.stderr
@@ -90,7 +97,8 @@ print("imported:", *{{"torch", "numpy", "mmengine"}} & set(sys.modules))
 
 def test_names_that_help_repeats_are_those_of_the_parts():
     name = next(a for a in sub_parsers()["download"]._actions if a.dest == "name").help
-    assert all(source in name for source in SOURCES) and shape_space.PRIORS == PRIORS
+    priors = next(a for a in sub_parsers_of("shape")["sample"]._actions if a.dest == "prior").choices
+    assert all(source in name for source in SOURCES) and set(priors) == set(PRIORS)
 
 
 @pytest.mark.parametrize("arguments,usage,nearest", [
@@ -131,7 +139,7 @@ def test_the_first_page_lists_every_command(capsys):
     with pytest.raises(SystemExit, match="0"):
         run("--help")
     text = capsys.readouterr().out
-    assert all(command in text for command in cli.COMMANDS)
+    assert all(command in text for command in COMMANDS)
 
 
 def test_the_version_is_printed(capsys):
@@ -319,18 +327,18 @@ def test_a_wrong_command_line_is_explained(arguments, capsys):
 @pytest.mark.parametrize("text,value", [("a=1", 1), ("a=1e-3", 1e-3), ("a=[1, 2]", [1, 2]), ("a=true", True), ("a=null", None),
                                         ("a=None", None), ("a=temple", "temple"), ("a=b=c", "b=c")])
 def test_option_values_are_read_as_python_where_they_are(text, value):
-    assert cli._pair(text) == ("a", value)
+    assert pair(text) == ("a", value)
 
 
 @pytest.mark.parametrize("words, value", [([], None), (["--amp"], True), (["--amp", "on"], True), (["--amp", "off"], False),
                                           (["--amp", "auto"], "auto")])  # yapf: disable
 def test_precision_is_the_configs_unless_it_is_given(words, value):
-    assert cli._training_arguments(cli.make_parser().parse_args(["train", "x", *words]))["amp"] == value
+    assert getattr(cli.make_parser().parse_args(["train", "x", *words]), "amp", None) == value
 
 
 def test_options_may_be_given_in_several_places():
     args = cli.make_parser().parse_args(["train", "x", "--cfg-options", "a=1", "--seed", "2", "--cfg-options", "b=2", "c=3"])
-    assert dict(args.cfg_options) == dict(a=1, b=2, c=3)
+    assert dict(args.options) == dict(a=1, b=2, c=3)
 
 
 # --- SIGTERM and Ctrl-C ---------------------------------------------------------------------------------------------------

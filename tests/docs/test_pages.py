@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from deep3dmap.apis.listing import list_parts
-from deep3dmap.cli.app import COMMANDS, make_parser
-from deep3dmap.cli.prepare import KINDS
+from deep3dmap.cli.app import make_parser
+from deep3dmap.cli.commands import COMMANDS, KINDS
 from deep3dmap.datasets import generate_capture, load_scene
 from deep3dmap.datasets.synthetic import generate_head_capture
 from deep3dmap.engine.config import find_config, load_config
@@ -195,9 +195,14 @@ def test_every_command_is_shown_somewhere_with_its_arguments():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_option_of_prepare_is_in_a_page_with_its_command(kind):
-    parser = argparse.ArgumentParser()
-    KINDS[kind][1](parser)
-    options = {option for action in parser._actions for option in action.option_strings if option not in ("-h", "--help")}
+    parser = make_parser()
+    for name in ("prepare", kind):
+        parser = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction)).choices[name]
+    options = {
+        option
+        for action in parser._actions
+        for option in action.option_strings if option not in ("-h", "--help", "--traceback", "--trust-imports")
+    }
     pages = [page for page in PAGES if any(words[:2] == ["prepare", kind] for words in commands(page))]
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
     assert pages and {option for option in options if f"`{option}`" not in text} == set()

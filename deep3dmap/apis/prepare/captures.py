@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from deep3dmap.datasets.captures.formats import TRUE_MESH, check_target, save_capture
 from deep3dmap.datasets.heads.landmarks import FILE, read_landmark_file
@@ -10,54 +11,83 @@ from deep3dmap.datasets.synthetic import generate_capture, generate_head_capture
 from deep3dmap.io.files import filling
 from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.io.reading import reaching
+from deep3dmap.ranges import Count
 from deep3dmap.structures import Capture
 
 
 def prepare_capture(mesh: str | Path,
                     output: str | Path,
+                    *,
+                    views: Count = 16,
+                    test_views: int = 4,
+                    size: Count = 256,
                     format: str = "idr",
-                    tell: Callable[[str], object] = print,
-                    **options) -> Capture:
-    """Photograph a mesh and write the photographs, masks, cameras and ``true_mesh.ply``; see ``docs/data_formats.md``.
+                    light: Literal["fixed", "camera"] = "fixed",
+                    tell: Callable[[str], object] = print) -> Capture:
+    """Photographs of a mesh, with masks and cameras, and ``true_mesh.ply``. See ``docs/data_formats.md``.
 
     Args:
-        mesh: a file, its y axis up, or ``'head'`` for the built-in one.
-        output: new folder.
-        format: of the cameras.
+        mesh: mesh to photograph (its y axis is up), or ``head`` for the built-in one.
+        output: new folder to write to: photographs, masks, cameras, ``true_mesh.ply``.
+        views: photographs to reconstruct from.
+        test_views: further ones to test on.
+        size: height and width, pixels.
+        format: of the cameras: ``idr``, ``h3ds``, ``middlebury``, ``transforms``, ``colmap``.
+        light: stands still, or moves with the camera.
         tell: prints a line.
-        options: see :func:`~deep3dmap.datasets.generate_capture`.
 
     Raises:
         ConfigError: for options that make no sense.
         DataError: if the mesh can't be read, or the folder is not new or can't be written.
     """
     check_target(output, format)
-    return _written(generate_capture(mesh, **options), output, format, TRUE_MESH, tell)
+    capture = generate_capture(mesh, views, test_views, (size, size), light=light)
+    return _written(capture, output, format, TRUE_MESH, tell)
 
 
 def prepare_head_capture(output: str | Path,
+                         *,
+                         head: str = "test_00000",
+                         views: Count = 3,
+                         test_views: int = 2,
+                         size: Count = 256,
                          format: str = "idr",
+                         model: str | Path = "ict_face",
+                         mesh: str | Path | None = None,
                          landmarks: str | Path | None = None,
-                         tell: Callable[[str], object] = print,
-                         **options) -> Capture:
-    """Photograph a generated head and write what a user would bring, and the true surface; ``docs/generated_heads.md``.
+                         unit_millimetres: float = 1.0,
+                         lights: str | None = None,
+                         accessory: str | None = None,
+                         eyeballs: bool = True,
+                         seed: int = 0,
+                         tell: Callable[[str], object] = print) -> Capture:
+    """Photographs of a generated head, with masks and cameras, and the true surface. See ``docs/generated_heads.md``.
+
+    Other arguments as for :func:`prepare_capture`.
 
     Args:
-        output: new folder: photographs, masks and cameras in a format, ``landmarks.json``, ``true_mesh.ply`` (millimetres).
-        format: of the cameras.
-        landmarks: file with those of a bust that ``options`` name as ``mesh``.
+        output: new folder to write to: photographs, masks, cameras, ``landmarks.json``, ``true_mesh.ply``. In millimetres.
+        head: split and number of a head of the face model.
+        model: face model: a data set's name, a folder, a file.
+        mesh: a bust to photograph instead of a head of the model, with its landmarks.
+        landmarks: the bust's six landmarks, as ``landmarks.json`` has them.
+        unit_millimetres: length of the bust's unit.
+        lights: studio, overcast, window, indoors, ring (default: one by chance).
+        accessory: hat, hair, glasses (default: none).
+        eyeballs: eyeballs in the face model's sockets.
+        seed: of heads and all that is drawn.
         tell: prints a line.
-        options: see :func:`~deep3dmap.datasets.synthetic.generate_head_capture`.
 
     Raises:
         ConfigError: for options that make no sense.
         DataError: if a file can't be read, or the folder is not new or can't be written.
     """
     check_target(output, format)
-    if landmarks is not None:
-        given = read_landmark_file(landmarks).landmarks or {}
-        options["landmarks"] = {name: point.tolist() for name, point in given.items()}
-    return _written(generate_head_capture(**options), output, format, f"{FILE}, {TRUE_MESH} (millimetres)", tell)
+    given = None if landmarks is None else read_landmark_file(landmarks).landmarks or {}
+    points = None if given is None else {name: point.tolist() for name, point in given.items()}
+    capture = generate_head_capture(head, views, test_views, (size, size), model, mesh, points, unit_millimetres, lights,
+                                    accessory, eyeballs, seed=seed)  # yapf: disable
+    return _written(capture, output, format, f"{FILE}, {TRUE_MESH} (millimetres)", tell)
 
 
 def _written(capture: Capture, output: str | Path, format: str, others: str, tell: Callable[[str], object]) -> Capture:

@@ -11,11 +11,12 @@ from deep3dmap.io.npz import npz_bytes
 
 
 def prepare_head_prior(checkpoint: str | Path, output: str | Path, *, tell: Callable[[str], object] = print) -> Path:
-    """Write the decoder and the Gaussian of the codes of a trained DeepSDF, as H3D-Net takes them.
+    """A prior of heads for H3D-Net, from a trained DeepSDF: its decoder and the Gaussian of its codes.
 
     Args:
-        checkpoint: of a DeepSDF with a ``CodedSDFNetwork``, as configs/h3dnet/prior_ict.py trains it; or its work folder.
-        output: file to write (``.npz``).
+        checkpoint: of a DeepSDF of heads (configs/h3dnet/prior_ict.py), or its work folder. Its
+            decoder is a ``CodedSDFNetwork``.
+        output: file to write (``.npz``); H3D-Net takes it as ``model.geometry.prior``.
         tell: prints a line.
 
     Raises:

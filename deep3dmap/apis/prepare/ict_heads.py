@@ -6,9 +6,10 @@ from pathlib import Path
 
 from deep3dmap.datasets.heads.ict_face.preparing import HeadSettings, prepare_heads
 from deep3dmap.io.workers import default_processes
+from deep3dmap.ranges import Count
 
 
-def prepare_ict_heads(root: str | Path,
+def prepare_ict_heads(output: str | Path,
                       *,
                       train: int = 400,
                       validation: int = 20,
@@ -17,26 +18,27 @@ def prepare_ict_heads(root: str | Path,
                       seed: int = 0,
                       expressions: float = 0.0,
                       missing: Sequence[str] = (),
-                      mouth: bool = True,
+                      closed_mouth: bool = False,
                       eyeballs: bool = False,
-                      samples: int = 100_000,
-                      surface_samples: int = 30_000,
-                      processes: int | None = None,
+                      samples: Count = 100_000,
+                      surface_samples: Count = 30_000,
+                      processes: Count | None = None,
                       tell: Callable[[str], object] = print) -> int:
-    """Draw heads, sample them in DeepSDF's layout and write splits; ``docs/ict_face.md`` tells what is made and how.
+    """Heads drawn from the ICT face model, and their signed-distance samples. ``docs/ict_face.md`` tells what is made and how.
 
     Args:
-        root: folder to write to; heads that are there already, of the same settings, are left alone.
-        train, validation, test: how many heads; no identity is in two of them.
-        model: the face model's file, its folder, or its data set's name.
+        output: folder to write to; heads that are there are left alone. If they have the same settings.
+        train: heads to learn from. No identity is in two of the three splits.
+        validation, test: heads.
+        model: face model: a data set's name, a folder, a file.
         seed: of all heads.
-        expressions: largest weight of random expressions, 0 for neutral faces.
-        missing: what the heads lack, as raw scans do: ``hair``, ``neck``, ``ear``.
-        mouth: with the bag behind the lips, or closed at the lips.
-        eyeballs: with the eyeballs in their sockets.
-        samples: signed-distance samples of each head.
-        surface_samples: points on each head's surface.
-        processes: that work at once (default: one for each core).
+        expressions: largest weight of random expressions, up to 1.
+        missing: what heads lack, as raw scans do: ``hair``, ``neck``, ``ear``.
+        closed_mouth: close the lips instead of having the bag behind them.
+        eyeballs: put the eyeballs into their sockets.
+        samples: for each head.
+        surface_samples: points on each surface.
+        processes: that work at once, each on one core (default: one for each core).
         tell: prints a line.
 
     Returns:
@@ -46,12 +48,12 @@ def prepare_ict_heads(root: str | Path,
         ConfigError: for options that make no sense.
         DataError: if the model can't be read, the folder holds heads of other settings, or heads can't be written.
     """
-    settings = HeadSettings(str(model), seed, expressions, tuple(sorted(set(missing))), mouth, eyeballs, samples,
+    settings = HeadSettings(str(model), seed, expressions, tuple(sorted(set(missing))), not closed_mouth, eyeballs, samples,
                             surface_samples)
     counts = (train, validation, test)
-    made = prepare_heads(root, counts, settings, processes or default_processes(), _Progress(tell))
-    tell(f"{root}: {sum(counts)} heads, {made} of them made now; splits: "
-         f"{', '.join(sorted(path.name for path in Path(root, 'splits').glob('*.json')))}")
+    made = prepare_heads(output, counts, settings, processes or default_processes(), _Progress(tell))
+    tell(f"{output}: {sum(counts)} heads, {made} of them made now; splits: "
+         f"{', '.join(sorted(path.name for path in Path(output, 'splits').glob('*.json')))}")
     return made
 
 

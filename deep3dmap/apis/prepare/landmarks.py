@@ -23,15 +23,15 @@ def make_marking_page(folder: str | Path,
                       *,
                       views: Sequence[str] | None = None,
                       format: str | None = None) -> Path:
-    """Write a page with a capture's photographs on which a person marks the landmarks; returns its path.
+    """Write a page with a capture's photographs on which a person marks the landmarks, and return its path.
 
     Marks that ``landmarks.json`` in the folder holds are on the page already.
 
     Args:
-        folder: of the capture, or a data set's name.
-        page: to write; an older one is replaced.
-        views: names of the views to show; all by default.
-        format: of the capture; detected by default.
+        folder: photographs with cameras, or a data set's name.
+        page: page to write, on which to click. An older one is replaced.
+        views: show only these photographs on the page.
+        format: read the folder as this format instead of detecting it.
 
     Raises:
         DataError: if there is no such capture or view, or the page can't be written.

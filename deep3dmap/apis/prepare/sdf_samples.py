@@ -11,46 +11,44 @@ from deep3dmap.errors import DataError
 from deep3dmap.geometry.sdf_sampling import TEST_PLAN, TRAINING_PLAN
 from deep3dmap.io.reading import printable
 from deep3dmap.io.workers import default_processes
-
-MAX_FACES = 5_000_000
-TIMEOUT = 600.0
+from deep3dmap.ranges import Count, Positive, Share
 
 
-def prepare_sdf_samples(source: str | Path,
-                        root: str | Path,
+def prepare_sdf_samples(meshes: str | Path,
+                        output: str | Path,
                         *,
                         dataset: str | None = None,
                         category: str | None = None,
                         split: str | Path | None = None,
-                        samples: int | None = None,
-                        surface_samples: int = 30_000,
+                        samples: Count | None = None,
+                        surface_samples: Count = 30_000,
                         test_sampling: bool = False,
-                        resolution: int = TRAINING_PLAN.resolution,
+                        resolution: Count = 200,
                         seed: int = 0,
-                        test_share: float = 0.2,
-                        processes: int | None = None,
-                        timeout: float = TIMEOUT,
-                        max_faces: int = MAX_FACES,
+                        test_share: Share = 0.2,
+                        processes: Count | None = None,
+                        timeout: Positive = 600.0,
+                        max_faces: Count = 5_000_000,
                         overwrite: bool = False,
                         tell: Callable[[str], object] = print) -> Report:
-    """Signed-distance samples of meshes, in DeepSDF's layout; ``docs/sdf_samples.md`` tells what is made and how.
+    """Signed-distance samples of meshes, in DeepSDF's layout. ``docs/sdf_samples.md`` tells what is made and how.
 
     Args:
-        source: folder of meshes, or one mesh.
-        root: folder to write to; shapes that are finished there are left alone.
-        dataset: its name (default: the folder's).
-        category: the class of all meshes (default: their folder's name, see
-            :func:`~deep3dmap.datasets.shapes.sdf_samples.finding.find_meshes`).
-        split: file that names the shapes to prepare (default: all).
-        samples: for each mesh (default: 500,000; 250,000 with ``test_sampling``).
+        meshes: folder of meshes (<class>/<id>/.../any name, <class>/<id>.ply, or <id>.ply), or one mesh.
+        output: folder to write to; what is finished there is left alone.
+        dataset: name of the data set (default: the folder's).
+        category: class of all meshes (default: their folders' names). See
+            :func:`~deep3dmap.datasets.shapes.sdf_samples.finding.find_meshes`.
+        split: prepare only the shapes that this split file names.
+        samples: for each mesh (default: 500000, or with the sampling for testing 250000).
         surface_samples: points on each surface.
-        test_sampling: with the reference's larger variances for testing.
-        resolution: rays along the edge of a camera's picture, for meshes whose inside is told by what is visible.
+        test_sampling: spread samples wider, as DeepSDF does for testing.
+        resolution: of the cameras that look at open meshes. Their inside is told by what is visible.
         seed: of every draw.
-        test_share: of each class, this share goes to the split for testing.
-        processes: that work at once (default: one for each core).
+        test_share: of each class, for the split for testing.
+        processes: that work at once, each on one core (default: one for each core).
         timeout: seconds after which a mesh is given up.
-        max_faces: a mesh with more is rejected.
+        max_faces: reject meshes with more.
         overwrite: draw samples of finished shapes again.
         tell: prints a line.
 
@@ -60,7 +58,7 @@ def prepare_sdf_samples(source: str | Path,
     Raises:
         DataError: if there are no meshes, or the output folder holds something else. Not for meshes that can't be prepared.
     """
-    source, root = Path(source), Path(root)
+    source, root = Path(meshes), Path(output)
     dataset = _dataset_name(source, dataset)
     if category is not None and not is_plain(category):
         raise DataError(f"--class '{printable(category)}': can't be the name of a class, which is a folder of the layout")

@@ -62,36 +62,43 @@ def fit_shapes(checkpoint: str | Path,
                output: str | Path,
                *,
                split: str | Path | None = None,
-               viewpoint: Sequence[float] | None = None,
+               viewpoint: tuple[float, float, float] | None = None,
                normalization: str | Path | None = None,
                offset: float = OFFSET,
+               iterations: int | None = None,
+               samples: int | None = None,
+               lr: float | None = None,
+               code_weight: float | None = None,
                starts: int = 1,
                seed: int = 0,
                resolution: int = 256,
                amp: bool = False,
                device: str = "auto",
                skip_existing: bool = False,
-               tell: Callable[[str], object] = print,
-               **options) -> list[ShapeFit]:
-    """Reconstruct new shapes; ``meshes/<name>.ply``, ``codes/<name>.npz`` and ``fits.csv`` are left in ``output``.
+               tell: Callable[[str], object] = print) -> list[ShapeFit]:
+    """New shapes from samples, points, meshes or depth maps.
+
+    Leaves ``meshes/<name>.ply``, ``codes/<name>.npz`` and ``fits.csv`` in ``output``. Other arguments as for
+    :func:`deep3dmap.apis.shape_space.shapes.mesh_shapes`.
 
     Args:
-        checkpoint: of a trained DeepSDF, or its work folder.
-        inputs: files, and folders in DeepSDF's layout; see :func:`deep3dmap.apis.shape_space.inputs.find_inputs`.
+        inputs: signed-distance samples, point cloud, mesh or depth map; or a folder with SdfSamples/. See
+            :func:`deep3dmap.apis.shape_space.inputs.find_inputs`.
         output: folder to write to. Meshes are in their input's own frame and units.
-        split: names the shapes of the folders.
-        viewpoint: (3,) from where point clouds were seen, in their own frame.
-        normalization: file with the way into the normalised frame, for all inputs.
-        offset: distance before and behind the surface at which points are taken, normalised units.
-        starts: fits from so many random codes; that of the lowest loss at the end is kept.
-        seed: of every choice; a shape's result doesn't depend on the others.
-        resolution: of the meshes: cells along an edge of the cube around the unit sphere.
-        amp: fit in bfloat16 where that is safe.
-        device: where to compute.
-        skip_existing: leave shapes alone that have a code and a mesh in ``output``; those made of other files, with other
-            options, or by another decoder, are refused.
+        split: file that names the shapes of a folder (default: all).
+        viewpoint: from where a point cloud was seen, in its own frame.
+        normalization: npz with offset and scale into the normalised frame. For all inputs.
+        offset: of points before and behind the surface, normalised.
+        iterations: of the fit (default: the config's).
+        samples: in an iteration (default: the config's).
+        lr: learning rate (default: the config's).
+        code_weight: of the code's mean square in the loss (default: the config's).
+        starts: keep the best of so many fits. That of the lowest loss at the end.
+        seed: of every random choice. A shape's result doesn't depend on the others.
+        amp: mixed precision (bfloat16) where it is safe.
+        skip_existing: leave alone what the output folder holds already. A code and a mesh; those made of other files, with
+            other options, or by another decoder, are refused.
         tell: prints a line.
-        options: of :class:`~deep3dmap.frameworks.deepsdf.fitting.FitOptions`; None leaves the config's.
 
     Returns:
         What became of each input; one that fails doesn't stop the others.
@@ -101,6 +108,7 @@ def fit_shapes(checkpoint: str | Path,
         CheckpointError: if there is no usable DeepSDF.
         DataError: if the inputs as a whole make no sense.
     """
+    options = dict(iterations=iterations, samples=samples, lr=lr, code_weight=code_weight)
     options = {key: value for key, value in options.items() if value is not None}
     _check_options(dict(starts=starts, offset=offset, resolution=resolution, seed=seed) | options, viewpoint)
     shapes = find_inputs(inputs, split)

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -57,28 +58,28 @@ def code_from(framework: DeepSDF, source: str | Path) -> Float[Tensor, "l"]:
 
 def mesh_shapes(checkpoint: str | Path,
                 output: str | Path,
-                names: Sequence[str] | None = None,
+                shapes: Sequence[str] | None = None,
                 *,
                 resolution: int = 256,
                 keep_normalization: bool = False,
                 device: str = "auto",
                 tell: Callable[[str], object] = print) -> Shapes:
-    """Write meshes of training shapes, as ``DATASET/CLASS/ID.ply``.
+    """Meshes of training shapes. Written as ``DATASET/CLASS/ID.ply``.
 
     Args:
-        checkpoint: file, or work folder.
+        checkpoint: checkpoint of a DeepSDF, or a work folder for its newest.
         output: folder to write to.
-        names: of the shapes, also without data set and class; None for all.
-        resolution: cells along an edge of the cube around the unit sphere.
-        keep_normalization: leave them in the normalised frame, instead of each one's own frame and units.
-        device: where to compute.
+        shapes: names of training shapes, also without data set and class. None for all.
+        resolution: cells along an edge. Of the cube around the unit sphere.
+        keep_normalization: leave meshes in the normalised frame. Instead of each one's own frame and units.
+        device: auto, cpu, cuda ...
         tell: prints a line.
 
     Raises:
         DataError: for names that are not there or not unique, before anything is written.
     """
     framework = load_shape_space(checkpoint, device)
-    numbers = range(len(framework.names)) if names is None else [framework.number_of(name) for name in names]
+    numbers = range(len(framework.names)) if shapes is None else [framework.number_of(name) for name in shapes]
     folder, written = output_folder(output), Shapes()
     for number in dict.fromkeys(numbers):
         name = framework.names[number]
@@ -102,12 +103,12 @@ def interpolate_shapes(checkpoint: str | Path,
                        resolution: int = 128,
                        device: str = "auto",
                        tell: Callable[[str], object] = print) -> Shapes:
-    """Shapes along the straight line between two codes: meshes and codes ``step_K``, and ``interpolation.png``.
+    """Shapes on the straight line between two codes. Meshes and codes ``step_K``, and ``interpolation.png``.
 
     All are in the normalised frame. Other arguments as for :func:`mesh_shapes`.
 
     Args:
-        start, end: names of training shapes, or files of codes; see :func:`code_from`.
+        start, end: name of a training shape, or a file of a code (.npz, .pth).
         steps: shapes, both ends included.
 
     Raises:
@@ -141,18 +142,18 @@ def sample_shapes(checkpoint: str | Path,
                   count: int = 8,
                   *,
                   seed: int = 0,
-                  prior: str = "empirical",
+                  prior: Literal["empirical", "diagonal", "paper"] = "empirical",
                   resolution: int = 128,
                   device: str = "auto",
                   tell: Callable[[str], object] = print) -> Shapes:
-    """Shapes of codes drawn by chance: meshes and codes ``sample_K``, and ``samples.png``.
+    """Shapes of codes drawn by chance. Meshes and codes ``sample_K``, and ``samples.png``.
 
     All are in the normalised frame. Other arguments as for :func:`mesh_shapes`.
 
     Args:
         count: how many.
         seed: of the draws.
-        prior: what they are drawn from, see :func:`~deep3dmap.frameworks.deepsdf.code_space.fit_prior`.
+        prior: to draw codes from. See :func:`~deep3dmap.frameworks.deepsdf.code_space.fit_prior`.
 
     Raises:
         ConfigError: for fewer than one shape, unknown priors, and seeds that are none.
@@ -196,13 +197,16 @@ def _mesh_of(framework: DeepSDF, code: Tensor, resolution: int) -> trimesh.Trime
 # --- the map --------------------------------------------------------------------------------------------------------------
 
 
-def plot_codes(checkpoint: str | Path, output: str | Path, *, fitted: str | Path | None = None) -> tuple[Path, Path]:
-    """A picture of the training codes along their two principal axes, and a table of their coordinates beside it.
+def plot_codes(checkpoint: str | Path,
+               output: str | Path = "codes.png",
+               *,
+               fitted: str | Path | None = None) -> tuple[Path, Path]:
+    """A map of the codes along their principal axes: a picture, and a table of their coordinates beside it.
 
     Args:
-        checkpoint: file, or work folder.
-        output: ``.png`` to write; the table has the same name with ``.csv``.
-        fitted: folder of files of further codes, which are put into the same picture; the axes don't depend on them.
+        checkpoint: as for :func:`mesh_shapes`.
+        output: picture to write (``.png``), a table beside it (``.csv``).
+        fitted: folder of further codes, to be put beside those of the training shapes. The axes don't depend on them.
 
     Returns:
         The two files.

@@ -145,7 +145,7 @@ def test_what_was_made_with_other_options_is_neither_skipped_nor_lost(shape_chec
     written = (tmp_path / "codes/cloud.npz").read_bytes()
     for options, message in ((dict(iterations=4), "iterations: 3, now 4"),
                              (dict(iterations=3, offset=0.02), "offset: 0.01, now 0.02"),
-                             (dict(iterations=3, viewpoint=[0, 0, 3]), "viewpoint: None, now")):  # yapf: disable
+                             (dict(iterations=3, viewpoint=(0, 0, 3)), "viewpoint: None, now")):  # yapf: disable
         row = fit_shapes(shape_checkpoint, [inputs["cloud"]], tmp_path, skip_existing=True, **options, **QUICK)[0]
         assert row.status == REFUSED and message in row.reason
     assert (tmp_path / "codes/cloud.npz").read_bytes() == written
@@ -325,7 +325,7 @@ def test_bad_inputs_have_one_clear_message(tmp_path, make, viewpoint, message):
                                               (dict(offset=-0.1), "--offset"), (dict(resolution=1), "--resolution"),
                                               (dict(resolution=10**5), "resolution"), (dict(offset=1.5), "--offset 1.5"),
                                               (dict(seed=-1), "--seed -1"), (dict(code_weight=-1.0), "--code-weight -1"),
-                                              (dict(viewpoint=[0.0, float("nan"), 0.0]), "--viewpoint 0.0 nan")])
+                                              (dict(viewpoint=(0.0, float("nan"), 0.0)), "--viewpoint 0.0 nan")])
 def test_options_out_of_range_are_refused_first(options, message):
     with pytest.raises(ConfigError, match=message):
         fit_shapes("nowhere", ["nothing"], "out", **options)

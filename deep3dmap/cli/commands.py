@@ -1,0 +1,241 @@
+"""The commands: the function that each one calls, and what it says of the result.
+
+Arguments and help are those of the function (:mod:`deep3dmap.cli.signatures`). What runs it gets it with the arguments that
+were given, prints what there is to say and returns the exit code; its own keyword arguments are options as well.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+INTERRUPTED = 130
+
+
+def _done(call) -> int:
+    call()
+    return 0
+
+
+def _print(call) -> int:
+    print(call())
+    return 0
+
+
+def _train(call) -> int:
+    runner = call()
+    if runner.train_loop.interrupted:
+        print(f"interrupted; the state is kept in {runner.work_dir}. Go on with the same command and --resume")
+        return INTERRUPTED
+    if runner.rank == 0:
+        print(f"{runner.work_dir}: trained for {runner.iter} steps")
+    return 0
+
+
+def _test(call) -> int:
+    from mmengine.dist import is_main_process
+
+    from deep3dmap.apis.results import result_table
+    result = call()
+    if is_main_process():
+        print("\n".join([result_table(result), *result.notes]))
+    return 0
+
+
+def _reconstruct(call) -> int:
+    from deep3dmap.apis.reconstruct import Interrupted
+    try:
+        call()
+    except Interrupted as stop:
+        print(stop)
+        return INTERRUPTED
+    return 0
+
+
+def _export(call, *, all_components: bool = False, color: bool = True) -> int:
+    """Export a mesh.
+
+    Args:
+        all_components: keep more than the largest connected component.
+        color: vertex colours.
+    """
+    mesh = call(largest=not all_components, color=color)
+    print(f"{call.keywords['target']}: {len(mesh.vertices):,} vertices, {len(mesh.faces):,} faces")
+    return 0
+
+
+def _convert(call, *, data: str | Path | None = None, cameras: str | None = None) -> int:
+    """Convert a checkpoint.
+
+    Args:
+        data: folder of the scene it was trained on, so that meshes come out in the world's units.
+        cameras: the scene's file of cameras, for example cameras_linear_init.npz (default: its own).
+    """
+    from deep3dmap.datasets.captures.formats import load_capture
+    options = dict(cameras=cameras) if cameras else {}
+    print(call(capture=load_capture(data, **options) if data else None))
+    return 0
+
+
+def _check(call) -> int:
+    report = call()
+    print(report.to_text())
+    return 0 if report.ok else 1
+
+
+def _make_masks(call) -> int:
+    written = call()
+    print(f"{len(written)} masks written" + (f" to {written[0].parent}" if written else ": every view has one"))
+    return 0
+
+
+def _landmarks(call, *, marks: str | Path | None = None, force: bool = False) -> int:
+    """Write the page, or the landmarks.
+
+    Args:
+        marks: file that the page downloaded: write landmarks.json into the folder.
+        force: replace a landmarks.json that is there.
+    """
+    from deep3dmap.apis.prepare.landmarks import save_landmarks
+    if marks is None:
+        print(f"{call()}: open it in a browser, click the six landmarks on two or more photographs, download the marks")
+        return 0
+    folder = call.keywords["folder"]
+    placed = save_landmarks(folder, marks, format=call.keywords.get("format"), force=force)
+    print(f"{len(placed.landmarks)} landmarks written to landmarks.json in {folder}; landmarks.png shows marks (rings) and "
+          "landmarks (crosses)")  # yapf: disable
+    return 0
+
+
+def _compare(call) -> int:
+    table = call()
+    print(table.to_text())
+    return 1 if table.failures else 0
+
+
+def _head_table(call) -> int:
+    return 1 if call() else 0
+
+
+def _benchmark(call, *, output: Path | None = None, source: Path | None = None, plot: Path | None = None) -> int:
+    """Measure, or show what was measured.
+
+    Args:
+        output: keep the lines in this file, too.
+        source: measure nothing: print tables of the lines in this file.
+        plot: draw cost against work into this picture.
+    """
+    from deep3dmap.benchmarks import report
+    if source is None:
+        results = call(write=report.line_writer(output))
+    else:
+        results = report.read_results(source)
+        print(report.tables(results))
+    if plot is not None:
+        report.plot(results, plot)
+    return 0
+
+
+def _sdf_samples(call) -> int:
+    return 0 if call().counts["accepted"] else 1
+
+
+def _shapes(call) -> int:
+    return 0 if call().meshes else 1
+
+
+def _mesh(call, *, all: bool = False) -> int:
+    """Mesh training shapes.
+
+    Args:
+        all: all training shapes.
+    """
+    return _shapes(call)
+
+
+def _codes(call) -> int:
+    print("\n".join(map(str, call())))
+    return 0
+
+
+def _fit(call) -> int:
+    from deep3dmap.apis.shape_space.fit import FAILED, REFUSED
+    rows = call()
+    failed, refused = (sum(row.status == status for row in rows) for status in (FAILED, REFUSED))
+    print(f"{call.keywords['output']}: {len(rows) - failed - refused} of {len(rows)} shapes" +
+          f"; {failed} failed, see fits.csv" * bool(failed) + f"; {refused} refused, see above" * bool(refused))
+    return 1 if failed or refused else 0
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+        function: dotted path, within the package, of what it calls; ``a.b`` of ``deep3dmap.a.b``.
+        run: calls it, and returns the exit code.
+        summary: its line of help (default: the function's).
+        defaults: values of arguments where they are other than the function's.
+        hidden: arguments that are no options here.
+        names: of options that are not called as the arguments; what the function needs is an option, too, if it has one here.
+        empty: lists that may be given without a word.
+        exclusive: options of which only one may be given.
+        one_of_them: whether one of ``exclusive`` must be given.
+        trust: whether it builds what a checkpoint's own config describes, and so takes ``--trust-imports``.
+    """
+
+    function: str
+    run: Callable[..., int] = _done
+    summary: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    hidden: Sequence[str] = ()
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    empty: Sequence[str] = ()
+    exclusive: Sequence[str] = ()
+    one_of_them: bool = False
+    trust: bool = False
+
+
+OUTPUT = dict(output=("-o", "--output"))
+EARLIER = ("resume", "overwrite")
+DEMO = dict(folder=None, output="demo", minutes=5.0, config="configs/idr/generated_head.py")
+
+KINDS = {
+    "sdf-samples": Command("apis.prepare.sdf_samples.prepare_sdf_samples", _sdf_samples, names=dict(category=["--class"])),
+    "ict-heads": Command("apis.prepare.ict_heads.prepare_ict_heads"),
+    "capture": Command("apis.prepare.captures.prepare_capture"),
+    "head-capture": Command("apis.prepare.captures.prepare_head_capture"),
+    "head-prior": Command("apis.prepare.head_prior.prepare_head_prior", trust=True),
+}
+
+VERBS = {
+    "fit": Command("apis.shape_space.fit.fit_shapes", _fit, names=OUTPUT, trust=True),
+    "mesh": Command("apis.shape_space.shapes.mesh_shapes", _mesh, names=OUTPUT, exclusive=("shapes", "all"), one_of_them=True,
+                    trust=True),
+    "interpolate": Command("apis.shape_space.shapes.interpolate_shapes", _shapes, names=OUTPUT, trust=True),
+    "sample": Command("apis.shape_space.shapes.sample_shapes", _shapes, names=OUTPUT, trust=True),
+    "codes": Command("apis.shape_space.shapes.plot_codes", _codes, trust=True),
+}  # yapf: disable
+
+COMMANDS = {
+    "train": Command("apis.train.train", _train),
+    "test": Command("apis.test.test", _test),
+    "reconstruct": Command("apis.reconstruct.reconstruct", _reconstruct, exclusive=EARLIER),
+    "demo": Command("apis.reconstruct.reconstruct", _reconstruct, "reconstruct the generated head: needs no data", DEMO,
+                    hidden=("folder", "method"), exclusive=EARLIER),
+    "export-mesh": Command("apis.export.export_mesh", _export, trust=True),
+    "render-video": Command("apis.export.render_video", _print, trust=True),
+    "convert-checkpoint": Command("apis.convert.convert_checkpoint", _convert),
+    "list": Command("apis.listing.list_parts", _print),
+    "check": Command("apis.check.check_for_methods", _check),
+    "make-masks": Command("apis.prepare.masks.make_masks", _make_masks),
+    "landmarks": Command("apis.prepare.landmarks.make_marking_page", _landmarks,
+                         "mark the six landmarks of a head on photographs", exclusive=("page", "marks")),
+    "prepare": ("make data: signed-distance samples and photographs of meshes, heads", "kind", "what to make", KINDS),
+    "shape": ("what a trained shape space is good for: new shapes from partial data", "verb", "what to do", VERBS),
+    "compare": Command("apis.compare.compare", _compare),
+    "head-table": Command("benchmarks.head_table.head_table", _head_table, names=dict(busts=["--bust"]),
+                          empty=("heads", )),
+    "download": Command("datasets.download.download", _print),
+    "benchmark": Command("benchmarks.cost.benchmark", _benchmark, names=dict(source=["--from"])),
+}  # yapf: disable
