@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from deep3dmap.datasets.captures.check import CaptureReport, check_capture
+from deep3dmap.frameworks.cards import cards
 from deep3dmap.io.paths import resolve_data
-from deep3dmap.registry import FRAMEWORKS, load_plugins
+from deep3dmap.registry import FRAMEWORKS
 
 
 def check_for_methods(data: str | Path, format: str | None = None) -> CaptureReport:
@@ -19,11 +20,11 @@ def check_for_methods(data: str | Path, format: str | None = None) -> CaptureRep
         DataError: if there is no such data.
     """
     report = check_capture(resolve_data(data), format)
-    load_plugins()
-    FRAMEWORKS.import_from_location()
-    needs = {name: framework.needs for name, framework in sorted(FRAMEWORKS.module_dict.items())}
-    report.lacks = {
-        name: [part for part in parts if part not in report.parts]
-        for name, parts in needs.items() if parts is not None
-    }
+    known = {card.framework: card for card in cards().values()}
+    for name, framework in sorted(FRAMEWORKS.module_dict.items()):
+        if framework.needs is not None:
+            subject = known[name].subject if name in known else ""
+            report.lacks[f"{name} ({subject})" if subject else name] = [
+                part for part in framework.needs if part not in report.parts
+            ]
     return report

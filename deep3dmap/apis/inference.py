@@ -8,6 +8,7 @@ from pathlib import Path
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint, load_weights, set_up
 from deep3dmap.engine.config import imported_modules
 from deep3dmap.engine.launching import choose_device
+from deep3dmap.engine.validation import BEST
 from deep3dmap.errors import CheckpointError, PluginError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.registry import FRAMEWORKS, check_imports, load_plugins
@@ -33,6 +34,22 @@ def load_framework(checkpoint: str | Path, device: str = "auto") -> Framework:
     set_up(framework, content["info"], str(path))
     load_weights(framework, content["state_dict"], str(path))
     return framework.to(choose_device(device)).eval()
+
+
+def model_of(checkpoint: str | Path) -> tuple[Path, dict]:
+    """The file that a name of weights means, and the ``model`` config in it: of a work folder the best checkpoint of its
+    validation, or else the newest.
+
+    Raises:
+        CheckpointError: if there is no usable checkpoint.
+        PluginError: if it needs modules that are neither installed as plug-ins nor imported yet.
+    """
+    best = [path for path in (Path(checkpoint) / "checkpoints" / BEST, Path(checkpoint) / BEST) if path.is_file()]
+    path = best[0] if best else find_checkpoint(Path(checkpoint))
+    model, modules = _config(load_checkpoint(path), path)
+    load_plugins()
+    check_imports(modules, str(path))
+    return path, model
 
 
 def trust_imports(checkpoint: str | Path) -> None:

@@ -3,23 +3,26 @@
 import inspect
 
 from deep3dmap.errors import ConfigError, nearest
+from deep3dmap.frameworks.cards import cards
 from deep3dmap.registry import ALL, load_plugins
 
 
 def list_parts(registry: str | None = None) -> str:
-    """All registered parts with their one-line help. Plug-ins are loaded first.
+    """All methods, and all registered parts with their one-line help. Plug-ins are loaded first.
 
     Args:
-        registry: only this registry (framework, backbone, renderer, loss, dataset ...)
+        registry: only this registry (framework, backbone, renderer, loss, dataset ...), or methods.
 
     Raises:
         ConfigError: if there is no such registry.
     """
     load_plugins()
     registries = {r.name: r for r in ALL}
+    if registry is not None and _singular(registry) == "method":
+        return _methods()
     if registry is not None and _singular(registry) not in registries:
         raise ConfigError(f"no registry '{registry}': {nearest(registry, registries)}")
-    blocks = []
+    blocks = [] if registry is not None else [_methods()]
     for name, each in registries.items():
         if registry is not None and name != _singular(registry):
             continue
@@ -30,6 +33,13 @@ def list_parts(registry: str | None = None) -> str:
         title = name + ("es" if name.endswith("s") else "s")
         blocks.append("\n".join([title, *(lines or ["  (none)"])]))
     return "\n\n".join(blocks)
+
+
+def _methods() -> str:
+    known = cards()
+    width = max(map(len, known), default=0)
+    return "\n".join(["methods", *(f"  {name:<{width}}  {card.title}: {card.gives}, from {card.takes}"
+                                   for name, card in sorted(known.items()))])  # yapf: disable
 
 
 def _first_line(part) -> str:

@@ -7,32 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-from mmengine.dist import is_main_process
+from mmengine.config import Config
 
 from deep3dmap.apis.arguments import TrainingArguments
-from deep3dmap.apis.hull_comparison import hull_notes
+from deep3dmap.apis.inference import model_of
+from deep3dmap.apis.instances import evaluate_instances, train_instances
 from deep3dmap.apis.preflight import look_first
-from deep3dmap.apis.results import result_table, write_result
+from deep3dmap.apis.showing import Interrupted, show_results, show_run
 from deep3dmap.apis.work_folder import claimed, refuse_result, result_files, set_aside, untouched_unless_begun
-from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.engine.config import build_runner, load_config
-from deep3dmap.engine.hooks.log import duration
+from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.loops import OutOfTimeError
 from deep3dmap.engine.runner import ReconstructionRunner
-from deep3dmap.engine.testing import Evaluated, TestResult
+from deep3dmap.engine.testing import TestResult
 from deep3dmap.errors import ConfigError
-from deep3dmap.evaluation.surfaces import vertex_errors
-from deep3dmap.io.mesh_files import save_mesh
+from deep3dmap.frameworks.cards import Card, card_of, find_card
 from deep3dmap.ranges import Positive
-from deep3dmap.registry import nearest
-from deep3dmap.version import __version__
-from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
-from deep3dmap.visualization.report import ViewComparison, write_report
-from deep3dmap.visualization.video import turntable, write_video
-
-#: Configs for a user's own photographs, by method.
-METHODS = {"hull": "configs/hull/your_own.py", "idr": "configs/idr/your_own.py", "h3dnet": "configs/h3dnet/your_own.py"}
 
 #: Kept for the mesh, the pictures and the report: seconds, a part of the minutes besides, and at most so many seconds.
 RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
@@ -41,14 +31,11 @@ RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
 REPORT_PART, REPORT_MOST = 0.25, 15.0
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the work was kept
-    """Training was interrupted; everything that was asked for was written all the same."""
-
-
-def reconstruct(folder: str | Path | None,
+def reconstruct(source: str | Path | None,
                 output: str | Path = "out",
                 *,
                 method: str = "idr",
+                weights: str | Path | None = None,
                 minutes: Positive = 20.0,
                 config: str | Path | None = None,
                 resume: bool = False,
@@ -61,14 +48,17 @@ def reconstruct(folder: str | Path | None,
                 **arguments: Unpack[TrainingArguments]) -> TestResult:
     """From photographs to a mesh and a report, within given minutes.
 
-    Leaves ``mesh.ply``, ``mesh.glb``, ``metrics.json``, ``report.html``, ``turntable.mp4``, ``pictures/`` and the work
-    folder ``run/`` in ``output``.
+    A method of single scenes is trained on the source; one that has learned from a data set, or is given ``weights``, infers.
+    Leaves what was reconstructed (see :func:`deep3dmap.apis.results.write_result`), ``metrics.json``, ``report.html`` and the
+    work folder ``run/`` in ``output``; of a scene also ``mesh.glb`` and ``turntable.mp4``.
 
     Args:
-        folder: photographs with cameras and masks, or a data set's name (``deep3dmap check`` looks at it). None takes the
-            config's scene.
+        source: photographs with cameras and masks, or a data set's name (``deep3dmap check`` looks at it); or what else the
+            method takes. None takes the config's own data.
         output: folder to write to.
-        method: ``idr``; ``h3dnet`` for heads; ``hull``: a first mesh within seconds.
+        method: ``idr``; ``h3dnet`` for heads; ``hull``: a first mesh within seconds; ``deepsdf`` with ``--weights`` (all:
+            ``deep3dmap list methods``).
+        weights: checkpoint or work folder of a trained model: infer with it instead of training.
         minutes: for everything together.
         config: another config than the method's own.
         resume: go on with what the output folder holds from before.
@@ -86,11 +76,7 @@ def reconstruct(folder: str | Path | None,
     start = time.monotonic() if started is None else started
     if minutes <= 0:
         raise ConfigError(f"--minutes {minutes}: must be positive")
-    if config is None and method not in METHODS:
-        raise ConfigError(f"--method {method}: {nearest(method, METHODS)}")
-    cfg = load_config(config or METHODS[method], options)
-    if folder is not None:
-        cfg.merge_from_dict({"scene.capture": str(folder)})
+    cfg, weights = _prepare(source, method, config, weights, options)
     if resolution is not None:
         if resolution < 2:
             raise ConfigError(f"--resolution {resolution}: must be at least 2")
@@ -100,17 +86,53 @@ def reconstruct(folder: str | Path | None,
         if not (resume or overwrite):
             refuse_result(output)
         look_first(cfg)
-        runner = _train(cfg, output, start, minutes, resume, arguments)
+        tell = say if is_first_started() else lambda line: None
+        words = dict(command=command, again=_go_on(command, source, minutes, output))
+        if "instances" in cfg:
+            left = start + 60 * minutes - reserve(minutes) - time.monotonic()
+            runs = train_instances(cfg, output / "run", resume, arguments, tell, left)
+            if runs.interrupted or runs.failures:
+                raise Interrupted(runs.report()[0])
+            return show_results(evaluate_instances(cfg, output / "run", arguments), cfg, output, words, start, tell)
+        runner = _infer(cfg, weights, output, arguments) if weights else _train(cfg, output, start, minutes, resume, arguments)
+        interrupted = not weights and runner.train_loop.interrupted
         left = start + 60 * minutes - time.monotonic() - min(REPORT_PART * reserve(minutes), REPORT_MOST)
-        left = max(min(left, reserve(minutes)) if runner.train_loop.interrupted else left, 1.0)
+        left = max(min(left, reserve(minutes)) if interrupted else left, 1.0)
         runner.test_cfg = dict(runner.test_cfg or {}, max_seconds=left)
-        again = _go_on(command, folder, minutes, output)
         try:
-            tell = say if is_main_process() else lambda line: None
-            return _show(runner, output, dict(command=command, again=again), start, tell)
+            tell("reconstructing" if weights else "extracting the mesh and rendering the views")
+            return show_run(runner, output, words, start, tell)
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted while the results were written; the training is kept in {runner.work_dir}; "
-                              f"go on with: {again}") from None
+                              f"go on with: {words['again']}") from None
+
+
+def _prepare(source, method: str, config, weights, options: Mapping | None) -> tuple[Config, Path | None]:
+    """The config with the user's data in it, and the checkpoint to infer with, or None where the method is to be trained."""
+    if config is None:
+        card = find_card(method, "your_own")
+        cfg, weights = load_config(card.your_own, options), weights or card.weights
+    else:
+        cfg = load_config(config, options)
+        card = card_of(cfg.model.type)
+    if source is not None:
+        cfg.merge_from_dict({card.source if card else Card.source: str(source)})
+    if weights is None and card is not None and card.learns_from_data and config is None:
+        raise ConfigError(
+            f"--method {method}: {card.title} is trained on a data set and reconstructs with the weights that it "
+            "learned; give them with --weights CHECKPOINT (or a work folder)")
+    if weights is None:
+        return cfg, None
+    path, cfg.model = model_of(weights)
+    return cfg, path
+
+
+def _infer(cfg: Config, weights: Path, output: Path, arguments: Mapping) -> ReconstructionRunner:
+    """A runner with trained weights."""
+    given = {key: value for key, value in arguments.items() if value is not None}
+    runner = build_runner(cfg, work_dir=str(output / "run"), **given)
+    runner.load_checkpoint(str(weights))
+    return runner
 
 
 def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path) -> str:
@@ -120,26 +142,6 @@ def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path
         command = shlex.join(["deep3dmap", *source, "--minutes", f"{minutes:g}", "-o", str(output)])
     words = [word for word in shlex.split(command) if word not in ("--resume", "--overwrite")]
     return shlex.join([*words, "--resume"])
-
-
-def _show(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str], start: float, say) -> TestResult:
-    """Measure the trained framework and write everything."""
-    loop = runner.train_loop
-    say("extracting the mesh and rendering the views")
-    result = runner.test()
-    result.notes += hull_notes(result.mesh, load_scene(**runner.scene))
-    table = "\n".join([result_table(result), *result.notes])
-    if loop.interrupted:
-        result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")
-    if is_main_process():
-        write_result(result, output)
-        _write_shown(result, runner, output, commands)
-    say(table)
-    names = ["mesh.ply", "mesh.glb"] * (result.mesh is not None) + ["metrics.json", "report.html"]
-    say(f"{output}: {', '.join(names)} ({duration(time.monotonic() - start)})")
-    if loop.interrupted:
-        raise Interrupted(result.notes[-1])
-    return result
 
 
 def reserve(minutes: float) -> float:
@@ -170,55 +172,3 @@ def _too_short(start: float, minutes: float) -> ConfigError:
     least = math.ceil((2 * spent + RESERVE_SECONDS) / 6) / 10
     return ConfigError(f"--minutes {minutes:g}: {spent:.0f} s have passed before the first step of training, and mesh and "
                        f"report need time, too; give at least --minutes {least:g}")
-
-
-def _write_shown(result: TestResult, runner: ReconstructionRunner, output: Path, commands: Mapping[str, str]) -> None:
-    """The mesh as GLB, the turntable and the report."""
-    scene = load_scene(**runner.scene)
-    truth = scene.capture.mesh
-    up = scene_up(scene)
-    error = None
-    if result.mesh is not None:
-        save_mesh(result.mesh, output / "mesh.glb")
-        write_video(turntable(result.mesh, up=up, frames=36, supersample=1), output / "turntable.mp4", fps=12)
-        error = None if truth is None else vertex_errors(result.mesh, truth).astype(np.float64)
-    loop = runner.train_loop
-    summary = dict(method=type(runner.framework).__name__,
-                   data=scene.capture.source,
-                   views=scene.split,
-                   time=f"{duration(loop.seconds)} of training, {loop.step} steps",
-                   device=str(runner.target),
-                   seed=str(runner.seed),
-                   version=__version__)
-    summary |= {k: v for k, v in (("command", commands["command"]), ("continue", commands["again"])) if v}
-    write_report(output / "report.html",
-                 title=f"{summary['method']}: {Path(str(scene.capture.source)).name}",
-                 summary=summary,
-                 metrics=result.metrics,
-                 views=[_comparison(view) for view in result.views],
-                 mesh=result.mesh,
-                 mesh_error=error,
-                 up=up,
-                 curves_path=Path(runner.work_dir) / "scalars.jsonl",
-                 turntable=output / "turntable.mp4" if result.mesh is not None else None,
-                 downloads={"mesh.ply": "mesh.ply", "mesh.glb": "mesh.glb", "metrics.json": "metrics.json"},
-                 notes=result.notes,
-                 settings=runner.cfg.pretty_text)  # yapf: disable
-
-
-def scene_up(scene) -> list[float]:
-    """The upward direction of a scene in the world: the mean of its cameras' upward axes."""
-    up = -scene.train.cameras.rotations[:, 1].mean(0)
-    return (up / up.norm().clamp(min=1e-9)).tolist()
-
-
-def _comparison(view: Evaluated) -> ViewComparison:
-    images = {name: image.numpy() for name, image in view.result.images.items()}
-    photo, rendering = as_uint8(view.item["rgb"].reshape(*view.item["size"], 3).numpy()), as_uint8(images["rgb"])
-    return ViewComparison(view.result.name,
-                          "held out" if view.item["split"] == "test" else "train",
-                          photo,
-                          rendering,
-                          difference=difference_map(photo, rendering, images["mask"]),
-                          normals=normal_map(images["normals"], images["mask"]) if "normals" in images else None,
-                          metrics=view.figures)

@@ -7,6 +7,7 @@ from typing import Unpack
 from mmengine.dist import is_main_process
 
 from deep3dmap.apis.arguments import RunArguments
+from deep3dmap.apis.instances import evaluate_instances
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.results import write_result
 from deep3dmap.apis.work_folder import claimed, untouched_unless_begun
@@ -31,10 +32,14 @@ def test(config: str | Path,
         work_dir: results go to its folder ``test`` (default: the checkpoint's work folder).
         options, arguments: as for :func:`deep3dmap.apis.train.train`.
     """
-    path = find_checkpoint(Path(checkpoint))
     cfg = load_config(config, options)
-    folder = Path(work_dir) if work_dir else path.parent.parent if path.parent.name == "checkpoints" else path.parent
     given = {key: value for key, value in arguments.items() if value is not None}
+    if "instances" in cfg:
+        result, folder = evaluate_instances(cfg, Path(checkpoint), given), Path(work_dir or checkpoint) / "test"
+        write_result(result, folder)
+        return result
+    path = find_checkpoint(Path(checkpoint))
+    folder = Path(work_dir) if work_dir else path.parent.parent if path.parent.name == "checkpoints" else path.parent
     with claimed(folder / "test"):
         look_first(cfg)
         with untouched_unless_begun(folder / "test"):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Unpack
 
 from deep3dmap.apis.arguments import TrainingArguments
+from deep3dmap.apis.instances import InstanceRuns, train_instances
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.work_folder import TRAINED, claimed, set_aside, untouched_unless_begun
 from deep3dmap.engine.config import build_runner, load_config
@@ -16,7 +17,7 @@ def train(config: str | Path,
           *,
           resume: bool | str | Path = False,
           options: Mapping | None = None,
-          **arguments: Unpack[TrainingArguments]) -> ReconstructionRunner:
+          **arguments: Unpack[TrainingArguments]) -> ReconstructionRunner | InstanceRuns:
     """Train what a config describes.
 
     Args:
@@ -29,7 +30,8 @@ def train(config: str | Path,
         arguments: of :class:`deep3dmap.engine.runner.ReconstructionRunner` that win over the config's.
 
     Returns:
-        The runner after training; ``runner.framework`` is the trained framework.
+        The runner after training; ``runner.framework`` is the trained framework. For a config with ``instances``, the outcome
+        of their runs.
     """
     cfg = load_config(config, options)
     given = {key: value for key, value in arguments.items() if value is not None}
@@ -39,6 +41,8 @@ def train(config: str | Path,
         look_first(cfg)
         earlier = () if resume else [folder / name for name in TRAINED]
         with set_aside(folder, earlier, folder, keep=True), untouched_unless_begun(folder):
+            if "instances" in cfg:
+                return train_instances(cfg, folder, bool(resume), given, print)
             runner = build_runner(cfg, work_dir=str(folder), resume=resume, **given)
             runner.train()
     return runner

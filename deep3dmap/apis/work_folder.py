@@ -26,7 +26,7 @@ LOCK, HOLDER = ".lock", ".lock.json"
 PREPARED, BEGUN = ("config.py", "log.txt", "vis_data"), ("scalars.jsonl", "checkpoints", "pictures", "metrics.json")
 
 #: What ``train`` leaves in its work folder; the files that ``test`` and ``reconstruct`` leave, besides pictures.
-TRAINED = (*PREPARED, "scalars.jsonl", "checkpoints", "pictures", "test")
+TRAINED = (*PREPARED, "scalars.jsonl", "checkpoints", "pictures", "test", "instances")
 RESULTS = ("mesh.ply", "mesh.glb", "metrics.json", "report.html", "turntable.mp4")
 
 #: In the name of a view: folders, the sign that escapes, what some systems forbid, and the end that marks normals.
@@ -42,10 +42,14 @@ def warn(line: str) -> None:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Make a folder and hold it for this process (of several, the first one holds it for all).
 
     The system ends the claim with the process, however that ends. A folder that has nothing in it afterwards is removed.
+
+    Args:
+        folder: to hold.
+        patience: seconds to wait for another run to end.
 
     Raises:
         ConfigError: if another run holds the folder (names host and process), or it can't be written.
@@ -57,7 +61,7 @@ def claimed(folder: Path) -> Iterator[None]:
     make_work_folder(folder)
     lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except Timeout:
         raise ConfigError(f"{folder}: in use by {_holder(folder)}; wait until that has ended, or choose another folder with "
                           "--work-dir (reconstruct: -o)") from None
@@ -151,7 +155,7 @@ def result_files(folder: Path) -> list[Path]:
 
 def item_folder(folder: Path, name: str) -> Path:
     """Where the result of an item is written; its name is escaped as those of :func:`picture_paths`."""
-    name = _escaped(name)
+    name = escaped(name)
     return folder / "items" / ("%2E" * len(name) if name in (".", "..") else name)
 
 
@@ -161,11 +165,12 @@ def picture_paths(folder: Path, view: str) -> tuple[Path, Path]:
     What a file's name can't hold is written as in addresses (``a/000`` becomes ``a%2F000.png``), and so is what would make the
     picture of one view the normals of another.
     """
-    name = _escaped(view)
+    name = escaped(view)
     return folder / "pictures" / f"{name}.png", folder / "pictures" / f"{name}_normals.png"
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """A name as that of a file or folder: what such names can't hold is written as in addresses."""
     return NOT_IN_NAMES.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
 
 

@@ -1,15 +1,14 @@
 """Cost against work: what one step, one trace, one mesh, one picture cost as they grow, as JSON lines.
 
-Every measurement runs in a process of its own, so that its peak memory is its own: ``python -m deep3dmap.benchmarks.cost
-CASE`` runs one case and prints its line. Before them the machine's rate of matrix products is measured in the same way, and
-every network is brought near an object once, as its config has it, so that all variants and amounts are measured in the same
-state.
+Every measurement runs in a process of its own, so that its peak memory is its own. Before them the machine's rate of matrix
+products is measured in the same way, and every network is brought near an object once, as its config has it, so that all
+variants and amounts are measured in the same state.
 """
 
 import hashlib
+import importlib
 import json
-import subprocess
-import sys
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -19,27 +18,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deep3dmap.benchmarks import deepsdf, h3dnet, idr
 from deep3dmap.benchmarks.cases import AS_CONFIGURED, PRODUCTS, Method, Work, choose, read_networks, vary
 from deep3dmap.benchmarks.limits import MatrixFlops, fastest, least_seconds, matrix_product, timed
 from deep3dmap.benchmarks.work import Field, Job
 from deep3dmap.engine.hooks.log import peak_memory_mib
 from deep3dmap.engine.launching import choose_device, silence_known_warnings
 from deep3dmap.engine.optim import optimizers_state
-from deep3dmap.errors import ConfigError, Deep3DError
+from deep3dmap.errors import Deep3DError
 from deep3dmap.frameworks.base import Framework
+from deep3dmap.frameworks.cards import find_card
 from deep3dmap.io.files import replacing
 from deep3dmap.io.reading import output_folder
-from deep3dmap.registry import FRAMEWORKS, load_plugins, nearest
+from deep3dmap.io.workers import DONE, run_tasks
+from deep3dmap.registry import FRAMEWORKS, load_plugins
 from deep3dmap.version import __version__
-
-#: What can be measured, by method. To add one, write its module and add it here.
-METHODS: dict[str, Method] = dict(idr=idr.METHOD, deepsdf=deepsdf.METHOD, h3dnet=h3dnet.METHOD)
 
 REPEATS = 3
 PRODUCT_SECONDS = 2.0
 #: Work that takes longer than this many seconds is measured once.
 LONG = 20.0
+
+
+def cases_of(method: str) -> Method:
+    """What is measured of a method: ``METHOD`` of the module that its card names.
+
+    Raises:
+        ConfigError: for an unknown method, or one without a benchmark.
+    """
+    return importlib.import_module(find_card(method, "benchmark").benchmark).METHOD
 
 
 def benchmark(method: str = "idr",
@@ -72,9 +78,7 @@ def benchmark(method: str = "idr",
         ConfigError: for an unknown method, network, variant or measurement.
         Deep3DError: if a measurement fails.
     """
-    if method not in METHODS:
-        raise ConfigError(f"method '{method}': {nearest(method, METHODS)}")
-    measured = METHODS[method]
+    measured = cases_of(method)
     own = networks if isinstance(networks, Mapping) else None
     chosen = {name: dict(model=model) for name, model in own.items()} if own else read_networks(measured, networks)
     changes = {name: measured.variants[name] for name in choose(variants, measured.variants, "variant")}
@@ -127,7 +131,7 @@ class _Run:
 
     def _state(self, case: Mapping) -> str:
         """File of the prepared weights of a case's network; made once for all variants that share them."""
-        method = METHODS[self.method]
+        method = cases_of(self.method)
         parts = {key: value for key, value in case["model"].items() if key in method.parts}
         steps = method.quick_preparation if self.quick else method.preparation
         key = json.dumps([__version__, self.method, parts, steps, case["rate"]], sort_keys=True)
@@ -140,12 +144,10 @@ class _Run:
 
     def _start(self, case: Mapping, what: str) -> dict | list:
         case = dict(case, method=self.method, device=self.device, quick=self.quick)
-        command = [sys.executable, "-m", "deep3dmap.benchmarks.cost", json.dumps(case)]
-        run = subprocess.run(command, capture_output=True, text=True)
-        if run.returncode:
-            reason = (run.stderr.strip() or f"exit code {run.returncode}").splitlines()[-1]
-            raise Deep3DError(f"{what} failed: {reason}")
-        return json.loads(run.stdout.splitlines()[-1])
+        outcome = dict(run_tasks(run_case, [case], 1, math.inf, threads=torch.get_num_threads(), fresh=True))[0]
+        if outcome.kind != DONE:
+            raise Deep3DError(f"{what} failed: {outcome.reason}")
+        return outcome.value
 
 
 # --- in the process of one case -------------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ def run_case(case: Mapping) -> dict | list:
     torch.manual_seed(0)
     device = choose_device(case["device"])
     if "prepare" in case:
-        state = prepared_state(METHODS[case["method"]], case["model"], device, *case["steps"], case["rate"])
+        state = prepared_state(cases_of(case["method"]), case["model"], device, *case["steps"], case["rate"])
         with replacing(case["prepare"]) as part:
             torch.save(state, part)
         return {}
@@ -215,7 +217,7 @@ def prepared_state(method: Method, model: Mapping, device: torch.device, fit_ste
 
 def measure(case: Mapping, device: torch.device) -> dict:
     """Cost of one kind of work; see docs/benchmarks.md for what the result holds."""
-    method = METHODS[case["method"]]
+    method = cases_of(case["method"])
     framework = build(method, case["model"], device)
     state = torch.load(case["state"], map_location=device, weights_only=True)
     for part in method.parts:

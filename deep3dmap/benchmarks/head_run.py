@@ -1,14 +1,12 @@
 """One run of the table of heads: a method reconstructs a generated head and is measured against the true one.
 
-``python -m deep3dmap.benchmarks.head_run FOLDER`` does what ``FOLDER/settings.json`` says, in a process of its own, so that a
-crash loses this run only. It leaves ``run/`` (the work folder), ``mesh.ply``, ``error_map.png`` and, last of all,
-``metrics.json``.
+:func:`run_in` does what ``settings.json`` in a folder says, in a process of its own, so that a crash loses this run only. It
+leaves ``run/`` (the work folder), ``mesh.ply``, ``error_map.png`` and, last of all, ``metrics.json``.
 """
 
 import hashlib
 import json
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -24,20 +22,18 @@ from deep3dmap.datasets.captures.scene import Scene, load_scene
 from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.runner import ReconstructionRunner
-from deep3dmap.errors import DataError, Deep3DError
+from deep3dmap.errors import DataError
 from deep3dmap.evaluation.head_metric import true_head
 from deep3dmap.evaluation.heads import TrueHead, head_axes, head_distances, head_metrics, in_millimetres
 from deep3dmap.evaluation.metrics import in_true_frame
 from deep3dmap.evaluation.tables import write_metrics
+from deep3dmap.frameworks.cards import find_card
 from deep3dmap.geometry.meshing import NoSurfaceError
 from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.visualization.error_maps import error_map
 from deep3dmap.visualization.pictures import save_image
 
-#: The config of each method; what is measured replaces its capture.
-CONFIGS = {"idr": "configs/idr/your_own.py", "h3dnet": "configs/h3dnet/generated_head.py"}
 SETTINGS, METRICS, MESH, ERROR_MAP, WORK = "settings.json", "metrics.json", "mesh.ply", "error_map.png", "run"
-INTERRUPTED = 130
 
 #: How the prediction is aligned before it is measured, and whether that may scale it.
 ALIGNMENTS = {"with_scale": True, "rigid": False}
@@ -48,7 +44,7 @@ class HeadRun:
     """What one run does; a finished one with equal values is not done again.
 
     Attributes:
-        method: one of ``CONFIGS``.
+        method: one whose card has a config for ``heads``; what is measured replaces its capture.
         head: name of the head, and of its folder.
         kind: of the head: ``head``, an accessory's name, or ``bust``.
         views: photographs.
@@ -101,14 +97,14 @@ def head_config(run: HeadRun) -> Config:
     checkpoints = dict(_delete_=True, type="CheckpointHook", minutes=None, keep=1, at_minutes=list(run.snapshots))
     options = {"scene.capture": capture, "scene.test_views": 0, "test_dataset": None, "train_dataset.rays": run.rays,
                "default_hooks.pictures": None, "default_hooks.checkpoint": checkpoints}  # yapf: disable
-    cfg = load_config(CONFIGS[run.method], options)
+    cfg = load_config(find_card(run.method, "heads").heads, options)
     cfg.train_cfg.pop("max_minutes", None)  # the run's minutes are told by the deadline
     return cfg
 
 
 def config_checksum(method: str) -> str:
     """Of all that a method's config says."""
-    return hashlib.sha256(load_config(CONFIGS[method]).pretty_text.encode()).hexdigest()[:12]
+    return hashlib.sha256(load_config(find_card(method, "heads").heads).pretty_text.encode()).hexdigest()[:12]
 
 
 def do_run(run: HeadRun, folder: Path, start: float) -> None:
@@ -228,23 +224,11 @@ def save_error_map(mesh: trimesh.Trimesh, truth: TrueHead, name: str, path: Path
     save_image(path, error_map({name: (truth.mesh, distances.true_to_predicted)}, axes=head_axes(truth.landmarks)))
 
 
-def main(argv: list[str]) -> int:
-    """Do the run of a folder; 1 after an error that the input caused, told in the last line."""
-    start, folder = time.monotonic(), Path(argv[0])
-    try:
-        run = HeadRun.read(folder / SETTINGS)
-        if only_measured_otherwise(run, folder):
-            measure_again(run, folder)
-        else:
-            do_run(run, folder, start)
-    except Deep3DError as error:
-        print(f"{type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def run_in(folder: str) -> None:
+    """Do the run that ``settings.json`` in a folder describes; see :func:`do_run`."""
+    start, place = time.monotonic(), Path(folder)
+    run = HeadRun.read(place / SETTINGS)
+    if only_measured_otherwise(run, place):
+        measure_again(run, place)
+    else:
+        do_run(run, place, start)

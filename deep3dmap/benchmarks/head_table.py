@@ -4,15 +4,9 @@ What is finished is not done again, what fails is told and the others go on; see
 """
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +14,6 @@ from deep3dmap.apis.reconstruct import reserve
 from deep3dmap.apis.work_folder import claimed
 from deep3dmap.benchmarks import head_table_report as report
 from deep3dmap.benchmarks.head_run import (
-    CONFIGS,
     METRICS,
     SETTINGS,
     HeadRun,
@@ -28,6 +21,7 @@ from deep3dmap.benchmarks.head_run import (
     config_checksum,
     only_measured_otherwise,
     read_metrics,
+    run_in,
 )
 from deep3dmap.datasets.heads.ict_face.heads import SPLITS
 from deep3dmap.datasets.heads.landmarks import read_landmark_file
@@ -37,10 +31,11 @@ from deep3dmap.engine.hooks.log import duration
 from deep3dmap.engine.launching import choose_device
 from deep3dmap.engine.precision import AUTO, choose_amp
 from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.frameworks.cards import find_card
 from deep3dmap.interrupts import termination_as_interrupt
 from deep3dmap.io.files import write_atomically
 from deep3dmap.io.paths import resolve_data
-from deep3dmap.io.workers import THREADS, default_processes
+from deep3dmap.io.workers import DONE, default_processes, run_tasks
 from deep3dmap.registry import nearest
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
@@ -53,8 +48,8 @@ CURVE_PARTS = (1 / 256, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
 SPARE_SECONDS = 900.0
 """Beside twice its minutes, after which a run is given up: capture, mesh and figures on a busy machine."""
 
-#: Does a run in its folder and returns why it failed, or nothing; stops early when the event is set.
-Attempt = Callable[[HeadRun, Path, threading.Event], str]
+#: Does runs in their folders, so many at once; gives their numbers and why they failed, or nothing, as they finish.
+Attempt = Callable[[Sequence[HeadRun], Path, int], Iterable[tuple[int, str]]]
 
 
 def head_table(output: str | Path,
@@ -95,7 +90,7 @@ def head_table(output: str | Path,
         device: auto, cpu, cuda ...
         curve: instead of the table: errors against seconds, of the first head and views.
         overwrite: do again what was finished in this folder with other settings.
-        attempt: does one run (default: in a process of its own).
+        attempt: does the runs (default: each in a process of its own).
         tell: prints a line.
 
     Returns:
@@ -127,7 +122,7 @@ def head_table(output: str | Path,
     with claimed(output):
         try:
             with termination_as_interrupt():
-                run_all(runs, folder, processes, attempt or in_a_process, failures, tell)
+                run_all(runs, folder, processes, attempt or in_processes, failures, tell)
         finally:
             finished = {run: figures for run in runs if (figures := finished_run(run, folder)) is not None}
             _write(output, folder, runs, finished, failures, curve, tell)
@@ -157,8 +152,7 @@ def plan(heads: Sequence[str], busts: Sequence[tuple[str | Path, str | Path]], v
         if not given:
             raise ConfigError(f"no {what}: give one at least as --{what}")
     for method in methods:
-        if method not in CONFIGS:
-            raise ConfigError(f"--methods {method}: {nearest(method, CONFIGS)}")
+        find_card(method, "heads")
     for count in views:
         if count < 1:
             raise ConfigError(f"--views {count}: a head is photographed once at least")
@@ -251,22 +245,17 @@ def run_all(runs: Sequence[HeadRun], output: Path, processes: int, attempt: Atte
     todo = [run for run in runs if finished_run(run, output) is None]
     if len(todo) < len(runs):
         tell(f"{len(runs) - len(todo)} of {len(runs)} runs are finished already")
-    start, stopped = time.monotonic(), threading.Event()
-    with ThreadPoolExecutor(processes) as pool:
-        futures = {pool.submit(_attempted, run, output / run.name, attempt, stopped): run for run in todo}
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                run, reason = futures[future], future.result()
-                if not reason and finished_run(run, output) is None:
-                    reason = f"it wrote no {METRICS}"
-                if reason:
-                    failures[run.name] = reason
-                tell(f"{done}/{len(todo)} {run.name}: {f'failed: {reason}' if reason else _told(run, output)} "
-                     f"({duration(time.monotonic() - start)})")  # yapf: disable
-        except BaseException:
-            stopped.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    start = time.monotonic()
+    for run in todo:
+        _begin(run, output / run.name)
+    for done, (number, reason) in enumerate(attempt(todo, output, processes), 1):
+        run = todo[number]
+        if not reason and finished_run(run, output) is None:
+            reason = f"it wrote no {METRICS}"
+        if reason:
+            failures[run.name] = reason
+        tell(f"{done}/{len(todo)} {run.name}: {f'failed: {reason}' if reason else _told(run, output)} "
+             f"({duration(time.monotonic() - start)})")  # yapf: disable
 
 
 def _told(run: HeadRun, output: Path) -> str:
@@ -274,37 +263,28 @@ def _told(run: HeadRun, output: Path) -> str:
     return f"face {figures['face_vertices_mean']:.2f}, head {figures['head_vertices_mean']:.2f} mm"
 
 
-def _attempted(run: HeadRun, folder: Path, attempt: Attempt, stopped: threading.Event) -> str:
+def _begin(run: HeadRun, folder: Path) -> None:
+    """Make a run's folder ready: an earlier result counts no longer, unless it is only measured again."""
     folder.mkdir(parents=True, exist_ok=True)
     if not only_measured_otherwise(run, folder):
         (folder / METRICS).unlink(missing_ok=True)
     write_atomically(folder / SETTINGS, (json.dumps(run.settings(), indent=2) + "\n").encode())
-    return attempt(run, folder, stopped)
 
 
-def in_a_process(run: HeadRun, folder: Path, stopped: threading.Event) -> str:
-    """Do a run in a process of its own, which is ended when it is asked to stop or takes far too long."""
-    if stopped.is_set():
-        return "stopped"
-    limit, command = SPARE_SECONDS + 120 * run.minutes, [sys.executable, "-m", "deep3dmap.benchmarks.head_run", str(folder)]
-    end = time.monotonic() + limit
-    environment = os.environ | dict.fromkeys(THREADS, str(run.threads)) | {"PYTHONUNBUFFERED": "1"}
-    with open(folder / OUTPUT, "wb") as told:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT, env=environment)
-        while process.poll() is None and not stopped.wait(0.2) and time.monotonic() < end:
-            pass
-        late = process.poll() is None and not stopped.is_set()
-        process.kill()
-        code = process.wait()
-    if late:
-        return f"took longer than {duration(limit)} and was given up"
-    return "" if code == 0 else failure(code, folder / OUTPUT)
-
-
-def failure(code: int, output: Path) -> str:
-    """Why a process failed: the signal that ended it, or the last line of its output."""
-    if code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        return f"its process was ended by {name}" + " (out of memory?)" * (name == "SIGKILL")
-    lines = [line for line in output.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else f"its process ended with exit code {code}"
+def in_processes(runs: Sequence[HeadRun], output: Path, processes: int) -> Iterator[tuple[int, str]]:
+    """Do runs, each in a process of its own; gives their numbers and why they failed, or nothing."""
+    folders = [output / run.name for run in runs]
+    if not runs:
+        return
+    limit = SPARE_SECONDS + 120 * max(run.minutes for run in runs)
+    logs = [folder / OUTPUT for folder in folders]
+    for log in logs:
+        log.unlink(missing_ok=True)
+    tasks = run_tasks(run_in, [str(folder) for folder in folders],
+                      processes,
+                      limit,
+                      threads=runs[0].threads,
+                      fresh=True,
+                      logs=logs)
+    for number, outcome in tasks:
+        yield number, "" if outcome.kind == DONE else outcome.reason

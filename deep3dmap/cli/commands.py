@@ -23,13 +23,10 @@ def _print(call) -> int:
 
 
 def _train(call) -> int:
-    runner = call()
-    if runner.train_loop.interrupted:
-        print(f"interrupted; the state is kept in {runner.work_dir}. Go on with the same command and --resume")
-        return INTERRUPTED
-    if runner.rank == 0:
-        print(f"{runner.work_dir}: trained for {runner.iter} steps")
-    return 0
+    text, code = call().report()
+    if text:
+        print(text)
+    return code
 
 
 def _test(call) -> int:
@@ -43,7 +40,7 @@ def _test(call) -> int:
 
 
 def _reconstruct(call) -> int:
-    from deep3dmap.apis.reconstruct import Interrupted
+    from deep3dmap.apis.showing import Interrupted
     try:
         call()
     except Interrupted as stop:
@@ -198,7 +195,7 @@ class Command:
 
 OUTPUT = dict(output=("-o", "--output"))
 EARLIER = ("resume", "overwrite")
-DEMO = dict(folder=None, output="demo", minutes=5.0, config="configs/idr/generated_head.py")
+DEMO = dict(source=None, output="demo", minutes=5.0, config="configs/idr/generated_head.py")
 
 KINDS = {
     "sdf-samples": Command("apis.prepare.sdf_samples.prepare_sdf_samples", _sdf_samples, names=dict(category=["--class"])),
@@ -222,7 +219,7 @@ COMMANDS = {
     "test": Command("apis.test.test", _test),
     "reconstruct": Command("apis.reconstruct.reconstruct", _reconstruct, exclusive=EARLIER),
     "demo": Command("apis.reconstruct.reconstruct", _reconstruct, "reconstruct the generated head: needs no data", DEMO,
-                    hidden=("folder", "method"), exclusive=EARLIER),
+                    hidden=("source", "method", "weights"), exclusive=EARLIER),
     "export-mesh": Command("apis.export.export_mesh", _export, trust=True),
     "render-video": Command("apis.export.render_video", _print, trust=True),
     "convert-checkpoint": Command("apis.convert.convert_checkpoint", _convert),

@@ -9,7 +9,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 import deep3dmap.registry as registry
-from deep3dmap.annotations import Share
+from deep3dmap.annotations import Count, Share
 from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.datasets.kinds import BatchDataset, ItemDataset, check_kind
 from deep3dmap.engine.optim import OWN_KEYS, is_single, part_schedule
@@ -20,7 +20,7 @@ from deep3dmap.registry import check_keys, check_required, check_values, known_p
 from deep3dmap.schedules import Schedule
 
 #: Keys of a config's top level besides the runner's own arguments.
-EXTRA_KEYS = {"custom_imports", "runner_type", "experiment"}
+EXTRA_KEYS = {"custom_imports", "runner_type", "experiment", "instances"}
 
 #: Which registries may hold a part that is found under a key; other typed dictionaries are searched for in all of them.
 BY_KEY = {
@@ -89,6 +89,10 @@ def check_config(cfg: Mapping | Config, source: str = "config") -> None:
         check_structure(stage, f"{source}: train_cfg.stages[{k}].")
     for where, each in [("", cfg), *((f"train_cfg.stages[{k}].", stage) for k, stage in enumerate(stages))]:
         _check_training(each, f"{source}: {where}")
+    if "instances" in cfg:
+        check_keys(_instances, cfg["instances"], f"{source}: instances")
+        check_required(_instances, cfg["instances"], f"{source}: instances")
+        check_values(_instances, cfg["instances"], f"{source}: instances.")
     for where, scene in _named("scene", {key: value for key, value in cfg.items() if key != "model"}):
         check_keys(load_scene, scene, f"{source}: {where}")
         check_required(load_scene, scene, f"{source}: {where}")
@@ -168,6 +172,10 @@ def _check_optimizer(cfg: Mapping, where: str) -> None:
     check_values(_own_settings, {key: cfg[key] for key in OWN_KEYS if key in cfg}, f"{where}.")
     if "schedule" in cfg:
         Schedule(part_schedule(cfg["schedule"])["schedule"], f"{where}.schedule")
+
+
+def _instances(dataset: Mapping, workers: Count | None = None) -> None:
+    """What ``instances`` may hold: the data set with an item for each run, and how many run at once."""
 
 
 def _own_settings(average: Share = 0.0, schedule: object = None, fresh_each_stage: bool = False) -> None:

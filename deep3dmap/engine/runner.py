@@ -35,6 +35,9 @@ DEFAULT_HOOKS = dict(param_scheduler=dict(type="ParamSchedulerHook"),
                      log=dict(type="LogHook"),
                      checkpoint=dict(type="CheckpointHook"))
 
+#: Exit code after Ctrl-C.
+INTERRUPTED = 130
+
 #: mmengine keeps loggers and writers by name; each runner of a process needs its own.
 _NUMBERS = itertools.count()
 
@@ -268,6 +271,17 @@ class ReconstructionRunner(Runner):
     def build_validation_data(self, scale: float = 1.0) -> TestData:
         """The data for evaluation during training, from the config."""
         return build_test_data("val", self.val_dataset_cfg, self.val_loader_cfg, self.scene, self.seed, scale)
+
+    @property
+    def trained(self) -> bool:
+        """Whether this runner has trained its framework."""
+        return self._train_loop is not None
+
+    def report(self) -> tuple[str, int]:
+        """What to print after training (nothing in other processes than the first), and the exit code."""
+        if self.train_loop.interrupted:
+            return f"interrupted; the state is kept in {self.work_dir}. Go on with the same command and --resume", INTERRUPTED
+        return f"{self.work_dir}: trained for {self.iter} steps" if self.rank == 0 else "", 0
 
     def record(self, values: Mapping) -> None:
         """Write scalars where the training's go."""

@@ -1,17 +1,24 @@
-"""Many independent pieces of work in separate processes, each of which may fail, crash or hang without the others noticing."""
+"""The pool of worker processes: independent tasks, each of which may fail, crash or hang without the others noticing.
+
+Sampling of many meshes, trainings of one instance each, comparisons of methods and measurements all run in it.
+"""
 
 import importlib
 import multiprocessing
 import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import NamedTuple
 
 from deep3dmap.errors import Deep3DError
 
 DONE, REFUSED, FAILED = "done", "refused", "failed"
+LONGEST_WAIT = 3600.0  # seconds; the system knows no infinite ones
 THREADS = ("OMP_NUM_THREADS", "IGL_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -35,17 +42,29 @@ def default_processes() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_tasks(function: Callable, tasks: Sequence, processes: int, timeout: float) -> Iterator[tuple[int, Outcome]]:
-    """Call a function for each task, several at a time, each process on one thread.
+def run_tasks(function: Callable,
+              tasks: Sequence,
+              processes: int,
+              timeout: float,
+              *,
+              threads: int = 1,
+              fresh: bool = False,
+              logs: Sequence[Path] = (),
+              grace: float = 0.0) -> Iterator[tuple[int, Outcome]]:
+    """Call a function for each task, several at a time.
 
     Args:
         function: of one argument; found by its module and name, as pickling does.
         tasks: arguments.
         processes: how many work at once.
-        timeout: seconds after which a task is given up and its process killed.
+        timeout: seconds after which a task is given up and its process killed; may be infinite.
+        threads: of each process.
+        fresh: start a process of its own for each task, which may start others: for trainings, and for measurements of memory.
+        logs: files that take what each task prints; for fresh processes.
+        grace: seconds that tasks have to end by themselves when the iteration stops early: a SIGTERM tells them.
 
     Yields:
-        Number of a task and what became of it, as they are finished. Who stops iterating ends all processes.
+        Number of a task and its outcome, in the order in which they finish. Closing the iterator ends all processes.
     """
     waiting, workers = list(range(len(tasks)))[::-1], []
     context = _context(function)
@@ -53,14 +72,20 @@ def run_tasks(function: Callable, tasks: Sequence, processes: int, timeout: floa
         while waiting or any(worker.busy for worker in workers):
             workers = [worker for worker in workers if worker.alive]
             while len(workers) < min(processes, len(waiting) + sum(worker.busy for worker in workers)):
-                workers.append(_Worker(context, function))
+                workers.append(_Worker(context, function, threads, not fresh))
             for worker in workers:
                 if waiting and not worker.busy:
-                    worker.start(number := waiting.pop(), tasks[number], timeout)
-            yield from _finished(workers)
+                    number = waiting.pop()
+                    worker.start(number, (tasks[number], str(logs[number]) if logs else None), timeout)
+            for number, outcome in _finished(workers, fresh):
+                yield number, outcome
     finally:
         for worker in workers:
-            worker.end()
+            if grace and worker.busy:
+                worker.process.terminate()
+        end = time.monotonic() + grace
+        for worker in workers:
+            worker.end(max(end - time.monotonic(), 0.0))
 
 
 def _context(function: Callable):
@@ -72,25 +97,29 @@ def _context(function: Callable):
     return context
 
 
-def _finished(workers: list["_Worker"]) -> Iterator[tuple[int, Outcome]]:
+def _finished(workers: list["_Worker"], fresh: bool) -> Iterator[tuple[int, Outcome]]:
     """The outcomes that are there once anything has happened: a message, a death, or a time-out."""
     busy = [worker for worker in workers if worker.busy]
-    wait([worker.pipe for worker in busy], max(0, min(worker.deadline for worker in busy) - time.monotonic()))
+    left = min(worker.deadline for worker in busy) - time.monotonic()
+    wait([worker.pipe for worker in busy], min(max(left, 0), LONGEST_WAIT))
     for worker in busy:
         outcome = worker.outcome()
         if outcome is not None:
-            yield worker.number, outcome
-            worker.number = None
+            number, worker.number = worker.number, None
+            if fresh and worker.alive:
+                worker.end(1.0)
+            yield number, outcome
 
 
 class _Worker:
     """A process and the task on which it works."""
 
-    def __init__(self, context, function: Callable):
+    def __init__(self, context, function: Callable, threads: int, daemon: bool):
         self.pipe, theirs = context.Pipe()
         self.number: int | None = None
         self.alive, self.deadline, self.timeout = True, 0.0, 0.0
-        self.process = context.Process(target=_work, args=(theirs, function.__module__, function.__qualname__), daemon=True)
+        arguments = (theirs, function.__module__, function.__qualname__, threads, not daemon)
+        self.process = context.Process(target=_work, args=arguments, daemon=daemon)
         self.process.start()
         theirs.close()
 
@@ -119,10 +148,10 @@ class _Worker:
         self.end()
         return Outcome(FAILED, reason=f"took longer than {self.timeout:g} s and was given up")
 
-    def end(self) -> None:
+    def end(self, grace: float = 0.0) -> None:
         self.alive = False
         self.pipe.close()
-        self.process.join(0 if self.busy else 1)
+        self.process.join(grace if self.busy else 1)
         self.process.kill()
         self.process.join()
 
@@ -134,18 +163,39 @@ def _ending(code: int | None) -> str:
     return f"was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
-def _work(pipe: Connection, module: str, name: str) -> None:
+def _work(pipe: Connection, module: str, name: str, threads: int, alone: bool) -> None:
     """A worker's life: tasks in, outcomes out, until nobody is there to send any."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+    if alone:
+        os.setpgid(0, 0)  # its task may handle Ctrl-C itself
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))
     import torch
-    torch.set_num_threads(1)
-    function = getattr(importlib.import_module(module), name)
+    torch.set_num_threads(threads)
+    function = None
     while True:
         try:
-            pipe.send(_attempt(function, pipe.recv()))
+            task, log = pipe.recv()
+            if log is not None:
+                _print_to(log)
+            function = function or getattr(importlib.import_module(module), name)
+            pipe.send(_attempt(function, task))
         except (EOFError, OSError):
             return
+
+
+def _end_with_parent() -> None:
+    """Ask this process to end once the one that started it is gone."""
+    wait([multiprocessing.parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _print_to(path: str) -> None:
+    """Send what this process prints to a file."""
+    with open(path, "ab", buffering=0) as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    sys.stdout.reconfigure(line_buffering=True)
 
 
 def _attempt(function: Callable, task) -> tuple:

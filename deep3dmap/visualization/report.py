@@ -30,6 +30,7 @@ def write_report(path: str | Path,
                  summary: Mapping[str, str],
                  metrics: Figures,
                  views: Sequence[ViewComparison] = (),
+                 pictures: Mapping[str, Mapping[str, np.ndarray]] | None = None,
                  mesh: trimesh.Trimesh | None = None,
                  mesh_error: Float[np.ndarray, "v"] | None = None,
                  unit: str = "",
@@ -54,6 +55,7 @@ def write_report(path: str | Path,
             made) and ``continue`` (how to go on) become commands to copy.
         metrics: group ("held out", "train", "surface", ...) to figure to value. Groups with figures in common share a table.
         views: photographs and renderings; held-out ones are shown first.
+        pictures: images by name of items that are no views of a scene, by the items' names.
         mesh: to turn; simplified for the page above ``vertex_budget`` vertices.
         mesh_error: distance of each vertex to the true surface, where that is known; NaN where it isn't.
         unit: of lengths, after them.
@@ -81,6 +83,7 @@ def write_report(path: str | Path,
         parts.figures(metrics, unit),
         parts.section("The reconstruction", "", viewer + links + parts.turntable(turntable, notes)),
         parts.views(sorted(views, key=lambda v: v.split == "train")),
+        parts.pictures(pictures or {}, notes),
         parts.error(mesh, error, error_max, unit, up),
         parts.curves(curves_path, notes),
         parts.settings(summary, settings),

@@ -27,6 +27,7 @@ PIXEL_BUDGET = 25e6
 """Of all pictures in a page together: 20 views with four pictures of 640x480 each, about 7 MB."""
 LARGEST_SIDE = 800
 TURNTABLE_LIMIT = 6_000_000
+ITEMS = 24  # of which images are shown
 """Bytes of a video that is put into the page; a larger one is left out, with a note."""
 COMMANDS = {"command": "Make it again", "continue": "Go on from here", "resume": "Go on from here"}
 """Keys of the summary that hold a command, and what it does."""
@@ -244,6 +245,21 @@ def views(views: Sequence[ViewComparison]) -> str:
     if groups["held out"]:
         lead = "Held-out views were never seen in training: they show what the reconstruction is worth. " + lead
     return section("Photographs beside renderings", lead, body)
+
+
+def pictures(items: Mapping[str, Mapping[str, np.ndarray]], notes: list[str]) -> str:
+    """The images of items that are no views of a scene, the first :data:`ITEMS` of them."""
+    shown = {name: images for name, images in items.items() if images}
+    if len(shown) > ITEMS:
+        notes.append(f"{ITEMS} of {len(shown)} items are shown; the folder items/ holds all")
+    shown = dict(list(shown.items())[:ITEMS])
+    side = _side([p for images in shown.values() for p in images.values()])
+    cards = [f'<article class="card view"><div class="view-head"><strong>{escape(name)}</strong></div>'
+             f'<div class="pictures" style="--pictures:{len(images)}">' +
+             "".join(f'<figure><img alt="{escape(key)} of {escape(name)}" src="{thumbnail(p, side)}">'
+                     f'<figcaption>{escape(key)}</figcaption></figure>' for key, p in images.items()) + "</div></article>"
+             for name, images in shown.items()]  # yapf: disable
+    return section("Results", "", f'<div class="views compact">{"".join(cards)}</div>') if cards else ""
 
 
 def _side(pictures: Sequence[np.ndarray]) -> int:

@@ -123,7 +123,7 @@ def test_ctrl_c_while_results_are_written_says_where_the_training_is(config_file
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules[reconstruct.__module__], "write_result", interrupt)
+    monkeypatch.setattr("deep3dmap.apis.showing.write_result", interrupt)
     with pytest.raises(Interrupted, match=f"the training is kept in {tmp_path}/run; go on with: .* --resume"):
         reconstruct(None, tmp_path, config=config_file, options={"train_cfg.max_steps": 1}, say=lambda line: None,
                     progress=False)  # yapf: disable
@@ -187,7 +187,7 @@ def test_minutes_must_be_positive(capture_folder, tmp_path):
 
 
 def test_an_unknown_method_is_named(capture_folder, tmp_path):
-    with pytest.raises(ConfigError, match="--method idrr: did you mean 'idr'"):
+    with pytest.raises(ConfigError, match="'idrr': did you mean 'idr'"):
         reconstruct(capture_folder, tmp_path, method="idrr")
 
 

@@ -7,14 +7,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from deep3dmap.benchmarks.cases import read_networks, vary
-from deep3dmap.benchmarks.cost import METHODS, EvaluationCounter, _Run, benchmark, measure, prepared_state, run_case
+from deep3dmap.benchmarks.cost import EvaluationCounter, _Run, benchmark, cases_of, measure, prepared_state, run_case
 from deep3dmap.benchmarks.idr import batch_of_rays, object_sdf
 from deep3dmap.benchmarks.limits import MatrixFlops, fastest, least_seconds, matrix_product
 from deep3dmap.errors import ConfigError, Deep3DError
 from deep3dmap.registry import FRAMEWORKS
 
 CPU = torch.device("cpu")
-IDR = METHODS["idr"]
+IDR = cases_of("idr")
 TINY = dict(type="IDR",
             geometry=dict(width=32, depth=2, skip=[], frequencies=2, features=8),
             radiance=dict(width=16, depth=1, features=8),

@@ -5,12 +5,12 @@ import torch
 import trimesh
 
 from deep3dmap.benchmarks.cases import PRODUCTS, read_networks, vary
-from deep3dmap.benchmarks.cost import METHODS, EvaluationCounter, benchmark, build, measure, prepared_state, run_case
+from deep3dmap.benchmarks.cost import EvaluationCounter, benchmark, build, cases_of, measure, prepared_state, run_case
 from deep3dmap.benchmarks.deepsdf import SHAPE, SHAPES, batch_of_samples, box, ring
 from deep3dmap.registry import FRAMEWORKS
 
 CPU = torch.device("cpu")
-DEEPSDF = METHODS["deepsdf"]
+DEEPSDF = cases_of("deepsdf")
 CODE, WIDTH = 8, 32
 TINY = dict(type="DeepSDF",
             decoder=dict(code_length=CODE, dims=[WIDTH] * 3, latent_in=[], dropout=[0, 1, 2], norm_layers=[0, 1, 2]),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.benchmarks.cost import METHODS, measure, prepared_state
+from deep3dmap.benchmarks.cost import cases_of, measure, prepared_state
 from deep3dmap.benchmarks.h3dnet import head_cameras, head_masks
 from deep3dmap.frameworks.h3dnet.network import PlacedHead
 from deep3dmap.frameworks.h3dnet.prior import SHIPPED, prior_arrays
@@ -11,7 +11,7 @@ from deep3dmap.registry import FRAMEWORKS
 from tests.frameworks.h3dnet.heads import ball_prior
 
 CPU = torch.device("cpu")
-H3DNET = METHODS["h3dnet"]
+H3DNET = cases_of("h3dnet")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import pytest
 import trimesh
 
-from deep3dmap.benchmarks.head_run import MESH, METRICS, SETTINGS, HeadRun, main
+from deep3dmap.benchmarks.head_run import MESH, METRICS, SETTINGS, HeadRun, run_in
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
 
 LANDMARKS = {name: [10 * x for x in point] for name, point in zip(HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS)}
@@ -22,7 +22,7 @@ def finished(tmp_path_factory):
 
 def done(folder, run) -> dict:
     (folder / SETTINGS).write_text(json.dumps(run.settings()))
-    assert main([str(folder)]) == 0
+    run_in(str(folder))
     return json.loads((folder / METRICS).read_text())
 
 

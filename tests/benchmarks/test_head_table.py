@@ -2,27 +2,29 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import trimesh
 
+from deep3dmap.benchmarks import head_run
 from deep3dmap.benchmarks import head_table as table
-from deep3dmap.benchmarks.head_run import CONFIGS, METRICS, HeadRun, head_config
-from deep3dmap.benchmarks.head_table import HEADS, VIEWS, failure, head_table, plan
+from deep3dmap.benchmarks.head_run import METRICS, HeadRun, head_config
+from deep3dmap.benchmarks.head_table import HEADS, VIEWS, head_table, plan
 from deep3dmap.benchmarks.head_table_report import PAPER
 from deep3dmap.engine import precision
 from deep3dmap.errors import ConfigError
+from deep3dmap.frameworks.cards import find_card
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
 from deep3dmap.visualization.pictures import save_image
 from tests.broken import refusal, run
 
-TWO = ("test_00000", "test_00001")
+TWO, METHODS = ("test_00000", "test_00001"), ("idr", "h3dnet")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,11 @@ class Pretended:
     def __init__(self, broken: str = ""):
         self.done, self.broken = [], broken
 
-    def __call__(self, run: HeadRun, folder, stopped) -> str:
+    def __call__(self, runs, output, processes):
+        for number, each in enumerate(runs):
+            yield number, self.one(each, output / each.name)
+
+    def one(self, run: HeadRun, folder) -> str:
         self.done.append(run.name)
         if self.broken and self.broken in run.name:
             return "ConfigError: no light"
@@ -59,6 +65,11 @@ class Pretended:
         (folder / METRICS).write_text(json.dumps(found))
         save_image(folder / "error_map.png", np.full((20, 30, 3), len(self.done), np.uint8))
         return ""
+
+
+def each(one):
+    """Does runs one after another by a function of a run and its folder."""
+    return lambda runs, output, processes: ((k, one(run, output / run.name)) for k, run in enumerate(runs))
 
 
 def make(folder, attempt=None, **options) -> tuple[Pretended, dict, str]:
@@ -83,7 +94,7 @@ def test_every_head_is_done_from_every_number_of_views_by_every_method(tmp_path)
 
 
 def test_the_default_is_the_papers_table_on_ten_test_heads():
-    runs = plan(HEADS, (), VIEWS, tuple(CONFIGS))
+    runs = plan(HEADS, (), VIEWS, METHODS)
     assert len(runs) == 100 and {run.head for run in runs} == {f"test_{k:05d}" for k in range(10)}
     assert all(set(published) == {run.views for run in runs} for published in PAPER.values())
 
@@ -91,12 +102,12 @@ def test_the_default_is_the_papers_table_on_ten_test_heads():
 def test_runs_at_once_share_the_cores(tmp_path, monkeypatch):
     monkeypatch.setattr(table, "default_processes", lambda: 16)
     seen = []
-    make(tmp_path / "out", lambda run, *_: seen.append(run.threads) or "no", processes=5)
-    make(tmp_path / "out", lambda run, *_: seen.append(run.threads) or "no", processes=None)
+    make(tmp_path / "out", each(lambda run, folder: seen.append(run.threads) or "no"), processes=5)
+    make(tmp_path / "out", each(lambda run, folder: seen.append(run.threads) or "no"), processes=None)
     assert set(seen[:8]) == {3} and set(seen[8:]) == {2}
 
 
-@pytest.mark.parametrize("method", CONFIGS)
+@pytest.mark.parametrize("method", METHODS)
 def test_both_methods_get_the_same_head_the_same_rays_and_the_time_of_the_run(method):
     run, = plan(["hat:test_00003"], (), [4], [method], rays=300, snapshots=(0.5, ))
     cfg = head_config(run)
@@ -155,14 +166,15 @@ def test_auto_is_the_faster_precision_and_later_that_of_the_finished_runs(tmp_pa
     make(tmp_path / "out", views=(3, ), amp="auto")
     monkeypatch.setattr(precision, "layer_rates", lambda device: (328.0, 171.0))
     seen = []
-    make(tmp_path / "out", lambda run, *_: seen.append(run.amp) or "no", views=(3, 8), amp="auto")
-    make(tmp_path / "other", lambda run, *_: seen.append(run.amp) or "no", views=(3, ), amp="auto")
+    make(tmp_path / "out", each(lambda run, folder: seen.append(run.amp) or "no"), views=(3, 8), amp="auto")
+    make(tmp_path / "other", each(lambda run, folder: seen.append(run.amp) or "no"), views=(3, ), amp="auto")
     assert seen == [True] * 4 + [False] * 4
 
 
 def test_runs_of_a_changed_config_have_other_settings(tmp_path, monkeypatch):
     make(tmp_path / "out", views=(3, ))
-    monkeypatch.setitem(CONFIGS, "idr", "configs/idr/generated_head.py")
+    card = replace(find_card("idr"), heads="configs/idr/generated_head.py")
+    monkeypatch.setattr(head_run, "find_card", lambda name, having: card if name == "idr" else find_card(name, having))
     with pytest.raises(ConfigError, match="2 of the runs .* they differ in config"):
         make(tmp_path / "out", views=(3, ))
     assert make(tmp_path / "out", views=(3, ), overwrite=True)[0].done == [f"idr/{head}/3" for head in TWO]
@@ -171,30 +183,30 @@ def test_runs_of_a_changed_config_have_other_settings(tmp_path, monkeypatch):
 def test_a_second_table_in_a_folder_is_refused(tmp_path):
     refused = []
 
-    def attempt(run, *_):
+    def attempt(run, folder):
         with pytest.raises(ConfigError, match=f"in use by process {os.getpid()}") as error:
             make(tmp_path / "out")
         refused.append(error)
         return "no"
 
-    make(tmp_path / "out", attempt, views=(3, ))
+    make(tmp_path / "out", each(attempt), views=(3, ))
     assert refused
 
 
 def test_runs_in_another_resolution_are_only_measured_again_where_their_weights_are_there(tmp_path):
     pretended, seen = Pretended(), []
 
-    def attempt(run, folder, stopped):
+    def attempt(run, folder):
         seen.append((folder / METRICS).is_file())
         (folder / "run/checkpoints").mkdir(parents=True, exist_ok=True)
         (folder / "run/checkpoints/step_00000070.pth").write_bytes(b"weights")
-        return pretended(run, folder, stopped)
+        return pretended.one(run, folder)
 
-    make(tmp_path / "out", attempt, views=(3, ))
-    make(tmp_path / "out", attempt, views=(3, ), resolution=512)
+    make(tmp_path / "out", each(attempt), views=(3, ))
+    make(tmp_path / "out", each(attempt), views=(3, ), resolution=512)
     assert seen == [False] * 4 + [True] * 4
     with pytest.raises(ConfigError, match="differ in minutes, resolution"):
-        make(tmp_path / "out", attempt, views=(3, ), minutes=1.0)
+        make(tmp_path / "out", each(attempt), views=(3, ), minutes=1.0)
 
 
 def test_a_half_written_result_counts_as_none(tmp_path):
@@ -217,58 +229,31 @@ def test_failures_are_told_by_name_and_the_others_go_on_and_they_are_tried_again
 
 
 def test_a_run_that_leaves_no_figures_has_failed(tmp_path):
-    _, failures, _ = make(tmp_path / "out", lambda *_: "")
+    _, failures, _ = make(tmp_path / "out", each(lambda *_: ""))
     assert len(failures) == 8 and set(failures.values()) == {"it wrote no metrics.json"}
 
 
-def test_an_interrupt_stops_what_runs_and_keeps_what_is_finished(tmp_path):
-    pretended, stops = Pretended(), []
+def test_an_interrupt_keeps_what_is_finished(tmp_path):
+    pretended = Pretended()
 
-    def attempt(run, folder, stopped):
+    def attempt(run, folder):
         if len(pretended.done) < 3:
-            return pretended(run, folder, stopped)
-        stops.append(stopped)
+            return pretended.one(run, folder)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "out", attempt)
-    assert stops[0].is_set()
+        make(tmp_path / "out", each(attempt))
     assert "(1 not done)" in (tmp_path / "out" / "table.md").read_text()
     assert not set(make(tmp_path / "out")[0].done) & set(pretended.done[:3])
 
 
-def test_a_termination_stops_what_runs_and_writes_the_table(tmp_path):
+def test_a_termination_ends_the_processes_and_writes_the_table(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-
-    def attempt(run, folder, stopped):
-        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
-        os.kill(os.getpid(), signal.SIGTERM)
-        return "stopped" if stopped.wait(20) else "not stopped"
-
+    threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "out", attempt)
+        head_table(tmp_path / "out", heads=TWO, views=(3, ), processes=2, amp=False, tell=lambda line: None)
     assert "(2 not done)" in (tmp_path / "out" / "table.md").read_text()
-    assert signal.getsignal(signal.SIGTERM) == before
-
-
-@pytest.mark.parametrize("code, output, expected", [
-    (1, "step 1\nDataError: dark\n\n", "DataError: dark"),
-    (-9, "step 1\n", "its process was ended by SIGKILL (out of memory?)"),
-    (3, "", "its process ended with exit code 3"),
-])
-def test_why_a_process_failed_is_its_last_line_or_what_ended_it(code, output, expected, tmp_path):
-    (tmp_path / "output.txt").write_text(output)
-    assert failure(code, tmp_path / "output.txt") == expected
-
-
-def test_a_run_in_a_process_of_its_own_is_killed_when_asked_to_stop(tmp_path, monkeypatch):
-    real, started = subprocess.Popen, []
-    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
-    monkeypatch.setattr(subprocess, "Popen", lambda command, **how: started.append(real(sleeping, **how)) or started[0])
-    stopped = threading.Event()
-    threading.Timer(0.5, stopped.set).start()
-    assert "SIGKILL" in table.in_a_process(HeadRun("idr", "test_00000", "head", 3), tmp_path, stopped)
-    assert started[0].returncode == -9
+    assert signal.getsignal(signal.SIGTERM) == before and not multiprocessing.active_children()
 
 
 # --- what is written ------------------------------------------------------------------------------------------------------
@@ -372,7 +357,7 @@ def test_without_the_face_model_nothing_is_begun(tmp_path, monkeypatch, capsys):
 
 
 def test_the_command_fails_if_a_run_does(tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "in_a_process", Pretended("idr"))
+    monkeypatch.setattr(table, "in_processes", Pretended("idr"))
     options = ("--heads", "test_00000", "--views", 3)
     assert run("head-table", tmp_path / "out", *options) == 1
     assert run("head-table", tmp_path / "out", *options, "--methods", "h3dnet") == 0

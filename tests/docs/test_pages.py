@@ -20,6 +20,7 @@ from deep3dmap.engine.config_check import top_level_keys
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.evaluation import metrics
 from deep3dmap.frameworks import Hull
+from deep3dmap.frameworks.cards import cards
 from deep3dmap.registry import ALL, METRICS
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +110,13 @@ def test_what_python_code_imports_exists(page):
                 module = importlib.import_module(node.module)
                 missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
                 assert not missing, f"{name_of(page)}: {node.module} has no {missing}"
+
+
+@pytest.mark.parametrize("card", [card for card in cards().values() if card.page], ids=lambda card: card.name)
+def test_the_readmes_table_has_what_a_methods_card_says(card):
+    row = next(row for row in rows("README.md", "Methods") if row[0].startswith(f"[{card.title}]({card.page})"))
+    assert card.paper in row[0] and row[1:3] == [card.takes, card.gives]
+    assert card.your_own is None or find_config(card.your_own).is_file()
 
 
 def test_every_page_of_the_docs_is_named_in_the_readme():

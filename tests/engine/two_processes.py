@@ -23,7 +23,7 @@ LINE = dict(model=dict(type="LineFit",
             optim_wrapper=dict(optimizer=dict(type="Adam", lr=0.05)),
             default_hooks=dict(log=dict(interval=1), checkpoint=dict(minutes=None)))  # yapf: disable
 BATCHES = dict(LINE, train_dataset=dict(type="LineBatches"))
-GAN = dict(Config.fromfile(str(Path(tiny_gan.__file__).parents[1] / "config.py")).to_dict(),
+GAN = dict(Config.fromfile(str(Path(tiny_gan.__file__).with_name("config.py"))).to_dict(),
            train_cfg=dict(stages=[dict(name="judge", max_steps=4, params=["discriminator.*"]), dict(name="play", max_steps=4),
                                   dict(name="settle", max_steps=2, params=["generator.*"])]))  # yapf: disable
 

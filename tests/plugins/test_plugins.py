@@ -14,6 +14,7 @@ import termios
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from deep3dmap.cli.app import main
@@ -114,7 +115,7 @@ def installed(tmp_path_factory) -> Path:
 def gan(installed, tmp_path_factory) -> Path:
     """The work folder of the installed framework."""
     folder = tmp_path_factory.mktemp("gan") / "work"
-    train(HERE / "tiny_gan" / "config.py", folder, installed)
+    train(HERE / "tiny_gan" / "tiny_gan" / "config.py", folder, installed)
     return folder
 
 
@@ -150,9 +151,31 @@ def test_the_best_generator_of_the_validation_is_kept(gan):
 
 
 def test_numbers_are_generated_and_measured_in_batches(gan, installed):
-    result = run("test.py", HERE / "tiny_gan" / "config.py", gan, installed)
+    result = run("test.py", HERE / "tiny_gan" / "tiny_gan" / "config.py", gan, installed)
     assert "mean" in result
     assert json.loads((gan / "test" / "metrics.json").read_text())["numbers"]["mean"] == pytest.approx(3.0, abs=0.3)
+
+
+def reconstruct(tmp_path: Path, installed: Path, *more: str) -> subprocess.CompletedProcess:
+    (tmp_path / "noise.txt").write_text("0.0\n1.0\n")
+    command = [sys.executable, str(TRAIN.with_name("reconstruct.py")), str(tmp_path / "noise.txt"), "--method", "tiny_gan"]
+    options = ["-o", str(tmp_path / "out"), *more]
+    return subprocess.run([*command, *options], env=environment(installed), capture_output=True, text=True, timeout=300)
+
+
+def test_reconstruct_infers_with_the_best_weights_of_a_trained_method(gan, installed, tmp_path):
+    done = reconstruct(tmp_path, installed, "--weights", str(gan))
+    assert done.returncode == 0, done.stdout + done.stderr
+    numbers = [np.load(tmp_path / "out" / "items" / name / "arrays.npz")["number"].item() for name in ("00000", "00001")]
+    best = load_checkpoint(gan / "checkpoints" / "best.pth")["state_dict"]
+    shift, scale = float(best["generator.shift"]), float(best["generator.scale"])
+    assert numbers == pytest.approx([shift, shift + scale], abs=1e-5)
+    assert "Tiny" in (tmp_path / "out" / "report.html").read_text() and not list_checkpoints(tmp_path / "out")
+
+
+def test_a_method_that_learns_from_data_asks_for_its_weights(installed, tmp_path):
+    done = reconstruct(tmp_path, installed)
+    assert done.returncode == 1 and "--weights" in done.stderr and not (tmp_path / "out").exists()
 
 
 def test_a_broken_plug_in_ends_the_command_with_its_name_and_traceback(tmp_path, monkeypatch, capsys):

@@ -150,3 +150,15 @@ def _names(split: Mapping | None, count: int) -> Sequence[str]:
     """Names of the shapes, where the split is at hand and has as many; else numbers."""
     names = [f"{d}/{c}/{n}" for d, classes in (split or {}).items() for c, ids in classes.items() for n in ids]
     return names if len(names) == count else [str(k) for k in range(count)]
+
+
+def convert(source: Path, read: Callable[[Path], object], capture: object = None) -> tuple[dict, dict, dict[str, Tensor]]:
+    """An experiment in our terms; see :data:`deep3dmap.frameworks.cards.Converter`.
+
+    Raises:
+        CheckpointError: if the file is not one of a published experiment.
+    """
+    model, weights, codes, names = read_experiment(source, read)
+    info = dict(shapes=names, offsets=torch.zeros(len(codes), 3, dtype=torch.float64),
+                scales=torch.ones(len(codes), dtype=torch.float64), source=str(source))  # yapf: disable
+    return model, info, {f"decoder.{name}": value for name, value in weights.items()} | {"codes.weight": codes}

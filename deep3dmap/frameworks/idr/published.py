@@ -1,13 +1,14 @@
 """The published checkpoints and configurations of IDR in our terms."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from deep3dmap.errors import CheckpointError
+from deep3dmap.errors import CheckpointError, DataError
+from deep3dmap.structures import Capture
 
 STRANGE = "these weights don't have the shapes of an IDR model"
 PREFIXES = {"implicit_network.": "geometry.", "rendering_network.": "radiance."}
@@ -136,3 +137,44 @@ def _read_poses(path: Path, read) -> Tensor:
         raise CheckpointError(f"{path}: expected pose_vecs_state_dict with the finite poses (views, 7) of a published IDR "
                               "checkpoint; move it away to convert the surface alone")
     return poses
+
+
+# --- conversion -----------------------------------------------------------------------------------------------------------
+
+
+def convert(source: Path, read: Callable[[Path], object], capture: Capture | None) -> tuple[dict, dict, dict[str, Tensor]]:
+    """A published checkpoint in our terms; see :data:`deep3dmap.frameworks.cards.Converter`.
+
+    Raises:
+        CheckpointError: if the file is not a published checkpoint.
+        DataError: if the capture has another number of views than the checkpoint has poses.
+    """
+    published, poses = read_published(source, read)
+    info = _info(capture, poses)
+    state = dict(rename_weights(published), scene_from_world=info["scene_from_world"])
+    if poses is not None:
+        state |= {"cameras.poses.weight": poses, "cameras.K": info["K"].float()}
+    return idr_model(published, poses), info, state
+
+
+def _info(capture: Capture | None, poses: torch.Tensor | None) -> dict:
+    """What the framework is told about its data; see :func:`deep3dmap.datasets.captures.ray_batches.scene_info`."""
+    if capture is None:
+        unknown = {} if poses is None else dict(cam_to_world=torch.eye(3, 4).repeat(len(poses), 1, 1),
+                                                K=torch.eye(3).repeat(len(poses), 1, 1))  # yapf: disable
+        return dict(scene_from_world=torch.eye(4, dtype=torch.float64), **unknown)
+    if poses is not None and len(poses) != len(capture):
+        raise DataError(f"{capture.source}: {len(capture)} views, but the checkpoint has {len(poses)} trained cameras")
+    cameras = capture.scene_cameras
+    return dict(names=list(capture.names), K=cameras.K, cam_to_world=cameras.cam_to_world, size=list(cameras.size),
+                scene_from_world=capture.scene_from_world.double(), source=capture.source)  # yapf: disable
+
+
+def idr_model(weights: Mapping, poses: torch.Tensor | None) -> dict:
+    """The ``model`` config of published IDR weights, with the paper's renderer and losses."""
+    losses = dict(rgb=dict(type="ColorLoss"), eikonal=dict(type="EikonalLoss"), mask=dict(type="MaskLoss"))
+    return dict(type="IDR",
+                **infer_config(weights),
+                renderer=dict(type="SphereTracer"),
+                losses=losses,
+                train_cameras=poses is not None)

@@ -1,7 +1,6 @@
 """The painted hull as a method: its run, its checkpoints, its figures, its bad inputs."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -122,8 +121,7 @@ def test_a_finished_run_resumes_to_the_same(work_dir, options, tmp_path):
 
 
 def test_reconstruct_leaves_mesh_figures_and_report(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules[reconstruct.__module__], "turntable", lambda mesh, **_: [np.zeros(
-        (8, 8, 3), np.uint8)] * 2)
+    monkeypatch.setattr("deep3dmap.apis.showing.turntable", lambda mesh, **_: [np.zeros((8, 8, 3), np.uint8)] * 2)
     result = reconstruct(folder, tmp_path, method="hull", minutes=5, resolution=32, progress=False, say=lambda line: None,
                          options={k: v for k, v in OPTIONS.items() if k.startswith(("model", "scene"))})  # yapf: disable
     assert all((tmp_path / name).stat().st_size for name in ("mesh.ply", "mesh.glb", "report.html"))

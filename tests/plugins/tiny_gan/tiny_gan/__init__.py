@@ -4,6 +4,7 @@ The entry point of the distribution imports this module, so that its parts are r
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from deep3dmap.datasets.kinds import BatchDataset, ItemDataset
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import CustomFramework
+from deep3dmap.frameworks.cards import Card, register_card
 from deep3dmap.registry import BACKBONES, DATASETS, FRAMEWORKS, METRICS
 from deep3dmap.structures import Reconstruction
 
@@ -40,11 +42,13 @@ class Numbers(BatchDataset):
 
 @DATASETS.register_module()
 class Noise(ItemDataset):
-    """Noise to make numbers from: ``count`` items of one number each."""
+    """Noise to make numbers from, an item each: ``count`` draws, or the lines of a file."""
 
-    def __init__(self, count: int = 200):
+    def __init__(self, count: int = 200, path: str | None = None):
         super().__init__()
-        self.noise = torch.randn(count, 1, generator=torch.Generator().manual_seed(0))
+        draws = torch.randn(count, generator=torch.Generator().manual_seed(0)).tolist()
+        lines = draws if path is None else [float(line) for line in Path(path).read_text().split()]
+        self.noise = torch.tensor(lines)[:, None]
 
     def __len__(self) -> int:
         return len(self.noise)
@@ -132,3 +136,14 @@ class TinyGAN(CustomFramework):
             self.discriminator.zero_grad()
             log["loss_generator"] = loss.detach()
         return log
+
+
+register_card(
+    Card(name="tiny_gan",
+         framework="TinyGAN",
+         title="Tiny GAN",
+         takes="a file of noise",
+         gives="numbers",
+         your_own=str(Path(__file__).parent / "config.py"),
+         source="test_dataloader.dataset.path",
+         learns_from_data=True))

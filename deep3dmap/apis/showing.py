@@ -1,0 +1,136 @@
+"""Results on the disk and on the terminal: files, the report, the table."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from deep3dmap.apis.hull_comparison import hull_notes
+from deep3dmap.apis.results import as_picture, result_table, write_result
+from deep3dmap.datasets.captures import SceneDataset
+from deep3dmap.datasets.captures.scene import load_scene
+from deep3dmap.engine.hooks.log import duration
+from deep3dmap.engine.runner import ReconstructionRunner
+from deep3dmap.engine.testing import Evaluated, TestResult
+from deep3dmap.evaluation.surfaces import vertex_errors
+from deep3dmap.io.mesh_files import save_mesh
+from deep3dmap.version import __version__
+from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
+from deep3dmap.visualization.report import ViewComparison, write_report
+from deep3dmap.visualization.video import turntable, write_video
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the work was kept
+    """Training was interrupted; everything that was asked for was written all the same."""
+
+
+def show_run(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str], start: float,
+             tell: Callable[[str], object]) -> TestResult:  # yapf: disable
+    """Evaluate a runner's framework and write everything.
+
+    Args:
+        runner: trained, or with loaded weights.
+        output: folder to write to.
+        commands: ``command`` that did this, and ``again``, which goes on with it.
+        start: value of ``time.monotonic()`` at the beginning.
+        tell: prints a line.
+
+    Raises:
+        Interrupted: if training was.
+    """
+    loop = runner._train_loop if runner.trained else None
+    result, scene = runner.test(), _scene_of(runner)
+    if scene is not None:
+        result.notes += hull_notes(result.mesh, scene)
+    table = "\n".join([result_table(result), *result.notes])
+    interrupted = loop is not None and loop.interrupted
+    if interrupted:
+        result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")
+    if is_main_process():
+        write_result(result, output)
+        summary = dict(method=type(runner.framework).__name__, **_data(result, scene, runner.cfg))
+        if loop is not None:
+            summary["time"] = f"{duration(loop.seconds)} of training, {loop.step} steps"
+        summary |= dict(device=str(runner.target), seed=str(runner.seed), version=__version__)
+        _write_report(result, scene, summary, commands, output, runner.cfg, Path(runner.work_dir) / "scalars.jsonl")
+    _tell_result(result, table, output, start, tell)
+    if interrupted:
+        raise Interrupted(result.notes[-1])
+    return result
+
+
+def show_results(result: TestResult, cfg: Config, output: Path, commands: Mapping[str, str], start: float,
+                 tell: Callable[[str], object]) -> TestResult:  # yapf: disable
+    """Write an evaluation of many runs; see :func:`show_run`."""
+    write_result(result, output)
+    summary = dict(method=cfg.model.type, **_data(result, None, cfg), version=__version__)
+    _write_report(result, None, summary, commands, output, cfg, None)
+    _tell_result(result, "\n".join([result_table(result), *result.notes]), output, start, tell)
+    return result
+
+
+def _tell_result(result: TestResult, table: str, output: Path, start: float, tell: Callable[[str], object]) -> None:
+    if table:
+        tell(table)
+    names = ["mesh.ply", "mesh.glb"] if result.scene is not None and result.scene.result.mesh is not None else []
+    names += ["items/"] * bool(result.items) + ["metrics.json", "report.html"]
+    tell(f"{output}: {', '.join(names)} ({duration(time.monotonic() - start)})")
+
+
+def _scene_of(runner: ReconstructionRunner):
+    data = runner.build_test_data().dataset
+    return load_scene(**runner.scene) if isinstance(data, SceneDataset) and runner.scene else None
+
+
+def _data(result: TestResult, scene, cfg: Config) -> dict[str, str]:
+    if scene is not None:
+        return dict(data=scene.capture.source, views=scene.split)
+    return dict(data=Path(cfg.filename or "").stem, items=str(len(result.items)))
+
+
+def _write_report(result: TestResult, scene, summary: dict, commands: Mapping[str, str], output: Path, cfg: Config,
+                  curves: Path | None) -> None:  # yapf: disable
+    """The report; of a scene also the mesh as GLB and the turntable."""
+    truth = None if scene is None else scene.capture.mesh
+    up, error, moving, downloads = None if scene is None else scene_up(scene), None, None, {"metrics.json": "metrics.json"}
+    if scene is not None and result.mesh is not None:
+        save_mesh(result.mesh, output / "mesh.glb")
+        moving = write_video(turntable(result.mesh, up=up, frames=36, supersample=1), output / "turntable.mp4", fps=12)
+        error = None if truth is None else vertex_errors(result.mesh, truth).astype(np.float64)
+        downloads = {"mesh.ply": "mesh.ply", "mesh.glb": "mesh.glb"} | downloads
+    summary |= {k: v for k, v in (("command", commands["command"]), ("continue", commands["again"])) if v}
+    write_report(output / "report.html",
+                 title=f"{summary['method']}: {Path(str(summary['data'])).name}",
+                 summary=summary,
+                 metrics=result.metrics,
+                 views=[_comparison(view) for view in result.views],
+                 pictures={each.name: {k: as_picture(v) for k, v in each.result.images.items()} for each in result.items},
+                 mesh=result.mesh,
+                 mesh_error=error,
+                 up=up,
+                 curves_path=curves if curves is not None and curves.is_file() else None,
+                 turntable=output / "turntable.mp4" if moving is not None else None,
+                 downloads=downloads,
+                 notes=result.notes,
+                 settings=cfg.pretty_text)  # yapf: disable
+
+
+def scene_up(scene) -> list[float]:
+    """The upward direction of a scene in the world: the mean of its cameras' upward axes."""
+    up = -scene.train.cameras.rotations[:, 1].mean(0)
+    return (up / up.norm().clamp(min=1e-9)).tolist()
+
+
+def _comparison(view: Evaluated) -> ViewComparison:
+    images = {name: image.numpy() for name, image in view.result.images.items()}
+    photo, rendering = as_uint8(view.item["rgb"].reshape(*view.item["size"], 3).numpy()), as_uint8(images["rgb"])
+    return ViewComparison(view.result.name,
+                          "held out" if view.item["split"] == "test" else "train",
+                          photo,
+                          rendering,
+                          difference=difference_map(photo, rendering, images["mask"]),
+                          normals=normal_map(images["normals"], images["mask"]) if "normals" in images else None,
+                          metrics=view.figures)
