@@ -2,7 +2,7 @@
 
 Layout of a file: ``format``, ``meta`` (version, framework, config as JSON text, seed), ``info`` (what the framework was told
 about its data), ``state_dict`` (to test and to export: the averaged weights, where the run averages them), ``loop`` (stage,
-step, seconds, ``optimizers`` and ``schedulers`` of the stage, the framework's ``training`` state, and the trained ``weights``
+step, seconds, ``optimizers`` and ``schedulers`` of the stage, the framework's ``training`` state (and other processes' own), and the trained ``weights``
 themselves where they are averaged).
 """
 

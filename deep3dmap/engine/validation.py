@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from deep3dmap.annotations import Count, NotNegative, Scale, Whole
@@ -88,8 +87,7 @@ class ValidationHook(Hook):
     def _keep_best(self, runner, value: float, higher: bool) -> None:
         if self.value is None or (value > self.value if higher else value < self.value):
             self.value = value
-            if is_main_process():
-                runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / BEST)
+            runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / BEST)
 
 
 def _figure(metrics: Mapping[str, Mapping[str, float]], wanted: str) -> float:
