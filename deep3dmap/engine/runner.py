@@ -315,7 +315,7 @@ class ReconstructionRunner(Runner):
         self.logger.warning(f"{self.work_dir} held checkpoints of an earlier run; they are in {target.name} now")
 
     def save_checkpoint(self, path: Path) -> None:
-        """Write a checkpoint of all processes' states; each of them calls this. mmengine's has more arguments, for its hooks."""
+        """Write a checkpoint of all processes' states; each of them calls this. mmengine's takes more arguments."""
         framework, loop = self.framework, self._train_loop.state_dict()
         if self.rank != 0:
             return

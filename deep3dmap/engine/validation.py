@@ -1,5 +1,6 @@
 """Evaluation while training runs, and the checkpoint with the best figure."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,7 +86,7 @@ class ValidationHook(Hook):
         return found
 
     def _keep_best(self, runner, value: float, higher: bool) -> None:
-        if self.value is None or (value > self.value if higher else value < self.value):
+        if not math.isnan(value) and (self.value is None or (value > self.value if higher else value < self.value)):
             self.value = value
             runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / BEST)
 

@@ -18,7 +18,7 @@ TOOLS = HERE.parents[1] / "tools"
 
 @pytest.fixture(scope="session")
 def tool() -> Callable[..., int]:
-    """Runs a script of tools/ (``train``, ``test``) on a plug-in's config, with one thread of the CPU; returns its exit code."""
+    """Runs a script of tools/ (``train``, ``test``) on a plug-in's config, in one thread on the CPU; returns its exit code."""
 
     def run(name: str, config: Path, *arguments: object) -> int:
         threads = torch.get_num_threads()
