@@ -1,5 +1,7 @@
 """What is evaluated, in which units; and the order of clips in training."""
 
+import signal
+
 import pytest
 import torch
 
@@ -17,7 +19,7 @@ LENGTHS = [3, 1, 4, 2]
 
 @DATASETS.register_module()
 class Draw(ItemDataset):
-    """Items with a random number each."""
+    """Items with a random number each, and whether the process that makes them ignores Ctrl-C."""
 
     def __init__(self, count: int = 5):
         super().__init__()
@@ -28,7 +30,7 @@ class Draw(ItemDataset):
 
     def load(self, index: int) -> dict:
         """An item."""
-        return dict(index=index, drawn=torch.rand(()))
+        return dict(index=index, drawn=torch.rand(()), deaf=signal.getsignal(signal.SIGINT) == signal.SIG_IGN)
 
     def info(self) -> dict:
         """How many there are."""
@@ -100,6 +102,12 @@ def test_what_is_random_in_an_item_depends_on_neither_batches_nor_workers_nor_pr
     assert drawn(TestData(Draw(), dict(batch_size=2)), [0, 2]) == [whole[:2], whole[4:]]
     assert drawn(TestData(Draw(), dict(batch_size=3, num_workers=1)), [1]) == [whole[3:]]
     assert drawn(TestData(Draw(), seed=1), [0]) != [whole[:1]]
+
+
+def test_workers_leave_ctrl_c_to_the_main_process():
+    for workers in (0, 1):
+        (items, _), = next(TestData(Draw(), dict(num_workers=workers)).batches([0]))
+        assert items[0]["deaf"] == bool(workers)
 
 
 def test_a_sequence_is_a_unit_of_single_clips():

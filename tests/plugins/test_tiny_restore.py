@@ -99,3 +99,12 @@ def test_a_run_starts_from_the_backbone_of_another(trained, tool, tmp_path):
     assert tool("train", CONFIG, "--work-dir", tmp_path, "--cfg-options", "train_cfg.max_steps=0", *weights) == 0
     assert_same(state(tmp_path)["weights"], state(trained)["weights"])
     assert validated(tmp_path)[0] == pytest.approx(validated(trained)[120])
+
+
+def test_two_processes_validate_the_first_ones_buffers_also_when_resumed(tool_in_two, tmp_path):
+    options = [*SHORT, "train_dataloader.batch_size=4"]
+    assert tool_in_two("train", CONFIG, "--work-dir", tmp_path / "whole", *options) == [0, 0]
+    checkpoint = tmp_path / "whole" / "checkpoints" / "step_00000008.pth"
+    assert tool_in_two("train", CONFIG, "--work-dir", tmp_path / "b", "--resume", checkpoint, *options) == [0, 0]
+    assert_same(state(tmp_path / "b"), state(tmp_path / "whole"))
+    assert validated(tmp_path / "b")[12] == validated(tmp_path / "whole")[12]
