@@ -49,7 +49,7 @@ def test_levels_are_followed_better_with_the_state_than_without(trained):
     assert figures(trained)["levels"]["off"] < 0.75 * min(without)
 
 
-def test_the_state_teaches_a_smaller_gain_than_single_clips_do(trained, short):
+def test_with_the_state_a_small_gain_is_learned(trained):  # single clips teach one of 2/3
     assert float(state(trained)["weights"]["backbone.logit"].sigmoid()) < 0.5
 
 
