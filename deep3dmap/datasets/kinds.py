@@ -9,7 +9,7 @@
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Generator, Tensor
 
@@ -117,11 +117,20 @@ class ViewDataset(Dataset):
         """The scene as a whole: its ``name``, and what is known of its true surface and cameras."""
 
 
-def check_kind(dataset: type, kind: type, place: str) -> None:
+#: Where a config has the data sets of each kind.
+PLACES = {
+    BatchDataset: "train_dataset",
+    ViewDataset: "test_dataset or val_dataset",
+    ClipDataset: "train_dataloader.dataset, or that of a test or validation",
+    ItemDataset: "train_dataloader.dataset, or that of a test or validation",
+}
+
+
+def check_kind(dataset: Callable, kind: type, place: str) -> None:
     """Make sure that a class of data sets is of the kind that its place in a config asks for.
 
     Args:
-        dataset: the class.
+        dataset: the class; a function, which a registry may hold too, is none.
         kind: one of the kinds; :class:`ItemDataset` lets any class with items through, torch's among them.
         place: in the config, for the message.
 
@@ -132,8 +141,6 @@ def check_kind(dataset: type, kind: type, place: str) -> None:
         raise ConfigError(f"{place}: {dataset.__name__} is no data set")
     items = kind is ItemDataset and hasattr(dataset, "__getitem__") and not issubclass(dataset, (BatchDataset, ViewDataset))
     if not (issubclass(dataset, kind) or items):
-        given = next((k.__name__ for k in (BatchDataset, ClipDataset, ViewDataset, ItemDataset) if issubclass(dataset, k)),
+        given = next((f"a {k.__name__}, which goes into {where}" for k, where in PLACES.items() if issubclass(dataset, k)),
                      "of no kind of data set")
-        hint = {BatchDataset: "; a data set of single items goes into train_dataloader.dataset",
-                ItemDataset: "; one that hands out whole batches is given as train_dataset"}.get(kind, "")  # yapf: disable
-        raise ConfigError(f"{place}: {dataset.__name__} must be a {kind.__name__} but is {given}{hint} (docs/data_formats.md)")
+        raise ConfigError(f"{place}: {dataset.__name__} must be a {kind.__name__} but is {given} (docs/data_formats.md)")

@@ -223,7 +223,8 @@ def build_dataset(cfg: object, scene: Mapping | None = None):
 
 def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank: int = 0, world: int = 1) -> DataLoader:
     """A dataloader from its config: ``dataset``, ``sampler`` (or ``shuffle``, True by default), ``batch_sampler``,
-    ``batch_size`` (of each process), ``collate_fn`` (stacks by default), and what else torch's takes.
+    ``batch_size`` (of each process), ``collate_fn`` (stacks by default), and what else torch's takes. Clips come in their
+    sequences' order unless a sampler is named.
 
     Raises:
         ConfigError: if it has no dataset.
@@ -235,7 +236,7 @@ def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank
     if not len(dataset):
         raise DataError(f"{type(dataset).__name__} is empty")
     size, shuffle = cfg.pop("batch_size", 1), cfg.pop("shuffle", True)
-    if isinstance(dataset, ClipDataset):
+    if isinstance(dataset, ClipDataset) and not {"sampler", "batch_sampler"} & set(cfg):
         batches = ClipBatches(dataset.sequences(), size, shuffle, seed, rank, world)
     else:
         sampler = cfg.pop("sampler", None) or dict(type="DefaultSampler", shuffle=shuffle)
@@ -245,7 +246,7 @@ def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank
                                  batch_size=size,
                                  drop_last=cfg.pop("drop_last", False))
     cfg["collate_fn"] = collate_function(cfg.get("collate_fn"))
-    cfg["worker_init_fn"] = partial(_begin_worker, then=_function(cfg.get("worker_init_fn")))
+    cfg["worker_init_fn"] = partial(begin_worker, then=_function(cfg.get("worker_init_fn")))
     with explained("train_dataloader", cfg):
         return DataLoader(SeededItems(dataset),
                           batch_sampler=SeededBatches(batches, seed, rank, world),
@@ -253,7 +254,7 @@ def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank
                           **cfg)
 
 
-def _begin_worker(number: int, then: Callable | None) -> None:
+def begin_worker(number: int, then: Callable | None = None) -> None:
     """Ctrl-C reaches workers too: they go on, so that the step can be finished; the main process ends them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -2,8 +2,8 @@
 
 Layout of a file: ``format``, ``meta`` (version, framework, config as JSON text, seed), ``info`` (what the framework was told
 about its data), ``state_dict`` (to test and to export: the averaged weights, where the run averages them), ``loop`` (stage,
-step, seconds, ``optimizers`` and ``schedulers`` of the stage, the framework's ``training`` state, and the trained ``weights``
-themselves where they are averaged).
+step, seconds, ``optimizers`` and ``schedulers`` of the stage, the framework's ``training`` state (``training_of_others``: that
+of each further process), and the trained ``weights`` themselves where they are averaged).
 """
 
 import collections

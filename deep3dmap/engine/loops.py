@@ -17,7 +17,7 @@ from deep3dmap.engine.resuming import put_settings, settings_of
 from deep3dmap.engine.stages import Budget, StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
 from deep3dmap.interrupts import Interrupts
-from deep3dmap.processes import agree, start_alike
+from deep3dmap.processes import agree, gather_to_first, start_alike
 from deep3dmap.registry import LOOPS
 from deep3dmap.schedules import Progress
 
@@ -142,10 +142,16 @@ class StagedTrainLoop(BaseLoop):
     # --- state ----------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict:
-        """Where the run is, with the optimisers' and schedulers' states; plain values and tensors."""
+        """Where the run is, with the optimisers' and schedulers' states; plain values and tensors.
+
+        All processes call it: the first one's has the ``training`` states of the others beside its own.
+        """
         state = dict(index=self.index, stage=self.stage.name, step=self.step, seconds=self.seconds)
         state |= dict(stage_step=self.budget.step, stage_seconds=self.budget.seconds)
-        state["training"] = self.runner.framework.training_state()
+        own = self.runner.framework.training_state()
+        state["training"], others = own, gather_to_first(own)[1:]
+        if any(others):
+            state["training_of_others"] = others
         if self.averages.values:
             state["weights"] = self.runner.framework.state_dict()
         state["optimizers"] = self.optimizers.state_dict()
@@ -244,7 +250,8 @@ class StagedTrainLoop(BaseLoop):
     def _restore(self, state: Mapping) -> None:
         framework = self.runner.framework
         framework.load_state_dict(state.get("weights", state["averages"]))  # entering the stage may have changed some
-        framework.load_training_state(state.get("training", {}))
+        training = [state.get("training", {}), *state.get("training_of_others", ())]
+        framework.load_training_state(training[self.runner.rank if self.runner.rank < len(training) else 0])
         self.budget.step, self.budget.seconds = state["stage_step"], state["stage_seconds"]
         self.budget.max_seconds = self._seconds_left(self.budget.seconds)
         settings = settings_of(self.optimizers.wrappers())

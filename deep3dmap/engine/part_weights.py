@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from deep3dmap.engine.checkpoint import load_weights, read_pickle
 from deep3dmap.errors import CheckpointError, ConfigError
+from deep3dmap.registry import ALL, takes_weights
 
 SUFFIXES = (".pth", ".pt")
 
@@ -18,32 +19,41 @@ def load_part_weights(framework: nn.Module, model: Mapping) -> None:
     ``path`` is a file of weights or a checkpoint; ``package`` stands for the file of weights inside an installed distribution.
     Of its names, those with the ``prefix`` count, without it. A run does this once, before its first step.
 
+    ``weights`` of the model itself are the whole framework's. What a part's constructor takes as ``weights`` is left to it.
+
     Raises:
         ConfigError: if a part with weights is no module of the framework.
         CheckpointError: if the file can't be read, or doesn't fit.
     """
     for place, source in _sources(model):
+        where = ".".join(filter(None, ("model", place, "weights")))
         try:
             part = framework.get_submodule(place)
         except AttributeError:
-            raise ConfigError(f"model.{place}.weights: {type(framework).__name__} keeps no module '{place}'") from None
-        path = _file_of(source, f"model.{place}.weights")
+            raise ConfigError(f"{where}: {type(framework).__name__} keeps no module '{place}'") from None
+        path = _file_of(source, where)
         load_weights(part, _state(path, source.get("prefix", "")), str(path))
 
 
-def _sources(node: Mapping, where: str = "") -> Iterator[tuple[str, Mapping]]:
-    for key, value in node.items():
-        if isinstance(value, Mapping):
-            place = f"{where}.{key}" if where else key
-            if "type" in value and isinstance(value.get("weights"), Mapping):
-                yield place, value["weights"]
-            yield from _sources({k: v for k, v in value.items() if k != "weights"}, place)
+def _sources(node: object, place: str = "") -> Iterator[tuple[str, object]]:
+    """The ``weights`` of a config's parts, and where in the framework these are."""
+    if isinstance(node, Mapping) and node.get("weights") is not None and takes_weights(_class_of(node.get("type"))):
+        yield place, node["weights"]
+    children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, child in children:
+        if key != "weights":
+            yield from _sources(child, f"{place}.{key}".lstrip("."))
 
 
-def _file_of(source: Mapping, where: str) -> Path:
-    unknown = set(source) - {"path", "package", "prefix"}
-    if unknown or ("path" in source) == ("package" in source):
-        raise ConfigError(f"{where}={dict(source)}: expected dict(path=...) or dict(package=...), and optionally prefix")
+def _class_of(name: object) -> object:
+    """What a part's ``type`` means in the first registry that knows it."""
+    return next(filter(None, (each.get(name) for each in ALL)), None) if isinstance(name, str) else name
+
+
+def _file_of(source: object, where: str) -> Path:
+    if (not isinstance(source, Mapping) or set(source) - {"path", "package", "prefix"}
+            or ("path" in source) == ("package" in source)):
+        raise ConfigError(f"{where}={source!r}: expected dict(path=...) or dict(package=...), and optionally prefix")
     if "path" in source:
         return Path(source["path"])
     try:

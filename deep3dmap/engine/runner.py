@@ -328,8 +328,11 @@ class ReconstructionRunner(Runner):
             path.rename(target / path.name)
         self.logger.warning(f"{self.work_dir} held checkpoints of an earlier run; they are in {target.name} now")
 
-    def save_checkpoint(self, path: Path) -> None:  # noqa: D102 - mmengine's has more arguments, for its own hooks
-        framework = self.framework
+    def save_checkpoint(self, path: Path) -> None:
+        """Write a checkpoint of all processes' states; each of them calls this. mmengine's takes more arguments."""
+        framework, loop = self.framework, self._train_loop.state_dict()
+        if self.rank != 0:
+            return
         meta = dict(version=__version__,
                     framework=type(framework).__name__,
                     config=json.dumps(self.cfg.to_dict(), default=str),
@@ -340,7 +343,7 @@ class ReconstructionRunner(Runner):
                      meta=meta,
                      info=self.info,
                      state_dict=self._train_loop.averages.state_dict(framework),
-                     loop=self._train_loop.state_dict()), path)
+                     loop=loop), path)
 
     def resume(self, filename: str, **kwargs) -> None:
         """Go on exactly where a checkpoint was written."""

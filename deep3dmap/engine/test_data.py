@@ -5,9 +5,10 @@ from functools import partial
 
 from torch.utils.data import DataLoader
 
-from deep3dmap.datasets.kinds import ClipDataset, ItemDataset, ViewDataset, check_kind
-from deep3dmap.engine.batches import SeededItems, build_dataset, collate_function, step_seed
+from deep3dmap.datasets.kinds import ClipDataset, Dataset, ItemDataset, ViewDataset, check_kind
+from deep3dmap.engine.batches import SeededItems, begin_worker, build_dataset, collate_function, step_seed
 from deep3dmap.errors import ConfigError
+from deep3dmap.registry import explained
 
 #: A batch: its single items, and what the framework gets of them.
 Batch = tuple[list[Mapping], Mapping]
@@ -57,14 +58,24 @@ class TestData:
         else:
             count = len(self._items)
             self.units = [[list(range(first, min(first + size, count)))] for first in range(0, count, size)]
+        self._load([])  # what is wrong with the loader's settings is found now
+
+    def info(self) -> dict:
+        """What the framework is told of the data, where it was not trained on any."""
+        return self.dataset.info() if isinstance(self.dataset, Dataset) else {}
 
     def batches(self, units: Sequence[int]) -> Iterator[Iterator[Batch]]:
         """The batches of each of some units."""
         indices = [batch for unit in units for batch in self.units[unit]]
         keys = [[(step_seed(self.seed, 9, index), index) for index in batch] for batch in indices]
-        stream = iter(DataLoader(SeededItems(self._items), batch_sampler=keys, collate_fn=self._collate, **self.loader))
+        stream = iter(self._load(keys))
         for unit in units:
             yield (next(stream) for _ in self.units[unit])
+
+    def _load(self, keys: list[list[tuple[int, int]]]) -> DataLoader:
+        settings = dict(worker_init_fn=begin_worker) | self.loader
+        with explained("the dataloader of a test or a validation", self.loader):
+            return DataLoader(SeededItems(self._items), batch_sampler=keys, collate_fn=self._collate, **settings)
 
 
 def _paired(collate, items: list[Mapping]) -> Batch:
@@ -85,6 +96,6 @@ def build_test_data(place: str, dataset: Mapping | None, loader: Mapping | None,
         built = build_dataset(dataset, scene)
         check_kind(type(built), ViewDataset if isinstance(built, ViewDataset) else ItemDataset, f"{place}_dataset")
         return TestData(built, None, seed, scale)
-    built = build_dataset(loader["dataset"], scene)
+    built = build_dataset(loader.get("dataset"), scene)
     check_kind(type(built), ItemDataset, f"{place}_dataloader.dataset")
     return TestData(built, {key: value for key, value in loader.items() if key != "dataset"}, seed, scale)

@@ -126,10 +126,25 @@ def _reconstructed(framework: Framework, data: TestData, resolution: int, max_se
         if done > world and max_seconds is not None and any(agree(begun - start + longest > max_seconds)):
             notes.append(f"{units - done} of {units} items were not evaluated: out of time")
             return
-        found = [pair for batch in next(mine)
-                 for pair in _results(framework, batch, resolution)] if done + rank < units else []
+        found = _unit_results(framework, next(mine), resolution) if done + rank < units else []
         yield [pair for each in gather_to_first(found) for pair in each]
         longest = max(longest, time.perf_counter() - begun) if done else 0.0
+
+
+def _unit_results(framework: Framework, batches: Iterator[Batch], resolution: int) -> list[tuple[Mapping, Reconstruction]]:
+    """Items with their results.
+
+    Raises:
+        DataError: if there is none.
+    """
+    names, found = [], []
+    for batch in batches:
+        names += [item["name"] for item in batch[0] if "name" in item]
+        found += _results(framework, batch, resolution)
+    if not found:
+        raise DataError(
+            f"{type(framework).__name__}.reconstruct gave no complete result for {', '.join(dict.fromkeys(names))}")
+    return found
 
 
 def _results(framework: Framework, batch: Batch, resolution: int) -> Iterator[tuple[Mapping, Reconstruction]]:
@@ -163,6 +178,6 @@ class ReconstructionTestLoop:
         runner = self.runner
         data = runner.build_test_data(self.scale)
         if not runner.info:
-            runner.setup(data.dataset.info())
+            runner.setup(data.info())
         metrics = [METRICS.build(m) for m in runner.test_evaluator_cfg or ()]
         return evaluate(runner.framework, data, metrics, resolution=self.resolution, max_seconds=self.max_seconds)

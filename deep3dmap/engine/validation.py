@@ -1,15 +1,16 @@
 """Evaluation while training runs, and the checkpoint with the best figure."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from deep3dmap.annotations import Count, NotNegative, Scale, Whole
 from deep3dmap.engine.testing import evaluate
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.base import Metric
+from deep3dmap.processes import start_alike
 from deep3dmap.registry import HOOKS, METRICS, nearest
 
 BEST = "best.pth"
@@ -76,6 +77,7 @@ class ValidationHook(Hook):
             return {}
         self.step = loop.step
         with loop.averages.applied(runner.framework):
+            start_alike(runner.framework)  # running statistics are each process's own
             found = evaluate(runner.framework, self._data, metrics, keep=False, **self.options).metrics
         names = [name for figures in found.values() for name in figures]
         values = {f"val_{name}" if names.count(name) == 1 else f"val_{group}_{name}".replace(" ", "_"): value
@@ -86,10 +88,9 @@ class ValidationHook(Hook):
         return found
 
     def _keep_best(self, runner, value: float, higher: bool) -> None:
-        if self.value is None or (value > self.value if higher else value < self.value):
+        if not math.isnan(value) and (self.value is None or (value > self.value if higher else value < self.value)):
             self.value = value
-            if is_main_process():
-                runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / BEST)
+            runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / BEST)
 
 
 def _figure(metrics: Mapping[str, Mapping[str, float]], wanted: str) -> float:

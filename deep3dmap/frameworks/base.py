@@ -144,12 +144,19 @@ class Framework(BaseModel):
 
         Yields:
             Results. A clip of a longer sequence may give a ``partial`` one, which the sequence's next replaces.
+
+        Raises:
+            DataError: if a prediction has not as many entries as there are items.
         """
         predictions = self.test_step(batch)
         arrays = {key: value.detach().cpu() for key, value in predictions.items()}
         if isinstance(batch["name"], str):
             yield Reconstruction(batch["name"], arrays=arrays)
             return
+        for key, value in arrays.items():
+            if value.shape[:1] != (len(batch["name"]), ):
+                raise DataError(f"{type(self).__name__} predicts '{key}' with shape {tuple(value.shape)} for "
+                                f"{len(batch['name'])} items; it must have an entry for each")
         for k, name in enumerate(batch["name"]):
             yield Reconstruction(name, arrays={key: value[k] for key, value in arrays.items()})
 

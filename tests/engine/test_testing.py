@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.registry import METRICS
 
@@ -42,3 +42,10 @@ def test_testing_leaves_the_framework_in_training_as_it_was(line_config, runner_
 def test_testing_without_a_dataset_is_refused(line_config, runner_of):
     with pytest.raises(ConfigError, match="test_dataset or test_dataloader"):
         runner_of(line_config()).test()
+
+
+def test_a_prediction_without_an_entry_for_each_item_is_told(line_config, runner_of):
+    runner = runner_of(line_config(test_dataloader=dict(dataset=dict(type="NoisyLine", count=3), batch_size=2)))
+    runner.framework.forward = lambda inputs, mode: dict(slope=torch.zeros(1))
+    with pytest.raises(DataError, match=r"LineFit predicts 'slope' with shape \(1,\) for 2 items"):
+        runner.test()

@@ -76,5 +76,4 @@ class CheckpointHook(Hook):
         if broken:
             raise TrainingError(f"step {runner.iter}: the parameters {', '.join(broken[:3])} are not finite numbers any more, "
                                 "so no checkpoint is written; the last one is kept. A smaller learning rate usually helps.")
-        if runner.rank == 0:
-            runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / name)
+        runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / name)

@@ -117,5 +117,5 @@ class LineFit(BaseFramework):
 
     def forward(self, inputs: dict, mode: str = "tensor") -> dict[str, Tensor]:
         """Losses, or the heights at ``x``."""
-        outputs = dict(y=self.backbone(inputs["x"]), slope=self.backbone.slope)
-        return self.compute_losses(outputs, inputs) if mode == "loss" else outputs
+        y = self.backbone(inputs["x"])
+        return self.compute_losses(dict(y=y, slope=self.backbone.slope), inputs) if mode == "loss" else dict(y=y)
