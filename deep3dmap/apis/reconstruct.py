@@ -15,7 +15,7 @@ from deep3dmap.apis.instances import evaluate_instances, train_instances
 from deep3dmap.apis.preflight import look_first
 from deep3dmap.apis.showing import Interrupted, show_results, show_run
 from deep3dmap.apis.work_folder import claimed, refuse_result, result_files, set_aside, untouched_unless_begun
-from deep3dmap.engine.config import build_runner, load_config
+from deep3dmap.engine.config import build_runner, load_config, merge_options
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.loops import OutOfTimeError
 from deep3dmap.engine.runner import ReconstructionRunner
@@ -124,6 +124,7 @@ def _prepare(source, method: str, config, weights, options: Mapping | None) -> t
     if weights is None:
         return cfg, None
     path, cfg.model = model_of(weights)
+    merge_options(cfg, {key: value for key, value in (options or {}).items() if key.startswith("model.")}, "--cfg-options")
     return cfg, path
 
 

@@ -178,16 +178,19 @@ class DeepSDF(SplitSteps):
         return extract_surface(self.decoder.field(code.to(self.device)), -reach, reach, resolution, **options)
 
     def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:
-        """The shape that fits the samples of one of ``SDFTestShapes``: its mesh, in its own frame, and its code."""
-        found = {key: value.detach().cpu() for key, value in self.test_step(batch).items()}
+        """The shape that fits the samples of one of ``SDFTestShapes``: its mesh, in its own frame, and its code; with a
+        ``resolution`` of 0 the mesh has the model's."""
+        found = self.predict(self.prepare_inputs(batch, False), resolution or self.resolution)
+        found = {key: value.detach().cpu() for key, value in found.items()}
         mesh = trimesh.Trimesh(found.pop("vertices").numpy(), found.pop("faces").numpy(), process=False)
         yield Reconstruction(batch["name"], mesh=mesh if len(mesh.faces) else None, arrays=found)
 
-    def predict(self, inputs: Mapping) -> dict[str, Tensor]:
+    def predict(self, inputs: Mapping, resolution: int | None = None) -> dict[str, Tensor]:
         """Reconstruct a shape from ``positive`` and ``negative`` samples.
 
         Args:
             inputs: these, and ``offset`` (3,) and ``scale`` of the shape's normalisation, if it has one.
+            resolution: of the mesh; the model's by default.
 
         Returns:
             ``code`` (l,), the fit's ``losses`` (i,), ``vertices`` (v, 3) in the shape's own frame and ``faces`` (f, 3), none
@@ -195,7 +198,7 @@ class DeepSDF(SplitSteps):
         """
         fitted = self.fit(Observations(inputs["positive"], inputs["negative"]), generator=torch.Generator().manual_seed(0))
         try:
-            vertices, faces = self.surface(fitted.code, self.resolution)
+            vertices, faces = self.surface(fitted.code, resolution or self.resolution)
         except NoSurfaceError:
             vertices, faces = torch.empty(0, 3), torch.empty(0, 3, dtype=torch.long)
         vertices = vertices.cpu().double() / inputs.get("scale", 1.0) - torch.as_tensor(inputs.get("offset", 0.0)).cpu()

@@ -117,3 +117,12 @@ def test_export_writes_the_mesh_of_the_mean_code(shape_checkpoint, tmp_path):
 def test_the_mean_shape_can_be_exported_as_other_methods_meshes(shape_checkpoint, tmp_path):
     assert main(["export-mesh", str(shape_checkpoint), str(tmp_path / "mean.ply"), "--resolution", "24"]) == 0
     assert len(trimesh.load_mesh(tmp_path / "mean.ply").faces) > 100
+
+
+def test_reconstruct_fits_new_shapes_with_a_trained_decoder(shape_checkpoint, shape_root, tmp_path):
+    options = ["--method", "deepsdf", "--weights", str(shape_checkpoint), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    small = ["test_dataset.limit=2", "model.fit.iterations=5", "model.resolution=16"]
+    assert main(["reconstruct", str(shape_root), *options, "--cfg-options", *small]) == 0
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert sum(found["shapes"].values()) == 2 and (tmp_path / "out" / "shapes.csv").is_file()
+    assert "<html" in (tmp_path / "out" / "report.html").read_text()
