@@ -1,4 +1,4 @@
-"""One run of the table of heads: a method reconstructs a generated head and is measured against the true one.
+"""One run of the table of heads: a method reconstructs a synthetic head and is measured against the true one.
 
 ``python -m deep3dmap.benchmarks.head_run FOLDER`` does what ``FOLDER/settings.json`` says, in a process of its own, so that a
 crash loses this run only. It leaves ``run/`` (the work folder), ``mesh.ply``, ``error_map.png`` and, last of all,
@@ -35,7 +35,7 @@ from deep3dmap.visualization.error_maps import error_map
 from deep3dmap.visualization.pictures import save_image
 
 #: The config of each method; what is measured replaces its capture.
-CONFIGS = {"idr": "configs/idr/your_own.py", "h3dnet": "configs/h3dnet/generated_head.py"}
+CONFIGS = {"idr": "configs/idr/your_own.py", "h3dnet": "configs/h3dnet/synthetic_head.py"}
 SETTINGS, METRICS, MESH, ERROR_MAP, WORK = "settings.json", "metrics.json", "mesh.ply", "error_map.png", "run"
 INTERRUPTED = 130
 
@@ -97,7 +97,7 @@ class HeadRun:
 
 def head_config(run: HeadRun) -> Config:
     """The method's config with the run's head; both methods get the same rays a step, and no pictures in between."""
-    capture = dict(_delete_=True, type="GeneratedHeadCapture", **run.capture, views=run.views, test_views=0)
+    capture = dict(_delete_=True, type="SyntheticHeadCapture", **run.capture, views=run.views, test_views=0)
     checkpoints = dict(_delete_=True, type="CheckpointHook", minutes=None, keep=1, at_minutes=list(run.snapshots))
     options = {"scene.capture": capture, "scene.test_views": 0, "test_dataset": None, "train_dataset.rays": run.rays,
                "default_hooks.pictures": None, "default_hooks.checkpoint": checkpoints}  # yapf: disable

@@ -198,7 +198,7 @@ class Command:
 
 OUTPUT = dict(output=("-o", "--output"))
 EARLIER = ("resume", "overwrite")
-DEMO = dict(folder=None, output="demo", minutes=5.0, config="configs/idr/generated_head.py")
+DEMO = dict(folder=None, output="demo", minutes=5.0, config="configs/idr/synthetic_head.py")
 
 KINDS = {
     "sdf-samples": Command("apis.prepare.sdf_samples.prepare_sdf_samples", _sdf_samples, names=dict(category=["--class"])),
@@ -221,7 +221,7 @@ COMMANDS = {
     "train": Command("apis.train.train", _train),
     "test": Command("apis.test.test", _test),
     "reconstruct": Command("apis.reconstruct.reconstruct", _reconstruct, exclusive=EARLIER),
-    "demo": Command("apis.reconstruct.reconstruct", _reconstruct, "reconstruct the generated head: needs no data", DEMO,
+    "demo": Command("apis.reconstruct.reconstruct", _reconstruct, "reconstruct the synthetic head: needs no data", DEMO,
                     hidden=("folder", "method"), exclusive=EARLIER),
     "export-mesh": Command("apis.export.export_mesh", _export, trust=True),
     "render-video": Command("apis.export.render_video", _print, trust=True),

@@ -101,7 +101,7 @@ def test_both_methods_get_the_same_head_the_same_rays_and_the_time_of_the_run(me
     run, = plan(["hat:test_00003"], (), [4], [method], rays=300, snapshots=(0.5, ))
     cfg = head_config(run)
     assert run.name == f"{method}/hat_test_00003/4"
-    assert cfg.scene.capture.to_dict() == dict(type="GeneratedHeadCapture", head="test_00003", accessory="hat", views=4,
+    assert cfg.scene.capture.to_dict() == dict(type="SyntheticHeadCapture", head="test_00003", accessory="hat", views=4,
                                                test_views=0)  # yapf: disable
     assert (cfg.train_dataset.rays, "max_minutes" in cfg.train_cfg) == (300, False)
     assert cfg.default_hooks.checkpoint.at_minutes == [0.5] and cfg.scene.test_views == 0
@@ -162,7 +162,7 @@ def test_auto_is_the_faster_precision_and_later_that_of_the_finished_runs(tmp_pa
 
 def test_runs_of_a_changed_config_have_other_settings(tmp_path, monkeypatch):
     make(tmp_path / "out", views=(3, ))
-    monkeypatch.setitem(CONFIGS, "idr", "configs/idr/generated_head.py")
+    monkeypatch.setitem(CONFIGS, "idr", "configs/idr/synthetic_head.py")
     with pytest.raises(ConfigError, match="2 of the runs .* they differ in config"):
         make(tmp_path / "out", views=(3, ))
     assert make(tmp_path / "out", views=(3, ), overwrite=True)[0].done == [f"idr/{head}/3" for head in TWO]

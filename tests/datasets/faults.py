@@ -193,7 +193,7 @@ def sound_captures() -> Iterator[tuple[str, Capture]]:
 
 
 def head(views: int, side: int, **noise) -> Capture:
-    """The generated head."""
+    """The synthetic head."""
     return generate_capture("head", views=views, test_views=0, size=(side, side), supersample=1, **noise)
 
 

@@ -1,4 +1,4 @@
-"""A generated capture: photographs of a known mesh from known cameras, so that a reconstruction has ground truth.
+"""A synthetic capture: photographs of a known mesh from known cameras, so that a reconstruction has ground truth.
 
 Everything is exact unless noise is asked for, and the same arguments give the same capture, bit for bit.
 """
@@ -61,8 +61,8 @@ def generate_capture(mesh: str | Path | trimesh.Trimesh = "head",
         DataError: if the mesh file can't be read or holds no triangles.
     """
     if light not in ("fixed", "camera"):
-        raise ConfigError(f"GeneratedCapture: light must be 'fixed' or 'camera', got '{light}'")
-    noise = Noise.checked("GeneratedCapture", views, test_views, size, supersample, camera_noise, mask_noise, image_noise,
+        raise ConfigError(f"SyntheticCapture: light must be 'fixed' or 'camera', got '{light}'")
+    noise = Noise.checked("SyntheticCapture", views, test_views, size, supersample, camera_noise, mask_noise, image_noise,
                           seed)
     shape, source = loaded(mesh)
     cameras = _cameras_around(shape, views, test_views, (int(size[0]), int(size[1])))
@@ -70,7 +70,7 @@ def generate_capture(mesh: str | Path | trimesh.Trimesh = "head",
     return photographed(shape, cameras, render, views, noise, f"generated from {source}")
 
 
-DATASETS.register_module(name="GeneratedCapture", module=generate_capture)
+DATASETS.register_module(name="SyntheticCapture", module=generate_capture)
 
 
 def sunlit(surface: SurfacePoints) -> Float[Tensor, "p 3"]:

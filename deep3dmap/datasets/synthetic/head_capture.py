@@ -25,7 +25,7 @@ from deep3dmap.renderers.mesh.raycast import render_mesh
 from deep3dmap.structures import Capture
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
-NAME = "GeneratedHeadCapture"
+NAME = "SyntheticHeadCapture"
 PERSON, POSE, LIGHT, CAMERAS, ACCESSORY = range(5)  # what a stream of random numbers is for: one doesn't change another
 BUST = len(SPLITS)  # in place of the number of a split
 TURN = 15.0  # degrees by which lights stand elsewhere for each head

@@ -82,12 +82,12 @@ def bust(mesh: str | Path | trimesh.Trimesh, landmarks: Mapping[str, Sequence[fl
         DataError: if the mesh can't be read, or the landmarks are not those of a head.
     """
     if missing := [name for name in HEAD_LANDMARKS if name not in (landmarks or {})]:
-        raise ConfigError(f"GeneratedHeadCapture: a mesh needs all six landmarks, in its own frame; there is no {missing[0]}")
+        raise ConfigError(f"SyntheticHeadCapture: a mesh needs all six landmarks, in its own frame; there is no {missing[0]}")
     if not unit_millimetres > 0:
-        raise ConfigError(f"GeneratedHeadCapture: unit_millimetres must be positive, got {unit_millimetres}")
+        raise ConfigError(f"SyntheticHeadCapture: unit_millimetres must be positive, got {unit_millimetres}")
     for name, point in landmarks.items():
         if len(point) != 3:
-            raise ConfigError(f"GeneratedHeadCapture: landmark {name} must be three numbers, got {point}")
+            raise ConfigError(f"SyntheticHeadCapture: landmark {name} must be three numbers, got {point}")
     shape, source = loaded(mesh)
     rows = {name: torch.tensor([float(x) for x in point], dtype=torch.float64) for name, point in landmarks.items()}
     check_head_landmarks(rows, source)

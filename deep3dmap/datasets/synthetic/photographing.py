@@ -1,4 +1,4 @@
-"""What all generated captures share: pinhole matrices that frame a mesh, and the noise that is put on exact photographs."""
+"""What all synthetic captures share: pinhole matrices that frame a mesh, and the noise that is put on exact photographs."""
 
 import math
 from collections.abc import Sequence

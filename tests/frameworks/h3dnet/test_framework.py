@@ -35,7 +35,7 @@ def config(tmp_path):
     for stage, steps in zip(cfg.train_cfg.stages, (1, 2, 2)):
         stage.update(max_steps=steps, max_minutes=None)
     cfg.merge_from_dict(
-        dict(scene=dict(capture=dict(type="GeneratedCapture", mesh=str(head), views=3, test_views=1, size=(48, 48)),
+        dict(scene=dict(capture=dict(type="SyntheticCapture", mesh=str(head), views=3, test_views=1, size=(48, 48)),
                         test_views=None),
              train_dataset=dict(type="RayBatches", rays=128),
              test_dataset=dict(type="Views", split="all")))

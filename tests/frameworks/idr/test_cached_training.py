@@ -67,7 +67,7 @@ def test_a_resumed_run_with_grid_and_average_ends_bit_for_bit_as_one_that_was_no
         "train_cfg.max_minutes": None
     }
     values |= {"train_cfg.stages": [dict(name="train", max_steps=10)], "default_hooks.checkpoint.steps": 6, "amp": amp}
-    config = load_config("configs/idr/generated_head.py", values)
+    config = load_config("configs/idr/synthetic_head.py", values)
 
     def train(folder: str, resume: bool | str = False) -> dict:
         build_runner(config, work_dir=str(tmp_path / folder), progress=False, resume=resume).train()
