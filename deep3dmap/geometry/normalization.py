@@ -193,7 +193,7 @@ def sphere_from_silhouette_depths(masks: Bool[Tensor, "n h w"],
     if not found.any():
         raise ValueError(
             f"none of {len(uv)} pixels of view 0 has a range of depths that the other silhouettes allow: the masks "
-            "don't overlap in space, or cameras and masks don't belong together")
+            "don't overlap in space, or cameras and masks don't match")
     rays = torch.cat([uv, torch.ones_like(uv[:, :1])], -1)[found] @ torch.linalg.inv(P[0, :, :3]).T
     ends = (camera_centers(P[0]) + depths[found].T[..., None] * rays).reshape(-1, 3)
     return ends.mean(0), ends.std(correction=0)
@@ -223,7 +223,7 @@ def refine_by_carving(masks: Bool[Tensor, "n h w"],
     if not len(points):
         raise ValueError(
             f"no point within {float(scale):g} of {center.tolist()} lies in {needed} of {len(masks)} masks: masks "
-            "miss parts of the object, or cameras and masks don't belong together; or ask for fewer minimal_views")
+            "miss parts of the object, or cameras and masks don't match; or ask for fewer minimal_views")
     centroid = points.mean(0)
     return centroid, REFERENCE_SIGMAS * (points - centroid).norm(dim=-1).mean(), len(points)
 

@@ -72,7 +72,7 @@ def silhouette_bounds(masks: Bool[Tensor, "n h w"],
     centers = camera_centers(P)
     middle, scale = centers.mean(0), (centers - centers.mean(0)).norm(dim=-1).max()
     if not scale > 0:
-        raise ValueError("all cameras stand in one place: silhouettes bound an object only from different places")
+        raise ValueError("all cameras are at the same position: silhouettes bound an object only from different positions")
     P = torch.cat([P[:, :, :3] * scale, P[:, :, :3] @ middle[:, None] + P[:, :, 3:]], -1).cpu().numpy()
     planes = np.concatenate([_half_spaces(mask, view) for mask, view in zip(masks.cpu().numpy(), P)])
     planes /= np.linalg.norm(planes[:, :3], axis=1, keepdims=True)

@@ -206,7 +206,7 @@ def hull_mesh(masks: Bool[Tensor, "n h w"],
     """
     field = hull_field(masks, projections, lower, upper, resolution, tolerance)
     if not (field < 0).any():
-        raise ValueError("the visual hull is empty in this box: cameras and masks don't belong together, the box is wrong, or "
+        raise ValueError("the visual hull is empty in this box: cameras and masks don't match, the box is wrong, or "
                          "masks miss parts of the object (try a tolerance of 1 or 2 views)")
     closed = torch.nn.functional.pad(field, [1] * 6, value=float(field.max()))
     vertices, faces, _, _ = marching_cubes(closed.cpu().numpy(), 0.0)

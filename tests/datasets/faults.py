@@ -11,7 +11,7 @@ import torch
 from deep3dmap.datasets.captures.formats import load_capture
 from deep3dmap.datasets.captures.photo_checks import Photographs, photo_consistency, photo_warnings
 from deep3dmap.datasets.captures.picture_checks import Pictures, picture_warnings
-from deep3dmap.datasets.captures.scene_checks import Silhouettes, hopeless, hull_fault, odd
+from deep3dmap.datasets.captures.scene_checks import Silhouettes, capture_warnings, hull_problem, unusable_reason
 from deep3dmap.datasets.captures.silhouette_checks import compared
 from deep3dmap.datasets.synthetic import generate_capture
 from deep3dmap.io.paths import resolve_data
@@ -171,10 +171,10 @@ PICTURE_FAULTS: dict[str, tuple[Callable[[Capture], Capture], str]] = {
 
 
 def reported(capture: Capture) -> list[str]:
-    """What `deep3dmap check` and every run report of a capture: what is hopeless, then what is odd."""
+    """What `deep3dmap check` and every run report of a capture: errors, then warnings."""
     views = Silhouettes.of(capture)
-    fault = hopeless(views) or (hull_fault(views) if views.masks is not None else "")
-    found = odd(views) + picture_warnings(Pictures.of(capture)) + photo_warnings(Photographs.of(capture))
+    fault = unusable_reason(views) or (hull_problem(views) if views.masks is not None else "")
+    found = capture_warnings(views) + picture_warnings(Pictures.of(capture)) + photo_warnings(Photographs.of(capture))
     return [fault] * bool(fault) + found
 
 

@@ -35,9 +35,9 @@ def test_two_near_views_with_masks_at_the_edge_leave_the_object_unbounded(ball):
         silhouette_bounds(torch.ones_like(masks), P)
 
 
-def test_views_from_one_place_bound_nothing(ball):
+def test_views_from_one_position_bound_nothing(ball):
     masks, P = ball.views(1)
-    with pytest.raises(ValueError, match="one place"):
+    with pytest.raises(ValueError, match="same position"):
         silhouette_bounds(masks.expand(2, -1, -1), P.expand(2, 3, 4))
 
 

@@ -9,12 +9,19 @@ import torch
 
 from deep3dmap.datasets.captures.camera_checks import common_point
 from deep3dmap.datasets.captures.formats import TRUE_MESH, find_true_mesh, scan_capture
-from deep3dmap.datasets.captures.masking import mask_fault
+from deep3dmap.datasets.captures.masking import mask_problem
 from deep3dmap.datasets.captures.mesh_checks import true_mesh_warnings
 from deep3dmap.datasets.captures.photo_checks import Photographs, photo_warnings
 from deep3dmap.datasets.captures.picture_checks import Pictures, picture_warnings
-from deep3dmap.datasets.captures.scene_checks import Silhouettes, hopeless, hull_fault, misleading_masks, odd, small_mask
-from deep3dmap.datasets.heads.landmark_checks import beside_masks
+from deep3dmap.datasets.captures.scene_checks import (
+    Silhouettes,
+    capture_warnings,
+    hull_problem,
+    misleading_masks,
+    small_mask,
+    unusable_reason,
+)
+from deep3dmap.datasets.heads.landmark_checks import landmark_mask_problem
 from deep3dmap.datasets.heads.landmarks import FILE, find_landmarks
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
@@ -105,7 +112,7 @@ def _range_text(values: tuple[float, float] | None, unit: str) -> str:
 
 
 def check_capture(path: str | Path, format: str | None = None, **options) -> CaptureReport:
-    """Look at everything in a data folder, without stopping at the first fault.
+    """Look at everything in a data folder, without stopping at the first problem.
 
     Args:
         path: folder, or name of a data set.
@@ -136,14 +143,14 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
 
 
 @dataclass
-class _SoundView:
+class _ValidView:
     """What is kept of a view whose files and camera are sound."""
 
     frame: Frame
     K: np.ndarray
     size: tuple[int, int]
     mask: torch.Tensor | None
-    fault: str
+    problem: str
 
 
 class _Inspection:
@@ -151,7 +158,7 @@ class _Inspection:
 
     def __init__(self, scan: Scan, report: CaptureReport):
         self.scan, self.report = scan, report
-        self.sound: list[_SoundView] = []
+        self.sound: list[_ValidView] = []
         self.coverages: list[float] = []
         self.unmasked: list[Frame] = []
         self.photographs, self.pictures = Photographs(), Pictures()
@@ -160,19 +167,19 @@ class _Inspection:
 
     def view(self, frame: Frame) -> None:
         """Check one view: camera, image, mask, size."""
-        faults = frame_problems(frame)
-        self.report.errors += faults
+        problems = frame_problems(frame)
+        self.report.errors += problems
         try:
             self._size(frame, image_size(frame.image))
-            view = load_view(frame if not faults else replace(frame, distortion=Distortion()), self.scan.folder,
+            view = load_view(frame if not problems else replace(frame, distortion=Distortion()), self.scan.folder,
                              self.scan.rescale)
         except DataError as error:
             self.report.errors.append(str(error))
             return
         self._mask(frame, view)
-        if not faults:
-            mask, fault = (None, "") if view.mask is None else (small_mask(view.mask), mask_fault(view.mask.numpy()))
-            self.sound.append(_SoundView(frame, view.K, view.size, mask, fault))
+        if not problems:
+            mask, problem = (None, "") if view.mask is None else (small_mask(view.mask), mask_problem(view.mask.numpy()))
+            self.sound.append(_ValidView(frame, view.K, view.size, mask, problem))
             self.photographs.add(frame.name, view.image, view.K, frame.world_to_cam, view.mask)
             self.pictures.add(frame.name, view.image, view.mask)
 
@@ -216,13 +223,14 @@ class _Inspection:
         self._distances(views)
         given = None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double()
         if report.errors:
-            fault = misleading_masks(views)
+            problem = misleading_masks(views)
         else:
-            fault = hopeless(views, given) or (hull_fault(views) if given is None and views.masks is not None else "")
-        report.errors += [fault.split("\n")[0]] * bool(fault)  # its clues are among the warnings
-        report.warnings += odd(views, given) + self._true_mesh(views)
+            problem = unusable_reason(views,
+                                      given) or (hull_problem(views) if given is None and views.masks is not None else "")
+        report.errors += [problem.split("\n")[0]] * bool(problem)  # its hints are among the warnings
+        report.warnings += capture_warnings(views, given) + self._true_mesh(views)
         if self.marks and views.masks is not None:
-            if beside := beside_masks(self.marks, views.cameras, views.masks, views.names):
+            if beside := landmark_mask_problem(self.marks, views.cameras, views.masks, views.names):
                 report.warnings.append(f"{self.scan.folder / FILE}: {beside}")
 
     def _true_mesh(self, views: Silhouettes) -> list[str]:
@@ -238,8 +246,8 @@ class _Inspection:
         K, poses = (torch.from_numpy(np.stack(values)).double()
                     for values in ([v.K for v in self.sound], [v.frame.world_to_cam for v in self.sound]))
         masked = self.report.mask_coverage is not None and all(view.mask is not None for view in self.sound)
-        masks, faults = ([v.mask for v in self.sound], [v.fault for v in self.sound]) if masked else (None, [])
-        return Silhouettes.small([v.frame.name for v in self.sound], masks, faults, Cameras(K, poses, self.sound[0].size),
+        masks, problems = ([v.mask for v in self.sound], [v.problem for v in self.sound]) if masked else (None, [])
+        return Silhouettes.small([v.frame.name for v in self.sound], masks, problems, Cameras(K, poses, self.sound[0].size),
                                  [str(v.frame.mask or v.frame.image) for v in self.sound])  # yapf: disable
 
     def _distances(self, views: Silhouettes) -> None:

@@ -16,13 +16,13 @@ from deep3dmap.io.images import read_image, write_mask
 MARGIN = 48
 
 #: What can be wrong with a mask, as it follows "the mask".
-MASK_FAULTS = {"empty": "is empty (nothing in it is white): mend it",
+MASK_PROBLEMS = {"empty": "is empty (nothing in it is white): mend it",
                "full": "covers the whole image: only the object must be white",
                "inverted": "seems inverted: the object must be white, what is around it black"}  # yapf: disable
 
 
-def mask_fault(mask: Bool[np.ndarray, "h w"]) -> str:
-    """A key of :data:`MASK_FAULTS`, or nothing. An inverted mask covers the image's border, not its middle."""
+def mask_problem(mask: Bool[np.ndarray, "h w"]) -> str:
+    """A key of :data:`MASK_PROBLEMS`, or nothing. An inverted mask covers the image's border, not its middle."""
     if not mask.any():
         return "empty"
     if mask.all():

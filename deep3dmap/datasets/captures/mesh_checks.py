@@ -31,7 +31,7 @@ def true_mesh_warnings(mesh: trimesh.Trimesh | None, views: Silhouettes, name: s
     """
     if mesh is None or not len(mesh.faces) or "regions" in mesh.metadata or views.masks is None:  # H3DS's heads are aligned
         return []
-    views = views.pick([view for view, fault in enumerate(views.faults) if not fault])
+    views = views.pick([view for view, problem in enumerate(views.mask_problems) if not problem])
     if not len(views.names):
         return []
     outside, size = silhouette_fit(mesh, views)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from deep3dmap.annotations import Count
 from deep3dmap.datasets.captures.formats import load_capture, scan_capture
-from deep3dmap.datasets.captures.scene_checks import Silhouettes, clues, hopeless, misleading_masks
+from deep3dmap.datasets.captures.scene_checks import Silhouettes, hints, misleading_masks, unusable_reason
 from deep3dmap.datasets.readers.base import frame_problems
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry import normalization
@@ -247,7 +247,7 @@ def _load_scene(key: str) -> Scene:
         others = ", the others are held out (scene.test_views)" if test else ""
         raise DataError(f"{capture.source}: only {len(train)} of {len(capture)} views to train on{others}; at least 2 are "
                         "needed, from different sides")
-    frame = _sound_frame(capture, train, arguments["n"], arguments["m"])
+    frame = _validated_frame(capture, train, arguments["n"], arguments["m"])
     capture = replace(capture, scene_from_world=frame)
     _check_distances(capture)
     return Scene(resize(capture, arguments["s"]), train, test, rule)
@@ -263,7 +263,7 @@ def _check_distances(capture: Capture) -> None:
             "sphere is wide; look for a wrong camera, or normalise otherwise (scene.normalization)")
 
 
-def _sound_frame(capture: Capture, train: Sequence[int], how: str | Sequence, minimal_views: int | None) -> torch.Tensor:
+def _validated_frame(capture: Capture, train: Sequence[int], how: str | Sequence, minimal_views: int | None) -> torch.Tensor:
     """``scene_from_world`` of the training views, in which there is an object to reconstruct, as far as masks tell.
 
     Raises:
@@ -271,13 +271,13 @@ def _sound_frame(capture: Capture, train: Sequence[int], how: str | Sequence, mi
     """
     every = Silhouettes.of(capture)
     views = every.pick(train)
-    fault = hopeless(views) or misleading_masks(every)
-    if not fault:
+    problem = unusable_reason(views) or misleading_masks(every)
+    if not problem:
         try:
             frame = normalize(capture.subset(train), how, minimal_views).scene_from_world
         except DataError as error:
-            raise DataError(f"{error}{clues(views)}") from None
-        fault = hopeless(views, frame)
-    if fault:
-        raise DataError(f"{capture.source}: {fault}")
+            raise DataError(f"{error}{hints(views)}") from None
+        problem = unusable_reason(views, frame)
+    if problem:
+        raise DataError(f"{capture.source}: {problem}")
     return frame

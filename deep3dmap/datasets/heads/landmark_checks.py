@@ -70,15 +70,15 @@ def check_head_landmarks(landmarks: Landmarks, source: str | Path) -> None:
     extent = torch.linalg.svdvals(points - points.mean(0))
     if not extent[1] > LINE * extent[0]:
         raise DataError(f"{source}: {_listed(landmarks)} lie on one line, or in one place; no head's do: mark them again")
-    if fault := shape_fault(landmarks):
-        raise DataError(f"{source}: {fault}")
+    if problem := shape_problem(landmarks):
+        raise DataError(f"{source}: {problem}")
 
 
 def _listed(landmarks: Landmarks) -> str:
     return f"{len(landmarks)} landmarks ({', '.join(landmarks)})" if landmarks else "no landmarks"
 
 
-def beside_masks(landmarks: Landmarks, cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> str:
+def landmark_mask_problem(landmarks: Landmarks, cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> str:
     """Says that the landmarks are not where the masks show the head, in words; empty if most of them are.
 
     Wherever a head is turned, its landmarks are seen on its mask, or beyond the picture's border, and apart from each other.
@@ -95,14 +95,14 @@ def beside_masks(landmarks: Landmarks, cameras: Cameras, masks: Bool[Tensor, "n 
     counted = torch.cat([*off.values(), torch.zeros(0, dtype=torch.bool)])
     wrong = [name for name, beside in off.items() if len(beside) and beside.double().mean() > 0.5]
     if len(counted) and counted.double().mean() > 0.5:
-        fault = f"beside the mask in {', '.join(wrong[:3])}{' ...' * (len(wrong) > 3)}"
+        problem = f"beside the mask in {', '.join(wrong[:3])}{' ...' * (len(wrong) > 3)}"
     elif views and not len(counted):
-        fault = "in none of the pictures"
+        problem = "in none of the pictures"
     elif views and max(float(torch.pdist(uv).max() / mask.sum().sqrt()) for _, mask, uv, _ in views) < CLOSE:
-        fault = "nearly one point"
+        problem = "nearly one point"
     else:
         return ""
-    return (f"seen from the cameras, the landmarks are {fault}: they must be of this capture, in the frame and unit of its "
+    return (f"seen from the cameras, the landmarks are {problem}: they must be of this capture, in the frame and unit of its "
             "cameras; mark them on its photographs (`deep3dmap landmarks FOLDER`)")
 
 
@@ -150,7 +150,7 @@ def swapped(landmarks: Landmarks, pairs: Sequence[tuple[str, str]]) -> dict[str,
     return {partner.get(name, name): point for name, point in landmarks.items()}
 
 
-def shape_fault(landmarks: Landmarks) -> str:
+def shape_problem(landmarks: Landmarks) -> str:
     """What is wrong with the shape of four or more landmarks, in words; empty if nothing is."""
     now = misfit(landmarks)
     if now > (SUSPECT if len(landmarks) > NEEDED else SUSPECT_OF_FOUR):

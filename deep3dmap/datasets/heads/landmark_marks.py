@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deep3dmap.datasets.heads.landmark_checks import NEEDED, Landmarks, check_head_landmarks, check_landmark_names
-from deep3dmap.datasets.heads.landmark_swaps import facing, swap_fault
+from deep3dmap.datasets.heads.landmark_swaps import facing, swap_problem
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.loading import pinhole
 from deep3dmap.errors import DataError
@@ -146,9 +146,9 @@ def place_marks(marks: Marks, scan: Scan, source: str | Path) -> PlacedLandmarks
         raise DataError(_too_few(counts, len(views.names), source))
     points, errors = triangulate_points(views.projections, views.uv, views.noise)
     landmarks = {name: points[i] for i, name in enumerate(HEAD_LANDMARKS) if counts[i] >= 2}
-    if fault := _fault(landmarks, errors, views, source):
-        swap = swap_fault(views.uv, views.projections, views.names, 0.05 * max(map(max, views.sizes)), views.noise)
-        raise DataError(f"{source}: {swap}" if swap else fault)
+    if problem := _problem(landmarks, errors, views, source):
+        swap = swap_problem(views.uv, views.projections, views.names, 0.05 * max(map(max, views.sizes)), views.noise)
+        raise DataError(f"{source}: {swap}" if swap else problem)
     seen = views.projections[:, None, :, :3] @ points[:, :, None] + views.projections[:, None, :, 3:]
     return PlacedLandmarks(landmarks, views.names, views.uv, (seen[..., :2, 0] / seen[..., 2:, 0]), errors,
                            [_left_out(name, views) for name in lonely])
@@ -166,7 +166,7 @@ def _too_few(counts: Sequence[int], views: int, source: str | Path) -> str:
         f"the pose of a head takes {NEEDED}: mark more (`deep3dmap landmarks FOLDER` makes a page for it)")
 
 
-def _fault(landmarks: Landmarks, errors: Float[Tensor, "n 6"], views: MarkedViews, source: str | Path) -> str:
+def _problem(landmarks: Landmarks, errors: Float[Tensor, "n 6"], views: MarkedViews, source: str | Path) -> str:
     """What is wrong with triangulated landmarks, in words; empty if nothing is."""
     points = torch.stack(list(landmarks.values()))
     radius = (points - points.median(0).values).norm(dim=-1).median()

@@ -32,8 +32,8 @@ def facing(landmarks: Mapping[str, Float[Tensor, "3"]], projections: Float[Tenso
     return float((to_cameras @ torch.nn.functional.normalize(head[:3, 2], dim=0)).mean())
 
 
-def swap_fault(uv: Float[Tensor, "n 6 2"], projections: Float[Tensor, "n 3 4"], names: Sequence[str], cap: float,
-               noise: float) -> str:
+def swap_problem(uv: Float[Tensor, "n 6 2"], projections: Float[Tensor, "n 3 4"], names: Sequence[str], cap: float,
+                 noise: float) -> str:
     """Says which views have eyes, lips or both swapped; empty if swapping explains nothing.
 
     Args:

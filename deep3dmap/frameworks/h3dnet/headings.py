@@ -55,7 +55,7 @@ def middle_and_size(cameras: Cameras, masks: Bool[Tensor, "n h w"]) -> tuple[Flo
             "from different places are needed, or landmarks") from None
     depth = cameras.project(middle[None])[1][:, 0]
     if not (depth > 0).all():
-        raise DataError("the rays through the masks' middles meet behind a camera: masks and cameras don't belong together")
+        raise DataError("the rays through the masks' middles meet behind a camera: masks and cameras don't match")
     focal = (cameras.K[:, 0, 0] * cameras.K[:, 1, 1]).sqrt()
     return middle, float((masks.flatten(1).sum(1).to(depth).sqrt() * depth / focal).mean())
 

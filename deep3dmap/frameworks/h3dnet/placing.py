@@ -145,7 +145,7 @@ class _Seen:
         return cls(state, fit.lowest, grid, picture_overlaps(grid, state.placement, cameras, masks, fit.lowest))
 
     @property
-    def is_odd(self) -> bool:
+    def is_implausible(self) -> bool:
         """Whether it is an unlikely head for the prior, or its silhouettes are not the masks."""
         count = len(self.state.weights)
         likely = count + UNLIKELY * (2 * count)**0.5  # squared length of a standard normal: mean and deviations
@@ -162,14 +162,14 @@ def _best_first(fits: list[_Seen], cameras: Cameras) -> list[_Seen]:
 def _held_by_start(fit: OutlineFit, seen: list[_Seen], start: HeadState, iterations: int, cameras: Cameras,
                    masks: Bool[Tensor, "n h w"]) -> tuple[list[_Seen], tuple[str, ...]]:
     """What was fitted; or where masks show more than a head, one that heeds them less, and why."""
-    strayed, odd = _strayed(seen[0].state, start), seen[0].is_odd
-    if strayed or odd:
+    strayed, implausible = _strayed(seen[0].state, start), seen[0].is_implausible
+    if strayed or implausible:
         by_head = replace(fit, lowest=NECK)
         above = _Seen.by(by_head, by_head.run(start, FINE, iterations), cameras, masks)
-        if not (_strayed(above.state, start) or above.is_odd):
+        if not (_strayed(above.state, start) or above.is_implausible):
             more = surplus_below(above.grid, above.state.placement, cameras, masks, NECK) > 0
             return [above], (BODY if more else NO_NECK, )
-    return ([_Seen.by(fit, start, cameras, masks)], (HAIR, )) if strayed and odd else (seen, ())
+    return ([_Seen.by(fit, start, cameras, masks)], (HAIR, )) if strayed and implausible else (seen, ())
 
 
 def _strayed(state: HeadState, start: HeadState) -> bool:

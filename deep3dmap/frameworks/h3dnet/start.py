@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from deep3dmap.datasets.heads.landmark_checks import beside_masks
+from deep3dmap.datasets.heads.landmark_checks import landmark_mask_problem
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.deepsdf.fitting import resting
 from deep3dmap.frameworks.h3dnet.network import PlacedHead
@@ -46,8 +46,8 @@ def _by_landmarks(head: PlacedHead, capture: Capture, scale: float | None) -> Pl
     """Where the landmarks say that the head is; of the ``scale`` that is known, around the landmarks' middle."""
     scene = _scene_landmarks(capture)
     placed = place_by_landmarks(scene, head.prior.head_from_centimetres, capture.source)
-    if fault := beside_masks(capture.landmarks, capture.cameras, capture.masks, capture.names):
-        raise DataError(f"{capture.source}: {fault}")
+    if problem := landmark_mask_problem(capture.landmarks, capture.cameras, capture.masks, capture.names):
+        raise DataError(f"{capture.source}: {problem}")
     if not faces_seen(placed, capture.scene_cameras, 90.0).any():
         raise DataError(f"{capture.source}: by its landmarks the face looks away from all {len(capture)} views: at least one "
                         "photograph from the front is needed; if there is one, mark the landmarks again")

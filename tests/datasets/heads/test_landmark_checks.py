@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deep3dmap.datasets.heads.ict_face import ICTFaceModel
-from deep3dmap.datasets.heads.landmark_checks import beside_masks, check_head_landmarks, head_from_landmarks, misfit
+from deep3dmap.datasets.heads.landmark_checks import check_head_landmarks, head_from_landmarks, landmark_mask_problem, misfit
 from deep3dmap.errors import DataError
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_OF_68, MEAN_HEAD_LANDMARKS
 from tests.datasets.heads.marked import OTHER, head_capture, head_points, named, turned
@@ -87,7 +87,7 @@ def test_values_that_are_not_finite_are_refused():
 def beside(points, capture=None, **changed):
     seen = capture or head_capture(azimuths=(0, -35, 40, 180))
     arguments = dict(landmarks=named(points), cameras=seen.cameras, masks=seen.masks, names=seen.names) | changed
-    return beside_masks(**arguments)
+    return landmark_mask_problem(**arguments)
 
 
 def test_landmarks_on_the_masks_pass_from_all_sides_and_where_a_picture_ends():
