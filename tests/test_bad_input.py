@@ -128,7 +128,7 @@ REFUSED = {
     "a mirrored camera": (cameras(mirrored, [2]), ["world_mat_2: the camera is mirrored"], "idr"),
     "a mirrored camera, unscaled": (cameras(mirrored, [2]), ["view_002", "behind"], "unscaled"),
     "all cameras are mirrored": (cameras(mirrored, ALL), ["world_mat_0: the camera is mirrored"], "idr"),
-    "all cameras look away": (cameras(turned_away, ALL), ["in most of the silhouettes", "look away", "axes convention"], "idr"),
+    "all cameras look away": (cameras(turned_away, ALL), ["most of the silhouettes", "look away", "axes convention"], "idr"),
     "all cameras look away, unscaled": (cameras(turned_away, ALL), ["silhouettes don't overlap", "look away"], "unscaled"),
     "one camera looks away, unscaled": (cameras(turned_away, [2]), ["silhouettes don't overlap", "view_002"], "unscaled"),
     "all cameras in one place": (matrices(lambda m: m.update({f"world_mat_{k}": m["world_mat_0"] for k in ALL})),
