@@ -1,4 +1,4 @@
-"""Many independent pieces of work in separate processes, each of which may fail, crash or hang without the others noticing."""
+"""Many independent tasks in separate processes, each of which may fail, crash or hang without affecting the others."""
 
 import importlib
 import multiprocessing
@@ -16,13 +16,13 @@ THREADS = ("OMP_NUM_THREADS", "IGL_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NU
 
 
 class Outcome(NamedTuple):
-    """What became of a piece of work.
+    """The outcome of a task.
 
     Attributes:
-        kind: ``done``; ``refused`` (a :class:`Deep3DError`: the input is at fault); or ``failed`` (any other exception, a
+        kind: ``done``; ``refused`` (a :class:`Deep3DError`: invalid input); or ``failed`` (any other exception, a
             crash, a time-out).
         value: what the function returned, if it is done.
-        reason: why not, else.
+        reason: of the failure, otherwise.
     """
 
     kind: str
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
 
 
 def default_processes() -> int:
-    """As many processes as there are cores for this one."""
+    """The number of cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -39,13 +39,13 @@ def run_tasks(function: Callable, tasks: Sequence, processes: int, timeout: floa
     """Call a function for each task, several at a time, each process on one thread.
 
     Args:
-        function: of one argument; found by its module and name, as pickling does.
+        function: of one argument; found by its module and name, as in pickling.
         tasks: arguments.
-        processes: how many work at once.
-        timeout: seconds after which a task is given up and its process killed.
+        processes: how many run at once.
+        timeout: seconds after which a task is aborted and its process killed.
 
     Yields:
-        Number of a task and what became of it, as they are finished. Who stops iterating ends all processes.
+        Index and outcome of each task as it finishes. Processes end when the iteration stops.
     """
     waiting, workers = list(range(len(tasks)))[::-1], []
     context = _context(function)
@@ -64,7 +64,7 @@ def run_tasks(function: Callable, tasks: Sequence, processes: int, timeout: floa
 
 
 def _context(function: Callable):
-    """Processes that share no threads with this one; where there is a fork server, it imports the function's module once."""
+    """Processes that share no threads with this one; a fork server, where available, imports the function's module once."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -73,7 +73,7 @@ def _context(function: Callable):
 
 
 def _finished(workers: list["_Worker"]) -> Iterator[tuple[int, Outcome]]:
-    """The outcomes that are there once anything has happened: a message, a death, or a time-out."""
+    """The outcomes available after the next event: a message, a crash, or a timeout."""
     busy = [worker for worker in workers if worker.busy]
     wait([worker.pipe for worker in busy], max(0, min(worker.deadline for worker in busy) - time.monotonic()))
     for worker in busy:
@@ -84,7 +84,7 @@ def _finished(workers: list["_Worker"]) -> Iterator[tuple[int, Outcome]]:
 
 
 class _Worker:
-    """A process and the task on which it works."""
+    """A process and its current task."""
 
     def __init__(self, context, function: Callable):
         self.pipe, theirs = context.Pipe()
@@ -102,22 +102,22 @@ class _Worker:
         self.number, self.timeout, self.deadline = number, timeout, time.monotonic() + timeout
         try:
             self.pipe.send(task)
-        except OSError:  # it died while it had nothing to do; the broken pipe tells
+        except OSError:  # it died while idle; reported through the broken pipe
             pass
 
     def outcome(self) -> Outcome | None:
-        """What became of the task; None while it goes on."""
+        """The task's outcome; None while it runs."""
         try:
             if self.pipe.poll():
                 return Outcome(*self.pipe.recv())
         except (EOFError, OSError):
-            self.process.join(5)  # so that its own exit code is there
+            self.process.join(5)  # so that its exit code is available
             self.end()
             return Outcome(FAILED, reason=f"its process {_ending(self.process.exitcode)}")
         if time.monotonic() < self.deadline:
             return None
         self.end()
-        return Outcome(FAILED, reason=f"took longer than {self.timeout:g} s and was given up")
+        return Outcome(FAILED, reason=f"took longer than {self.timeout:g} s and was aborted")
 
     def end(self) -> None:
         self.alive = False
@@ -131,12 +131,12 @@ def _ending(code: int | None) -> str:
     if code is None or code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-    return f"was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
 def _work(pipe: Connection, module: str, name: str) -> None:
-    """A worker's life: tasks in, outcomes out, until nobody is there to send any."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
+    """A worker's loop: receives tasks, sends outcomes, until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the main process ends the others
     os.environ.update(dict.fromkeys(THREADS, "1"))
     import torch
     torch.set_num_threads(1)
