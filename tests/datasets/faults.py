@@ -162,9 +162,9 @@ PICTURE_FAULTS: dict[str, tuple[Callable[[Capture], Capture], str]] = {
                                                  "{view} (the mask of {other}), {other} (the mask of {view})"),
     "photographs moved by 12 of 128 pixels, not the masks": (photographs_moved, "with the masks moved by"),
     "all photographs black": (lambda capture: replace(capture, images=torch.zeros_like(capture.images)),
-                              "shows nothing (all pixels"),
+                              "is blank (all pixels"),
     "one photograph grey": (photograph_is(lambda images: torch.full_like(images[0], 128)),
-                            "{other}: the photograph shows nothing (all pixels"),
+                            "{other}: the photograph is blank (all pixels"),
     "one photograph noise, not its mask": (photograph_is(_noise), "{other}: the photograph is noise"),
     "one photograph a copy of another": (photograph_is(lambda images: images[VIEW]), "{view} = {other}"),
 }  # yapf: disable

@@ -1,4 +1,4 @@
-"""What a data folder holds and everything that is wrong with it: ``deep3dmap check FOLDER``."""
+"""The content of a data folder and all its problems: ``deep3dmap check FOLDER``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -42,13 +42,13 @@ class CaptureReport:
         views: number of views.
         size: height and width of the images; None if no image could be read.
         masked_views: number of views with a mask.
-        mask_coverage: mean part of the images that masks cover; None without masks.
+        mask_coverage: mean fraction of the images that masks cover; None without masks.
         distances: smallest and largest distance of cameras from the point they look at, in the data's units, or None.
         focal: smallest and largest focal length in pixels, or None.
         landmarks: of a head, in ``landmarks.json``; None without the file.
-        errors: what keeps the capture from being read, or an object from being reconstructed.
-        warnings: what is odd and may spoil a reconstruction.
-        lacks: by method, what it needs and the capture doesn't have; empty until methods are asked.
+        errors: what prevents reading the capture or reconstructing an object.
+        warnings: what may degrade a reconstruction.
+        lacks: by method, its requirements that the capture doesn't meet; empty until methods are checked.
     """
 
     path: str
@@ -67,7 +67,7 @@ class CaptureReport:
 
     @property
     def ok(self) -> bool:
-        """Whether there is sense in reconstructing something from it, with one of the methods at least."""
+        """Whether at least one of the methods can reconstruct something from it."""
         return not self.errors and not (self.lacks and all(self.lacks.values()))
 
     @property
@@ -76,7 +76,7 @@ class CaptureReport:
         return set() if self.mask_coverage is None else {"masks"}
 
     def to_text(self) -> str:
-        """The report for people: a line for each fact, then errors and warnings."""
+        """The report as text: a line for each fact, then errors and warnings."""
         facts = [("folder", self.path), ("format", self.format or "none found"), ("cameras", self.source),
                  ("views", str(self.views)), ("image size", size_text(self.size) if self.size else ""),
                  ("masks", self._mask_text()), ("focal length", _range_text(self.focal, "px")),
@@ -112,7 +112,7 @@ def _range_text(values: tuple[float, float] | None, unit: str) -> str:
 
 
 def check_capture(path: str | Path, format: str | None = None, **options) -> CaptureReport:
-    """Look at everything in a data folder, without stopping at the first problem.
+    """Check everything in a data folder, without stopping at the first problem.
 
     Args:
         path: folder, or name of a data set.
@@ -120,7 +120,7 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
         **options: of the format's reader.
 
     Raises:
-        ConfigError: if the format or an option is unknown. Faults of the data are in the report instead.
+        ConfigError: if the format or an option is unknown. Problems of the data are in the report instead.
     """
     report = CaptureReport(str(path))
     try:
@@ -144,7 +144,7 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
 
 @dataclass
 class _ValidView:
-    """What is kept of a view whose files and camera are sound."""
+    """What is kept of a view with valid files and camera."""
 
     frame: Frame
     K: np.ndarray
@@ -154,7 +154,7 @@ class _ValidView:
 
 
 class _Inspection:
-    """Reads the views of a scan one at a time and notes what is wrong in a report."""
+    """Reads the views of a scan one at a time and records problems in a report."""
 
     def __init__(self, scan: Scan, report: CaptureReport):
         self.scan, self.report = scan, report
@@ -198,12 +198,12 @@ class _Inspection:
             self.coverages.append(float(view.mask.double().mean()))
 
     def masks(self) -> None:
-        """Sum up the masks; alpha channels that are opaque everywhere are none."""
+        """Summarise the masks; fully opaque alpha channels don't count."""
         if not self.coverages or (min(self.coverages) == 1 and all(f.mask is None for f in self.scan.frames)):
-            self.report.warnings.append("no masks; `deep3dmap make-masks` makes them for objects before a plain background")
+            self.report.warnings.append("no masks; `deep3dmap make-masks` makes them for plain backgrounds")
             return
         self.report.masked_views, self.report.mask_coverage = len(self.coverages), float(np.mean(self.coverages))
-        unmasked = [f for f in self.unmasked if not any(f.image.name in p for p in self.scan.problems)]  # not yet told
+        unmasked = [f for f in self.unmasked if not any(f.image.name in p for p in self.scan.problems)]  # not yet reported
         self.report.errors += [f"{f.image}: has no mask, but other images have one" for f in unmasked]
 
     def landmarks(self) -> None:
@@ -215,7 +215,7 @@ class _Inspection:
         self.report.landmarks = None if self.marks is None else len(self.marks)
 
     def scene(self) -> None:
-        """Check what cameras and silhouettes show together, as a run does before it begins."""
+        """Check cameras and silhouettes together, as a run does at its start."""
         report = self.report
         if not self.sound or len({view.size for view in self.sound}) > 1:
             return  # reported already
@@ -234,7 +234,7 @@ class _Inspection:
                 report.warnings.append(f"{self.scan.folder / FILE}: {beside}")
 
     def _true_mesh(self, views: Silhouettes) -> list[str]:
-        """What is odd about the true surface; one that the format has itself is read and checked with it."""
+        """Warnings about the true surface; one that belongs to the format is read and checked with it."""
         try:
             mesh = None if getattr(self.scan, "mesh", None) is not None else find_true_mesh(self.scan.folder)
         except DataError as error:
