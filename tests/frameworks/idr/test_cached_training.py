@@ -50,7 +50,7 @@ def test_a_step_refreshes_the_grid_once_an_interval_however_it_is_split():
     seen = []
     for _ in range(7):
         framework.train_step(batch(400), optimizer)
-        seen.append(int(framework.renderer.cache.turns[0]))
+        seen.append(int(framework.renderer.cache.counters[0]))
     assert seen == [0, 0, 0, 1, 1, 1, 2]
 
 
