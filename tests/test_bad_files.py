@@ -137,7 +137,7 @@ def test_a_hostile_archive_is_refused_and_nothing_is_unpacked(case, tmp_path, ca
 NO_DATA = {
     "a folder that is not there": (lambda root: root / "nowhere", "no data '", "download NAME"),
     "a file": (lambda root: root / "file", "is a file; give the folder", "file"),
-    "an empty folder": (lambda root: root / "empty", "holds no capture", "Looked for"),
+    "an empty folder": (lambda root: root / "empty", "contains no capture", "Looked for"),
     "photographs without cameras": (lambda root: root / "photos", "photos but no cameras", "colmap automatic_reconstructor"),
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the environment, then reconstructs the generated head; what follows goes to `deep3dmap demo`.
+# Makes the environment, then reconstructs the synthetic head; what follows goes to `deep3dmap demo`.
 set -euo pipefail
 here="$PWD"
 source "$(dirname "${BASH_SOURCE[0]}")/_environment.sh"

@@ -133,7 +133,7 @@ def measure_pair(task: Task) -> tuple[dict, str]:
     elif task.normalised:
         scale = _own_normalization(true, task.pair.true).scale
     figures = shape_metrics(predicted, true, scale=scale if task.normalised else 1.0, **task.options)
-    return figures, _oddity(predicted, true)
+    return figures, _frame_warning(predicted, true)
 
 
 def _own_normalization(true, path: Path) -> Normalization:
@@ -163,13 +163,13 @@ def _measure_all(table: ShapeTable, found: Pairs, tasks: list[Task], processes: 
 
 
 def _add(table: ShapeTable, task: Task, measured: tuple[dict, str]) -> None:
-    figures, oddity = measured
+    figures, warning = measured
     table.add(task.pair.name, figures)
-    if oddity:
-        table.notes[task.pair.name] = oddity
+    if warning:
+        table.notes[task.pair.name] = warning
 
 
-def _oddity(predicted: trimesh.Trimesh, true) -> str:
+def _frame_warning(predicted: trimesh.Trimesh, true) -> str:
     """Whether the two look as if they were not in one frame."""
     (low, high), points = predicted.bounds, true.vertices if isinstance(true, trimesh.Trimesh) else true
     true_low, true_high = points.min(0), points.max(0)

@@ -11,7 +11,7 @@ from deep3dmap.datasets.captures.photo_checks import Photographs, photo_warnings
 from deep3dmap.datasets.captures.picture_checks import Pictures, picture_warnings
 from deep3dmap.datasets.captures.ray_batches import scene_info
 from deep3dmap.datasets.captures.scene import Scene, forget_scenes, load_scene
-from deep3dmap.datasets.captures.scene_checks import Silhouettes, odd
+from deep3dmap.datasets.captures.scene_checks import Silhouettes, capture_warnings
 from deep3dmap.engine.batches import build_dataset
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.geometry.meshing_grids import check_resolution
@@ -54,6 +54,6 @@ def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None
 def scene_warnings(scene: Scene) -> list[str]:
     """What may spoil a reconstruction of a scene, or its figures on held-out views; the first few."""
     capture, views = scene.capture, Silhouettes.of(scene.capture)
-    found = odd(views, capture.scene_from_world) + true_mesh_warnings(capture.mesh, views, TRUE_MESH)
+    found = capture_warnings(views, capture.scene_from_world) + true_mesh_warnings(capture.mesh, views, TRUE_MESH)
     found += picture_warnings(Pictures.of(capture)) + photo_warnings(Photographs.of(capture))
     return found[:SHOWN] + [f"and {len(found) - SHOWN} more: `deep3dmap check` lists all"] * (len(found) > SHOWN)

@@ -1,4 +1,4 @@
-"""Learnable parts: networks that know neither a data set nor a method."""
+"""Learnable parts: networks independent of data sets and methods."""
 
 from deep3dmap.backbones.coded_sdf_network import CodedSDFNetwork
 from deep3dmap.backbones.deepsdf_decoder import DeepSDFDecoder

@@ -1,8 +1,8 @@
-"""A signed distance network of many shapes: IDR's network, which also sees a shape's code.
+"""A signed distance network of many shapes: IDR's network, conditioned on a shape's code.
 
-H3D-Net (Ramon et al., ICCV 2021, section 3) takes such a network for its prior: trained as DeepSDF's decoder is, rendered as
-IDR's surface is. A code is the same for all points of a shape, so all that it does is to move the biases of the layers that
-see it: those that see the point.
+H3D-Net (Ramon et al., ICCV 2021, section 3) uses such a network as its prior: trained like DeepSDF's decoder, rendered like
+IDR's surface. A code is the same for all points of a shape, so it only shifts the biases of the layers that
+it is an input of: those that the point is an input of.
 """
 
 import math
@@ -24,7 +24,7 @@ from deep3dmap.registry import BACKBONES
 
 @BACKBONES.register_module()
 class CodedSDFNetwork(SDFNetwork):
-    """Signed distance and features of points of shapes that are given by codes.
+    """Signed distance and features of points of shapes given by codes.
 
     A decoder of :class:`deep3dmap.frameworks.deepsdf.DeepSDF`; and inside :meth:`coded` an :class:`SDFNetwork` of one shape.
     ``code0`` and ``code{skip}`` are the layers' weights for the code.
@@ -40,25 +40,25 @@ class CodedSDFNetwork(SDFNetwork):
         self._code: Tensor | None = None
         for i in self.sees_code:
             layer = nn.Linear(code_length, self.layers[i].bias.numel(), bias=False)
-            nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / len(layer.weight)))  # entries start as further coordinates
+            nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / len(layer.weight)))  # initialised like additional coordinates
             setattr(self, f"code{i}", layer)
 
     @property
     def sees_code(self) -> tuple[int, ...]:
-        """The layers that see the code."""
+        """The layers that take the code as input."""
         return (0, *self.skip)
 
     def _check(self, code: Tensor) -> None:
         if code.shape[-1] != self.code_length:
-            raise ConfigError(f"a code of {code.shape[-1]} entries, but those of this network have {self.code_length}")
+            raise ConfigError(f"a code of {code.shape[-1]} entries, but this network's codes have {self.code_length}")
 
     # --- one shape --------------------------------------------------------------------------------------------------------
 
     @contextmanager
     def coded(self, code: Float[Tensor, "l"]) -> Iterator[None]:
-        """Inside, the network is that of one shape: ``sdf``, ``sdf_and_gradient``, ``gradient``, ``frozen``.
+        """Inside the context, the network represents one shape: ``sdf``, ``sdf_and_gradient``, ``gradient``, ``frozen``.
 
-        Gradients reach the code.
+        Gradients flow to the code.
 
         Raises:
             ConfigError: for a code of another length.
@@ -74,13 +74,13 @@ class CodedSDFNetwork(SDFNetwork):
         if i not in self.sees_code:
             return self.layers[i].bias
         if self._code is None:
-            raise RuntimeError("a coded network was asked for distances without a code: use `with network.coded(code):`")
+            raise RuntimeError("a coded network needs a code: use `with network.coded(code):`")
         with torch.autocast(self._code.device.type, enabled=False):
             return torch.addmv(self.layers[i].bias, getattr(self, f"code{i}").weight, self._code.to(self.layers[i].bias))
 
     @torch.no_grad()
     def field(self, code: Float[Tensor, "l"]) -> Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p"]]:
-        """The signed distances of one shape as a function of points, without gradients; by the parameters as they are."""
+        """The signed distances of one shape as a function of points, without gradients; with the current parameters."""
         with frozen(self), self.coded(code.detach().clone()):
             chain = self._make_chain()
 

@@ -3,9 +3,9 @@
 Park et al., "DeepSDF: Learning Continuous Signed Distance Functions for Shape Representation", CVPR 2019, section 4 and
 figure 3; the variants are those of the authors' code.
 
-Layers see the code of a whole shape, so what they make of it is computed once a shape and not once a point: the columns of a
+The code is shared by all points of a shape, so its contribution is computed once per shape, not per point: the columns of a
 weight are split into those for the layer below, and those for code and point. The latter are applied in one product of
-the points beside an indicator of their shape, in float32 within autocast as well, for half precision moves points.
+the points concatenated with a one-hot shape indicator, in float32 even within autocast, since half precision moves points.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ LATENT_DROPOUT = 0.2
 
 @dataclass
 class _FrozenLayer:
-    """A layer for many points of one shape: what acts on the layer below and on the point; the bias holds the code."""
+    """A layer for many points of one shape: weights of the layer below and of the point; the bias includes the code."""
 
     hidden: Tensor | None
     point: Tensor | None
@@ -42,24 +42,24 @@ class _FrozenLayer:
 
 @BACKBONES.register_module()
 class DeepSDFDecoder(nn.Module):
-    """Signed distances at points of shapes that are given by codes.
+    """Signed distances at points of shapes given by codes.
 
     Layers are named ``lin0`` ... and ``bn0`` ... as in published checkpoints, and options as in their ``NetworkSpecs``.
 
     Args:
         code_length: of a shape's code.
         dims: widths of the hidden layers.
-        dropout: layers behind which activations are dropped in training; None for none.
-        dropout_prob: probability of that.
+        dropout: layers after which activations are dropped in training; None for none.
+        dropout_prob: dropout probability.
         norm_layers: layers that are normalised: their weights, or their outputs (layer normalisation) without ``weight_norm``.
-        latent_in: layers that see code and point again.
+        latent_in: layers that take code and point as input again.
         weight_norm: see ``norm_layers``.
-        xyz_in_all: all layers see the point again.
+        xyz_in_all: all layers take the point as input again.
         use_tanh: a second tanh at the end.
-        latent_dropout: drop a fifth of the code's entries at the first layer in training, at every point others.
+        latent_dropout: drop a fifth of the code's entries at the first layer in training, independently per point.
 
     Raises:
-        ConfigError: if an option names a layer that is not there, or a layer is too narrow for what it gives and sees again.
+        ConfigError: if an option names a missing layer, or a layer is too narrow for its skip connection.
     """
 
     def __init__(self,
@@ -98,11 +98,11 @@ class DeepSDFDecoder(nn.Module):
         widths = [self._outputs(i, [self.code_length + 3, *dims, 1]) for i in range(self.depth + 1)]
         if min(widths) < 1:
             raise ConfigError(
-                f"DeepSDFDecoder: dims={list(dims)} leave layer {widths.index(min(widths))} no output, for the next "
-                f"one also sees the code's {self.code_length} entries and the point")
+                f"DeepSDFDecoder: dims={list(dims)} leave layer {widths.index(min(widths))} no output, since the next "
+                f"one also takes the code's {self.code_length} entries and the point")
 
     def _outputs(self, i: int, sizes: Sequence[int]) -> int:
-        """Outputs of layer ``i``: the next one's width less what that sees besides."""
+        """Outputs of layer ``i``: the next one's width minus its additional inputs."""
         if i + 1 in self.latent_in:
             return sizes[i + 1] - sizes[0]
         return sizes[i + 1] - (3 if self.xyz_in_all and i < self.depth else 0)
@@ -141,19 +141,20 @@ class DeepSDFDecoder(nn.Module):
             return self._squash(out).view(shapes, count)
 
     def _affine(self, i: int, layer: nn.Module, hidden: Tensor | None, scale: float, codes: Tensor, seen: Tensor) -> Tensor:
-        """A linear layer of the layer below, to be multiplied by ``scale``, and of points beside their shape's indicator."""
+        """A linear layer of the layer below, to be multiplied by ``scale``, and of points concatenated with their shape's
+        indicator."""
         below, of_code, of_point = self._columns(i, layer.weight)
         out, below = layer.bias, below if scale == 1.0 or below is None else below * scale
         if of_point is not None:
             with torch.autocast(seen.device.type, enabled=False):
-                if of_code is not None:  # one row for each shape, with the bias in it
+                if of_code is not None:  # one row per shape, including the bias
                     out = torch.addmm(out, codes.float(), of_code.T)
                 single = len(out) == 1 or out.ndim == 1
                 out = torch.addmm(out, seen[:, :3], of_point.T) if single else seen @ torch.cat([of_point.T, out])
         return out if below is None else torch.addmm(out, hidden, below.T)
 
     def _columns(self, i: int, weight: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """The columns of layer ``i``'s weight for the layer below, the code and the point; None where it doesn't see them."""
+        """The columns of layer ``i``'s weight for the layer below, the code and the point; None where they aren't inputs."""
         sees_code, sees_point = i == 0 or i in self.latent_in, i > 0 and self.xyz_in_all
         if not sees_code and not sees_point:
             return weight, None, None
@@ -163,7 +164,7 @@ class DeepSDFDecoder(nn.Module):
 
     @staticmethod
     def _first_with_dropout(layer: nn.Module, codes: Tensor, points: Tensor) -> Tensor:
-        """The first layer, where every point has a code of its own because some of its entries are dropped."""
+        """The first layer, where every point has its own code because of dropped entries."""
         each = functional.dropout(codes[:, None].expand(-1, points.shape[1], -1), LATENT_DROPOUT)
         return layer(torch.cat([each, points], -1).flatten(0, 1))
 
@@ -179,7 +180,7 @@ class DeepSDFDecoder(nn.Module):
     def field(self, code: Float[Tensor, "l"]) -> Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p"]]:
         """The signed distances of one shape as a function of points, without gradients and dropout.
 
-        It knows the parameters as they are now.
+        It uses the current parameters.
         """
         with frozen(self):
             layers = [self._frozen_layer(i, layer, code) for i, layer in enumerate(self.layers)]

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def encoded_size(channels: int, frequencies: int) -> int:
-    """Number of channels that :func:`fourier_encoding` makes of ``channels``."""
+    """Number of output channels of :func:`fourier_encoding` for ``channels``."""
     return channels * (1 + 2 * frequencies)
 
 

@@ -1,4 +1,4 @@
-"""Linear layers with weight normalisation (Salimans and Kingma 2016), and weights frozen while nothing trains them."""
+"""Linear layers with weight normalisation (Salimans and Kingma 2016), and frozen weights for inference."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from deep3dmap.errors import ConfigError
 class WeightNormLinear(nn.Module):
     """A linear layer whose weight is ``g v / |v|`` row by row.
 
-    Its parameters are named as IDR's published checkpoints name them. They start as ``nn.Linear``'s weight and bias do.
+    Its parameters are named as IDR's published checkpoints name them. They are initialised like ``nn.Linear``.
 
     Attributes:
         bias: (out,).
@@ -38,7 +38,7 @@ class WeightNormLinear(nn.Module):
         return self.weight_v * (self.weight_g / self.weight_v.norm(dim=1, keepdim=True))
 
     def set_weight(self, weight: Float[Tensor, "out in"]) -> None:
-        """Choose directions and lengths so that the effective weight is ``weight``."""
+        """Set directions and lengths so that the effective weight is ``weight``."""
         with torch.no_grad():
             self.weight_v.copy_(weight)
             self.weight_g.copy_(weight.norm(dim=1, keepdim=True))

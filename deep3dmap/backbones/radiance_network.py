@@ -22,19 +22,19 @@ MODES = ("idr", "no_view_dir", "no_normal")
 class RadianceNetwork(nn.Module):
     """Colour of surface points.
 
-    Layers are named ``lin0`` ... ``lin{depth}``, so that a published IDR checkpoint loads once its prefix
-    ``rendering_network.`` is taken off.
+    Layers are named ``lin0`` ... ``lin{depth}``, so that a published IDR checkpoint loads after removing its prefix
+    ``rendering_network.``.
 
     Args:
-        width: of every hidden layer, or a list with that of each.
+        width: of every hidden layer, or a list of widths.
         depth: number of hidden layers.
-        features: size of the geometry's feature vector; 0 to do without.
-        mode: 'idr' sees point, view direction, normal and features; 'no_view_dir' and 'no_normal' leave one out.
+        features: size of the geometry's feature vector; 0 for none.
+        mode: 'idr' uses point, view direction, normal and features; 'no_view_dir' and 'no_normal' omit one.
         view_frequencies: octaves of the view directions' Fourier encoding; 0 for none.
         weight_norm: normalise the layers' weights.
-        camera_light: also see the normal in the camera's frame, for captures whose lamp moves with the camera.
-        point_frequencies: octaves of the points' Fourier encoding; 0, the paper's, sees them as they are. More of them let a
-            small network learn texture sooner.
+        camera_light: also input the normal in the camera's frame, for captures whose light moves with the camera.
+        point_frequencies: octaves of the points' Fourier encoding; 0, as in the paper, for none. More octaves help a
+            small network learn texture faster.
 
     Raises:
         ConfigError: if the mode is unknown, or a list of widths has another length than ``depth``.
@@ -72,13 +72,13 @@ class RadianceNetwork(nn.Module):
 
         Args:
             points: on the surface, scene units.
-            normals: of the surface there (the gradient of the sdf, as it is).
+            normals: of the surface there (the gradient of the sdf, not normalised).
             view_dirs: unit directions from the points to the camera.
             features: of the geometry at the points.
-            camera_normals: the normals in the axes of the camera that sees the point; needed with ``camera_light`` only.
+            camera_normals: the normals in the axes of the point's camera; only needed with ``camera_light``.
 
         Raises:
-            ValueError: if ``camera_normals`` are missing where they are needed.
+            ValueError: if ``camera_normals`` are needed but missing.
         """
         parts = [fourier_encoding(points, self.point_frequencies)]
         if self.mode != "no_view_dir":

@@ -1,15 +1,15 @@
-"""ReLU and dropout in one, without the scaling, for wide layers trained on a CPU.
+"""Fused ReLU and dropout, without the scaling, for wide layers trained on a CPU.
 
-Dropout (Srivastava et al. 2014) multiplies what it keeps by ``1 / (1 - p)``. Here the layer above multiplies its weights
-instead, which are far fewer than the activations; and nothing is remembered for the way back but the output itself, whose
-zeros tell where no gradient passes.
+Dropout (Srivastava et al. 2014) multiplies the kept entries by ``1 / (1 - p)``. Here the next layer scales its weights
+instead, which are far fewer than the activations; and only the output itself is saved for the backward pass: its
+zeros are where no gradient passes.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: Probabilities are rounded to a multiple of its inverse on a CPU: four random numbers come out of one draw of 64 bits.
+#: Probabilities are rounded to a multiple of its inverse on a CPU: four random numbers are taken from one 64-bit draw.
 LEVELS = 2**16
 
 
@@ -40,7 +40,7 @@ def relu_dropout(z: Float[Tensor, "*shape"], probability: float = 0.0) -> Float[
 
 
 def kept_scale(probability: float) -> float:
-    """What makes the expectation of :func:`relu_dropout` that of ``relu``."""
+    """The factor that makes the expectation of :func:`relu_dropout` that of ``relu``."""
     return 1 / (1 - probability)
 
 

@@ -24,7 +24,7 @@ BETA = 100.0
 
 
 class _SoftplusAndSlope(torch.autograd.Function):
-    """``softplus(z)`` with ``BETA`` and its derivative ``sigmoid(BETA z)``, sharing what their gradients need."""
+    """``softplus(z)`` with ``BETA`` and its derivative ``sigmoid(BETA z)``, sharing intermediates for their gradients."""
 
     @staticmethod
     def forward(ctx, z):
@@ -59,22 +59,22 @@ class _FrozenLayer:
 class SDFNetwork(nn.Module):
     """Signed distance and features of points, with exact gradients.
 
-    Layers are named ``lin0`` ... ``lin{depth}``, so that a published IDR checkpoint loads once its prefix
-    ``implicit_network.`` is taken off.
+    Layers are named ``lin0`` ... ``lin{depth}``, so that a published IDR checkpoint loads after removing its prefix
+    ``implicit_network.``.
 
     Args:
-        width: of every hidden layer, or a list with that of each.
+        width: of every hidden layer, or a list of widths.
         depth: number of hidden layers.
-        skip: layers that see the encoded input again.
+        skip: layers that take the encoded input again.
         frequencies: octaves of the points' Fourier encoding; 0 for none.
         features: size of the feature vector handed to the radiance network.
-        bias: radius of the sphere near which the geometric initialisation starts, scene units.
+        bias: radius of the sphere of the geometric initialisation, scene units.
         weight_norm: normalise the layers' weights.
-        geometric_init: start near a sphere; otherwise as ``nn.Linear`` does.
+        geometric_init: initialise as approximately a sphere; otherwise like ``nn.Linear``.
 
     Raises:
-        ConfigError: if a skip names no layer, a width leaves no room for the encoded input, or a list of widths has another
-            length than ``depth``.
+        ConfigError: if a skip names no layer, a width is too small for the encoded input, or a list of widths doesn't
+            match ``depth``.
     """
 
     def __init__(self,
@@ -103,7 +103,8 @@ class SDFNetwork(nn.Module):
         self._chain: list[_FrozenLayer] | None = None
 
     def _init_geometrically(self, i: int, layer: nn.Module, encoded: int, bias: float) -> None:
-        """Weights with which the network's sdf is nearly ``|x| - bias`` (SAL, theorem 1): waves start unheard."""
+        """Weights with which the network's sdf is nearly ``|x| - bias`` (SAL, theorem 1): Fourier features start with weight
+        zero."""
         weight = torch.empty_like(layer.weight)
         size, below = weight.shape
         nn.init.constant_(layer.bias, -bias if i == self.depth else 0.0)
@@ -132,7 +133,7 @@ class SDFNetwork(nn.Module):
         return self.layers[-1](self._input(self.depth, hidden, encoded))
 
     def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
-        """Signed distance of points alone; without gradient by a faster way, fastest inside :meth:`frozen`."""
+        """Signed distance of points alone; faster without gradient, fastest inside :meth:`frozen`."""
         if not torch.is_grad_enabled():
             return self._sdf_without_gradient(points)
         hidden, encoded = self._hidden(points)
@@ -146,11 +147,11 @@ class SDFNetwork(nn.Module):
     def sdf_and_gradient(
             self, points: Float[Tensor,
                                 "n 3"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n 3"], Float[Tensor, "n features"]]:
-        """Signed distance, its gradient, and features, in one pass up and one down the network.
+        """Signed distance, its gradient, and features, in one forward and one backward pass through the network.
 
-        The way down is written out rather than left to autograd, so everything is differentiable with respect to the
+        The backward pass is explicit rather than by autograd, so everything is differentiable with respect to the
         parameters and points by an ordinary backward pass (the eikonal loss needs no ``create_graph``). Within autocast the
-        layers compute in its precision; distances and gradients come in float32, good to about 0.01 then.
+        layers compute in its precision; distances and gradients come in float32, then accurate to about 0.01.
         """
         encoded = fourier_encoding(points, self.frequencies)
         weights, slopes, hidden = [layer.weight for layer in self.layers], [], encoded
@@ -175,11 +176,11 @@ class SDFNetwork(nn.Module):
         return by_hidden if by_encoded is None else by_hidden + by_encoded
 
     def _bias(self, i: int) -> Tensor:
-        """What layer ``i`` adds, the same for all points."""
+        """The bias of layer ``i``, the same for all points."""
         return self.layers[i].bias
 
     def _input(self, i: int, hidden: Tensor, encoded: Tensor) -> Tensor:
-        """What layer ``i`` sees."""
+        """The input of layer ``i``."""
         return torch.cat([hidden, encoded], 1) / math.sqrt(2) if i in self.skip else hidden
 
     def _hidden(self, points: Tensor) -> tuple[Tensor, Tensor]:

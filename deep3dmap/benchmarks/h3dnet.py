@@ -64,7 +64,7 @@ VIEWS, NEARLY = (3, 8, 32), Placement(torch.eye(3), torch.tensor(OFF), GROWN)
 
 METHOD = replace(
     idr.METHOD,
-    networks=dict(small=Network("configs/h3dnet/generated_head.py", rate=5e-4)),
+    networks=dict(small=Network("configs/h3dnet/synthetic_head.py", rate=5e-4)),
     work={name: idr.METHOD.work[name] for name in ("evaluate", "train_step", "mesh", "dense_mesh")}
     | dict(place=Work("views", VIEWS, (3, ), job=_place),
            place_from_landmarks=Work("views", VIEWS, (3, ), job=partial(_place, start=NEARLY))),

@@ -1,4 +1,4 @@
-"""One run of the table of heads: a method reconstructs a generated head and is measured against the true one.
+"""One run of the table of heads: a method reconstructs a synthetic head and is measured against the true one.
 
 :func:`run_in` does what ``settings.json`` in a folder says, in a process of its own, so that a crash loses this run only. It
 leaves ``run/`` (the work folder), ``mesh.ply``, ``error_map.png`` and, last of all, ``metrics.json``.
@@ -93,7 +93,7 @@ class HeadRun:
 
 def head_config(run: HeadRun) -> Config:
     """The method's config with the run's head; both methods get the same rays a step, and no pictures in between."""
-    capture = dict(_delete_=True, type="GeneratedHeadCapture", **run.capture, views=run.views, test_views=0)
+    capture = dict(_delete_=True, type="SyntheticHeadCapture", **run.capture, views=run.views, test_views=0)
     checkpoints = dict(_delete_=True, type="CheckpointHook", minutes=None, keep=1, at_minutes=list(run.snapshots))
     options = {"scene.capture": capture, "scene.test_views": 0, "test_dataset": None, "train_dataset.rays": run.rays,
                "default_hooks.pictures": None, "default_hooks.checkpoint": checkpoints}  # yapf: disable

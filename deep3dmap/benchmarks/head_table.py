@@ -1,4 +1,4 @@
-"""The table of H3D-Net's paper on generated heads: methods x heads x numbers of photographs, each in a process of its own.
+"""The table of H3D-Net's paper on synthetic heads: methods x heads x numbers of photographs, each in a process of its own.
 
 What is finished is not done again, what fails is told and the others go on; see docs/h3dnet.md.
 """
@@ -69,7 +69,7 @@ def head_table(output: str | Path,
                overwrite: bool = False,
                attempt: Attempt | None = None,
                tell: Callable[[str], object] = print) -> dict[str, str]:
-    """Errors of methods on generated heads by number of photographs.
+    """Errors of methods on synthetic heads by number of photographs.
 
     Writes ``METHOD/HEAD/VIEWS/`` for each run, ``table.csv``, ``table.md`` and ``pictures.png`` into the folder; with
     ``curve`` instead ``curve.csv`` and ``curve.png`` of the first head and number of views, and its runs into ``curve/``.

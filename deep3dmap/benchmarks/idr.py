@@ -169,7 +169,7 @@ CHUNKED_STEP = {"model.step_chunk": 512}
 
 METHOD = Method(
     networks=dict(published=Network("configs/idr/dtu_fixed_cameras.py"),
-                  small=Network("configs/idr/generated_head.py", rate=5e-4)),
+                  small=Network("configs/idr/synthetic_head.py", rate=5e-4)),
     variants={"plain": PLAIN,
               "slope bound": PLAIN | SLOPE_BOUND,
               "cached grid": PLAIN | CACHED_GRID,

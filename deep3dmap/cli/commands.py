@@ -195,7 +195,7 @@ class Command:
 
 OUTPUT = dict(output=("-o", "--output"))
 EARLIER = ("resume", "overwrite")
-DEMO = dict(source=None, output="demo", minutes=5.0, config="configs/idr/generated_head.py")
+DEMO = dict(source=None, output="demo", minutes=5.0, config="configs/idr/synthetic_head.py")
 
 KINDS = {
     "sdf-samples": Command("apis.prepare.sdf_samples.prepare_sdf_samples", _sdf_samples, names=dict(category=["--class"])),
@@ -218,7 +218,7 @@ COMMANDS = {
     "train": Command("apis.train.train", _train),
     "test": Command("apis.test.test", _test),
     "reconstruct": Command("apis.reconstruct.reconstruct", _reconstruct, exclusive=EARLIER),
-    "demo": Command("apis.reconstruct.reconstruct", _reconstruct, "reconstruct the generated head: needs no data", DEMO,
+    "demo": Command("apis.reconstruct.reconstruct", _reconstruct, "reconstruct the synthetic head: needs no data", DEMO,
                     hidden=("source", "method", "weights"), exclusive=EARLIER),
     "export-mesh": Command("apis.export.export_mesh", _export, trust=True),
     "render-video": Command("apis.export.render_video", _print, trust=True),

@@ -1,7 +1,7 @@
 """``deep3dmap download``: public data sets, fetched, checked and unpacked below the data folder.
 
 The hosts of these sets publish no checksum. So the first download's SHA-256 is written to ``NAME.lock.json`` beside the data,
-and every later download must match it; who knows the checksum from elsewhere passes it. That guards against damage and against
+and every later download must match it; a known checksum can be passed. This guards against damage and against
 a file that changes later, not against a first file that was already wrong.
 """
 
@@ -36,13 +36,13 @@ class Source:
     url: str
     """Of the archive, or of the folder that has the files."""
     about: str
-    """One line: what it is and whose terms apply."""
+    """One line: description and terms of use."""
     limit: int
-    """The most bytes that its archive may unpack to, or that its files may have together."""
+    """Maximum unpacked size of its archive, or total size of its files."""
     sha256: str | None = None
     """Of the archive where its host publishes it, or of the files (:func:`digest_of_files`)."""
     files: tuple[str, ...] = ()
-    """Paths of the files below the address; none where the data set is an archive."""
+    """Paths of the files below the address; empty if the data set is an archive."""
     pack: Callable[[Path, Path], list[Path]] | None = None
     """Makes the data set from a folder with those files in a new folder."""
 
@@ -78,7 +78,7 @@ ON_REQUEST = {
     "`python -c \"from h3ds.dataset import H3DS; H3DS('{folder}').download(token='TOKEN')\"`, which unpacks slowly; or "
     "download the archive that page links to and `unzip -P TOKEN h3ds.zip -d {folder}`",
 }
-"""How to come by data sets that can't be downloaded by name."""
+"""How to get data sets that can't be downloaded by name."""
 
 
 def download(name: str,
@@ -89,13 +89,13 @@ def download(name: str,
              force: bool = False) -> Path:
     """Fetch a public data set, check it and unpack (or pack) it to ``root/name``.
 
-    What is there and whole already is kept. A broken transfer is taken up where it stopped.
+    An existing complete data set is kept. A broken transfer is resumed.
 
     Args:
         name: temple_sparse_ring, dino_sparse_ring, dtu_idr or ict_face.
-        root: where data sets lie (default: DEEP3DMAP_DATA, or data/).
-        url: another address to fetch it from. Of the same archive, or of the folder with the same files; for these an
-            archive of that folder will do as well.
+        root: where data sets are stored (default: DEEP3DMAP_DATA, or data/).
+        url: another address to fetch it from: of the same archive, or of the folder with the same files, or of an
+            archive of that folder.
         sha256: checksum that the archive must have. Of single files: :func:`digest_of_files`.
         force: fetch again even if it is there. The folder is replaced.
 
@@ -103,17 +103,17 @@ def download(name: str,
         The data set's folder.
 
     Raises:
-        DataError: unknown name, server not reached or without the file, transfer cut short, wrong checksum, damaged or hostile
-            archive, disk full, or a folder that is there but not whole.
+        DataError: unknown name, server not reached or without the file, transfer cut short, wrong checksum, damaged or
+            malicious archive, disk full, or an incomplete existing folder.
     """
     if name in ON_REQUEST:
         raise DataError(f"{name}: {ON_REQUEST[name].format(folder=(root if root is not None else data_root()) / name)}")
     if name not in SOURCES:
-        raise DataError(f"no data set is called '{name}': {nearest(name, SOURCES)}")
+        raise DataError(f"no data set '{name}': {nearest(name, SOURCES)}")
     source = SOURCES[name]
     expected = _checksum(sha256) or source.sha256
     folder = (root if root is not None else data_root()) / name
-    lock = Lock.beside(folder)
+    lock = Lock.of(folder)
     if folder.exists() and not force:
         lock.check_files(folder)
         return folder
@@ -137,10 +137,10 @@ def _fetched_archive(folder: Path, address: str, force: bool) -> Path:
 
 
 def _fetched_files(folder: Path, source: Source, address: str, force: bool) -> Path:
-    """A folder beside the data set's with its single files; those that came before are kept.
+    """A folder next to the data set's with its single files; earlier downloads are kept.
 
     Raises:
-        DataError: if they are more bytes than the source may have.
+        DataError: if they exceed the source's size limit.
     """
     place = folder.with_name(f"{folder.name}.files")
     _expect(place, address)
@@ -165,7 +165,7 @@ def _fetched_files(folder: Path, source: Source, address: str, force: bool) -> P
 
 
 def _expect(place: Path, address: str) -> None:
-    """Remove what an earlier download left at a place from another address; what was put there by other means stays."""
+    """Remove what an earlier download from another address left; files placed there manually are kept."""
     mark = _mark(place)
     if mark.is_file() and mark.read_text(encoding="utf-8") != address:
         remove(place)
@@ -179,7 +179,7 @@ def _forget(place: Path) -> None:
 
 
 def _mark(place: Path) -> Path:
-    """Where the address is kept from which something was fetched, while it is needed."""
+    """Where a download's address is stored while needed."""
     return place.with_name(f"{place.name}.url")
 
 
@@ -200,17 +200,17 @@ def digest_of_files(folder: Path, names: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class Lock:
-    """What is remembered of a data set's first download, in ``NAME.lock.json`` beside its folder."""
+    """The record of a data set's first download, in ``NAME.lock.json`` next to its folder."""
 
     path: Path
 
     @classmethod
-    def beside(cls, folder: Path) -> "Lock":
+    def of(cls, folder: Path) -> "Lock":
         """The lock of a data set's folder."""
         return cls(folder.with_name(f"{folder.name}.lock.json"))
 
     def read(self) -> dict:
-        """Its content; empty where there is none."""
+        """Its content; empty if there is none."""
         if not self.path.is_file():
             return {}
         try:
@@ -219,7 +219,7 @@ class Lock:
                 return content
         except ValueError:
             pass
-        raise DataError(f"{self.path}: is not a readable lock file; delete it to have a new one made")
+        raise DataError(f"{self.path}: is not a readable lock file; delete it to create a new one")
 
     def write(self, url: str, digest: str, files: dict[str, int]) -> None:
         """Remember an archive's address and checksum, and the sizes of the files in it."""
@@ -227,7 +227,7 @@ class Lock:
         write_atomically(self.path, json.dumps(content, indent=1).encode())
 
     def check_files(self, folder: Path) -> None:
-        """Raise a DataError unless every file that was unpacked is still there in its size; further files are welcome."""
+        """Raise a DataError unless every unpacked file still exists with its size; additional files are allowed."""
         present = file_sizes(folder) if folder.is_dir() else {}
         wrong = [path for path, size in self.read().get("files", {}).items() if present.get(path) != size]
         if wrong:
@@ -236,12 +236,12 @@ class Lock:
 
 
 def _verified(fetched: Path, source: Source, expected: str | None, lock: Lock, url: str) -> str:
-    """The checksum of an archive or of files, compared with what is expected or remembered; what fails is removed."""
+    """The checksum of an archive or of files, compared with the expected or recorded one; mismatching files are removed."""
     digest = digest_of_files(fetched, source.files) if source.files else sha256_of(fetched)
     remembered = lock.read().get("sha256")
     if digest == (expected or remembered or digest):
         if not expected and not remembered:
-            _say(f"{fetched.name}: no published checksum is known; this one is remembered in {lock.path}: {digest}")
+            _say(f"{fetched.name}: no published checksum is known; this one is recorded in {lock.path}: {digest}")
         return digest
     _forget(fetched)
     if expected:
@@ -254,7 +254,7 @@ def _verified(fetched: Path, source: Source, expected: str | None, lock: Lock, u
 
 
 def _replace(folder: Path, fetched: Path, source: Source, lock: Lock, digest: str, url: str) -> None:
-    """Unpack an archive (or pack files) and only then put that in the place of an earlier folder, if there is one."""
+    """Unpack an archive (or pack files), then replace an earlier folder, if there is one."""
     with filling(folder, replace=True) as fresh:
         if source.pack is None:
             unpack(fetched, fresh, limit=source.limit)
@@ -268,29 +268,29 @@ def _require_writable(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f"{root}: can't be made ({error.strerror}); pass another folder with --root or set DEEP3DMAP_DATA") from None
+            f"{root}: can't be created ({error.strerror}); pass another folder with --root or set DEEP3DMAP_DATA") from None
     if not os.access(root, os.W_OK):
         raise DataError(f"{root}: can't be written to; pass another folder with --root or set DEEP3DMAP_DATA")
 
 
 def _checksum(text: str | None) -> str | None:
-    """A checksum that a person typed, in lower case."""
+    """A user-supplied checksum, in lower case."""
     if text is None:
         return None
     if not re.fullmatch("[0-9a-fA-F]{64}", text.strip()):
-        raise DataError(f"'{text}' is no SHA-256 checksum: 64 hexadecimal digits are expected")
+        raise DataError(f"'{text}' is not a SHA-256 checksum: 64 hexadecimal digits are expected")
     return text.strip().lower()
 
 
 def _suffix(url: str) -> str:
-    """The archive's ending, taken from its address."""
+    """The archive's suffix, from its address."""
     found = re.search(r"\.(zip|tar|tgz|tar\.(gz|bz2|xz))(?=$|[?#])", url.lower())
     return found.group(0) if found else ".archive"
 
 
 @contextmanager
 def _progress(what: str) -> Iterator[Report]:
-    """A live line on a terminal, else a plain line at each tenth; on standard error."""
+    """A progress bar on a terminal, else a line per 10 %; on standard error."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _PlainProgress(what)
@@ -302,7 +302,7 @@ def _progress(what: str) -> Iterator[Report]:
 
 
 class _PlainProgress:
-    """Prints a line whenever another tenth, or another 100 MB where the whole is not known, has come."""
+    """Prints a line per 10 %, or per 100 MB if the total is unknown."""
 
     def __init__(self, what: str):
         self.what = what

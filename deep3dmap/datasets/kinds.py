@@ -1,6 +1,6 @@
-"""The four kinds of data sets, by what they hand out; a class says its kind by what it inherits from.
+"""The four kinds of data sets, by what they provide; a class declares its kind by its base class.
 
-| kind | hands out | given as |
+| kind | provides | configured as |
 | --- | --- | --- |
 | :class:`BatchDataset` | whole batches by step, from data in memory | ``train_dataset`` |
 | :class:`ItemDataset` | single items, transformed by a pipeline | ``*_dataloader.dataset``; one by one ``test_dataset`` |
@@ -18,22 +18,22 @@ from deep3dmap.registry import TRANSFORMS
 
 
 class Dataset(ABC):
-    """What every kind of data set has."""
+    """The common interface of all kinds of data sets."""
 
     @abstractmethod
     def __len__(self) -> int:
         """Number of items; of a :class:`BatchDataset`, steps in an epoch."""
 
     def info(self) -> dict:
-        """What the framework is told of the data before training (``Framework.setup``): tensors and plain values."""
+        """Information for the framework before training (``Framework.setup``): tensors and plain values."""
         return {}
 
 
 class BatchDataset(Dataset):
-    """Hands out whole batches by step."""
+    """Provides whole batches by step."""
 
     def set_seed(self, seed: int) -> None:
-        """The seed of what is drawn for more than one step, such as the order of an epoch."""
+        """The seed of random choices that span several steps, such as the order of an epoch."""
 
     @abstractmethod
     def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
@@ -41,16 +41,16 @@ class BatchDataset(Dataset):
 
         Args:
             step: of the stage, counted from 0.
-            generator: of all that is random in the batch, in the same state in all processes.
-            rank, world: this process and how many there are; each takes its share of the same batch.
+            generator: of all randomness in the batch, in the same state in all processes.
+            rank, world: index of this process and number of processes; each takes its share of the same batch.
         """
 
 
 class ItemDataset(Dataset):
-    """Hands out single items: :meth:`load` reads one, the pipeline transforms it.
+    """Provides single items: :meth:`load` reads one, the pipeline transforms it.
 
     Args:
-        pipeline: configs of ``TRANSFORMS``, applied one after the other to the item's dictionary. mmcv's are known as
+        pipeline: configs of ``TRANSFORMS``, applied in sequence to the item's dictionary. mmcv's are available as
             ``mmcv.NAME``.
     """
 
@@ -59,7 +59,7 @@ class ItemDataset(Dataset):
 
     @abstractmethod
     def load(self, index: int) -> dict:
-        """An item as it is stored; ``name`` says what it is called in results (by default its number)."""
+        """An item as it is stored; ``name`` is its name in results (by default its index)."""
 
     def __getitem__(self, index: int) -> dict:
         """An item after the pipeline.
@@ -78,30 +78,30 @@ class ItemDataset(Dataset):
 
 
 class ClipDataset(ItemDataset):
-    """Hands out windows of sequences. Each has ``begins`` and ``ends``: whether it is a sequence's first or last."""
+    """Provides windows of sequences. Each has flags ``begins`` and ``ends``: whether it is a sequence's first or last."""
 
     @abstractmethod
     def sequences(self) -> Sequence[range]:
-        """The windows of each sequence, in their order."""
+        """The windows of each sequence, in order."""
 
     def __getitem__(self, index: int) -> dict:
-        """A window after the pipeline, with its marks."""
+        """A window after the pipeline, with its flags."""
         sequence = next(s for s in self.sequences() if index in s)
         return super().__getitem__(index) | dict(begins=index == sequence[0], ends=index == sequence[-1])
 
 
 class ViewDataset(Dataset):
-    """Hands out whole views of a scene.
+    """Provides whole views of a scene.
 
     Attributes:
-        left_out: how many views the config left out.
+        left_out: number of views that the config omits.
     """
 
     left_out: int = 0
 
     @abstractmethod
     def item(self, index: int, scale: float = 1.0) -> dict:
-        """A view with what it takes to render it, and its photograph (``rgb``, ``mask``, ``size``, ``name``, ``split``).
+        """A view with the inputs to render it, and its photograph (``rgb``, ``mask``, ``size``, ``name``, ``split``).
 
         Args:
             index: of the view.
@@ -114,7 +114,7 @@ class ViewDataset(Dataset):
 
     @abstractmethod
     def scene_item(self) -> dict:
-        """The scene as a whole: its ``name``, and what is known of its true surface and cameras."""
+        """The scene as a whole: its ``name``, and its true surface and cameras if known."""
 
 
 #: Where a config has the data sets of each kind.
@@ -135,10 +135,10 @@ def check_kind(dataset: Callable, kind: type, place: str) -> None:
         place: in the config, for the message.
 
     Raises:
-        ConfigError: naming the class, the place, and where it belongs.
+        ConfigError: naming the class, the place, and where it is allowed.
     """
     if not isinstance(dataset, type):
-        raise ConfigError(f"{place}: {dataset.__name__} is no data set")
+        raise ConfigError(f"{place}: {dataset.__name__} is not a data set")
     items = kind is ItemDataset and hasattr(dataset, "__getitem__") and not issubclass(dataset, (BatchDataset, ViewDataset))
     if not (issubclass(dataset, kind) or items):
         given = next((f"a {k.__name__}, which goes into {where}" for k, where in PLACES.items() if issubclass(dataset, k)),

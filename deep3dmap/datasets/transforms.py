@@ -1,4 +1,4 @@
-"""Transforms of single items: mmcv's, by the names ``mmcv.NAME``, beside the toolbox's own.
+"""Transforms of single items: mmcv's, as ``mmcv.NAME``, in addition to the toolbox's own.
 
 mmcv's work on a dictionary whose ``img`` is an array (h, w, c) of uint8, and draw from NumPy's global generator, which is
 seeded for every item.

@@ -26,7 +26,7 @@ from deep3dmap.engine.precision import AUTO, choose_amp
 from deep3dmap.engine.resuming import check_resume, check_same_files, described, optimizer_settings, same_views
 from deep3dmap.engine.test_data import TestData, build_test_data
 from deep3dmap.errors import CheckpointError, ConfigError
-from deep3dmap.io.files import Spared, reason, write_atomically
+from deep3dmap.io.files import OptionalOutput, reason, write_atomically
 from deep3dmap.processes import agree
 from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, UNUSABLE
 from deep3dmap.version import __version__
@@ -249,7 +249,7 @@ class ReconstructionRunner(Runner):
         try:
             framework = self.train_loop.run()
         finally:
-            with Spared("the curves in vis_data").writing(self.logger.warning):
+            with OptionalOutput("the curves in vis_data").writing(self.logger.warning):
                 self.visualizer.close()  # writes what is still in memory
         self.call_hook("after_run")
         return framework

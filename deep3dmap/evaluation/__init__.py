@@ -1,3 +1,3 @@
-"""Figures of merit: of pictures, surfaces and cameras."""
+"""Metrics of images, surfaces, shapes, heads and cameras."""
 
 from deep3dmap.evaluation import head_metric, metrics, shape_metric

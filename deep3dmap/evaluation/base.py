@@ -1,4 +1,4 @@
-"""What a metric is: it looks at items beside their reconstructions, and gives figures by group."""
+"""The metric interface: compares items with their reconstructions, and returns values by group."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,23 +6,23 @@ from deep3dmap.structures import Reconstruction
 
 
 class Metric:
-    """Base of the registered metrics. The evaluation shows it every item with its result; it takes those it can measure."""
+    """Base of the registered metrics. The evaluation passes every item with its result; a metric uses those it can measure."""
 
-    #: Names of figures of which the larger is the better one.
+    #: Names of values for which larger is better.
     higher_is_better: Collection[str] = ()
 
     def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
-        """Look at one result beside its item; returns the item's own figures, none where there is nothing to measure."""
+        """Add one result with its item; returns the item's own values, empty if there is nothing to measure."""
         return {}
 
     def compute(self) -> dict[str, dict[str, float]]:
-        """Figures by group; groups without anything to say are left out."""
+        """Values by group; empty groups are omitted."""
         return {}
 
     def notes(self) -> list[str]:
-        """What the figures leave out, and why: a line each."""
+        """What was not measured, and why: one line each."""
         return []
 
     def files(self) -> dict[str, str]:
-        """Further texts to write beside the figures, by file name."""
+        """Additional text files to write with the metrics, by file name."""
         return {}

@@ -1,4 +1,4 @@
-"""How close estimated cameras are to the true ones, after the similarity that a reconstruction leaves open."""
+"""Errors of estimated cameras against the true ones, up to the similarity that a reconstruction leaves ambiguous."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -23,11 +23,11 @@ def camera_errors(rotations: Float[Tensor, "n 3 3"], centers: Float[Tensor, "n 3
         Rotation errors in degrees, and distances between the centres.
 
     Raises:
-        ValueError: if there are fewer than two cameras, not the same number, or all centres are one point.
+        ValueError: if there are fewer than two cameras, not the same number, or all centres coincide.
     """
     if len(rotations) != len(true_rotations):
         raise ValueError(f"{len(rotations)} estimated cameras can't be compared with {len(true_rotations)} true ones; "
-                         "give them in pairs")
+                         "pass them in pairs")
     R, c, true_R, true_c = (x.double() for x in (rotations, centers, true_rotations, true_centers))
     scale, rotation, translation = align_cameras(R, c, true_R, true_c)
     degrees = rotation_angle_error(rotation @ R, true_R)
@@ -39,7 +39,7 @@ def camera_metrics(rotations: Float[Tensor, "n 3 3"], centers: Float[Tensor, "n 
     """Mean and median of :func:`camera_errors`: rotations in degrees, centres in the units of the true ones.
 
     Raises:
-        ValueError: if there are fewer than two cameras, not the same number, or all centres are one point.
+        ValueError: if there are fewer than two cameras, not the same number, or all centres coincide.
     """
     degrees, distances = camera_errors(rotations, centers, true_rotations, true_centers)
     return {

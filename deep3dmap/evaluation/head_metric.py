@@ -19,12 +19,12 @@ from deep3dmap.structures import Reconstruction
 class HeadMetrics(Metric):
     """Errors of the face and of the whole head by the protocol of H3DS, in millimetres; see docs/h3ds.md.
 
-    Where the capture knows the true head and its landmarks; otherwise it has nothing to say.
+    Needs a capture with the true head and its landmarks; otherwise nothing is measured.
 
     Args:
-        units_per_mm: how long a millimetre is in the world's unit: 0.001 for metres.
-        to: what distances go to: ``'vertices'`` as in H3DS, ``'surface'``.
-        with_scale: whether the alignment may scale, as H3DS lets it.
+        units_per_mm: length of a millimetre in the world's unit: 0.001 for metres.
+        to: targets of the distances: ``'vertices'`` as in H3DS, ``'surface'``.
+        with_scale: whether the alignment may scale, as in H3DS.
     """
 
     def __init__(self, units_per_mm: Positive = 1.0, to: Sequence[str] = TARGETS, with_scale: bool = True):
@@ -44,14 +44,14 @@ class HeadMetrics(Metric):
         return {}
 
     def compute(self) -> dict[str, dict[str, float]]:
-        """The figures of :func:`deep3dmap.evaluation.heads.head_metrics`."""
+        """The metrics of :func:`deep3dmap.evaluation.heads.head_metrics`."""
         return {"head (mm)": self.result} if self.result else {}
 
 
 def true_head(mesh: trimesh.Trimesh | None,
               landmarks: Mapping[str, Tensor] | None,
               units_per_mm: float = 1.0) -> TrueHead | None:
-    """A head whose true surface and landmarks (in the world) are known, in millimetres; None without the tip of the nose."""
+    """A head whose true surface and landmarks (in the world) are known, in millimetres; None without the nose tip."""
     if mesh is None or not landmarks or "nose_tip" not in landmarks:
         return None
     points = {name: np.asarray(point.cpu(), np.float64) for name, point in landmarks.items()}

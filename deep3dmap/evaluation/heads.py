@@ -1,9 +1,9 @@
-"""How close a reconstructed head is to the true one, by the protocol of H3DS, in millimetres.
+"""Errors of a reconstructed head against the true one, by the protocol of H3DS, in millimetres.
 
-Source: Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021, section 5, as the data set's own
-package does it: similarity by landmarks, if there are any; iterative closest points (ICP) from a region of the true head to
+Source: Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021, section 5, as in the data set's own
+package: similarity by landmarks, if there are any; iterative closest points (ICP) from a region of the true head to
 the prediction; then the mean distance from the true vertices to the prediction, over the region or over the whole head. The
-package measures to the nearest *vertex* (``'vertices'``), which depends on how finely the prediction is cut into triangles;
+package measures to the nearest *vertex* (``'vertices'``), which depends on the prediction's mesh resolution;
 ``'surface'`` measures, and aligns, to the nearest point of its surface.
 """
 
@@ -24,7 +24,7 @@ from deep3dmap.evaluation.surfaces import Surface
 from deep3dmap.registry import nearest
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
-FACE_RADIUS = 95.0  # of the face sphere around the tip of the nose, millimetres
+FACE_RADIUS = 95.0  # of the face sphere around the nose tip, millimetres
 TARGETS = ("vertices", "surface")
 ITERATIONS, THRESHOLD = 20, 1e-5  # of ICP; the second in squared millimetres: both are trimesh's defaults, which H3DS uses
 NOSE = "nose_tip"
@@ -37,9 +37,9 @@ class TrueHead:
     """The true surface of a head, in millimetres.
 
     Attributes:
-        mesh: the surface; vertices are measured as they lie, so their order and number matter.
+        mesh: the surface; its vertices are the sample points, so their order and number matter.
         landmarks: positions by name; ``nose_tip`` is needed for the face sphere.
-        regions: vertices by name, as the data set gives them: ``face`` (with ears and neck), ``face_sphere``, ``nose``.
+        regions: vertices by name, as in the data set: ``face`` (with ears and neck), ``face_sphere``, ``nose``.
     """
 
     mesh: trimesh.Trimesh
@@ -49,15 +49,15 @@ class TrueHead:
     @classmethod
     def of(cls, mesh: trimesh.Trimesh, landmarks: Mapping, regions: Mapping | None = None,
            units_per_mm: float = 1.0) -> "TrueHead":  # yapf: disable
-        """A head from a world whose millimetre is ``units_per_mm`` long; landmarks as in :func:`landmark_points`."""
+        """A head from a world with ``units_per_mm`` units per millimetre; landmarks as in :func:`landmark_points`."""
         points = {name: point / units_per_mm for name, point in landmark_points(mesh, landmarks).items()}
         return cls(in_millimetres(mesh, units_per_mm), points, dict(regions or {}))
 
     def region(self, name: str) -> Int[np.ndarray, "r"]:
-        """Vertices of a region; the face sphere is computed where it is not given.
+        """Vertices of a region; the face sphere is computed if not given.
 
         Raises:
-            DataError: if there is no such region, no vertex in it, or the nose is not known.
+            DataError: if there is no such region, no vertex in it, or the nose tip is unknown.
         """
         if name in self.regions:
             return self.regions[name]
@@ -67,7 +67,7 @@ class TrueHead:
 
     @property
     def nose_tip(self) -> Float[np.ndarray, "3"]:
-        """Where the face sphere has its centre."""
+        """The centre of the face sphere."""
         if NOSE not in self.landmarks:
             raise DataError(f"the true head has no landmark '{NOSE}', around which the face is measured; it has "
                             f"{', '.join(self.landmarks) or 'none'}")
@@ -93,15 +93,15 @@ class HeadDistances(NamedTuple):
 
 
 def in_millimetres(mesh: trimesh.Trimesh, units_per_mm: float) -> trimesh.Trimesh:
-    """A mesh whose unit is made the millimetre; its vertices and faces, nothing else."""
+    """A mesh scaled to millimetres; vertices and faces only."""
     return trimesh.Trimesh(np.asarray(mesh.vertices) / units_per_mm, mesh.faces, process=False)
 
 
 def landmark_points(mesh: trimesh.Trimesh, landmarks: Mapping) -> dict[str, Float[np.ndarray, "3"]]:
-    """Positions of landmarks that are given as vertices of a mesh (whole numbers) or as positions already.
+    """Positions of landmarks given as vertices of a mesh (integers) or as positions.
 
     Raises:
-        DataError: for a vertex that the mesh doesn't have, or what is neither.
+        DataError: for a vertex index out of range, or anything else.
     """
     points = {}
     for name, value in landmarks.items():
@@ -111,35 +111,35 @@ def landmark_points(mesh: trimesh.Trimesh, landmarks: Mapping) -> dict[str, Floa
                 raise DataError(f"landmark '{name}' is vertex {array}, but the mesh has {len(mesh.vertices)} vertices")
             array = mesh.vertices[int(array)]
         if array.shape != (3, ) or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise DataError(f"landmark '{name}' must be the number of a vertex or three coordinates, got {value}")
+            raise DataError(f"landmark '{name}' must be a vertex index or three coordinates, got {value}")
         points[name] = np.array(array, np.float64)
     return points
 
 
 def face_sphere(mesh: trimesh.Trimesh, nose_tip: Float[np.ndarray, "3"],
                 radius: float = FACE_RADIUS) -> Int[np.ndarray, "r"]:  # yapf: disable
-    """Vertices nearer to the tip of the nose than ``radius`` (in the mesh's unit).
+    """Vertices closer to the nose tip than ``radius`` (in the mesh's unit).
 
     Raises:
         DataError: if there are none.
     """
     found = np.flatnonzero(np.linalg.norm(mesh.vertices - nose_tip, axis=1) < radius)
     if not len(found):
-        raise DataError(f"no vertex of the true head is within {radius:g} of the tip of the nose at {nose_tip.tolist()}; its "
+        raise DataError(f"no vertex of the true head is within {radius:g} of the nose tip at {nose_tip.tolist()}; its "
                         f"bounds are {mesh.bounds.tolist()}: is the unit right (millimetres)?")
     return found
 
 
 def align_by_landmarks(source: Mapping[str, Float[np.ndarray, "3"]],
                        target: Mapping[str, Float[np.ndarray, "3"]]) -> Float[np.ndarray, "4 4"]:
-    """Similarity that takes landmarks to those of the same names: rotation of the least squares, scale by the points' spread.
+    """Similarity that maps landmarks to those of the same names: least-squares rotation, scale from the points' spread.
 
     Raises:
-        DataError: if fewer than three names are in both.
+        DataError: if they have fewer than three names in common.
     """
     names = [name for name in target if name in source]
     if len(names) < 3:
-        raise DataError(f"alignment needs three landmarks or more that both heads have; the prediction has "
+        raise DataError(f"alignment needs three or more common landmarks; the prediction has "
                         f"{', '.join(source) or 'none'}, the true head {', '.join(target) or 'none'}")
     pairs = (np.stack([points[name] for name in names]) for points in (source, target))
     return procrustes(*pairs, reflection=False, return_cost=False)
@@ -150,14 +150,14 @@ def icp(points: Float[np.ndarray, "n 3"],
         iterations: int = ITERATIONS,
         threshold: float = THRESHOLD,
         with_scale: bool = True) -> Float[np.ndarray, "4 4"]:
-    """Similarity that takes points to a shape, by iterative closest points; no reflections.
+    """Similarity that maps points to a shape, by iterative closest points; no reflections.
 
     Args:
-        points: to be moved; roughly in place already.
-        closest: gives distances and nearest points of the shape.
-        iterations: at most so many.
-        threshold: ends it when the mean squared distance falls by less.
-        with_scale: False for a rigid motion; H3DS lets the scale follow.
+        points: to be aligned; roughly in place already.
+        closest: returns distances and nearest points of the shape.
+        iterations: maximum number.
+        threshold: stops when the mean squared distance decreases by less.
+        with_scale: False for a rigid motion; H3DS also fits the scale.
     """
     total, last = np.eye(4), np.inf
     for _ in range(iterations):
@@ -181,15 +181,15 @@ def head_distances(predicted: trimesh.Trimesh,
     Args:
         predicted: in millimetres, roughly where the true head is, unless there are landmarks.
         truth: the true head.
-        region: name of a region; ``'face_sphere'`` for the figure of the face. Without one the head is aligned in ``'face'``,
-            or in the face sphere where the truth has no such region.
+        region: name of a region; ``'face_sphere'`` for the face error. Without one the head is aligned in ``'face'``,
+            or in the face sphere if the truth has no such region.
         landmarks: of the prediction, as vertices or positions, for a first alignment.
         to: ``'vertices'`` or ``'surface'``, see above.
         with_scale: whether the alignment may scale.
 
     Raises:
         ConfigError: for an unknown ``to``.
-        DataError: for a prediction without faces, a region that is not there, or heads that can't be aligned.
+        DataError: for a prediction without faces, a missing region, or heads that can't be aligned.
     """
     if to not in TARGETS:
         raise ConfigError(f"to='{to}': {nearest(to, TARGETS)}")
@@ -238,10 +238,10 @@ def head_metrics(predicted: trimesh.Trimesh,
 
 
 def head_axes(landmarks: Mapping[str, Float[np.ndarray, "3"]]) -> Float[np.ndarray, "3 3"]:
-    """Unit vectors to the subject's left, upwards and out of the face, as rows, by the mean head's landmarks.
+    """Unit vectors to the subject's left, upwards and out of the face, as rows, from the mean head's landmarks.
 
     Raises:
-        DataError: if there are fewer than three landmarks, or they lie on a line.
+        DataError: if there are fewer than three landmarks, or they are collinear.
     """
     known = {name: torch.tensor(np.asarray(landmarks[name])) for name in HEAD_LANDMARKS if name in landmarks}
     if len(known) < 3:
@@ -249,7 +249,7 @@ def head_axes(landmarks: Mapping[str, Float[np.ndarray, "3"]]) -> Float[np.ndarr
     try:
         axes = head_from_landmarks(known)[:3, :3].T.numpy()
     except ValueError as error:
-        raise DataError(f"the head's directions can't be told from its landmarks: {error}") from None
+        raise DataError(f"the head's directions can't be determined from its landmarks: {error}") from None
     return axes / np.linalg.norm(axes, axis=1, keepdims=True)
 
 
@@ -278,12 +278,12 @@ def _moved(mesh: trimesh.Trimesh, matrix: Float[np.ndarray, "4 4"]) -> trimesh.T
 
 
 def _inverse(matrix: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
-    """Of an alignment.
+    """The inverse of an alignment.
 
     Raises:
-        DataError: if it made the true head a point, which is what a prediction far away leads to.
+        DataError: if it is degenerate, as for a prediction far away.
     """
     if not np.isfinite(matrix).all() or not np.linalg.det(matrix[:3, :3]) > 1e-9:
-        raise DataError("the predicted head can't be aligned with the true one: they lie too far apart or differ too much in "
-                        "size; give landmarks of the prediction, or check its frame and unit")
+        raise DataError("the predicted head can't be aligned with the true one: they are too far apart or differ too much in "
+                        "size; provide landmarks of the prediction, or check its frame and unit")
     return np.linalg.inv(matrix)

@@ -1,4 +1,4 @@
-"""How close rendered pictures and masks are to the photographs. All pictures have values in [0, 1]."""
+"""Image and mask metrics. All images have values in [0, 1]."""
 
 import math
 
@@ -11,15 +11,15 @@ SSIM_WINDOW = 11
 
 
 def psnr(prediction: Float[Tensor, "h w c"], target: Float[Tensor, "h w c"], mask: Bool[Tensor, "h w"] | None = None) -> float:
-    """Peak signal-to-noise ratio over the mask's pixels, in dB; infinite for equal pictures.
+    """Peak signal-to-noise ratio over the mask's pixels, in dB; infinite for equal images.
 
-    The mean of the squared error is over all colour channels of the mask's pixels; pixels outside don't count. Source: the
-    evaluation of Yariv et al. 2020 (IDR), which multiplies both pictures by the mask and divides by the mask's size.
+    The mean of the squared error is over all colour channels of the mask's pixels; pixels outside are ignored. Source: the
+    evaluation of Yariv et al. 2020 (IDR), which multiplies both images by the mask and divides by the mask's size.
 
     Args:
-        prediction: values in [0, 1] (the peak is 1; pictures in [-1, 1] must be mapped first).
+        prediction: values in [0, 1] (the peak is 1; images in [-1, 1] must be mapped first).
         target: likewise.
-        mask: the pixels that count; None counts all.
+        mask: the pixels to compare; None for all.
 
     Raises:
         ValueError: if the mask is empty.
@@ -33,19 +33,19 @@ def psnr(prediction: Float[Tensor, "h w c"], target: Float[Tensor, "h w c"], mas
 def ssim(prediction: Float[Tensor, "h w c"], target: Float[Tensor, "h w c"], mask: Bool[Tensor, "h w"] | None = None) -> float:
     """Structural similarity (Wang et al. 2004): 11x11 Gaussian window of sigma 1.5, mean over the channels.
 
-    With a mask, both pictures are multiplied by it, and the map of local similarities is averaged over its pixels; so what
-    lies behind the object doesn't count, but its outline does. Without, the mean leaves out the border of half a window.
+    With a mask, both images are multiplied by it, and the map of local similarities is averaged over its pixels; so the
+    background is ignored, but the outline is not. Without, the mean excludes a border of half a window.
 
     Args:
         prediction: values in [0, 1].
         target: likewise.
-        mask: the pixels that count; None counts all.
+        mask: the pixels to compare; None for all.
 
     Raises:
-        ValueError: if the pictures are smaller than the window, or the mask is empty.
+        ValueError: if the images are smaller than the window, or the mask is empty.
     """
     if min(target.shape[:2]) < SSIM_WINDOW:
-        raise ValueError(f"SSIM needs pictures of {SSIM_WINDOW}x{SSIM_WINDOW} pixels or more, got {tuple(target.shape[:2])}")
+        raise ValueError(f"SSIM needs images of {SSIM_WINDOW}x{SSIM_WINDOW} pixels or more, got {tuple(target.shape[:2])}")
     weight = 1.0 if mask is None else _not_empty(mask)[..., None].double()
     first, second = ((picture.double() * weight).cpu().numpy() for picture in (prediction, target))
     mean, local = structural_similarity(first,
@@ -68,8 +68,8 @@ def mask_iou(prediction: Bool[Tensor, "h w"], target: Bool[Tensor, "h w"]) -> fl
 def shifted_mask_iou(prediction: Bool[Tensor, "h w"], target: Bool[Tensor, "h w"], reach: int) -> float:
     """The largest IoU over translations of the prediction by up to ``reach`` whole pixels along either axis.
 
-    What it is above :func:`mask_iou` is owed to the camera's pose rather than to the shape. What a translation takes out of
-    the picture is lost, what it brings in is empty.
+    The excess over :func:`mask_iou` is due to the camera's pose rather than the shape. Pixels shifted out of
+    the image are lost, those shifted in are empty.
     """
     height, width = target.shape
     around = pad(prediction, (reach, ) * 4)

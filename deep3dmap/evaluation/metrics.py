@@ -23,11 +23,11 @@ GROUPS = {"train": "training views", "test": "held-out views"}
 class ViewMetrics(Metric):
     """PSNR and SSIM of colours inside the mask, and IoU of masks; means over training and over held-out views.
 
-    Where the rendering has no surface but the photograph shows the object, the rendering counts as the framework's background
-    (white by default, as in the paper's evaluation); views without masks are compared whole.
+    Where the rendering has no surface but the photograph shows the object, the rendering has the framework's background colour
+    (white by default, as in the paper's evaluation); views without masks are compared over the whole image.
 
     Args:
-        shift: also give the largest IoU over translations by up to so many pixels: what poor cameras cost.
+        shift: also report the largest IoU over translations by up to ``shift`` pixels: the effect of inaccurate cameras.
     """
 
     higher_is_better = ("psnr", "ssim", "mask_iou", "mask_iou_min", "mask_iou_shifted")
@@ -71,16 +71,16 @@ class ViewMetrics(Metric):
         return result
 
     def notes(self) -> list[str]:
-        """Views that are too small for a figure."""
+        """Views that are too small for SSIM."""
         return [f"no SSIM of {len(self.small)} views: a side has fewer than {SSIM_WINDOW} pixels"] * bool(self.small)
 
 
 @METRICS.register_module()
 class SurfaceMetrics(Metric):
-    """Distances between the mesh and the true surface, where the capture knows it; in the data's units.
+    """Distances between the mesh and the true surface, if the capture has it; in the data's units.
 
-    Where cameras were trained and the true ones are known, the mesh is first moved by the similarity that takes the former to
-    the latter, as in the paper's evaluation: photographs alone don't fix the frame.
+    If cameras were trained and the true ones are known, the mesh is first transformed by the similarity that maps the former
+    to the latter, as in the paper's evaluation: photographs alone don't determine the frame.
 
     Args:
         thresholds: of the F-score, as fractions of the true surface's diagonal.
@@ -100,7 +100,7 @@ class SurfaceMetrics(Metric):
         return {}
 
     def compute(self) -> dict[str, dict[str, float]]:
-        """The figures of :func:`deep3dmap.evaluation.surfaces.surface_metrics`."""
+        """The metrics of :func:`deep3dmap.evaluation.surfaces.surface_metrics`."""
         return {"surface": self.result} if self.result else {}
 
 
@@ -125,12 +125,12 @@ class CameraMetrics(Metric):
         return {}
 
     def compute(self) -> dict[str, dict[str, float]]:
-        """The figures of :func:`deep3dmap.evaluation.cameras.camera_metrics`."""
+        """The metrics of :func:`deep3dmap.evaluation.cameras.camera_metrics`."""
         return {"cameras": self.result} if self.result else {}
 
 
 def in_true_frame(mesh: trimesh.Trimesh, cameras: Cameras | None, true_cameras: Cameras | None) -> trimesh.Trimesh:
-    """A mesh, moved by the similarity from estimated to true cameras where there are both."""
+    """A mesh transformed by the similarity from estimated to true cameras, if both are given."""
     if cameras is None or true_cameras is None:
         return mesh
     return mesh.copy().apply_transform(_similarity(cameras, true_cameras))
@@ -146,7 +146,7 @@ def _camera_errors(cameras: Cameras, truth: Cameras) -> dict[str, float]:
 
 
 def _similarity(cameras: Cameras, truth: Cameras) -> np.ndarray:
-    """The (4, 4) similarity that takes cameras to the true ones."""
+    """The (4, 4) similarity that maps cameras to the true ones."""
     scale, rotation, translation = align_cameras(*_poses(cameras), *_poses(truth))
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = (scale * rotation).numpy(), translation.numpy()

@@ -1,4 +1,4 @@
-"""The registered metric of methods that reconstruct one shape after another."""
+"""The registered metric of methods that reconstruct single shapes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,19 +12,19 @@ from deep3dmap.io.mesh_files import load_mesh
 from deep3dmap.registry import METRICS
 from deep3dmap.structures import Reconstruction
 
-NAMED = 10  # failures that notes name
+NAMED = 10  # maximum number of failures listed in notes
 
 
 @METRICS.register_module()
 class ShapeMetrics(Metric):
-    """Figures of reconstructed shapes beside their true surfaces, in normalised units; see docs/evaluation.md.
+    """Metrics of reconstructed shapes against their true surfaces, in normalised units; see docs/evaluation.md.
 
     A shape's item holds its ``name``, its normalisation's ``scale``, and the true ``mesh`` (a path) or ``surface`` (points);
     a result its mesh, in the same frame. Writes ``shapes.csv``.
 
     Args:
         thresholds: distances for precision, recall and F-score, normalised units.
-        emd_samples: points that the earth mover's distance matches; 0 leaves it out.
+        emd_samples: points for the earth mover's distance; 0 to skip it.
     """
 
     def __init__(self, thresholds: Sequence[float] = (0.01, ), emd_samples: Whole = EMD_POINTS):
@@ -34,7 +34,7 @@ class ShapeMetrics(Metric):
     def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
         """Measure one shape."""
         if "mesh" not in item and "surface" not in item:
-            self.table.fail(item["name"], "its true surface is not there: neither a mesh nor points of it")
+            self.table.fail(item["name"], "its true surface is missing: neither a mesh nor points")
             return {}
         true = load_mesh(item["mesh"]) if "mesh" in item else item["surface"].numpy()
         mesh = result.mesh or trimesh.Trimesh()
@@ -42,7 +42,7 @@ class ShapeMetrics(Metric):
         return {}
 
     def compute(self) -> dict[str, dict[str, float]]:
-        """Means and medians over the shapes, and how many failed."""
+        """Means and medians over the shapes, and the number of failures."""
         summary = self.table.summary()
         groups = {statistic: {key: values[statistic] for key, values in summary.items()} for statistic in ("mean", "median")}
         counts = dict(measured=len(self.table.figures), failed=len(self.table.failures))
@@ -59,5 +59,5 @@ class ShapeMetrics(Metric):
                 *([f"  and {more} more, see shapes.csv"] if more > 0 else [])]  # yapf: disable
 
     def files(self) -> dict[str, str]:
-        """``shapes.csv``: a row a shape."""
+        """``shapes.csv``: one row per shape."""
         return {"shapes.csv": self.table.to_csv()}

@@ -1,7 +1,7 @@
-"""Figures of many shapes: one row a shape (CSV), a summary over them (JSON), and the shapes that failed, by name.
+"""Metrics of many shapes: one row per shape (CSV), a summary (JSON), and the failed shapes by name.
 
-A shape without a surface has no distance, so no mean over shapes can hold it: the number of failures stands beside every mean,
-and a reader who compares two methods compares both.
+A shape without a surface has no distance, so means can't include it: the number of failures is reported with every mean,
+and comparisons of methods must consider both.
 """
 
 import csv
@@ -23,12 +23,12 @@ HEADLINES = ("point_chamfer_squared", "distance_mean", "emd", "mesh_accuracy", "
 
 
 class ShapeTable:
-    """Figures by shape, and why others have none.
+    """Metrics by shape, and the reasons of failures.
 
     Attributes:
         figures: of each measured shape.
         failures: reason by shape.
-        notes: remarks by shape, for example that it lies elsewhere than the true one.
+        notes: remarks by shape, for example a displacement from the true one.
     """
 
     def __init__(self):
@@ -37,17 +37,17 @@ class ShapeTable:
         self.notes: dict[str, str] = {}
 
     def add(self, name: str, figures: Mapping[str, float | bool]) -> None:
-        """A shape that was measured."""
+        """Add a measured shape."""
         self._check(name)
         self.figures[name] = dict(figures)
 
     def fail(self, name: str, reason: str) -> None:
-        """A shape that could not be reconstructed or measured."""
+        """Add a shape that could not be reconstructed or measured."""
         self._check(name)
         self.failures[name] = reason
 
     def measure(self, name: str, predicted: trimesh.Trimesh | None, true, **options) -> bool:
-        """Measure a shape by :func:`~deep3dmap.evaluation.shapes.shape_metrics`; whether that was possible.
+        """Measure a shape by :func:`~deep3dmap.evaluation.shapes.shape_metrics`; returns whether that succeeded.
 
         Args:
             name: of the shape.
@@ -66,18 +66,18 @@ class ShapeTable:
 
     def _check(self, name: str) -> None:
         if name in self.figures or name in self.failures:
-            raise DataError(f"the shape '{name}' is measured twice; every shape needs a name of its own")
+            raise DataError(f"the shape '{name}' is measured twice; names must be unique")
 
     @property
     def keys(self) -> list[str]:
-        """Names of all figures, in the order in which they came."""
+        """Names of all figures, in order of first appearance."""
         return list(dict.fromkeys(key for figures in self.figures.values() for key in figures))
 
     def summary(self) -> dict[str, dict[str, float | int]]:
-        """Mean, median, standard deviation (over n), minimum and maximum of every figure; and over how many shapes.
+        """Mean, median, standard deviation (over n), minimum and maximum of every figure; and the number of shapes.
 
-        Truths count as 1 and 0, so their mean is a share. A figure that is not a number (the volume of an open mesh) is left
-        out.
+        Booleans count as 1 and 0, so their mean is a fraction. NaN values (the volume of an open mesh) are
+        omitted.
         """
         columns = {key: self._column(key) for key in self.keys}
         return {
@@ -95,14 +95,14 @@ class ShapeTable:
         return values[~np.isnan(values)]
 
     def to_text(self, most: int = 20) -> str:
-        """All figures of a single shape; or the most important ones of ``most`` shapes and over all; and who failed why.
+        """All values of a single shape; or the main ones of ``most`` shapes and their summary; and failures with reasons.
 
-        The first ``most`` failures and notes are named, too; all of them stand in what :meth:`write` writes.
+        The first ``most`` failures and notes are listed; :meth:`write` writes all of them.
         """
         table = self._single() if len(self.figures) == 1 else self._many(most)
         left = len(self.figures) - most
         lines = [table] if table else []
-        lines += [f"({left} more shapes are in the table that is written)"] if left > 0 else []
+        lines += [f"({left} more shapes are in the written table)"] if left > 0 else []
         lines += [f"{len(self.failures)} of {len(self.figures) + len(self.failures)} shapes failed:"] if self.failures else []
         lines += _first(most, (f"  {name}: {reason}" for name, reason in self.failures.items()), "failures")
         return "\n".join(lines + _first(most, (f"note: {name}: {text}" for name, text in self.notes.items()), "notes"))
@@ -125,7 +125,7 @@ class ShapeTable:
         return format_table(rows, title="shape") if rows else ""
 
     def to_csv(self) -> str:
-        """A row a shape; failures with their reason and no figures."""
+        """One row per shape; failures with their reason and no values."""
         rows = [{"shape": name, **figures} for name, figures in self.figures.items()]
         rows += [{"shape": name, "failure": reason} for name, reason in self.failures.items()]
         text = io.StringIO()
@@ -152,14 +152,14 @@ class ShapeTable:
 
 
 def measure_shapes(shapes: Iterable[tuple], **options) -> ShapeTable:
-    """A table of shapes, given one after the other as name, reconstruction (or None) and true mesh or points.
+    """A table of shapes, given as tuples of name, reconstruction (or None) and true mesh or points.
 
     Args:
-        shapes: is read one at a time, so a generator needs the memory of one shape.
+        shapes: consumed one at a time, so a generator needs the memory of one shape.
         options: of :func:`~deep3dmap.evaluation.shapes.shape_metrics`.
 
     Raises:
-        DataError: if a name comes twice.
+        DataError: if a name occurs twice.
     """
     table = ShapeTable()
     for name, predicted, true in shapes:
@@ -170,7 +170,7 @@ def measure_shapes(shapes: Iterable[tuple], **options) -> ShapeTable:
 def _first(most: int, lines: Iterable[str], what: str) -> list[str]:
     lines = list(lines)
     left = len(lines) - most
-    return lines[:most] + ([f"  ({left} more {what} are in the table that is written)"] if left > 0 else [])
+    return lines[:most] + ([f"  ({left} more {what} are in the written table)"] if left > 0 else [])
 
 
 def _shown(value: float | bool) -> str:

@@ -1,9 +1,9 @@
-"""Every figure that compares a reconstructed shape with the true one: of surfaces, of point sets, and DeepSDF's own.
+"""All metrics of a reconstructed shape against the true one: of surfaces, of point sets, and DeepSDF's own.
 
 Mesh accuracy, completion and cosine similarity as in the supplementary material of Park et al., CVPR 2019 (DeepSDF), the
-first two after Seitz et al., CVPR 2006. They are quantiles, shares and means over points drawn from one surface, measured
+first two following Seitz et al., CVPR 2006. They are quantiles, shares and means over points drawn from one surface, measured
 against the whole of the other; DeepSDF draws 1,000 points for the first two and 2,500 for the third, which is noisier than
-the number here but means the same. Chamfer and earth mover's distance are in :mod:`deep3dmap.evaluation.point_sets`, all
+here but estimates the same quantity. Chamfer and earth mover's distance are in :mod:`deep3dmap.evaluation.point_sets`, all
 else in :mod:`deep3dmap.evaluation.surfaces`.
 """
 
@@ -40,25 +40,25 @@ def shape_metrics(predicted: trimesh.Trimesh,
                   samples: int = CHAMFER_POINTS,
                   emd_samples: int = EMD_POINTS,
                   seed: int = 0) -> dict[str, float | bool]:
-    """All figures of a reconstructed shape; :data:`UNITS` says in what units.
+    """All metrics of a reconstructed shape; units in :data:`UNITS`.
 
     Args:
         predicted: the reconstruction, in the frame and units of ``true``.
-        true: the true surface; or points of it, and then only figures that need no true faces are given.
-        scale: all lengths are measured after multiplication by it; a shape's normalisation, for figures in normalised units.
+        true: the true surface; or points of it, which give only the metrics that need no true faces.
+        scale: all lengths are measured after multiplication by it; a shape's normalisation, for values in normalised units.
         completion_distance: at which a true point counts as completed, as ``mesh_completion@0.01``; after ``scale``.
         thresholds: distances for precision, recall and F-score; after ``scale``.
         relative_thresholds: the same as fractions of the true mesh's diagonal.
         samples: points drawn from each surface.
-        emd_samples: how many of them the earth mover's distance matches; 0 leaves it out. Fewer true points reduce it.
+        emd_samples: number of them for the earth mover's distance; 0 to skip it. Fewer true points reduce it.
         seed: of the draws.
 
     Returns:
-        The figures of :func:`~deep3dmap.evaluation.surfaces.surface_metrics`; ``point_chamfer_squared``,
+        The metrics of :func:`~deep3dmap.evaluation.surfaces.surface_metrics`; ``point_chamfer_squared``,
         ``point_distance_mean`` and ``emd`` (:mod:`~deep3dmap.evaluation.point_sets`); ``mesh_accuracy``, the smallest distance
-        within which 90 % of the reconstruction lie of the true surface; ``mesh_completion@...``, the share of the true surface
-        nearer than that to the reconstruction; ``mesh_cosine_similarity``, the mean |cosine| between the normals of true
-        points and of the reconstruction's faces nearest to them.
+        from the true surface within which 90 % of the reconstruction lie; ``mesh_completion@...``, the share of the true
+        surface nearer than that to the reconstruction; ``mesh_cosine_similarity``, the mean |cosine| between the normals of
+        true points and of the reconstruction's faces nearest to them.
 
     Raises:
         DataError: if a mesh has no faces, points or vertices are missing or not finite, or ``scale`` is not positive.
@@ -70,7 +70,7 @@ def shape_metrics(predicted: trimesh.Trimesh,
     drawn = draw_points(predicted, samples, seed, "the predicted mesh")
     if isinstance(true, trimesh.Trimesh):
         true = _scaled(true, scale)
-        drawn_true = draw_points(true, samples, seed + 1, "the true mesh")  # not the same numbers: the sets are independent
+        drawn_true = draw_points(true, samples, seed + 1, "the true mesh")  # another seed: the sets are independent
         compared = compare_surfaces(predicted, true, drawn, drawn_true)
         figures = surface_figures(compared, predicted, true, thresholds, relative_thresholds) | {
             "mesh_accuracy": float(np.quantile(compared.accuracy, ACCURACY_SHARE, method="inverted_cdf")),
@@ -96,5 +96,5 @@ def _scaled(mesh: trimesh.Trimesh, scale: float) -> trimesh.Trimesh:
 
 
 def _shuffled(points: Points, seed: int) -> Points:
-    """Points in no order, as those that are drawn: the first of them are a fair choice."""
+    """Points in random order, like drawn ones: any prefix is a random sample."""
     return np.random.default_rng(seed).permutation(np.asarray(points, np.float64))

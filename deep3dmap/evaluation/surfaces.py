@@ -1,4 +1,4 @@
-"""How close a reconstructed surface is to the true one, in the units of the meshes.
+"""Distances between a reconstructed surface and the true one, in the units of the meshes.
 
 Distances go from points drawn uniformly from one surface to the *nearest point of the other surface* (libigl), not to samples
 of it. Accuracy and completeness as in Seitz et al. 2006 (Middlebury), precision, recall and F-score as in Knapitsch et al.
@@ -37,7 +37,7 @@ class Closest(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """Points drawn uniformly by area from a surface, in no order, with the normals of their faces."""
+    """Points drawn uniformly by area from a surface, in random order, with the normals of their faces."""
 
     points: Float[np.ndarray, "p 3"]
     normals: Float[np.ndarray, "p 3"]
@@ -53,7 +53,7 @@ class Compared(NamedTuple):
 
 
 class Surface:
-    """A surface that is asked for nearest points again and again.
+    """A surface for repeated nearest-point queries.
 
     Raises:
         DataError: if the mesh has no faces.
@@ -94,7 +94,7 @@ def surface_metrics(predicted: trimesh.Trimesh,
                     samples: int = 100_000,
                     seed: int = 0,
                     crop: Float[np.ndarray, "2 3"] | None = None) -> dict[str, float | bool]:
-    """All figures that compare two surfaces; :data:`UNITS` says in what units.
+    """All metrics that compare two surfaces; units in :data:`UNITS`.
 
     Args:
         predicted: the reconstruction, in the frame and units of ``true``.
@@ -103,7 +103,7 @@ def surface_metrics(predicted: trimesh.Trimesh,
         relative_thresholds: the same as fractions of the true mesh's diagonal; keys such as ``f_score@0.5%``.
         samples: points drawn from each surface.
         seed: of the draw.
-        crop: lower and upper corner of a box; points drawn outside it don't count (areas and volumes are of the whole meshes).
+        crop: lower and upper corner of a box; points drawn outside it are ignored (areas and volumes are of the whole meshes).
 
     Returns:
         ``accuracy_*`` (predicted to true) and ``completeness_*`` (true to predicted), mean and median; their means' mean
@@ -140,7 +140,7 @@ def compare_surfaces(predicted: trimesh.Trimesh, true: trimesh.Trimesh, drawn_pr
 
 def surface_figures(compared: Compared, predicted: trimesh.Trimesh, true: trimesh.Trimesh, thresholds: Sequence[float],
                     relative_thresholds: Sequence[float]) -> dict[str, float | bool]:
-    """The figures of :func:`surface_metrics` from what was measured."""
+    """The metrics of :func:`surface_metrics` from the compared points."""
     accuracy, completeness = compared.accuracy, compared.completeness
     mean, diagonal = (accuracy.mean() + completeness.mean()) / 2, float(np.linalg.norm(true.extents))
     metrics = {
@@ -162,7 +162,7 @@ def surface_figures(compared: Compared, predicted: trimesh.Trimesh, true: trimes
 
 
 def f_score(accuracy: Float[np.ndarray, "p"], completeness: Float[np.ndarray, "q"], threshold: float) -> dict[str, float]:
-    """Fractions of predicted and of true points that are nearer than a threshold, and their harmonic mean."""
+    """Fractions of predicted and of true points that are closer than a threshold, and their harmonic mean."""
     precision, recall = float((accuracy < threshold).mean()), float((completeness < threshold).mean())
     both = precision + recall
     return {"precision": precision, "recall": recall, "f_score": 2 * precision * recall / both if both else 0.0}
@@ -186,7 +186,7 @@ def _one_way(drawn: Drawn, target: trimesh.Trimesh) -> tuple[Float[np.ndarray, "
 
 def _solid(mesh: trimesh.Trimesh, name: str) -> dict[str, float | bool]:
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-    if not solid.is_watertight:  # files often repeat a vertex for each face
+    if not solid.is_watertight:  # files often duplicate vertices per face
         solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=True)
     closed = bool(solid.is_watertight)
     return {

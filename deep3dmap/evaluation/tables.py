@@ -1,4 +1,4 @@
-"""Figures for people (an aligned plain table) and for programs (one JSON file)."""
+"""Metrics as an aligned text table and as JSON."""
 
 import json
 import math
@@ -11,13 +11,13 @@ RESERVED = ("units", "not_finite")
 
 
 def format_table(rows: Mapping[str, Mapping] | list[Mapping], title: str = "") -> str:
-    """A plain text table: one row a name, one column a key; reads the same on a terminal, in a log and in a report.
+    """A plain text table: one row per name, one column per key, for terminals, logs and reports.
 
-    Numbers of a column share their decimals, so that they can be compared at a glance: four digits of the largest one.
+    Numbers of a column have the same number of decimals: four digits of the largest one.
 
     Args:
-        rows: figures by row name, or a list of rows (whose text columns come first as they are). Rows may lack keys.
-        title: head of the column of row names.
+        rows: values by row name, or a list of rows (whose text columns come first unchanged). Rows may lack keys.
+        title: header of the column of row names.
     """
     if not isinstance(rows, Mapping):
         names, figures = None, [dict(row) for row in rows]
@@ -64,15 +64,15 @@ def _is_number(value) -> bool:
 
 
 def write_metrics(metrics: Mapping, path: str | Path, units: Mapping[str, str] | None = None) -> Path:
-    """Write figures as JSON with sorted keys; the file appears whole or not at all.
+    """Write metrics as JSON with sorted keys, atomically.
 
-    JSON has no infinity and no NaN: such a figure becomes null, and the block ``not_finite`` says under its path
-    (``heldout/psnr``) what it was.
+    JSON has no infinity and no NaN: such a value becomes null, and the block ``not_finite`` records it under its path
+    (``heldout/psnr``).
 
     Args:
-        metrics: figures, texts, lists, and mappings of them; numbers of NumPy and torch are taken as well.
-        path: of the file; folders on the way are made.
-        units: what the figures are measured in, stored under ``units``.
+        metrics: numbers, texts, lists, and mappings of them; numbers of NumPy and torch are accepted too.
+        path: of the file; missing parent folders are created.
+        units: of the values, stored under ``units``.
 
     Raises:
         ValueError: if a key is one of the two blocks' names, or a value is none of the above.
@@ -80,7 +80,7 @@ def write_metrics(metrics: Mapping, path: str | Path, units: Mapping[str, str] |
     """
     taken = [key for key in RESERVED if key in metrics]
     if taken:
-        raise ValueError(f"the key '{taken[0]}' of the metrics is kept for the file's own block of that name")
+        raise ValueError(f"the key '{taken[0]}' of the metrics is reserved for the file's own block of that name")
     not_finite: dict[str, str] = {}
     content = {str(key): _plain(value, str(key), not_finite) for key, value in metrics.items()}
     blocks = {"units": dict(units or {}), "not_finite": not_finite}
@@ -90,7 +90,7 @@ def write_metrics(metrics: Mapping, path: str | Path, units: Mapping[str, str] |
 
 
 def _plain(value, where: str, not_finite: dict[str, str]):
-    """A value that JSON can hold; what it can't hold is noted under its path."""
+    """A JSON-serialisable value; non-finite ones are recorded under their path."""
     if hasattr(value, "tolist"):  # arrays, tensors and their scalars
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -102,4 +102,4 @@ def _plain(value, where: str, not_finite: dict[str, str]):
         return None
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise ValueError(f"'{where}' can't be stored as a figure: it is a {type(value).__name__}")
+    raise ValueError(f"'{where}' can't be stored as a metric: it is a {type(value).__name__}")

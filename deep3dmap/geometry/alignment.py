@@ -45,7 +45,7 @@ def align_points(source: Float[Tensor, "n 3"], target: Float[Tensor, "m 3"], wit
     covariance = (target - target_mean).T @ centered / len(source)
     rotation, singular = _nearest_rotation(covariance)
     if singular[1] <= 1e-6 * singular[0] or singular[0] == 0:
-        raise ValueError("the points lie on one line (or in one place): their rotation is not determined")
+        raise ValueError("the points lie on one line (or coincide): their rotation is not determined")
     scale = singular.sum() / centered.pow(2).sum(-1).mean() if with_scale else torch.ones(()).to(source)
     return similarity_matrix(scale, rotation, target_mean - scale * rotation @ source_mean)
 
@@ -62,11 +62,11 @@ def fit_scale_and_translation(source: Float[Tensor, "n 3"],
                               tolerance: float = 1e-12) -> tuple[Float[Tensor, ""], Float[Tensor, "3"]]:
     """Scale and translation that minimise the sum of *distances* ``|target - (scale * source + translation)|``.
 
-    The problem is convex (a geometric median with a scale) and shrugs off single outliers, which squares would not. Solved by
-    iteratively reweighted least squares (Weiszfeld): each pair weighs the inverse of its last distance.
+    The problem is convex (a geometric median with a scale) and robust to single outliers, unlike least squares. Solved by
+    iteratively reweighted least squares (Weiszfeld): each pair is weighted by the inverse of its last distance.
 
     Raises:
-        ValueError: if there are fewer than two pairs, or all source points are one.
+        ValueError: if there are fewer than two pairs, or all source points coincide.
     """
     _check_same(source, target, 2, "points")
     spread = (target - target.mean(0)).norm(dim=-1).mean()
@@ -101,7 +101,7 @@ def align_cameras(rotations: Float[Tensor, "n 3 3"], centers: Float[Tensor, "n 3
         centers, true_centers: camera centres.
 
     Raises:
-        ValueError: if there are fewer than two cameras, or all centres are one point.
+        ValueError: if there are fewer than two cameras, or all centres coincide.
     """
     rotation = align_rotations(rotations.double(), true_rotations.double())
     scale, translation = fit_scale_and_translation(centers.double() @ rotation.T, true_centers.double())

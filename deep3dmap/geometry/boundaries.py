@@ -41,7 +41,7 @@ def _chains(following: dict[int, int]) -> list[Int[np.ndarray, " n"]]:
 
 
 def loop_centre(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
-    """Mean of a closed polyline's points by length, so that crowded vertices don't draw it to their side."""
+    """Length-weighted mean of a closed polyline's points, so that vertex density doesn't bias it."""
     following = np.roll(points, -1, 0)
     lengths = np.linalg.norm(following - points, axis=1)
     if not lengths.sum() > 0:

@@ -1,6 +1,6 @@
-"""Triangle meshes as boundaries of solids: mending what files do to them, and asking whether they enclose a volume.
+"""Triangle meshes as boundaries of solids: cleaning meshes read from files, and checking whether they enclose a volume.
 
-A mesh bounds a solid where its oriented triangles have no boundary: every edge is run through as often one way as the other.
+A mesh bounds a solid where its oriented triangles have no boundary: every edge is traversed equally often in both directions.
 Then the winding number is an integer at every point off the surface (Jacobson et al. 2013), however many faces share an edge.
 """
 
@@ -35,7 +35,7 @@ def import_igl():
 
 
 def clean_mesh(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]) -> Mesh:
-    """The same surface, with one vertex at a place and one triangle between three of them.
+    """The same surface without duplicate vertices and triangles.
 
     Files repeat vertices along seams of textures and normals (STL: in every triangle), and triangles where a surface has two
     sides. Vertices at the same place become one. Dropped are faces that name a vertex twice or repeat an earlier one (from
@@ -51,12 +51,12 @@ def clean_mesh(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
 
 
 def open_edges(faces: Int[np.ndarray, "f 3"]) -> int:
-    """How many edges are not run through as often one way as the other; 0 for a closed mesh that is oriented consistently."""
+    """Number of edges not traversed equally often in both directions; 0 for a closed mesh that is oriented consistently."""
     return int((_edge_sums(faces, oriented=True) != 0).sum())
 
 
 def _edge_sums(faces: Int[np.ndarray, "f 3"], oriented: bool) -> Float[np.ndarray, "e"]:
-    """Of every edge, its triangles: +1 or -1 by the direction in which they run through it, or 1 each."""
+    """Sum over each edge's triangles: +1 or -1 by the direction in which they traverse it, or 1 each."""
     edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     lower, upper = edges.min(1), edges.max(1)
     key = lower * (int(faces.max(initial=0)) + 1) + upper
@@ -65,10 +65,10 @@ def _edge_sums(faces: Int[np.ndarray, "f 3"], oriented: bool) -> Float[np.ndarra
 
 
 def orient_consistently(mesh: Mesh) -> Mesh:
-    """Turn the faces of a closed mesh outward where neighbours disagree; other meshes come back as they are.
+    """Orient the faces of a closed mesh outward where neighbours disagree; other meshes are returned unchanged.
 
-    A consistent orientation, be it inward, is left alone: it says which pieces are cavities. So are meshes that no turning of
-    faces closes: those with an edge of an odd number of faces, or with one side only.
+    A consistent orientation, be it inward, is left alone: it says which pieces are cavities. So are meshes that no
+    reorientation of faces closes: those with an edge of an odd number of faces, or with one side only.
     """
     if open_edges(mesh.faces) == 0 or (_edge_sums(mesh.faces, oriented=False) % 2).any():
         return mesh
@@ -88,7 +88,7 @@ def winding_numbers(mesh: Mesh, points: Float[np.ndarray, "p 3"]) -> Float[np.nd
 
 
 def surface_distances(mesh: Mesh, points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "p"]:
-    """Distances of points to a mesh's triangles, exact up to rounding; quickest where neighbours follow each other.
+    """Distances of points to a mesh's triangles, exact up to rounding; fastest for spatially ordered points.
 
     Raises:
         MissingDependencyError: if libigl is not installed.
@@ -98,7 +98,7 @@ def surface_distances(mesh: Mesh, points: Float[np.ndarray, "p 3"]) -> Float[np.
 
 
 def spatial_order(points: Float[np.ndarray, "p 3"], bits: int = 10) -> Int[np.ndarray, "p"]:
-    """An order in which points that follow each other are near each other (Morton 1966), so that searches are quicker."""
+    """An order in which consecutive points are close to each other (Morton 1966), for faster searches."""
     low, high = points.min(0, initial=0), points.max(0, initial=0)
     cells = ((points - low) / np.maximum(high - low, 1e-300) * (2**bits - 1)).astype(np.int64)
     code = np.zeros(len(points), np.int64)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def _from_occupancy(inside: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Distance between cell centres of different kinds, less the half cell that the surface lies before the other one."""
+    """Distance between inside and outside cell centres, minus half a cell: the surface lies between them."""
     distance = distance_transform_edt(~inside, sampling=spacing) - distance_transform_edt(inside, sampling=spacing)
     return distance - 0.5 * spacing.mean() * np.sign(distance)
 
@@ -51,7 +51,7 @@ def signed_distance_grid(shape: Bool[Tensor, "x y z"] | Float[Tensor, "x y z"],
         spacing: cell size, one number or one for each axis; distances come in its unit.
 
     Raises:
-        ValueError: if the grid has no surface, because all cells are of one kind.
+        ValueError: if the grid has no surface, because all cells are inside, or all outside.
     """
     values = shape.detach().cpu().numpy()
     inside = values if values.dtype == bool else values < 0

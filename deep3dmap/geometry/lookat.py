@@ -20,7 +20,7 @@ def _unit(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
 
 
 def _perpendicular(direction: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """Some unit vector at right angles to each direction, the same one every time."""
+    """A unit vector perpendicular to each direction; deterministic."""
     helper = torch.eye(3).to(direction)[direction.abs().argmin(-1)]
     return _unit(torch.linalg.cross(direction, helper))
 
@@ -47,7 +47,7 @@ def look_at(centers: Float[Tensor, "n 3"],
     if up.norm() == 0:
         raise ValueError("the up direction must not be zero")
     if ((centers - target).norm(dim=-1) == 0).any():
-        raise ValueError("a camera lies at the point that it should look at")
+        raise ValueError("a camera is at the point that it should look at")
     forward = _unit(target - centers)
     right = torch.linalg.cross(forward, _unit(up).expand_as(forward))
     right = torch.where(right.norm(dim=-1, keepdim=True) > 1e-6, _unit(right), _perpendicular(forward))
@@ -73,7 +73,7 @@ def sphere_of_cameras(n: int,
                       elevations: tuple[float, float] = (-90.0, 90.0),
                       target: Sequence[float] = ORIGIN,
                       up: Sequence[float] = Z_UP) -> Float[Tensor, "n 3 4"]:
-    """Cameras spread evenly over a sphere, looking at its centre: a Fibonacci lattice, no chance involved.
+    """Cameras spread evenly over a sphere, looking at its centre: a deterministic Fibonacci lattice.
 
     Args:
         n: number of cameras.
@@ -101,7 +101,7 @@ def orbit(n: int,
           elevation: float = 0.0,
           target: Sequence[float] = ORIGIN,
           up: Sequence[float] = Z_UP) -> Float[Tensor, "n 3 4"]:
-    """Cameras on a circle around the target at one elevation (degrees), once around: for turntables.
+    """Cameras on a circle around the target at one elevation (degrees), one full turn: for turntables.
 
     The last camera is one step before the first, so the film loops. Arguments and errors as in ``sphere_of_cameras``.
     """
@@ -112,13 +112,13 @@ def orbit(n: int,
 
 
 def camera_path(world_to_cam: Float[Tensor, "keys 3 4"], n: int, closed: bool = False) -> Float[Tensor, "n 3 4"]:
-    """A smooth flight through given cameras: cubic spline of the centres, spline of rotations (scipy's RotationSpline).
+    """A smooth camera path through given cameras: cubic spline of the centres, spline of rotations (scipy's RotationSpline).
 
     Args:
-        world_to_cam: cameras to pass, in order; two or more.
+        world_to_cam: key cameras, in order; two or more.
         n: number of frames, evenly spaced in time (equal time between neighbouring keys). An open path's first and last frame
             are the first and last key; a closed one returns towards the first key and stops one frame before it.
-        closed: fly on from the last key to the first, without a jerk.
+        closed: continue from the last key to the first, smoothly.
 
     Raises:
         ValueError: if there are fewer than two keys, or no frames.
@@ -138,15 +138,15 @@ def camera_path(world_to_cam: Float[Tensor, "keys 3 4"], n: int, closed: bool = 
 
 
 def short_tour(centers: Float[Tensor, "n 3"], closed: bool = False) -> list[int]:
-    """An order in which cameras are near their neighbours: to the nearest one each time, then parts turned round while the way
+    """An order in which cameras are near their neighbours: nearest neighbour first, then segments reversed while the path
     gets shorter (2-opt; Croes, "A method for solving traveling-salesman problems", 1958).
 
     Args:
         centers: of the cameras; the tour begins with the first.
-        closed: whether the way back to the first counts.
+        closed: whether the way back to the first camera counts.
     """
     distance = torch.cdist(centers.double(), centers.double()).tolist()
-    slack = 1e-6 * max(map(max, distance))  # of equal ways the first is taken, on every processor
+    slack = 1e-6 * max(map(max, distance))  # ties go to the first path, on every processor
     order, left = [0], list(range(1, len(centers)))
     while left:
         ways = [distance[order[-1]][k] for k in left]
@@ -157,7 +157,7 @@ def short_tour(centers: Float[Tensor, "n 3"], closed: bool = False) -> list[int]
 
 
 def _shortened(order: list[int], distance: list[list[float]], slack: float, closed: bool) -> bool:
-    """Turn parts of a tour round in place, where it gets shorter; whether any was."""
+    """Reverse segments of a tour in place where that shortens it; whether any was reversed."""
     found = False
     for i, j in combinations(range(1, len(order)), 2):
         before, first, last = order[i - 1], order[i], order[j]

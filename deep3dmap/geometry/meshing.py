@@ -1,7 +1,7 @@
 """Surfaces of signed distance fields as triangle meshes, by marching cubes (Lewiner et al. 2003, in scikit-image).
 
 :func:`extract_surface` meshes a box; :func:`extract_surface_aligned` is the evaluation procedure of IDR (Yariv et al., NeurIPS
-2020): a coarse mesh tells where the shape lies, a fine grid follows its principal axes.
+2020): a coarse mesh locates the shape, a fine grid follows its principal axes.
 """
 
 from collections.abc import Sequence
@@ -46,13 +46,13 @@ def extract_surface(sdf: Field,
         chunk: most points in one call of ``sdf``; smaller needs less memory.
         method: ``dense`` evaluates every lattice point; ``coarse_to_fine`` gives the same mesh from a small part of them.
         lipschitz: for ``coarse_to_fine``: bound on how much the field changes per distance. A distance field has 1; the
-            default leaves a trained network room. Larger is safer and slower.
+            default leaves a margin for trained networks. Larger is safer and slower.
 
     Returns:
         Vertices in the box's frame and faces, oriented outward. Open where the surface leaves the box.
 
     Raises:
-        NoSurfaceError: (a ValueError) if the field doesn't cross the level; the message holds the range seen.
+        NoSurfaceError: (a ValueError) if the field doesn't cross the level; the message contains the range seen.
         ValueError: if the box is empty, or the field's values have a wrong shape or are not finite.
         ConfigError: if the grid is too large for this machine's memory.
     """
@@ -133,12 +133,12 @@ def _no_surface(sample: FieldSampler) -> str:
     side = "outside" if sample.lowest >= 0 else "inside"
     return (
         f"no surface: on the {'x'.join(map(str, sample.grid.shape))} grid the sdf was between {lowest:.4g} and {highest:.4g} "
-        f"wherever it was evaluated and never crosses {sample.level:g}; all of it is {side}. Look in another box, finer, "
+        f"wherever it was evaluated and never crosses {sample.level:g}; all of it is {side}. Use another box, a finer grid, "
         "or train longer.")
 
 
 def _marching_cubes(volume: Float[np.ndarray, "x y z"], grid: Grid, like: Tensor):
-    # 'descent' in scikit-image's words: an object of lower values, so that the faces' normals point to the higher ones
+    # scikit-image's 'descent': an object of lower values, so that the faces' normals point to the higher ones
     vertices, faces, _, _ = measure.marching_cubes(volume, 0.0, gradient_direction="descent")
     vertices = torch.as_tensor(grid.points(vertices.astype(np.float64))).to(like)
     return vertices, torch.as_tensor(faces.astype(np.int64), device=like.device)

@@ -27,7 +27,7 @@ def check_resolution(resolution: int) -> None:
     """
     try:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError):  # Windows doesn't say
+    except (AttributeError, ValueError):  # not available on Windows
         return
     needed = BYTES_A_POINT * (resolution + 1)**3
     if needed > memory:
@@ -88,7 +88,7 @@ def box_grid(lower: float | Sequence[float] | Tensor, upper: float | Sequence[fl
     lower, upper = corner(lower), corner(upper)
     size = upper - lower
     if not (size > 0).all() or resolution < 1:
-        raise ValueError(f"can't lay {resolution} cells into the box from {lower.tolist()} to {upper.tolist()}: its upper "
+        raise ValueError(f"can't place {resolution} cells in the box from {lower.tolist()} to {upper.tolist()}: its upper "
                          "corner must be above its lower one, and the resolution at least 1")
     cells = np.ceil(size / size.max() * resolution - 1e-6).astype(int).clip(1)
     return Grid(lower, np.eye(3), size / cells, tuple(cells.tolist()))

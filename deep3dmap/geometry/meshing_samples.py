@@ -1,10 +1,10 @@
 """Sampling a signed distance field on a grid: everywhere, or only where its surface may be.
 
-Coarse to fine rests on one promise: between two points the field changes by at most ``lipschitz`` times their distance (a true
-distance field: 1). A value f at c then fixes the field's sign within |f| / lipschitz of c. Blocks of cells are probed at their
-middles and halved while the probe leaves their sign open; the last blocks' lattice points are evaluated only where no probe
-fixes their sign; and the corners of every cell that the surface crosses are evaluated. Marching cubes reads no other value, so
-the surface is the dense grid's, triangle by triangle.
+Coarse to fine relies on a Lipschitz bound: between two points the field changes by at most ``lipschitz`` times their distance
+(a true distance field: 1). A value f at c then fixes the field's sign within |f| / lipschitz of c. Blocks of cells are probed
+at their middles and halved while the probe doesn't determine their sign; the last blocks' lattice points are evaluated only
+where no probe fixes their sign; and the corners of every cell that the surface crosses are evaluated. Marching cubes reads no
+other value, so the surface is the dense grid's, triangle by triangle.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Field = Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p"]]
 
 
 class FieldSampler:
-    """Evaluates a field minus a level at lattice points, in chunks and without gradients; counts what it did.
+    """Evaluates a field minus a level at lattice points, in chunks and without gradients; counts evaluations.
 
     Args:
         sdf: the field, from (p, 3) points to (p,) values.
@@ -65,7 +65,7 @@ class FieldSampler:
 
 
 def sample_dense(sample: FieldSampler) -> Float[np.ndarray, "x y z"]:
-    """Values at every lattice point: the plain twin of :func:`sample_coarse_to_fine`."""
+    """Values at every lattice point: the reference implementation of :func:`sample_coarse_to_fine`."""
     shape = sample.grid.shape
     count, values = int(np.prod(shape)), np.empty(shape, np.float32)
     for start in range(0, count, sample.chunk):
@@ -77,16 +77,16 @@ def sample_dense(sample: FieldSampler) -> Float[np.ndarray, "x y z"]:
 def sample_coarse_to_fine(sample: FieldSampler, lipschitz: float) -> Float[np.ndarray, "x y z"]:
     """Values with the dense grid's sign everywhere, and its values at the corners of all cells that the surface crosses.
 
-    That holds for every field that changes by at most ``lipschitz`` times the distance. For a steeper one it is mended
-    where it shows: blocks that touch one of the other sign are probed further, and a fill that a neighbouring value
-    contradicts is evaluated, until none is left; only a piece of surface that no probe came near can be lost.
+    That holds for every field that changes by at most ``lipschitz`` times the distance. For a steeper one it is corrected
+    where detected: blocks that touch one of the other sign are probed further, and a fill that a neighbouring value
+    contradicts is evaluated, until none is left; only a piece of surface far from every probe can be missed.
     """
     stride = 2**int(np.log2(max(sample.grid.cells) / 16)) if max(sample.grid.cells) >= 32 else 0
     if not stride:
         return sample_dense(sample)
     positive, open_, probes, values = _probe_blocks(sample, stride, lipschitz)
     positive, negative = _certain_signs(sample.grid, positive, open_, probes, values, lipschitz)
-    unknown = positive == negative  # nothing is certain, or a field steeper than promised contradicts itself
+    unknown = positive == negative  # undetermined, or contradictory: the field is steeper than the bound
     known = np.zeros(sample.grid.shape, bool)
     volume = np.where(positive, np.float32(1), np.float32(-1))
     _set(volume, known, probes, values)
@@ -104,10 +104,10 @@ def _set(volume, known, index, values) -> None:
 
 
 def _probe_blocks(sample: FieldSampler, stride: int, lipschitz: float):
-    """Halve blocks of ``stride``^3 cells down to 2^3 wherever a probe at their middle leaves their sign open.
+    """Halve blocks of ``stride``^3 cells down to 2^3 wherever a probe at their centre doesn't determine their sign.
 
     Returns:
-        Of the blocks of 2^3 cells: the sign at their middle (positive or not), and whether their sign is open; of those
+        Of the blocks of 2^3 cells: the sign at their centre (positive or not), and whether it is undetermined; of those
         probed: the lattice coordinates of the probes and their values.
     """
     cells = np.array(sample.grid.cells)

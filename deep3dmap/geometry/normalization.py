@@ -1,6 +1,6 @@
 """Similarities that put a scene into the unit sphere: from silhouettes, from cameras alone, or from a box.
 
-Every function answers with ``scene_from_world``, a (4, 4) float64 similarity without rotation. Lengths go in as world units.
+Every function returns ``scene_from_world``, a (4, 4) float64 similarity without rotation. Lengths go in as world units.
 ``normalization_from_hull`` is the one to use where there are masks. ``normalization_from_masks`` repeats the preprocessing of
 Yariv et al. 2020 (IDR, ``preprocess_cameras.py``), for comparison with published results; its number of views that must
 see a point, 45, applies from 45 views on, and a share of fewer views stands for it.
@@ -54,24 +54,24 @@ def nearest_point_to_axes(world_to_cam: Float[Tensor, "n 3 4"]) -> Float[Tensor,
         ValueError: if there is one camera only, or if all axes are parallel.
     """
     if len(world_to_cam) < 2:
-        raise ValueError(f"where cameras look at is known only from two or more of them, got {len(world_to_cam)}")
+        raise ValueError(f"the point that cameras look at needs two or more of them, got {len(world_to_cam)}")
     pose = world_to_cam.double()
     axes = pose[:, 2, :3]
     across = torch.eye(3).to(axes) - axes[:, :, None] * axes[:, None, :]
     normal = across.sum(0)
     if torch.linalg.eigvalsh(normal)[0] < 1e-6 * len(pose):
-        raise ValueError("the cameras look in parallel, so their axes meet nowhere: normalise from masks or from a box")
+        raise ValueError("the cameras look in parallel, so their axes don't intersect: normalise from masks or from a box")
     return torch.linalg.solve(normal, (across @ camera_centers(pose)[..., None]).sum(0)[:, 0])
 
 
 def normalization_from_cameras(world_to_cam: Float[Tensor, "n 3 4"], camera_distance: float = 2.0) -> Float[Tensor, "4 4"]:
-    """Put the point that the cameras look at into the origin and the nearest camera at ``camera_distance``.
+    """Move the point that the cameras look at to the origin and the nearest camera at ``camera_distance``.
 
     A guess for captures without masks: the object is taken to be around that point and about half as wide as the nearest
     camera is far. Check it, or give a box.
 
     Raises:
-        ValueError: as ``nearest_point_to_axes``, or if a camera stands at that point.
+        ValueError: as ``nearest_point_to_axes``, or if a camera is at that point.
     """
     target = nearest_point_to_axes(world_to_cam)
     nearest = (camera_centers(world_to_cam.double()) - target).norm(dim=-1).min()
@@ -99,12 +99,12 @@ def normalization_from_hull(masks: Bool[Tensor, "n h w"],
                             margin: float = MARGIN,
                             resolution: int = 96,
                             tolerance: int = 0) -> Float[Tensor, "4 4"]:
-    """The bounding sphere of the visual hull comes to have the radius ``1 / margin``.
+    """Scales the bounding sphere of the visual hull to the radius ``1 / margin``.
 
     Args:
         masks: True on the object.
         projections: world to pixels, first pixel centre at 0.5.
-        margin: room for what masks miss.
+        margin: slack for what masks miss.
         resolution: cells along each edge of the box that the silhouettes bound; the sphere is good to about one cell.
         tolerance: number of views that may disagree about a point.
 
@@ -126,12 +126,12 @@ def bounded_hull(masks: Bool[Tensor, "n h w"],
     if not grid.any():
         raise ValueError(
             f"no cell of the {resolution}^3 grid from {lower.tolist()} to {upper.tolist()} lies in all of the "
-            f"{len(masks)} masks (tolerance {tolerance}): raise the tolerance, or look for a wrong mask or camera")
+            f"{len(masks)} masks (tolerance {tolerance}): raise the tolerance, or check for a wrong mask or camera")
     return grid, lower, upper
 
 
 def _shell(grid: Bool[Tensor, "r r r"]) -> Bool[Tensor, "r r r"]:
-    """First and last cell that stands on each line along x: the outermost cells are among them."""
+    """First and last occupied cell of each line along x: the outermost cells are among them."""
     return grid & ((grid.cumsum(0) == 1) | (grid.flip(0).cumsum(0).flip(0) == 1))
 
 
@@ -150,7 +150,7 @@ def _allowed_depths(uv: Float[Tensor, "p 2"], masks: Bool[Tensor, "n h w"], P: F
     apart = (centers - centers[0]).norm(dim=-1)
     others = [view for view in range(1, len(P), view_step) if apart[view] > 1e-6 * apart.max()]
     if not others:
-        raise ValueError("the views to compare with view 0 all stand in its place: reorder the views or lower view_step")
+        raise ValueError("the views to compare with view 0 are all at its position: reorder the views or lower view_step")
     ranges = torch.stack([epipolar_depth_ranges(uv, P[0], P[view], pixels_of(masks[view])) for view in others])
     least, largest = ranges[..., 0].amax(0), ranges[..., 1].amin(0)
     bounded = (ranges[..., 0] >= 1e-5).all(0) & (largest >= least + least_range)
@@ -164,18 +164,18 @@ def sphere_from_silhouette_depths(masks: Bool[Tensor, "n h w"],
                                   pixels: int = 100,
                                   view_step: int = 5,
                                   least_range: float = 1e-2) -> tuple[Float[Tensor, "3"], Float[Tensor, ""]]:
-    """A first centre and scale of the object, as the reference finds them.
+    """An initial centre and scale of the object, computed as in the reference.
 
     Pixels of view 0 are drawn from its mask, other silhouettes bound their depths, and the two ends of each depth range
     count as points of the object. The scale is the standard deviation of *all their coordinates together*, not about
-    the centroid, so it depends on where the world's origin is: kept, since the refinement mostly takes it back.
+    the centroid, so it depends on where the world's origin is: kept, since the refinement mostly compensates.
 
     Args:
         masks, projections: as in ``normalization_from_hull``.
         permutation: order in which the mask's pixels (row by row) are taken; drawn from ``generator`` if None.
-        generator: source of chance; None is torch's global one.
+        generator: of random numbers; None is torch's global one.
         pixels: number of pixels to draw.
-        view_step: compare with every so many-th view.
+        view_step: compare with every ``view_step``-th view.
         least_range: shorter ranges of depth are dropped; like depths it is in the units of view 0's projection matrix.
 
     Raises:
@@ -193,7 +193,7 @@ def sphere_from_silhouette_depths(masks: Bool[Tensor, "n h w"],
     if not found.any():
         raise ValueError(
             f"none of {len(uv)} pixels of view 0 has a range of depths that the other silhouettes allow: the masks "
-            "don't overlap in space, or cameras and masks don't belong together")
+            "don't overlap in space, or cameras and masks don't match")
     rays = torch.cat([uv, torch.ones_like(uv[:, :1])], -1)[found] @ torch.linalg.inv(P[0, :, :3]).T
     ends = (camera_centers(P[0]) + depths[found].T[..., None] * rays).reshape(-1, 3)
     return ends.mean(0), ends.std(correction=0)
@@ -212,7 +212,7 @@ def refine_by_carving(masks: Bool[Tensor, "n h w"],
     two at least.
 
     Raises:
-        ValueError: if no point is seen in so many masks.
+        ValueError: if no point is seen in that many masks.
     """
     few = max(2, int(len(masks) * REFERENCE_SHARE))
     needed = minimal_views or (REFERENCE_VIEWS if len(masks) >= REFERENCE_VIEWS else few)
@@ -223,7 +223,7 @@ def refine_by_carving(masks: Bool[Tensor, "n h w"],
     if not len(points):
         raise ValueError(
             f"no point within {float(scale):g} of {center.tolist()} lies in {needed} of {len(masks)} masks: masks "
-            "miss parts of the object, or cameras and masks don't belong together; or ask for fewer minimal_views")
+            "miss parts of the object, or cameras and masks don't match; or ask for fewer minimal_views")
     centroid = points.mean(0)
     return centroid, REFERENCE_SIGMAS * (points - centroid).norm(dim=-1).mean(), len(points)
 

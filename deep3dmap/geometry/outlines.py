@@ -1,6 +1,6 @@
-"""The outline of a silhouette as points, and where lines of sight come nearest to a shape.
+"""The outline of a silhouette as points, and the closest points of rays to a shape.
 
-Where a pixel of the mask has a neighbour outside, the outline runs along the edge between the two; the picture's border is no
+Where a pixel of the mask has a neighbour outside, the outline runs along the edge between the two; the image's border is no
 outline, since nothing is known beyond it.
 """
 
@@ -12,9 +12,9 @@ from torch import Tensor
 
 
 def outline_points(mask: Bool[Tensor, "h w"]) -> Float[Tensor, "p 2"]:
-    """Middles (x, y) of the pixel edges along which a mask ends, pixels (first pixel's centre at 0.5).
+    """Midpoints (x, y) of the pixel edges along which a mask ends, pixels (first pixel's centre at 0.5).
 
-    They lie within half a pixel of the true outline, on either side of it alike.
+    They lie within half a pixel of the true outline, on either side of it equally.
     """
     across = (mask[:, 1:] != mask[:, :-1]).nonzero().flip(1) + torch.tensor([1.0, 0.5], device=mask.device)
     down = (mask[1:] != mask[:-1]).nonzero().flip(1) + torch.tensor([0.5, 1.0], device=mask.device)
@@ -24,9 +24,9 @@ def outline_points(mask: Bool[Tensor, "h w"]) -> Float[Tensor, "p 2"]:
 def within_sphere(origins: Float[Tensor, "rays 3"],
                   directions: Float[Tensor, "rays 3"],
                   radius: float = 1.0) -> tuple[Float[Tensor, "rays"], Float[Tensor, "rays"]]:
-    """Distances at which rays enter and leave a sphere around the origin; both where they pass nearest to it if they miss it.
+    """Distances at which rays enter and leave a sphere around the origin; both the closest point if they miss it.
 
-    Unlike :func:`deep3dmap.geometry.intersections.sphere_intersection` it has an answer for rays that miss.
+    Unlike :func:`deep3dmap.geometry.intersections.sphere_intersection` it is defined for rays that miss.
     """
     middle = -(origins * directions).sum(-1)
     off_axis = (origins**2).sum(-1) - middle**2
@@ -42,15 +42,15 @@ def lowest_along_rays(field: Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p"]
                       far: Float[Tensor, "rays"],
                       samples: int = 24,
                       rounds: int = 2) -> tuple[Float[Tensor, "rays 3"], Float[Tensor, "rays"]]:
-    """Where a field is least along each ray, and its value there.
+    """The minimum of a field along each ray: its position and value.
 
     For a signed distance: the deepest point of a ray that meets the shape, the nearest point of one that passes it.
 
     Args:
         field: values at points.
         origins, directions: of the rays, unit directions.
-        near, far: distances between which to look.
-        samples: even ones along a ray.
+        near, far: range of distances to search.
+        samples: evenly spaced along a ray.
         rounds: of five samples each around the least so far, each round twice as fine.
     """
     step = (far - near) / samples
@@ -64,7 +64,7 @@ def lowest_along_rays(field: Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p"]
 
 
 def _least(field: Callable, origins: Tensor, directions: Tensor, distances: Float[Tensor, "rays s"]) -> tuple[Tensor, Tensor]:
-    """The distance along each ray, among some, at which the field is least, and its value."""
+    """The given distance along each ray at which the field is smallest, and its value."""
     points = origins[:, None] + distances[..., None] * directions[:, None]
     values, index = field(points.reshape(-1, 3)).view(distances.shape).min(1)
     return distances.gather(1, index[:, None])[:, 0], values

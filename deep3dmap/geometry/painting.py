@@ -1,6 +1,6 @@
 """Colours for the vertices of a mesh, taken from posed photographs.
 
-A vertex is seen by a view if nothing of the mesh stands between it and the camera. Its colour is the mean, or the median, of
+A vertex is visible in a view if the mesh doesn't occlude it. Its colour is the mean, or the median, of
 what the views that see it show there. Views weigh by the cosine between normal and viewing direction, because a pixel seen at
 a grazing angle covers much surface and misses most if the surface is off.
 """
@@ -24,12 +24,12 @@ CHUNK = 1 << 16  # vertices painted together, over all views
 
 def facing(vertices: Float[Tensor, "v 3"], normals: Float[Tensor, "v 3"],
            centers: Float[Tensor, "n 3"]) -> Float[Tensor, "n v"]:  # yapf: disable
-    """Cosines between unit normals and the directions to the camera centres; negative where a vertex looks away."""
+    """Cosines between unit normals and the directions to the camera centres; negative where a vertex faces away."""
     return torch.stack([(normalize(center - vertices, dim=-1) * normals).sum(-1) for center in centers])
 
 
 def visible_vertices(mesh: trimesh.Trimesh, centers: Float[Tensor, "n 3"], offset: float = OFFSET) -> Bool[Tensor, "n v"]:
-    """Which vertices turn towards each camera centre and have nothing of the mesh in between. On the CPU.
+    """Which vertices face each camera centre and are not occluded by the mesh. On the CPU.
 
     Args:
         mesh: with outward normals.
@@ -48,7 +48,7 @@ def visible_vertices(mesh: trimesh.Trimesh, centers: Float[Tensor, "n 3"], offse
 
 
 def sample_image(image: Float[Tensor, "h w c"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p c"]:
-    """Bilinear values at pixel coordinates (first pixel's centre at 0.5); the border's own beyond the pixels' centres."""
+    """Bilinear values at pixel coordinates (first pixel's centre at 0.5); clamped at the border."""
     size = torch.tensor([image.shape[1], image.shape[0]]).to(uv)
     grid = (2 * uv / size - 1).nan_to_num(2.0).to(image)
     values = grid_sample(image.permute(2, 0, 1)[None], grid[None, None], padding_mode="border", align_corners=False)
@@ -62,7 +62,7 @@ def weighted_mean(values: Float[Tensor, "n p c"], weights: Float[Tensor, "n p"])
 
 
 def weighted_median(values: Float[Tensor, "n p c"], weights: Float[Tensor, "n p"]) -> Float[Tensor, "p c"]:
-    """Median over the first axis, each channel for itself: the smallest value at which half of the weight is reached.
+    """Median over the first axis, per channel: the smallest value at which half of the weight is reached.
 
     Where all weights are 0 it is the smallest value.
     """
@@ -71,7 +71,7 @@ def weighted_median(values: Float[Tensor, "n p c"], weights: Float[Tensor, "n p"
     return values.gather(0, (reached < 0.5 * reached[-1:]).sum(0, keepdim=True).clamp(max=len(values) - 1))[0]
 
 
-#: Ways to make one colour of those that several views show.
+#: Ways to combine the colours of several views into one.
 BLENDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mean": weighted_mean, "median": weighted_median}
 
 
@@ -91,15 +91,15 @@ def paint_vertices(vertices: Float[Tensor, "v 3"],
         normals: outward, unit.
         visible: which view sees which vertex (see :func:`visible_vertices`).
         images: photographs, uint8 or in [0, 1].
-        masks: True on the object; pixels that touch the background don't paint. None takes all pixels.
+        masks: True on the object; pixels that touch the background are not used. None uses all pixels.
         projections: world to pixels (first pixel's centre at 0.5), depths positive in front.
         centers: of the cameras.
-        blend: one of :data:`BLENDS`; the median leaves out what few views show (a highlight, something in front), the mean
-            comes closer to all of them.
+        blend: one of :data:`BLENDS`; the median ignores what few views show (a highlight, an occluder), the mean
+            is closer to all of them.
         power: views weigh as this power of the cosine between normal and viewing direction.
 
     Returns:
-        Colours in [0, 1], 0 for vertices that no view paints; and which vertices are painted. All on the images' device.
+        Colours in [0, 1], 0 for vertices that no view colours; and which vertices are coloured. All on the images' device.
 
     Raises:
         ValueError: for an unknown blend.
@@ -119,7 +119,7 @@ def paint_vertices(vertices: Float[Tensor, "v 3"],
 
 def _samples(vertices: Float[Tensor, "p 3"], weights: Float[Tensor, "n p"], images, masks,
              projections) -> tuple[Float[Tensor, "n p 3"], Float[Tensor, "n p"]]:
-    """What every view shows at the vertices, and the weights without the views that don't show them."""
+    """Each view's colours at the vertices, and the weights, 0 for views that don't show them."""
     weights = weights.clone()
     values = torch.zeros(*weights.shape, 3, device=images.device)
     size = torch.tensor([images.shape[2], images.shape[1]], device=images.device)
@@ -137,7 +137,7 @@ def _samples(vertices: Float[Tensor, "p 3"], weights: Float[Tensor, "n p"], imag
 
 def nearest_colors(points: Float[Tensor, "p 3"], known: Float[Tensor, "k 3"], colors: Float[Tensor, "k c"],
                    default: float = 0.5) -> Float[Tensor, "p c"]:  # yapf: disable
-    """For every point the colour of the nearest known one; ``default`` where none is known. On the CPU."""
+    """For every point, the colour of the nearest known point; ``default`` where none is known. On the CPU."""
     points, known, colors = (x.detach().cpu() for x in (points, known, colors))
     if not len(known):
         return torch.full((len(points), colors.shape[1]), default).to(colors)

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
-#: Neighbours, the point itself among them, of which a normal is made.
+#: Number of neighbours, including the point itself, that a normal is estimated from.
 NEIGHBOURS = 16
 
-#: Cosine between normal and line of sight below which neighbouring pixels rather lie on two surfaces than on a slanted one.
+#: Cosine between normal and line of sight below which neighbouring pixels count as two surfaces, not one slanted surface.
 GRAZING = 0.1
 
 
@@ -33,15 +33,14 @@ def estimate_normals(points: Float[np.ndarray, "n 3"], neighbours: int = NEIGHBO
     spread, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", near, near))
     straight = spread[:, 1] <= 1e-10 * spread[:, 2]
     if straight.any():
-        raise ValueError(
-            f"the {count} nearest neighbours of {int(straight.sum())} of {len(points)} points lie on a line (or on "
-            "one place), so they have no normal")
+        raise ValueError(f"the {count} nearest neighbours of {int(straight.sum())} of {len(points)} points lie on a line (or "
+                         "one place), so they have no normal")
     return axes[:, :, 0]
 
 
 def orient_towards(points: Float[np.ndarray, "*n 3"], normals: Float[np.ndarray, "*n 3"],
                    viewpoint: Float[np.ndarray, "3"]) -> Float[np.ndarray, "*n 3"]:
-    """The normals, turned so that they face the place from which the points were seen."""
+    """The normals, flipped to face the position from which the points were seen."""
     away = ((viewpoint - points) * normals).sum(-1, keepdims=True) < 0
     return np.where(away, -normals, normals)
 
@@ -49,13 +48,13 @@ def orient_towards(points: Float[np.ndarray, "*n 3"], normals: Float[np.ndarray,
 def grid_normals(points: Float[np.ndarray, "h w 3"],
                  seen: Bool[np.ndarray, "h w"],
                  grazing: float = GRAZING) -> tuple[Float[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
-    """Normals of a depth map's points, of the differences between neighbouring pixels.
+    """Normals of a depth map's points, from differences between neighbouring pixels.
 
     Args:
         points: in the camera's frame, of each pixel.
         seen: pixels whose point is known.
-        grazing: least cosine between a normal and the line of sight. Across the edge of one thing before another the
-            differences lead from one to the other, and their normal is nearly at right angles to the line of sight.
+        grazing: least cosine between a normal and the line of sight. Across a depth discontinuity the
+            differences connect two surfaces, and their normal is nearly perpendicular to the line of sight.
 
     Returns:
         Unit normals that face the camera; and where they are known: pixels with a neighbour on both sides of a row and of a

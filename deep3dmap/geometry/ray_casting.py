@@ -46,7 +46,7 @@ def cast_rays(mesh: trimesh.Trimesh,
     """The first hit of every ray, in front of its origin.
 
     Args:
-        mesh: triangles; both sides of each stop a ray.
+        mesh: triangles; both sides of each are hit.
         origins: (r, 3) in the mesh's frame.
         directions: (r, 3), of any length but 0.
         chunk: rays at a time, which bounds the memory.

@@ -52,7 +52,7 @@ def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tenso
 
 def slerp(start: Float[Tensor, "*batch 4"], end: Float[Tensor, "*batch 4"],
           fraction: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 4"]:
-    """Unit quaternions at ``fraction`` of the shortest turn from start to end (Shoemake 1985, "Animating Rotation").
+    """Unit quaternions at ``fraction`` of the shortest rotation from start to end (Shoemake 1985, "Animating Rotation").
 
     Args:
         start, end: quaternions (w, x, y, z), of any length but 0.
@@ -73,7 +73,7 @@ def slerp(start: Float[Tensor, "*batch 4"], end: Float[Tensor, "*batch 4"],
 def rotation_angle_error(first: Float[Tensor, "*batch 3 3"], second: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
     """Angle in degrees, 0 to 180, of the rotation that takes ``first`` to ``second``.
 
-    Measured by the sine and the cosine together, so that small angles keep their digits (the cosine alone loses half).
+    Computed from both sine and cosine, so that small angles keep full precision (the cosine alone loses half the digits).
     """
     relative = first @ second.transpose(-1, -2)
     skew = relative - relative.transpose(-1, -2)

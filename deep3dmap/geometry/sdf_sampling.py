@@ -1,9 +1,9 @@
 """Signed-distance samples of a mesh, as DeepSDF is trained on (Park et al., CVPR 2019, section 5 and supplementary material).
 
 The mesh is put into the unit sphere. Most points are drawn near its surface, some in the whole cube of side 2, and their
-distances to the triangles are exact. Which side a point is on is told in one of two ways: by the winding number, first for
-meshes that enclose a volume; by what is visible from a sphere of cameras, first for the others. Each way knows when it can't
-be trusted, and then the other is tried; where neither can be, the mesh is rejected.
+distances to the triangles are exact. The sign comes from one of two methods: the winding number, tried first for
+meshes that enclose a volume; visibility from a sphere of cameras, tried first for the others. Each method detects when it
+is unreliable, and then the other is tried; if both are, the mesh is rejected.
 """
 
 from collections.abc import Callable
@@ -27,14 +27,14 @@ from deep3dmap.geometry.closed_meshes import (
 from deep3dmap.geometry.triangles import sample_surface
 from deep3dmap.geometry.visible_surface import VisibleSurface, see_surface
 
-BUFFER = 1.03  # the unit sphere's radius against the shape's
+BUFFER = 1.03  # the unit sphere's radius relative to the shape's
 NEAR = 47 / 50  # of the points are drawn near the surface
 VOTES = 11
 CLEAR = 0.1  # a winding number is clear if it is this close to 0 or 1
 UNCLEAR_SHARE = 0.02
 WRONG_OBSERVATIONS, WRONG_TRIANGLES = 0.02, 0.03  # the reference's PreprocessMesh
 CHUNK = 1 << 16
-ROUNDS = 50  # of drawing surface points that may be hidden, before fewer must do
+ROUNDS = 50  # of rejection sampling of visible surface points, before fewer are accepted
 
 
 class Plan(NamedTuple):
@@ -42,8 +42,8 @@ class Plan(NamedTuple):
 
     Attributes:
         count: of samples.
-        variances: of the two Gaussian noises that take points off the surface.
-        resolution: rays along the edge of a camera's picture, where the sign needs cameras (the reference: 400).
+        variances: of the two Gaussian noises that displace points from the surface.
+        resolution: rays along the edge of a camera's picture, where the sign comes from visibility (the reference: 400).
     """
 
     count: int = 500_000
@@ -61,11 +61,11 @@ class Sampling(NamedTuple):
     """Signed-distance samples of a mesh in the normalised frame.
 
     Attributes:
-        points: (n, 3); fewer than asked for, by those whose side is not clear.
+        points: (n, 3); fewer than requested: without those of ambiguous sign.
         sdf: (n,) positive outside.
         surface: (s, 3) points spread evenly over the surface that bounds the shape.
-        figures: what was found out about the mesh: ``method`` (``winding`` or ``visibility``), ``faces``, ``open_edges``,
-            ``dropped`` (share of the points without a clear side), and what each way of telling the side says of itself.
+        figures: statistics of the mesh: ``method`` (``winding`` or ``visibility``), ``faces``, ``open_edges``,
+            ``dropped`` (share of the points of ambiguous sign), and each sign method's own statistics.
     """
 
     points: Float[np.ndarray, "n 3"]
@@ -77,9 +77,9 @@ class Sampling(NamedTuple):
 def unit_sphere(vertices: Float[np.ndarray, "v 3"],
                 faces: Int[np.ndarray, "f 3"],
                 buffer: float = BUFFER) -> tuple[Float[np.ndarray, "3"], float]:
-    """The shift and scale that put a mesh into the unit sphere: ``normalised = (vertex + offset) * scale``.
+    """The offset and scale that map a mesh into the unit sphere: ``normalised = (vertex + offset) * scale``.
 
-    As the reference has it: the middle of the box around the vertices that faces use goes to the origin, and the farthest of
+    As in the reference: the centre of the box around the vertices that faces use moves to the origin, the farthest of
     them to the radius 1 / ``buffer``.
 
     Raises:
@@ -112,8 +112,8 @@ def sample_sdf(vertices: Float[np.ndarray, "v 3"],
         seed: of every draw.
 
     Raises:
-        DataError: if the mesh has no area, no sample lies outside, or its inside can't be told from its outside; with what
-            says so.
+        DataError: if the mesh has no area, no sample lies outside, or inside and outside can't be distinguished; with the
+            reasons.
         MissingDependencyError: if libigl is not installed.
     """
     mesh, generator = clean_mesh(vertices, faces), torch.Generator().manual_seed(seed)
@@ -134,18 +134,18 @@ def sample_sdf(vertices: Float[np.ndarray, "v 3"],
         figures["dropped"] = float(1 - clear.mean())
         return Sampling(points[clear], sdf[clear], draw_surface(surface_count, generator), figures)
     what = "closed" if gaps == 0 else f"open at {gaps} edges"
-    raise DataError(f"inside and outside can't be told apart ({len(mesh.faces)} faces, {what}): " + "; ".join(reasons))
+    raise DataError(f"inside and outside can't be distinguished ({len(mesh.faces)} faces, {what}): " + "; ".join(reasons))
 
 
 class _UntrustedError(Exception):
-    """A way to tell inside from outside that contradicts itself on this mesh."""
+    """A sign method that contradicts itself on this mesh."""
 
 
 def draw_points(mesh: Mesh, plan: Plan, generator: torch.Generator) -> Float[np.ndarray, "n 3"]:
-    """Where to take samples: pairs of points off the same point of the surface, and points of the cube of side 2.
+    """Where to take samples: pairs of points displaced from the same surface point, and points of the cube of side 2.
 
     Returns:
-        ``plan.count`` points, those that are near each other after one another.
+        ``plan.count`` points in spatial order.
 
     Raises:
         DataError: if the mesh has no area.
@@ -163,16 +163,16 @@ def _draw_surface(mesh: Mesh, count: int, generator: torch.Generator) -> Float[n
     try:
         return sample_surface(torch.as_tensor(mesh.vertices), torch.as_tensor(mesh.faces), count, generator).numpy()
     except ValueError:
-        raise DataError(f"the mesh has no area: {len(mesh.faces)} faces are left that name three different places") from None
+        raise DataError(f"the mesh has no area: {len(mesh.faces)} faces with three distinct vertices are left") from None
 
 
-# --- the two ways of telling inside from outside; samples whose side is not clear get NaN ---------------------------------
+# --- the two sign methods; samples of ambiguous sign get NaN --------------------------------------------------------------
 
 _Answer = tuple[Float[np.ndarray, "n"], Callable[[int, torch.Generator], Float[np.ndarray, "s 3"]]]
 
 
 def _by_winding(mesh: Mesh, points: Float[np.ndarray, "n 3"], plan: Plan, figures: dict) -> _Answer:
-    """Inside is where the mesh winds around once. Overlapping pieces, and holes, make it another number."""
+    """Inside is where the mesh winds around once. Overlapping pieces and holes give other values."""
     winding = winding_numbers(mesh, points)
     inward = winding.sum() < 0
     winding = -winding if inward else winding
@@ -190,30 +190,30 @@ def _by_winding(mesh: Mesh, points: Float[np.ndarray, "n 3"], plan: Plan, figure
 
 
 def _by_visibility(mesh: Mesh, points: Float[np.ndarray, "n 3"], plan: Plan, figures: dict) -> _Answer:
-    """Outside is in front of what cameras all around see (the paper's way)."""
+    """Outside is in front of what surrounding cameras see (the paper's method)."""
     visible = see_surface(mesh, plan.resolution)
     wrong = dict(wrong_observations=visible.wrong_observations, wrong_triangles=visible.wrong_triangles)
     figures |= dict(method="visibility", **wrong)
     if wrong["wrong_observations"] > WRONG_OBSERVATIONS or wrong["wrong_triangles"] > WRONG_TRIANGLES:
         raise _UntrustedError(
-            "from cameras all around, {wrong_observations:.1%} of what is seen contradicts what was seen before "
+            "from surrounding cameras, {wrong_observations:.1%} of what is seen contradicts what was seen before "
             "and {wrong_triangles:.1%} of the triangles are seen from both sides".format(**wrong) +
             f" (up to {WRONG_OBSERVATIONS:.0%} and {WRONG_TRIANGLES:.0%} are tolerated)")
     if len(visible.points) < VOTES:
-        raise _UntrustedError("cameras all around see nothing of it")
+        raise _UntrustedError("surrounding cameras see nothing of it")
     tree = cKDTree(visible.points, balanced_tree=False, compact_nodes=False)
     sdf = _signed_by_votes(tree, visible, points, surface_distances(Mesh(mesh.vertices, mesh.faces[visible.seen]), points))
     if not (sdf < 0).any():
-        raise _UntrustedError("no sample lies inside by what cameras see")
+        raise _UntrustedError("no sample lies inside by visibility")
     return sdf, lambda *draw: _draw_visible(mesh, tree, visible, *draw)
 
 
 def _signed_by_votes(tree: cKDTree, visible: VisibleSurface, points: Float[np.ndarray, "n 3"],
                      distance: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """The sign on which the nearest visible points agree, all or nothing.
+    """The sign on which the nearest visible points agree unanimously.
 
-    ``distance`` is that to the triangles that were seen. Where its foot can't be near a visible point, it leads to a part of
-    them that is hidden inside the shape; there the nearest visible point counts.
+    ``distance`` is that to the triangles that were seen. Where its foot point can't be near a visible point, it lies on a part
+    of them that is hidden inside the shape; there the nearest visible point is used.
     """
     sdf = np.full(len(points), np.nan)
     for start in range(0, len(points), CHUNK):
@@ -228,7 +228,7 @@ def _signed_by_votes(tree: cKDTree, visible: VisibleSurface, points: Float[np.nd
 
 def _draw_visible(mesh: Mesh, tree: cKDTree, visible: VisibleSurface, count: int,
                   generator: torch.Generator) -> Float[np.ndarray, "count 3"]:
-    """Points spread evenly over what is visible of a mesh: others are drawn and thrown away."""
+    """Points spread evenly over what is visible of a mesh: by rejection sampling."""
     found, missing, seen = [], count, Mesh(mesh.vertices, mesh.faces[visible.seen])
     for _ in range(ROUNDS):
         points = _draw_surface(seen, max(2 * missing, 1000), generator)

@@ -1,10 +1,10 @@
-"""Whether silhouettes can be of one object: each pixel of a silhouette against all the other viewing cones.
+"""Whether silhouettes are consistent with one object: each silhouette pixel against all other viewing cones.
 
 The surface point that a silhouette's pixel shows lies inside every other silhouette. So a pixel whose ray leaves, at each of
-its points, the cone of some other view proves that a mask or a camera is wrong, whatever the object's shape and however few
-the views (Bottino & Laurentini, "Introducing a new problem: shape-from-silhouette when the relative positions of the
-viewpoints is unknown", PAMI 2003). The share of such pixels is what the visual hull of all views lacks when it is projected
-back.
+its points, the cone of some other view proves that a mask or a camera is wrong, whatever the object's shape and number
+of views (Bottino & Laurentini, "Introducing a new problem: shape-from-silhouette when the relative positions of the
+viewpoints is unknown", PAMI 2003). The share of such pixels is what the reprojected visual hull of all views
+lacks.
 """
 
 from collections.abc import Collection, Sequence
@@ -47,7 +47,7 @@ class Contradictions:
         return torch.zeros(count).double().index_add(0, self.view, bad) / self.view.bincount(minlength=count).clamp(min=1)
 
     def without_each(self) -> Float[Tensor, "n"]:
-        """The share that is left when one view is left out, for each view."""
+        """The remaining share when each view in turn is left out."""
         return torch.tensor([self.share([view]) for view in range(int(self.view.max()) + 1)], dtype=torch.float64)
 
     def _contradicted(self, kept: Sequence[int]) -> Bool[Tensor, "r"]:
@@ -61,14 +61,14 @@ def contradictions(distances: Float[Tensor, "n h w"],
                    judges: Sequence[int],
                    rays: int,
                    spacing: float = 1.0) -> Contradictions:
-    """Follow rays through silhouettes and see which of the other silhouettes exclude their points.
+    """Sample rays through silhouette pixels and find which other silhouettes exclude the samples.
 
-    Beyond an image's edge a silhouette continues as it ends there. Cost and memory grow with views x rays x judges.
+    Beyond an image's edge a silhouette is extended by replication. Cost and memory grow with views x rays x judges.
 
     Args:
         distances: signed pixel distances to the silhouettes' outlines (``mask_distance``), negative inside.
         projections: world to pixels, first pixel centre at 0.5.
-        center, radius: a ball that holds the object, world units.
+        center, radius: a sphere that contains the object, world units.
         judges: the views to compare with.
         rays: of each view, at most; evenly spread over its silhouette's pixels.
         spacing: pixels between a ray's points, as most views see them (more where there would be over ``MOST_SAMPLES``).
@@ -81,7 +81,8 @@ def contradictions(distances: Float[Tensor, "n h w"],
     directions = torch.nn.functional.normalize((inverse[view] @ pixels[..., None])[..., 0], dim=-1)
     nearest = ((center - centers[view]) * directions).sum(-1)
     depths = nearest[:, None] + radius * torch.linspace(-1, 1, _sample_count(P, center, radius, spacing)).double()
-    points = (centers[view][:, None] - center + depths[..., None] * directions[:, None]).float()  # small numbers: about center
+    points = (centers[view][:, None] - center +
+              depths[..., None] * directions[:, None]).float()  # relative to center, for precision
     behind = depths <= 0
     outside = [_outside(distances[j], P[j, :, :3].float(), (P[j, :, :3] @ center + P[j, :, 3]).float(), points) &
                (view != j)[:, None] | behind for j in judges]  # yapf: disable

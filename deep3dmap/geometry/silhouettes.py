@@ -1,4 +1,4 @@
-"""What silhouettes say about space: the box they bound, and how far inside all of them a point lies."""
+"""Bounds from silhouettes: the box they bound, and how far inside all of them a point lies."""
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ def normalized_projections(projections: Float[Tensor, "n 3 4"]) -> Float[Tensor,
 
 
 def check_silhouettes(masks: Bool[Tensor, "n h w"], projections: Float[Tensor, "m 3 4"]) -> None:
-    """Refuse what bounds nothing.
+    """Refuse silhouettes that bound nothing.
 
     Raises:
         ValueError: if numbers differ, there is only one view, a mask is empty or a projection is singular.
@@ -33,7 +33,7 @@ def check_silhouettes(masks: Bool[Tensor, "n h w"], projections: Float[Tensor, "
         raise ValueError(f"silhouettes bound an object only from two or more views, got {len(masks)}")
     empty = (~masks.flatten(1).any(1)).nonzero().flatten().tolist()
     if empty:
-        raise ValueError(f"the masks of views {empty} are empty: leave these views out or mend their masks")
+        raise ValueError(f"the masks of views {empty} are empty: leave these views out or fix their masks")
     singular = (torch.linalg.matrix_rank(projections[:, :, :3].double()) < 3).nonzero().flatten().tolist()
     if singular:
         raise ValueError(f"the projection matrices of views {singular} are singular: their left 3x3 blocks must be invertible")
@@ -42,7 +42,7 @@ def check_silhouettes(masks: Bool[Tensor, "n h w"], projections: Float[Tensor, "
 def _half_spaces(mask: np.ndarray, P: np.ndarray) -> np.ndarray:
     """Rows (a, b) with ``a . x <= b`` for every point seen in one mask: in front, and within its octagon.
 
-    The octagon is the mask's extent in eight directions; those in which the mask meets the image's edge bound nothing.
+    The octagon is the mask's extent in eight directions; those in which the mask touches the image's edge bound nothing.
     """
     rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
     free = {(1, 0): columns[-1] < mask.shape[1] - 1, (-1, 0): columns[0] > 0, (0, 1): rows[-1] < mask.shape[0] - 1,
@@ -62,7 +62,7 @@ def silhouette_bounds(masks: Bool[Tensor, "n h w"],
     """Corners (lower, upper) of an axis-aligned box, world units, float64, that holds everything the silhouettes allow.
 
     Each mask's octagon makes a pyramid of half-spaces with its tip in the camera; six linear programs find the box of the
-    pyramids' intersection. Nothing about the scene need be known beforehand.
+    pyramids' intersection. No prior knowledge of the scene is needed.
 
     Raises:
         ValueError: if ``check_silhouettes`` does; if no point lies in every silhouette; if the views leave space unbounded.
@@ -72,7 +72,7 @@ def silhouette_bounds(masks: Bool[Tensor, "n h w"],
     centers = camera_centers(P)
     middle, scale = centers.mean(0), (centers - centers.mean(0)).norm(dim=-1).max()
     if not scale > 0:
-        raise ValueError("all cameras stand in one place: silhouettes bound an object only from different places")
+        raise ValueError("all cameras are at the same position: silhouettes bound an object only from different positions")
     P = torch.cat([P[:, :, :3] * scale, P[:, :, :3] @ middle[:, None] + P[:, :, 3:]], -1).cpu().numpy()
     planes = np.concatenate([_half_spaces(mask, view) for mask, view in zip(masks.cpu().numpy(), P)])
     planes /= np.linalg.norm(planes[:, :3], axis=1, keepdims=True)
@@ -86,18 +86,18 @@ def _extreme(planes: np.ndarray, axis: int, sign: float) -> float:
     result = linprog(sign * np.eye(3)[axis], A_ub=planes[:, :3], b_ub=planes[:, 3], bounds=(None, None))
     if result.status == INFEASIBLE:
         raise ValueError("the silhouettes don't overlap: no point in space projects into every mask. Do the cameras and masks "
-                         "belong together, in the same order and pixel size?")
+                         "match, in the same order and pixel size?")
     if result.status != 0:
         why = "" if result.status == UNBOUNDED else f" ({result.message})"
         raise ValueError("the silhouettes don't bound the object: it needs views from more directions, or masks that don't "
-                         f"meet the image's edge{why}")
+                         f"touch the image's edge{why}")
     return float(result.x[axis])
 
 
 def mask_distance(mask: Bool[Tensor, "h w"]) -> Float[Tensor, "h w"]:
     """Signed distance in pixels, float32, from each pixel's centre to the silhouette's outline: positive outside.
 
-    The outline runs along pixel edges, half a pixel from the nearest centre of the other kind.
+    The outline runs along pixel edges, half a pixel from the nearest centre of opposite label.
     """
     inside = mask.cpu().numpy()
     distance = distance_transform_edt(~inside) - distance_transform_edt(inside)
@@ -108,7 +108,7 @@ def silhouette_distance(distances: Float[Tensor, "n h w"],
                         projections: Float[Tensor, "n 3 4"],
                         points: Float[Tensor, "p 3"],
                         tolerance: int = 0) -> Float[Tensor, "p"]:
-    """About how far points lie outside (positive) the visual hull; zero on its surface, finer than a pixel.
+    """Approximate distance of points outside (positive) the visual hull; zero on its surface, finer than a pixel.
 
     In each view the distance to the outline is read between pixels (bilinear) and scaled to the point's depth; the hull's is
     the largest over the views, or the next ones with a ``tolerance``. Beyond an image's edge the value at the edge holds.

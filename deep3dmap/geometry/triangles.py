@@ -1,4 +1,4 @@
-"""Triangle meshes as tensors: areas, volume, points on the surface, connected pieces."""
+"""Triangle meshes as tensors: areas, volume, points on the surface, connected components."""
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ def signed_volume(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> 
 def transform_vertices(vertices: Float[Tensor, "v 3"], matrix: Float[Tensor, "4 4"]) -> Float[Tensor, "v 3"]:
     """Vertices after an affine map, computed in double precision and returned in their own type.
 
-    A map that mirrors turns the faces' orientation round; similarities such as ``scene_from_world`` and its inverse don't.
+    A reflection flips the faces' orientation; similarities such as ``scene_from_world`` and its inverse don't.
     """
     matrix = matrix.to(vertices.device, torch.float64)
     return (vertices.double() @ matrix[:3, :3].T + matrix[:3, 3]).to(vertices.dtype)
@@ -53,7 +53,7 @@ def sample_surface(vertices: Float[Tensor, "v 3"],
 
 
 def face_components(faces: Int[Tensor, "f 3"]) -> Int[Tensor, "f"]:
-    """Number of the connected piece to which each face belongs; faces are connected where they share an edge."""
+    """Index of the connected component to which each face belongs; faces are connected where they share an edge."""
     triangles = faces.cpu().numpy()
     edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), 1)
     edge = np.unique(edges, axis=0, return_inverse=True)[1].reshape(-1)
@@ -65,7 +65,7 @@ def face_components(faces: Int[Tensor, "f 3"]) -> Int[Tensor, "f"]:
 
 def largest_component(vertices: Float[Tensor, "v 3"], faces: Int[Tensor,
                                                                  "f 3"]) -> tuple[Float[Tensor, "w 3"], Int[Tensor, "g 3"]]:
-    """The connected piece with the largest area, as IDR's evaluation keeps it; vertices that it doesn't use are dropped.
+    """The connected component with the largest area, as IDR's evaluation keeps it; vertices that it doesn't use are dropped.
 
     Raises:
         ValueError: if there are no faces.

@@ -1,7 +1,7 @@
 """Points from their marks in two or more views: every pair of views is tried, the best point is refined robustly.
 
 Linear triangulation of a pair is that of Hartley & Zisserman, 12.2. The point whose *sum* of errors over all views is least
-survives one wrong mark among three or more (unless it moved along its epipolar lines, where nothing can tell); Gauss-Newton
+tolerates one wrong mark among three or more (unless it moved along its epipolar lines, which is undetectable); Gauss-Newton
 steps with Cauchy's weights then use all marks that agree (Hartley & Zisserman, A6.8).
 """
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from deep3dmap.geometry.epipolar import triangulate
 
 STEPS = 20
-BEHIND = 1e6  # pixels that a point behind a camera counts for, when points are compared
+BEHIND = 1e6  # error in pixels of a point behind a camera, when points are compared
 
 
 def reprojection_errors(points: Float[Tensor, "*batch 3"], projections: Float[Tensor, "n 3 4"],
@@ -54,7 +54,7 @@ def triangulate_point(projections: Float[Tensor, "n 3 4"], uv: Float[Tensor, "n 
     Args:
         projections: ``K [R | t]`` of the views.
         uv: its mark in each.
-        noise: of a good mark, in pixels; marks that are much farther off hardly count.
+        noise: of a good mark, in pixels; marks that are much farther off have little weight.
 
     Raises:
         ValueError: if there are fewer than two views.

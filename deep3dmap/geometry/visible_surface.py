@@ -1,8 +1,9 @@
-"""What of a surface can be seen from outside, and from which side (Park et al., CVPR 2019, supplementary section on data).
+"""The part of a surface that is visible from outside, and from which side (Park et al., CVPR 2019, supplementary section on
+data).
 
-A mesh that encloses no volume has no inside of its own. DeepSDF looks at it from 100 orthographic cameras on a sphere: what
-they see is its outer surface, and its normals point towards who sees it. A triangle that is seen from both sides shows that
-the surface has no sides to trust. Rays take the place of OpenGL here.
+A mesh that encloses no volume has no inside of its own. DeepSDF views it from 100 orthographic cameras on a sphere: what
+they see is its outer surface, and its normals point towards the camera. A triangle that is seen from both sides shows that
+the surface has no reliable sides. Rays replace OpenGL here.
 """
 
 from typing import NamedTuple
@@ -46,7 +47,7 @@ def sphere_points(count: int) -> Float[np.ndarray, "count 3"]:
 
 
 def see_surface(mesh: Mesh, resolution: int = 200, views: int = VIEWS) -> VisibleSurface:
-    """Look at a mesh in the unit sphere from all around.
+    """The visible surface of a mesh in the unit sphere, from cameras all around it.
 
     Args:
         mesh: within the unit sphere.
@@ -54,8 +55,8 @@ def see_surface(mesh: Mesh, resolution: int = 200, views: int = VIEWS) -> Visibl
         views: cameras.
 
     Returns:
-        What they see. As in the reference, cameras come one after the other: a triangle's first view says which side is its
-        outer one, a view of the other side makes it a wrong triangle, and from then on all observations of it count as wrong.
+        The visible points. As in the reference, cameras are processed in order: a triangle's first view defines its outer
+        side, a view of the other side makes it a wrong triangle, and from then on all observations of it count as wrong.
     """
     tracer = trimesh.Trimesh(*mesh, process=False).ray
     corners = mesh.vertices[mesh.faces]

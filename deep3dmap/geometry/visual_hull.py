@@ -1,12 +1,12 @@
-"""The visual hull: what all silhouettes leave standing (Laurentini, "The visual hull concept", PAMI 1994).
+"""The visual hull: the intersection of all viewing cones (Laurentini, "The visual hull concept", PAMI 1994).
 
 A grid here is made of *cells*: ``grid[i, j, k]`` belongs to the cube whose centre is
 ``lower + (i + 0.5, j + 0.5, k + 0.5) * spacing`` with ``spacing = (upper - lower) / resolution``; i counts along x, j along y,
-k along z. A cell stands if its centre projects into the masks. Pixel (0, 0) covers [0, 1) x [0, 1). Beyond the image's edge a
-silhouette goes on as it ends there, so an object that a photograph cuts off is not carved by that photograph.
+k along z. A cell is occupied if its centre projects into the masks. Pixel (0, 0) covers [0, 1) x [0, 1). Beyond the image's
+edge a silhouette is extended by replication, so an object that a photograph crops is not carved by that photograph.
 
 Carving goes from coarse to fine: a block of cells whose projection lies wholly outside or inside a mask (counted with
-summed-area tables; Crow 1984) is settled for that view at once.
+summed-area tables; Crow 1984) is decided for that view at once.
 """
 
 import torch
@@ -16,12 +16,12 @@ from torch import Tensor
 
 from deep3dmap.geometry.silhouettes import check_silhouettes, mask_distance, normalized_projections, silhouette_distance
 
-BLOCKS = (32, 8, 4)  # sizes in cells of the blocks that are settled whole, coarse to fine; each divides the one before
-CHUNK = 1 << 16  # cells looked at together: small enough for the processor's cache
+BLOCKS = (32, 8, 4)  # sizes in cells of the blocks that are decided as a whole, coarse to fine; each divides the one before
+CHUNK = 1 << 16  # cells per chunk: small enough for the processor's cache
 
 
 def _extended(masks: Bool[Tensor, "n h w"], continue_beyond_image: bool) -> Bool[Tensor, "n h2 w2"]:
-    """Masks with one more pixel on each side that stands for everything beyond the image."""
+    """Masks padded by one pixel that represents everything beyond the image."""
     rows = torch.arange(-1, masks.shape[1] + 1, device=masks.device).clamp(0, masks.shape[1] - 1)
     columns = torch.arange(-1, masks.shape[2] + 1, device=masks.device).clamp(0, masks.shape[2] - 1)
     if continue_beyond_image:
@@ -62,7 +62,7 @@ def _settle_blocks(P: Float[Tensor, "3 4"], area: Int[Tensor, "h1 w1"], base: In
 
 def _carve_blocks(Ps, areas, base: Int[Tensor, "b 3"], size: int,
                   tolerance: int) -> tuple[Bool[Tensor, "b"], Bool[Tensor, "b"]]:
-    """Which blocks are carved whole, and which stand whole."""
+    """Which blocks are carved entirely, and which are occupied entirely."""
     outside = torch.zeros(len(base), dtype=torch.int16, device=base.device)
     unsettled = torch.zeros_like(outside)
     for P, area in zip(Ps, areas):
@@ -74,7 +74,7 @@ def _carve_blocks(Ps, areas, base: Int[Tensor, "b 3"], size: int,
 
 def _carve_cells(Ps, masks: Bool[Tensor, "n h2 w2"], base: Int[Tensor, "b 3"], size: int,
                  tolerance: int) -> Bool[Tensor, "b cells"]:
-    """Which cells of the given blocks stand. Blocks of which nothing is left are not looked at in further views."""
+    """Which cells of the given blocks are occupied. Empty blocks are skipped in further views."""
     offsets = torch.cartesian_prod(*[torch.arange(size, device=base.device)] * 3) + 0.5
     misses = torch.zeros(len(base), len(offsets), dtype=torch.int16, device=base.device)
     alive = torch.arange(len(base), device=base.device)
@@ -107,14 +107,14 @@ def visual_hull(masks: Bool[Tensor, "n h w"],
                 resolution: int,
                 tolerance: int = 0,
                 continue_beyond_image: bool = True) -> Bool[Tensor, "r r r"]:
-    """Which cells of a box stand after carving with every silhouette.
+    """Which cells of a box are occupied after carving with every silhouette.
 
     Args:
         masks: True on the object.
         projections: world to pixels (first pixel centre at 0.5), of any scale and sign.
         lower, upper: corners of the box, world units.
         resolution: cells along each edge of the box.
-        tolerance: number of views that may disagree before a cell falls.
+        tolerance: number of views that may disagree before a cell is carved.
         continue_beyond_image: False carves everything that lies beyond an image's edge.
 
     Raises:
@@ -152,7 +152,7 @@ def cell_centers(cells: Bool[Tensor, "r r r"], lower: Float[Tensor, "3"], upper:
 
 
 def _grown(grid: Bool[Tensor, "x y z"], width: int) -> Bool[Tensor, "x y z"]:
-    """The cells within ``width`` cells (as a chess king walks) of a True one: one axis after the other."""
+    """The cells within ``width`` cells (Chebyshev distance) of a True one, axis by axis."""
     for axis in range(3):
         source = grid.transpose(0, axis)
         grown = source.clone()
@@ -164,7 +164,7 @@ def _grown(grid: Bool[Tensor, "x y z"], width: int) -> Bool[Tensor, "x y z"]:
 
 
 def _surface_band(grid: Bool[Tensor, "r r r"], width: int) -> Bool[Tensor, "r r r"]:
-    """Cells within ``width`` cells of one of the other kind; beyond the box counts as carved."""
+    """Cells within ``width`` cells of one of opposite label; beyond the box counts as carved."""
     carved = torch.nn.functional.pad(~grid, [width] * 6, value=True)
     return _grown(grid, width) & _grown(carved, width)[width:-width, width:-width, width:-width]
 
@@ -175,10 +175,10 @@ def hull_field(masks: Bool[Tensor, "n h w"],
                upper: Float[Tensor, "3"],
                resolution: int,
                tolerance: int = 0) -> Float[Tensor, "r r r"]:
-    """Signed distance (world units, about) to the visual hull at cell centres, exact in sign and near the surface only.
+    """Signed distance (world units, approximate) to the visual hull at cell centres, exact in sign and near the surface only.
 
     Its zero level is the hull's surface to a fraction of a cell; three cells away and farther it is plus or minus three
-    cells' diagonals. Arguments and errors as in ``visual_hull``; ``distance_grid.signed_distance_grid`` fills in the rest.
+    cells' diagonals. Arguments and errors as in ``visual_hull``; ``distance_grid.signed_distance_grid`` computes the rest.
     """
     grid = visual_hull(masks, projections, lower, upper, resolution, tolerance)
     far = 3 * float((upper - lower).norm()) / resolution
@@ -202,11 +202,11 @@ def hull_mesh(masks: Bool[Tensor, "n h w"],
     """The visual hull as a closed mesh (vertices in world units, faces wound outwards) by marching cubes on ``hull_field``.
 
     Raises:
-        ValueError: as ``visual_hull``, or if nothing stands inside the box.
+        ValueError: as ``visual_hull``, or if no cell inside the box is occupied.
     """
     field = hull_field(masks, projections, lower, upper, resolution, tolerance)
     if not (field < 0).any():
-        raise ValueError("the visual hull is empty in this box: cameras and masks don't belong together, the box is wrong, or "
+        raise ValueError("the visual hull is empty in this box: cameras and masks don't match, the box is wrong, or "
                          "masks miss parts of the object (try a tolerance of 1 or 2 views)")
     closed = torch.nn.functional.pad(field, [1] * 6, value=float(field.max()))
     vertices, faces, _, _ = marching_cubes(closed.cpu().numpy(), 0.0)

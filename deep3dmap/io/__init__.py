@@ -1,1 +1,1 @@
-"""Bytes to arrays and back: files, images, meshes, archives, downloads, worker processes. No method is known here."""
+"""Bytes to arrays and back: files, images, meshes, archives, downloads, worker processes. Independent of any method."""

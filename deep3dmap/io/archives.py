@@ -1,8 +1,8 @@
-"""Unpack zip and tar files that nobody has vouched for: nothing leaves the target folder, nothing is left half unpacked.
+"""Unpack untrusted zip and tar files: nothing is written outside the target folder, nothing is left partly unpacked.
 
 ``zipfile`` and ``tarfile`` (by its ``data`` filter) keep members below the folder and ignore owners and special permissions.
-What a data set has no use for is refused before the first byte is written, whatever they would make of it: names that lead out
-of the folder or clash, links and devices (the filter of Python before 3.11.13 can be led out by links), and too many bytes.
+What no data set needs is refused before the first byte is written: names that escape the folder or clash, links and devices
+(before Python 3.11.13 links can escape the filter), and too many bytes.
 """
 
 import gzip
@@ -26,21 +26,21 @@ CLUTTER = ("__MACOSX", ".DS_Store")
 
 
 def unpack(archive: Path, folder: Path, *, limit: int) -> dict[str, int]:
-    """Unpack an archive to a new folder; a single folder around everything in it is taken off.
+    """Unpack an archive to a new folder; a single top-level folder is stripped.
 
     Args:
         archive: a zip file, or a tar file, plain or compressed by gzip, bzip2 or xz.
         folder: must not exist; appears only once everything is unpacked.
-        limit: the most bytes that all members together may have.
+        limit: maximum total size of all members, bytes.
 
     Returns:
         The size in bytes of each file, by its path relative to ``folder``.
 
     Raises:
-        DataError: not an archive, damaged, or hostile (names the member); the disk is too small.
+        DataError: not an archive, damaged, or malicious (names the member); the disk is too small.
     """
     if folder.exists():
-        raise DataError(f"{folder}: exists already; it is not unpacked over")
+        raise DataError(f"{folder}: exists already; it is not overwritten")
     with filling(folder) as part:
         workplace = part.with_name(f"{part.name}.unpacking")
         with _damage_explained(archive), _opened(archive) as file:
@@ -63,7 +63,7 @@ def _damage_explained(archive: Path):
     except DAMAGED as error:
         raise DataError(f"{archive}: the archive is damaged or of an unknown kind ({error}); "
                         f"download it again with --force") from error
-    except RuntimeError as error:  # zipfile's answer to an encrypted member
+    except RuntimeError as error:  # raised by zipfile for encrypted members
         raise DataError(f"{archive}: can't be unpacked ({error})") from error
 
 
@@ -89,18 +89,18 @@ def _members(file: zipfile.ZipFile | tarfile.TarFile) -> Iterator[tuple]:
         yield from ((m, m.name, m.size, m.isdir(), m.isdir() or m.isreg()) for m in file)
     else:
         for m in file.infolist():
-            m.filename = m.filename.replace("\\", "/")  # as old programs of Windows write it
+            m.filename = m.filename.replace("\\", "/")  # as old Windows programs write it
             kind = stat.S_IFMT(m.external_attr >> 16)
             yield m, m.orig_filename, m.file_size, m.is_dir(), kind in (0, stat.S_IFREG, stat.S_IFDIR)
 
 
 def _checked(archive: Path, file: zipfile.ZipFile | tarfile.TarFile, limit: int) -> tuple[list, int]:
-    """All members of an archive, each of which may be unpacked, and the bytes of all of them."""
+    """All members of an archive after checking each, and their total size in bytes."""
     members, files, total = [], set(), 0
     for member, name, size, is_folder, is_plain in _members(file):
         members.append(member)
         total += size
-        path = PurePosixPath(name.casefold().replace("\\", "/"))  # some file systems don't tell A from a
+        path = PurePosixPath(name.casefold().replace("\\", "/"))  # some file systems are case-insensitive
         if not name.isprintable():
             raise DataError(f"{archive}: refused: its member {name!r} has a name with control characters")
         if path.is_absolute() or ".." in path.parts or ":" in name:

@@ -1,4 +1,4 @@
-"""Fetch one large file over HTTP to a ``.part`` file, on from where a broken transfer stopped; never half under its name."""
+"""Download one large file over HTTP to a ``.part`` file, resuming broken transfers; renamed only when complete."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ from deep3dmap.errors import DataError
 
 CHUNK = 1 << 20
 Report = Callable[[int, int | None], None]
-"""Told (bytes so far, bytes in all or None where the server doesn't say) after each piece."""
+"""Called with (bytes so far, total bytes or None if unknown) after each chunk."""
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -28,17 +28,17 @@ def require_space(folder: Path, needed: int, what: str) -> None:
 
 @dataclass(frozen=True)
 class Partial:
-    """A transfer that may have begun before: the bytes so far, and beside them which version of the file they belong to."""
+    """A possibly resumed transfer: the bytes so far, and which version of the file they belong to."""
 
     path: Path
 
     @property
     def tag_path(self) -> Path:
-        """Where the server's mark of the version (ETag or date) is kept."""
+        """Where the server's version tag (ETag or date) is stored."""
         return self.path.with_name(self.path.name + ".json")
 
     def headers(self, url: str) -> dict[str, str]:
-        """The request's headers that ask for the rest only, where it is certain of which version; else none."""
+        """Request headers for the remaining bytes if the version is known; else none."""
         try:
             begun = json.loads(self.tag_path.read_text(encoding="utf-8"))
             have = self.path.stat().st_size
@@ -49,28 +49,28 @@ class Partial:
         return {"Range": f"bytes={have}-", "If-Range": begun["version"]}
 
     def begin(self, url: str, response) -> None:
-        """Start anew: forget earlier bytes, remember the version that now comes."""
+        """Start over: discard earlier bytes, remember the new version."""
         self.path.write_bytes(b"")
         etag = response.headers.get("ETag", "")
         version = response.headers.get("Last-Modified") if etag.startswith("W/") or not etag else etag
         self.tag_path.write_text(json.dumps({"url": url, "version": version}), encoding="utf-8")
 
     def discard(self) -> None:
-        """Remove the bytes and the mark."""
+        """Remove the bytes and the version tag."""
         self.path.unlink(missing_ok=True)
         self.tag_path.unlink(missing_ok=True)
 
 
 def fetch(url: str, target: Path, report: Report, *, attempts: int = 3, timeout: float = 30.0, pause: float = 1.0) -> None:
-    """Download ``url`` to ``target``; a broken transfer is taken up where it stopped, in this call or a later one.
+    """Download ``url`` to ``target``; a broken transfer is resumed, in this call or a later one.
 
     Args:
         url: ``http://`` or ``https://``.
-        target: the file; until it is complete its bytes lie in ``target.part``.
-        report: told of progress.
-        attempts: tries in a row that bring no byte before giving up.
+        target: the file; incomplete data is kept in ``target.part``.
+        report: progress callback.
+        attempts: consecutive attempts without any data before giving up.
         timeout: seconds without a byte after which a connection counts as broken.
-        pause: seconds before the second try, doubled with each further one.
+        pause: seconds before the second attempt, doubled with each further one.
 
     Raises:
         DataError: no such file on the server, server not reached, transfer cut short, or no space on the disk.
@@ -88,7 +88,7 @@ def fetch(url: str, target: Path, report: Report, *, attempts: int = 3, timeout:
         except urllib.error.HTTPError as error:
             if error.code < 500:
                 _refused(url, error)
-            problem = f"the server answers {error.code} {error.reason}"
+            problem = f"the server responded with {error.code} {error.reason}"
         except (OSError, http.client.HTTPException) as error:  # URLError and time-outs are OSErrors
             problem = str(getattr(error, "reason", error)) or type(error).__name__
         failures = 1 if _size(partial.path) > before else failures + 1
@@ -100,7 +100,7 @@ def fetch(url: str, target: Path, report: Report, *, attempts: int = 3, timeout:
 
 
 def _transfer(url: str, partial: Partial, report: Report, timeout: float) -> None:
-    """One request; appends what it brings to the partial file. Raises what urllib raises, IncompleteRead where cut short."""
+    """One request; appends the response to the partial file. Raises what urllib raises, IncompleteRead where cut short."""
     headers = {"User-Agent": "deep3dmap", "Accept-Encoding": "identity"} | partial.headers(url)
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
@@ -108,20 +108,20 @@ def _transfer(url: str, partial: Partial, report: Report, timeout: float) -> Non
         if error.code != 416:
             raise
         if error.headers.get("Content-Range", "").endswith(f"/{_size(partial.path)}"):
-            return  # every byte is here already; only the renaming was missing
+            return  # complete already; only the renaming was missing
         partial.discard()
         raise http.client.HTTPException("the partial file did not fit the server's") from None
     with response:
         if response.status != 206 or not _continues(response, _size(partial.path)):
             if response.status == 206:
                 partial.discard()
-                raise http.client.HTTPException("the server sent another part of the file than was asked for")
+                raise http.client.HTTPException("the server sent another range of the file than requested")
             partial.begin(url, response)
         _append(response, partial.path, report)
 
 
 def _append(response, path: Path, report: Report) -> None:
-    """Write a response's bytes at a file's end and check that all came that the server announced."""
+    """Append a response's bytes to a file and check that its announced length arrived."""
     length = response.headers.get("Content-Length")
     done = _size(path)
     total = done + int(length) if length is not None else None
@@ -149,11 +149,11 @@ def _size(path: Path) -> int:
 def _refused(url: str, error: urllib.error.HTTPError) -> NoReturn:
     hint = "the file may have moved: pass its new address with --url" if error.code in (
         404, 410) else "try again later, or pass --url"
-    raise DataError(f"{url}: the server answers {error.code} {error.reason}; {hint}") from None
+    raise DataError(f"{url}: the server responded with {error.code} {error.reason}; {hint}") from None
 
 
 def _gave_up(url: str, target: Path, partial: Partial, problem: str) -> NoReturn:
     have = _size(partial.path)
-    state = f"{have / 1e6:.1f} MB are kept in {partial.path}; the same command goes on from there" if have else \
+    state = f"{have / 1e6:.1f} MB are kept in {partial.path}; the same command resumes from there" if have else \
         f"check the network; or fetch the file by other means, put it at {target}, and run the same command"
     raise DataError(f"{url}: the download did not complete ({problem}); {state}") from None

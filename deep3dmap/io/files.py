@@ -1,4 +1,4 @@
-"""Writing files and folders so that nobody ever sees half of one, and going on where a file may be missing."""
+"""Atomic writing of files and folders, and optional files whose failure doesn't stop a run."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deep3dmap.errors import DataError, Deep3DError
 
-#: What a full disk, an exhausted quota and a limit on a file's size say.
+#: Error numbers of a full disk, an exhausted quota and a file size limit.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: Names of the files that :func:`replacing` writes to.
@@ -20,14 +20,14 @@ PART = re.compile(r"\..+\.part-[a-z0-9_]{8}(\.[^.]+)?")
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; it takes the place of ``path`` in one step if the block succeeds.
+    """A temporary path next to ``path`` to write to; it atomically replaces ``path`` if the block succeeds.
 
     Makes missing parent folders. Readers never see a half-written file, and a failed write keeps the old one. Only a killed
     process leaves a part behind; see :func:`remove_parts`.
 
     Raises:
         DataError: if ``path`` is a folder.
-        OSError: if the place can't be written, or the disk is full; it names the file.
+        OSError: if the place can't be written, or the disk is full; the error names the file.
     """
     path = Path(path)
     if path.is_dir():
@@ -44,7 +44,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(part, path)
         _sync_folder(path.parent)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a failing write doesn't know what it writes to
+        error.filename = error.filename or str(path)  # errors of writes don't name the file
         raise
     finally:
         part.unlink(missing_ok=True)
@@ -52,14 +52,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def filling(folder: str | Path, replace: bool = False) -> Iterator[Path]:
-    """Where to make a folder, under its own name and beside nothing else; it takes its place if the block succeeds.
+    """A temporary folder to fill, with the final folder's name; it is moved into place if the block succeeds.
 
-    If the block fails or is interrupted nothing is left, no parents either that weren't there. What a killed process left is
-    removed by the next that fills the same folder.
+    If the block fails or is interrupted nothing is left, including newly created parents. What a killed process left is
+    removed the next time the same folder is filled.
 
     Args:
-        folder: new, or empty: then it stays, and gets what is in the other.
-        replace: a folder that is there goes once the new one is complete.
+        folder: new, or empty: then it is kept and the content is moved into it.
+        replace: replace an existing folder once the new one is complete.
 
     Raises:
         OSError: if the place can't be written, or the disk is full; like all errors it names files by their final place.
@@ -95,10 +95,10 @@ def filling(folder: str | Path, replace: bool = False) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let the new name survive a power failure, where the system can do that."""
+    """Make the rename survive a power failure, where the system supports it."""
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
+    except OSError:  # Windows can't open folders
         return
     try:
         os.fsync(handle)
@@ -109,7 +109,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove_parts(folder: str | Path) -> list[Path]:
-    """Remove what killed processes left half-written in a folder that nobody else writes to; returns what it was."""
+    """Remove partial files of killed processes from a folder that no other process writes to; returns their paths."""
     folder = Path(folder)
     parts = [path for path in folder.iterdir() if PART.fullmatch(path.name)] if folder.is_dir() else []
     for path in parts:
@@ -139,19 +139,19 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
 
 
 def reason(error: OSError) -> str:
-    """Why a write failed, in the system's words; for a full disk with what to do."""
+    """Why a write failed, as the system reports it; with advice for a full disk."""
     text = error.strerror or str(error)
     return f"{text}: free some space" if error.errno in FULL else text
 
 
-class Spared:
-    """A kind of files that a run can do without: the first failure to write one is told, and none stops the run.
+class OptionalOutput:
+    """An optional kind of output: the first failure to write one is reported, and none stops the run.
 
     Args:
         what: the files' name in the message.
 
     Attributes:
-        failed: whether the last attempt did.
+        failed: whether the last attempt failed.
     """
 
     def __init__(self, what: str):
@@ -167,4 +167,4 @@ class Spared:
             self.failed = True
             if not self.told:
                 self.told = True
-                warn(f"{self.what} can't be written ({reason(error)}); training goes on without")
+                warn(f"{self.what} can't be written ({reason(error)}); training continues without")

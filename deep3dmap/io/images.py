@@ -19,7 +19,7 @@ from deep3dmap.io.files import replacing
 from deep3dmap.io.reading import is_text, printable, reading
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
-DECODERS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # whatever a file's ending: others may start programs (EPS)
+DECODERS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")  # whatever a file's suffix: others may run programs (EPS)
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -27,7 +27,7 @@ def image_files(folder: Path) -> list[Path]:
     """The image files directly in a folder, sorted by name; none if there is no such folder.
 
     Raises:
-        DataError: if the name of one is no text.
+        DataError: if a file's name isn't valid UTF-8.
     """
     return _images(folder.iterdir()) if folder.is_dir() else []
 
@@ -41,7 +41,7 @@ def _images(paths: Iterable[Path]) -> list[Path]:
     found = sorted(p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
     for path in found:
         if not is_text(str(path)):
-            raise DataError(f"{printable(path)}: the file's name is no text in UTF-8; rename it")
+            raise DataError(f"{printable(path)}: the file's name isn't valid UTF-8; rename it")
     return found
 
 
@@ -53,7 +53,7 @@ def trailing_number(path: Path) -> int | None:
 
 @contextmanager
 def safe_decoders() -> Iterator[None]:
-    """Around a library's own use of Pillow, such as for a mesh's textures: only :data:`DECODERS` are tried."""
+    """Restricts a library's own use of Pillow, such as for a mesh's textures, to :data:`DECODERS`."""
     Image.init()
     formats = Image.ID[:]
     Image.ID[:] = DECODERS
@@ -65,7 +65,7 @@ def safe_decoders() -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image file opened by Pillow; whatever its decoders raise becomes a DataError that names the file."""
+    """An image file opened by Pillow; any decoder exception becomes a DataError that names the file."""
     with reading(path, "an image"), Image.open(path, formats=DECODERS) as picture:
         if not (picture.width and picture.height):
             raise DataError(f"{path}: the image has no pixels ({picture.width}x{picture.height})")
@@ -76,7 +76,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """Height and width that an image file's header states.
 
     Raises:
-        DataError: if the file is missing or no image.
+        DataError: if the file is missing or not an image.
     """
     with _opened(path) as picture:
         return picture.height, picture.width
@@ -107,7 +107,7 @@ def read_mask(path: Path) -> Bool[Tensor, "h w"]:
     """A mask file: True where its grey value is above 127.5 (of 255).
 
     Raises:
-        DataError: if the file is missing or damaged, or if its largest value is 1, which is a mask saved without scaling.
+        DataError: if the file is missing or damaged, or if its largest value is 1, i.e. a mask saved without scaling.
     """
     with _opened(path) as picture:
         grey = np.array(_to_8bit(picture, path).convert("RGB").convert("F"))
@@ -137,7 +137,7 @@ def check_mask_size(mask: Path, mask_size: tuple[int, int], image: Path, size: t
 
 
 def size_text(size: tuple[int, int]) -> str:
-    """(height, width) as people write it: width x height."""
+    """(height, width) formatted as width x height."""
     return f"{size[1]}x{size[0]}"
 
 

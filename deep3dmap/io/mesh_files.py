@@ -1,7 +1,7 @@
 """Triangle meshes on disk: PLY (binary), OBJ and GLB, with one colour a vertex.
 
-Vertices stay in the data's own frame and units in all three. glTF says that y is up and a unit is a metre; turning and
-scaling a GLB alone would make it disagree with the PLY beside it, with the cameras and with every number measured, so viewers
+Vertices stay in the data's own frame and units in all three. glTF says that y is up and a unit is a metre; rotating and
+scaling only the GLB would make it inconsistent with the PLY, the cameras and all metrics, so viewers
 may show it lying on its side. Colours are 8-bit sRGB in ``Trimesh``, in PLY and in OBJ (``v x y z r g b``, 0 to 1). In GLB the
 vertex colour ``COLOR_0`` is *linear* by the specification (glTF 2.0, section 3.7.2): it is converted on the way out and in,
 and stored as float32, so that dark colours survive. Textures become vertex colours.
@@ -24,7 +24,7 @@ from deep3dmap.io.reading import reading
 
 SUFFIXES = (".ply", ".obj", ".glb")
 RAW_COLOR = "_COLOR_0"  # names with an underscore pass through trimesh unconverted
-LARGEST = 1e15  # in single precision their squares still have a place
+LARGEST = 1e15  # their squares are still representable in single precision
 JSON_CHUNK = 0x4E4F534A
 
 
@@ -32,23 +32,23 @@ def check_mesh_name(path: str | Path) -> Path:
     """The path of a mesh to write.
 
     Raises:
-        DataError: for an ending that can't be written.
+        DataError: for a suffix that can't be written.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{path}: can't write a mesh as '{path.suffix}'; the file's name must end with {', '.join(SUFFIXES)}")
+        raise DataError(f"{path}: can't write a mesh as '{path.suffix}'; the file name must end with {', '.join(SUFFIXES)}")
     return path
 
 
 def save_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path:
-    """Write a mesh and its vertex colours, if it has any; the file appears whole or not at all.
+    """Write a mesh and its vertex colours, if it has any; atomically.
 
     Args:
-        mesh: colours of faces or of a texture are turned into colours of vertices.
-        path: ends with ``.ply``, ``.obj`` or ``.glb``, which chooses the format. Folders on the way are made.
+        mesh: face colours and textures are converted to vertex colours.
+        path: ends with ``.ply``, ``.obj`` or ``.glb``, which chooses the format. Missing parent folders are created.
 
     Raises:
-        DataError: for another ending, a mesh without faces, or a place that can't be written.
+        DataError: for another suffix, a mesh without faces, or a place that can't be written.
     """
     path = check_mesh_name(path)
     if not len(mesh.faces):
@@ -63,7 +63,7 @@ def save_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path:
 
 
 def load_mesh(path: str | Path) -> trimesh.Trimesh:
-    """Read a mesh as it lies in its file: vertices are neither merged nor moved; a file of several meshes gives them as one.
+    """Read a mesh as stored: vertices are neither merged nor reordered; several meshes in one file are concatenated.
 
     Raises:
         DataError: if the file is missing, damaged, without faces, or has vertices that are not finite or missing.
@@ -72,13 +72,13 @@ def load_mesh(path: str | Path) -> trimesh.Trimesh:
     with reading(path, "a mesh", f"it may be damaged, or not a mesh file ({', '.join(SUFFIXES)})"), safe_decoders():
         if path.suffix.lower() == ".glb":
             return _checked(_load_glb(path.read_bytes()), path)
-        return _checked(trimesh.load_mesh(**source_of(path), resolver=_Beside(str(path)), process=False), path)
+        return _checked(trimesh.load_mesh(**source_of(path), resolver=_FolderResolver(str(path)), process=False), path)
 
 
 def source_of(path: Path) -> dict:
-    """What trimesh is to read: the file; or its content in UTF-8, if a text format has remarks or names in another encoding.
+    """trimesh's input: the file, or its content in UTF-8 if a text format has comments or names in another encoding.
 
-    Older programs write that of their system; bytes that are no UTF-8 are taken for Latin-1, in which any are text.
+    Older programs use the system's encoding; bytes that aren't UTF-8 are decoded as Latin-1, which always succeeds.
     """
     kind = path.suffix.lower()
     if kind not in (".obj", ".off", ".stl", ".ply"):
@@ -100,8 +100,8 @@ def _recoded(text: bytes) -> bytes:
         return text.decode("latin-1").encode()
 
 
-class _Beside(trimesh.resolvers.FilePathResolver):
-    """Where a mesh's materials and textures come from: files in its own folder, and no devices or pipes, which never end."""
+class _FolderResolver(trimesh.resolvers.FilePathResolver):
+    """Resolves a mesh's materials and textures to files in its own folder; refuses devices and pipes, which never end."""
 
     def get(self, name: str) -> bytes:
         """The content of a file that the mesh names."""
@@ -119,9 +119,9 @@ def _checked(mesh, path: Path) -> trimesh.Trimesh:
         raise DataError(f"{path}: vertices and faces must have three numbers each, they have {mesh.vertices.shape[1:]} and "
                         f"{mesh.faces.shape[1:]}")
     if not (np.abs(mesh.vertices) < LARGEST).all():
-        raise DataError(f"{path}: has vertices whose coordinates are not finite numbers, or absurdly large")
+        raise DataError(f"{path}: has vertices whose coordinates are not finite numbers, or too large")
     if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
-        raise DataError(f"{path}: has faces that name vertices which it doesn't hold ({len(mesh.vertices)} vertices)")
+        raise DataError(f"{path}: has faces with vertex indices out of range ({len(mesh.vertices)} vertices)")
     uv, colors = getattr(mesh.visual, "uv", None), vertex_colors(mesh)
     count = len(mesh.vertices)
     if colors is not None and colors.shape != (count, 4) or uv is not None and uv.shape != (count, 2):
@@ -134,7 +134,7 @@ def vertex_colors(mesh: trimesh.Trimesh) -> UInt8[np.ndarray, "v 4"] | None:
     visual = mesh.visual
     if visual.kind == "texture":
         colors = visual.material.to_color(visual.uv)
-        colors = visual.material.main_color if colors is None else colors  # one for all, as the material has no image
+        colors = visual.material.main_color if colors is None else colors  # one colour for all: the material has no image
         return np.array(np.broadcast_to(colors, (len(mesh.vertices), 4)), np.uint8)
     return np.asarray(visual.vertex_colors, np.uint8) if visual.kind in ("vertex", "face") else None
 
@@ -146,7 +146,7 @@ def srgb_to_linear(color: UInt8[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
 
 
 def linear_to_srgb(color: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-    """Linear intensities, cut to [0, 1], to 8-bit sRGB (IEC 61966-2-1)."""
+    """Linear intensities, clamped to [0, 1], to 8-bit sRGB (IEC 61966-2-1)."""
     c = color.clip(0, 1)
     return np.round(255 * np.where(c <= 0.0031308, c * 12.92, 1.055 * c**(1 / 2.4) - 0.055)).astype(np.uint8)
 
@@ -174,7 +174,7 @@ def _glb_bytes(vertices, faces, colors) -> bytes:
 
 
 def _finish_tree(tree: dict) -> None:
-    """Name the colours as glTF does, and add a matt material: without one, viewers take a metal that looks black."""
+    """Use glTF's attribute name for colours, and add a matt material: the default is metallic and looks black."""
     tree["materials"] = [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}, "doubleSided": True}]
     for primitive in _primitives(tree):
         primitive["material"] = 0
@@ -191,7 +191,7 @@ def _rename(attributes: dict, old: str, new: str) -> None:
 
 
 def _load_glb(data: bytes) -> trimesh.Trimesh:
-    """A GLB file's mesh. Its colours are read around trimesh, which takes them for sRGB and cuts them to 8 bits."""
+    """A GLB file's mesh. Its colours bypass trimesh, which would treat them as sRGB and reduce them to 8 bits."""
     magic, version, _, size, kind = struct.unpack_from("<4sIIII", data)
     if magic != b"glTF" or version != 2 or kind != JSON_CHUNK:
         raise ValueError("not a binary glTF 2.0 file")
@@ -211,7 +211,7 @@ def _load_glb(data: bytes) -> trimesh.Trimesh:
 
 
 def _drop_colorless_material(primitive: dict, tree: dict) -> None:
-    """Forget a material that says nothing about colour; trimesh would take it for a texture."""
+    """Remove a material without colour; trimesh would treat it as a texture."""
     if "material" in primitive:
         surface = tree["materials"][primitive["material"]].get("pbrMetallicRoughness", {})
         if "baseColorFactor" not in surface:
@@ -219,7 +219,7 @@ def _drop_colorless_material(primitive: dict, tree: dict) -> None:
 
 
 def _decoded(raw: Shaped[np.ndarray, "v c"]) -> UInt8[np.ndarray, "v c"]:
-    """8-bit sRGB of a COLOR_0 accessor: linear floats, or 8- or 16-bit numbers that stand for 0 to 1; alpha stays linear."""
+    """8-bit sRGB of a COLOR_0 accessor: linear floats, or 8- or 16-bit integers that represent 0 to 1; alpha stays linear."""
     linear = raw / np.iinfo(raw.dtype).max if raw.dtype.kind == "u" else raw.astype(np.float64)
     color = linear_to_srgb(linear)
     color[:, 3:] = np.round(linear[:, 3:].clip(0, 1) * 255)

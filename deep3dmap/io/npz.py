@@ -1,7 +1,7 @@
 """Arrays in npz files: as bytes to write at once, and mapped from the file where they are stored uncompressed.
 
-An npz is a zip of npy files. An entry that is only stored lies in the file as it would in memory, so its array needs no
-reading: the operating system brings the pages that are touched, and may forget them again.
+An npz is a zip of npy files. An uncompressed entry has the same layout in the file as in memory, so its array is
+memory-mapped: the operating system loads pages on access, and may evict them again.
 """
 
 import io
@@ -16,7 +16,7 @@ from deep3dmap.errors import DataError
 from deep3dmap.io.reading import reading
 
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # of a zip's entry, ending with the lengths of name and extra field
-SMALL = 1 << 16  # bytes that are read at once: not worth a mapping
+SMALL = 1 << 16  # bytes below which arrays are read directly: not worth a mapping
 SHOWN = 6  # names in a message
 
 
@@ -33,8 +33,8 @@ def read_npz(path: Path, kind: str, needed: Sequence[str], optional: Sequence[st
     Args:
         path: of the file.
         kind: what it is, for messages.
-        needed: names that must be there.
-        optional: names that are read where they are there.
+        needed: required names.
+        optional: names that are read if present.
 
     Raises:
         DataError: if the file is missing, damaged, cut short, or lacks a needed array.
@@ -67,12 +67,12 @@ def _array(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.n
         offset = file.tell()
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if dtype.hasobject or offset - start + size != entry.file_size or offset + size > path.stat().st_size:
-        raise ValueError(f"{entry.filename} says {shape} numbers of type {dtype}, and holds another count")
+        raise ValueError(f"{entry.filename} declares {shape} numbers of type {dtype}, but its size differs")
     return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
 
 
 def _start(file, entry: zipfile.ZipInfo) -> int:
-    """Where an entry's bytes begin: behind its local header, whose extra field may differ from the directory's."""
+    """Offset of an entry's data: after its local header, whose extra field may differ from the directory's."""
     file.seek(entry.header_offset)
     *_, name, extra = LOCAL_HEADER.unpack(file.read(LOCAL_HEADER.size))
     return entry.header_offset + LOCAL_HEADER.size + name + extra

@@ -1,4 +1,4 @@
-"""Where data sets lie: configs and commands name them (``temple_sparse_ring``), never paths of a machine."""
+"""Locations of data sets: configs and commands use names (``temple_sparse_ring``), never absolute paths."""
 
 import difflib
 import os
@@ -19,11 +19,11 @@ def resolve_data(name_or_path: str | Path) -> Path:
     """Path of a data set that is given by its path or by its name under :func:`data_root`; an existing path wins.
 
     Raises:
-        DataError: if the name is no text, or if there is neither; says what was looked for and where, what has a similar
+        DataError: if the name isn't valid text or nothing is found; says what was searched where, what has a similar
             name, and how to get it.
     """
     if not is_text(str(name_or_path)):
-        raise DataError(f"{printable(name_or_path)}: the folder's name is no text in UTF-8; rename it")
+        raise DataError(f"{printable(name_or_path)}: the folder's name isn't valid UTF-8; rename it")
     root = data_root()
     candidates = [_expanded(Path(name_or_path)), root / name_or_path]
     for candidate in candidates:
@@ -31,19 +31,19 @@ def resolve_data(name_or_path: str | Path) -> Path:
             return candidate
     looked = " nor ".join(dict.fromkeys(str(c) for c in candidates))
     raise DataError(f"no data '{name_or_path}': there is no {looked}.{_similar(candidates)}\n"
-                    f"Known data sets come by `deep3dmap download NAME`; set {ROOT_VARIABLE} if your data lie in "
+                    f"Get known data sets with `deep3dmap download NAME`; set {ROOT_VARIABLE} if your data is in "
                     f"another folder (now {root}).")
 
 
 def _expanded(path: Path) -> Path:
     try:
         return path.expanduser()
-    except RuntimeError:  # ~ of a user whom the machine doesn't know
+    except RuntimeError:  # ~ of an unknown user
         return path
 
 
 def _similar(candidates: list[Path]) -> str:
-    """A sentence naming the folders beside the candidates whose names are nearest to them; empty if there is none."""
+    """A sentence naming the siblings of the candidates with the most similar names; empty if there is none."""
     close = []
     for candidate in candidates:
         names = _subfolders(candidate.parent)
@@ -54,5 +54,5 @@ def _similar(candidates: list[Path]) -> str:
 def _subfolders(folder: Path) -> list[str]:
     try:
         return sorted(p.name for p in folder.iterdir() if p.is_dir())
-    except (OSError, ValueError):  # absent, not readable or no name: nothing to suggest
+    except (OSError, ValueError):  # missing, unreadable or invalid: nothing to suggest
         return []

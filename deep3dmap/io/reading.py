@@ -1,7 +1,7 @@
-"""Reading files that may be missing, damaged or out of reach: whatever goes wrong becomes one DataError that names the file.
+"""Reading files that may be missing, damaged or inaccessible: any failure becomes one DataError that names the file.
 
 Decoders (zip, npy, PNG, JSON, glTF, ...) raise a dozen types of exceptions on damaged files. Each file is decoded inside
-:func:`reading`, and every folder is looked into inside :func:`reaching`; readers need no ``try`` of their own.
+:func:`reading`, and every folder is searched inside :func:`reaching`; readers need no ``try`` of their own.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ COPY_AGAIN = "it may be damaged or cut short: copy it again"
 
 @contextmanager
 def reading(path: Path, kind: str, advice: str = COPY_AGAIN) -> Iterator[None]:
-    """Around the lines that open and decode one file, and no others: *any* exception there is taken for the file's fault.
+    """Wraps the lines that open and decode one file, and no others: *any* exception there is blamed on the file.
 
     Args:
         path: of the file.
@@ -39,23 +39,23 @@ def reading(path: Path, kind: str, advice: str = COPY_AGAIN) -> Iterator[None]:
 
 @contextmanager
 def reaching(path: Path) -> Iterator[None]:
-    """Around the lines that look for files in a folder, or write into it.
+    """Wraps the lines that search a folder for files, or write to it.
 
     Raises:
-        DataError: for what the file system refuses: no permission, a name that is too long, a full disk.
+        DataError: for file system errors: no permission, a name that is too long, a full disk.
     """
     try:
         yield
     except OSError as error:
-        raise DataError(f"{printable(error.filename or path)}: {error.strerror or error}; check the name, who may read and "
-                        "write there, and whether the disk is whole and not full") from None
+        raise DataError(f"{printable(error.filename or path)}: {error.strerror or error}; check the name, the permissions, "
+                        "and the disk's health and free space") from None
 
 
 def output_folder(path: str | Path) -> Path:
-    """A folder to write to, made before anything is computed.
+    """An output folder, created before anything is computed.
 
     Raises:
-        DataError: if it can't be made.
+        DataError: if it can't be created.
     """
     with reaching(Path(path)):
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -93,39 +93,39 @@ def read_text(path: Path) -> str:
     """The text of a file in UTF-8.
 
     Raises:
-        DataError: if it can't be read or is no text.
+        DataError: if it can't be read or isn't text.
     """
     with reading(path, "text"):
         return path.read_text(encoding="utf-8-sig")
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file within reach; also False for names that no file can have."""
+    """Whether there is such an accessible file; False for invalid names."""
     return _asked(path.is_file)
 
 
 def exists(path: Path) -> bool:
-    """Whether there is such a file or folder within reach; also False for names that none can have."""
+    """Whether there is such an accessible file or folder; False for invalid names."""
     return _asked(path.exists)
 
 
 def _asked(question) -> bool:
     try:
         return question()
-    except (OSError, ValueError):  # no permission, too long, or no text
+    except (OSError, ValueError):  # no permission, too long, or not text
         return False
 
 
 def is_text(name: str) -> bool:
-    """Whether a name can be written and shown: names on disk, and in JSON, may hold halves of characters."""
+    """Whether a name can be encoded: names on disk and in JSON may contain lone surrogates."""
     return printable(name) == name
 
 
 def short(text: str) -> str:
-    """A word of a file as messages show it: a damaged file may be one word from end to end."""
+    """A token of a file shortened for messages: a damaged file may be a single long token."""
     return text if len(text) <= 60 else text[:60] + "..."
 
 
 def printable(name: str | Path) -> str:
-    """A name in which what is no text is escaped."""
+    """A name with invalid characters escaped."""
     return str(name).encode("utf-8", "backslashreplace").decode()

@@ -23,13 +23,13 @@ THREADS = ("OMP_NUM_THREADS", "IGL_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NU
 
 
 class Outcome(NamedTuple):
-    """What became of a piece of work.
+    """The outcome of a task.
 
     Attributes:
-        kind: ``done``; ``refused`` (a :class:`Deep3DError`: the input is at fault); or ``failed`` (any other exception, a
+        kind: ``done``; ``refused`` (a :class:`Deep3DError`: invalid input); or ``failed`` (any other exception, a
             crash, a time-out).
         value: what the function returned, if it is done.
-        reason: why not, else.
+        reason: of the failure, otherwise.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 
 
 def default_processes() -> int:
-    """As many processes as there are cores for this one."""
+    """The number of cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -54,7 +54,7 @@ def run_tasks(function: Callable,
     """Call a function for each task, several at a time.
 
     Args:
-        function: of one argument; found by its module and name, as pickling does.
+        function: of one argument; found by its module and name, as in pickling.
         tasks: arguments.
         processes: how many work at once.
         timeout: seconds after which a task is given up and its process killed; may be infinite.
@@ -89,7 +89,7 @@ def run_tasks(function: Callable,
 
 
 def _context(function: Callable):
-    """Processes that share no threads with this one; where there is a fork server, it imports the function's module once."""
+    """Processes that share no threads with this one; a fork server, where available, imports the function's module once."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -112,7 +112,7 @@ def _finished(workers: list["_Worker"], fresh: bool) -> Iterator[tuple[int, Outc
 
 
 class _Worker:
-    """A process and the task on which it works."""
+    """A process and its current task."""
 
     def __init__(self, context, function: Callable, threads: int, daemon: bool):
         self.pipe, theirs = context.Pipe()
@@ -131,22 +131,22 @@ class _Worker:
         self.number, self.timeout, self.deadline = number, timeout, time.monotonic() + timeout
         try:
             self.pipe.send(task)
-        except OSError:  # it died while it had nothing to do; the broken pipe tells
+        except OSError:  # it died while idle; reported through the broken pipe
             pass
 
     def outcome(self) -> Outcome | None:
-        """What became of the task; None while it goes on."""
+        """The task's outcome; None while it runs."""
         try:
             if self.pipe.poll():
                 return Outcome(*self.pipe.recv())
         except (EOFError, OSError):
-            self.process.join(5)  # so that its own exit code is there
+            self.process.join(5)  # so that its exit code is available
             self.end()
             return Outcome(FAILED, reason=f"its process {_ending(self.process.exitcode)}")
         if time.monotonic() < self.deadline:
             return None
         self.end()
-        return Outcome(FAILED, reason=f"took longer than {self.timeout:g} s and was given up")
+        return Outcome(FAILED, reason=f"took longer than {self.timeout:g} s and was aborted")
 
     def end(self, grace: float = 0.0) -> None:
         self.alive = False
@@ -160,7 +160,7 @@ def _ending(code: int | None) -> str:
     if code is None or code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-    return f"was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
 def _work(pipe: Connection, module: str, name: str, threads: int, alone: bool) -> None:

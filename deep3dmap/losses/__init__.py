@@ -1,4 +1,4 @@
-"""Loss terms; each reads a framework's outputs and inputs and knows no method."""
+"""Loss terms; each reads a framework's outputs and inputs and is independent of any method."""
 
 from deep3dmap.losses.base import Loss
 from deep3dmap.losses.color import ColorLoss

@@ -1,4 +1,4 @@
-"""What every loss term is: a module with a weight that may follow a schedule."""
+"""The base of loss terms: a module with a weight that may follow a schedule."""
 
 from collections.abc import Sequence
 
@@ -24,12 +24,12 @@ class Loss(nn.Module):
         self.progress = Progress()
 
     def set_progress(self, progress: Progress) -> None:
-        """Tell the term how far training has come; called before every step."""
+        """Set the training progress; called before every step."""
         self.progress = progress
 
     @property
     def weight(self) -> float:
-        """The weight at the present progress."""
+        """The weight at the current progress."""
         return self.weight_schedule(self.progress)
 
     def forward(self, outputs: dict, inputs: dict) -> Float[Tensor, ""]:

@@ -10,10 +10,10 @@ from deep3dmap.registry import LOSSES
 
 @LOSSES.register_module()
 class ClampedSDFLoss(Loss):
-    """Mean absolute difference of signed distances that are cut off at a distance from the surface (eq. 4).
+    """Mean absolute difference of clamped signed distances (eq. 4).
 
     Args:
-        clamp: the distance beyond which the network's capacity is not spent, normalised units.
+        clamp: maximum distance that the network should represent, normalised units.
         weight: see :class:`deep3dmap.losses.Loss`.
     """
 
@@ -26,7 +26,7 @@ class ClampedSDFLoss(Loss):
 
         Args:
             outputs: ``sdf`` (s, k) of the network.
-            inputs: ``sdf`` (s, k) that it should have.
+            inputs: ``sdf`` (s, k), the targets.
         """
         found, wanted = outputs["sdf"].clamp(-self.clamp, self.clamp), inputs["sdf"].clamp(-self.clamp, self.clamp)
         return (found - wanted).abs().mean()

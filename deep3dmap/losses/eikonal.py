@@ -21,7 +21,7 @@ class EikonalLoss(Loss):
 
         Args:
             outputs: ``eikonal_gradient`` (m, 3) of the sdf at sampled points; with m = 0 the loss is 0.
-            inputs: not looked at.
+            inputs: not used.
         """
         gradient = outputs["eikonal_gradient"]
         return ((gradient.norm(dim=1) - 1)**2).sum() / max(len(gradient), 1)

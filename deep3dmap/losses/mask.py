@@ -1,4 +1,4 @@
-"""Silhouettes: the smallest sdf along a ray tells whether its pixel shows the object (IDR, Yariv et al. 2020, eq. 7-8)."""
+"""Silhouettes: the smallest sdf along a ray classifies its pixel (IDR, Yariv et al. 2020, eq. 7-8)."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from deep3dmap.schedules import Schedule
 
 @LOSSES.register_module()
 class MaskLoss(Loss):
-    """Cross entropy of ``sigmoid(-alpha sdf)`` and the mask, over all rays but those that hit inside the mask.
+    """Cross entropy of ``sigmoid(-alpha sdf)`` and the mask, over all rays except those that hit inside the mask.
 
     Divided by alpha and by the number of all rays.
 
@@ -28,7 +28,7 @@ class MaskLoss(Loss):
 
     @property
     def alpha(self) -> float:
-        """The sharpness at the present progress."""
+        """The sharpness at the current progress."""
         return self.alpha_schedule(self.progress)
 
     def forward(self, outputs: dict, inputs: dict) -> Float[Tensor, ""]:

@@ -16,6 +16,6 @@ class SDFLoss(Loss):
 
         Args:
             outputs: ``sdf`` (p,) of the network.
-            inputs: ``sdf`` (p,) that it should have.
+            inputs: ``sdf`` (p,), the targets.
         """
         return (outputs["sdf"] - inputs["sdf"]).abs().mean()

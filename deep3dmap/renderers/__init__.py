@@ -1,4 +1,4 @@
-"""Image formation: from geometry to what a camera sees."""
+"""Rendering: from geometry to images."""
 
 from deep3dmap.renderers.implicit import DistanceCache, SphereTracer, Trace, differentiable_intersection
 

@@ -1,4 +1,4 @@
-"""The few data types that travel between the toolbox's packages."""
+"""The data types shared by the toolbox's packages."""
 
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.structures.capture import Capture

@@ -1,4 +1,4 @@
-"""The posed photographs of one scene: what every reader makes and every multi-view method eats."""
+"""The posed photographs of one scene: the output of every reader and the input of every multi-view method."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,13 +24,13 @@ class Capture:
         names: of the views, unique (usually the images' file names).
         masks: (n, h, w) True on the object, or None.
         scene_from_world: (4, 4) float64 similarity; the identity until the capture is normalised.
-        mesh: true surface in the world, where it is known.
-        depth: (n, h, w) true depth (z in the camera's frame, world units; 0 where there is none), or None.
-        normals: (n, h, w, 3) true outward unit normals in the world (0 where there are none), or None.
-        source: where it comes from, for messages: format and folder.
-        true_cameras: the exact cameras in the world, where ``cameras`` are known to be only close to them, or None.
-        landmarks: of a head, in the world, float64, by their names in ``HEAD_LANDMARKS`` (some may be missing), or None.
-        checksums: of the files of each view (photograph, mask, cameras), or None where the capture was not read from files.
+        mesh: true surface in the world, if known.
+        depth: (n, h, w) true depth (z in the camera's frame, world units; 0 for the background), or None.
+        normals: (n, h, w, 3) true outward unit normals in the world (0 for the background), or None.
+        source: its origin, for messages: format and folder.
+        true_cameras: the exact cameras in the world, if ``cameras`` are only approximate, or None.
+        landmarks: of a head, in the world, float64, by name (``HEAD_LANDMARKS``; some may be missing), or None.
+        checksums: of the files of each view (photograph, mask, cameras), or None if the capture was not read from files.
     """
 
     images: UInt8[Tensor, "n h w 3"] | Float[Tensor, "n h w 3"]
@@ -51,7 +51,7 @@ class Capture:
             object.__setattr__(self, "scene_from_world", torch.eye(4, dtype=torch.float64))
         if not len(self.images) == len(self.cameras) == len(self.names):
             raise ValueError(
-                f"{len(self.images)} images, {len(self.cameras)} cameras and {len(self.names)} names are not the same number")
+                f"{len(self.images)} images, {len(self.cameras)} cameras and {len(self.names)} names don't match in number")
         if tuple(self.images.shape[1:3]) != tuple(self.cameras.size):
             raise ValueError(f"images are {tuple(self.images.shape[1:3])} but the cameras' size is {self.cameras.size}")
 

@@ -1,8 +1,8 @@
 """The linear head model of ICT-FaceKit (Li et al., CVPR 2020), packed into one ``npz``.
 
 ``X = mean + sum_i a_i identity_i + sum_j b_j expression_j``. The identity coefficients are independent and standard normal
-(the modes carry their deviations), expression weights lie in [0, 1]. Right-handed axes: x to the subject's left, y up, z out
-of the face. The source states no unit; by the size of the heads it is the centimetre.
+(the modes are scaled by their standard deviations), expression weights lie in [0, 1]. Right-handed axes: x to the subject's
+left, y up, z out of the face. The source states no unit; judging by head sizes it is the centimetre.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ FILE = "ict_face_model.npz"
 SKIN = ("face", "head_neck", "mouth_socket", "eye_socket_left", "eye_socket_right")
 EYEBALLS = ("eyeball_left", "eyeball_right")
 
-#: What an array must look like: its kind of numbers and its shape, in which letters stand for counts that must agree.
+#: The required dtype kind and shape of each array; letters denote sizes that must agree.
 LAYOUT: dict[str, tuple[str, tuple]] = {
     "mean": ("f", ("V", 3)),
     "identity": ("f", ("I", "V", 3)),
@@ -36,7 +36,7 @@ LAYOUT: dict[str, tuple[str, tuple]] = {
     "part_names": ("U", ("P", )),
 }
 
-#: Of arrays that hold numbers of entries: in which array those entries lie.
+#: Index arrays, and the array that each one indexes.
 REFERS = {"triangles": "mean", "landmarks68": "mean", "uv_triangles": "uv", "triangle_part": "part_names"}
 
 
@@ -49,10 +49,10 @@ class ICTFaceModel:
         identity: (i, v, 3) displacements for coefficients of 1, which is one standard deviation.
         expression: (e, v, 3) displacements for weights of 1.
         expression_names: e names, ARKit's with ``_L`` and ``_R`` for the subject's left and right.
-        triangles: (t, 3) vertex numbers, counter-clockwise seen from outside.
-        triangle_part: (t,) number of the part of each triangle.
-        uv: (w, 2) texture coordinates, v up; parts have tiles of their own.
-        uv_triangles: (t, 3) numbers of the triangles' corners in ``uv``.
+        triangles: (t, 3) vertex indices, counter-clockwise seen from outside.
+        triangle_part: (t,) index of each triangle's part.
+        uv: (w, 2) texture coordinates, v up; each part has its own tile.
+        uv_triangles: (t, 3) indices of the triangles' corners in ``uv``.
         landmarks68: (68,) vertices at the 68 points of Multi-PIE, in iBUG's order.
         part_names: names of the parts.
     """
@@ -79,7 +79,7 @@ class ICTFaceModel:
             path: the ``npz`` file, its folder, or the name of a data set.
 
         Raises:
-            DataError: if there is none, or it is damaged, lacks arrays, or its arrays don't fit together or aren't finite.
+            DataError: if there is none, or it is damaged, lacks arrays, or its arrays are inconsistent or not finite.
         """
         path = resolve_data(path)
         path = path / FILE if path.is_dir() else path
@@ -93,8 +93,8 @@ class ICTFaceModel:
         """All vertices of a head, float32, in centimetres.
 
         Args:
-            identity: coefficients of the modes in their order; those that aren't given are 0.
-            expression: weights by name, or in the order of ``expression_names``; those that aren't given are 0.
+            identity: coefficients of the modes in order; missing ones are 0.
+            expression: weights by name, or in the order of ``expression_names``; missing ones are 0.
 
         Raises:
             DataError: for more coefficients than modes, values that aren't finite numbers, or an unknown expression.
@@ -110,12 +110,12 @@ class ICTFaceModel:
         weights = np.zeros(len(self.expression), np.float32)
         for name, weight in expression.items():
             if name not in self.expression_names:
-                raise DataError(f"no expression is called '{name}': {nearest(name, self.expression_names)}")
+                raise DataError(f"no expression '{name}': {nearest(name, self.expression_names)}")
             weights[self.expression_names.index(name)] = weight
         return weights
 
     def faces(self, *parts: str) -> Int[np.ndarray, "t 3"]:
-        """The triangles of some parts, all of them if none is named; they share vertices along their seams.
+        """The triangles of some parts, by default of all; they share vertices along their seams.
 
         Raises:
             DataError: for an unknown part.
@@ -145,7 +145,7 @@ def _check(arrays: dict[str, np.ndarray], path: Path) -> None:
         numbers, count = arrays[name], len(arrays[target])
         if not numbers.size or numbers.min() < 0 or numbers.max() >= count:
             span = f"{numbers.min()} to {numbers.max()}" if numbers.size else "none"
-            raise DataError(f"{path}: '{name}' names entries {span}, but '{target}' has those from 0 to {count - 1}")
+            raise DataError(f"{path}: '{name}' refers to entries {span}, but '{target}' has entries 0 to {count - 1}")
 
 
 def _converted(array: np.ndarray):

@@ -1,4 +1,4 @@
-"""The six landmarks of a head by which its pose in a scene is given: names and order as in H3DS (Ramon et al., "H3D-Net:
+"""The six landmarks that define a head's pose in a scene: names and order as in H3DS (Ramon et al., "H3D-Net:
 Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021)."""
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from torch import Tensor
 HEAD_LANDMARKS = ("right_eye", "left_eye", "nose_tip", "nose_base", "right_lips", "left_lips")
 # the same points among the 68 of iBUG's markup, counted from 0 (Sagonas et al., "300 Faces in-the-Wild Challenge", 2013)
 HEAD_LANDMARKS_OF_68 = (39, 42, 30, 33, 48, 54)
-# where ICT-FaceKit's mean head has them, in centimetres: x to the subject's left, y up, z out of the face
+# their positions on ICT-FaceKit's mean head, in centimetres: x to the subject's left, y up, z out of the face
 MEAN_HEAD_LANDMARKS = ((-1.844, 3.252, 9.196), (1.844, 3.252, 9.196), (0.0, 0.406, 13.069), (0.0, -1.203, 11.566),
                        (-2.535, -3.52, 10.188), (2.535, -3.52, 10.188))
 

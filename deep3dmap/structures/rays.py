@@ -1,4 +1,4 @@
-"""Rays on their way from cameras into a scene."""
+"""Rays from cameras into a scene."""
 
 from dataclasses import dataclass, fields
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class RayBundle:
-    """``r`` rays. Lengths are in the units of the frame in which the rays were made.
+    """``r`` rays. Lengths are in the units of the rays' frame.
 
     Attributes:
         origins: (r, 3) starting points.
         directions: (r, 3) unit directions, from the camera into the scene.
-        near, far: (r,) distances along the ray between which it is worth looking, or None.
-        uv: (r, 2) pixel coordinates from which the rays come (x right, y down, first centre at 0.5), or None.
-        camera: (r,) indices of the cameras from which they come, or None.
+        near, far: (r,) search range along the ray, or None.
+        uv: (r, 2) pixel coordinates of the rays (x right, y down, first centre at 0.5), or None.
+        camera: (r,) indices of their cameras, or None.
     """
 
     origins: Float[Tensor, "r 3"]

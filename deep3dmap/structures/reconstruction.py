@@ -1,4 +1,4 @@
-"""What a method makes of its data: the result of a scene, a photograph, a shape or a recording."""
+"""A method's output: the result of a scene, a photograph, a shape or a recording."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ class Reconstruction:
     """A result, in the data's own frame and units; tensors are on the CPU.
 
     Attributes:
-        name: of what was reconstructed, as its data call it.
+        name: of the reconstructed item, as in its data.
         mesh: its surface, or None.
-        images: pictures by name, (h, w, c) or (h, w): ``rgb`` in [0, 1], ``mask`` bool, ``normals`` unit vectors, and others.
+        images: by name, (h, w, c) or (h, w): ``rgb`` in [0, 1], ``mask`` bool, ``normals`` unit vectors, and others.
         arrays: tensors by name (landmarks, codes, depth ...).
-        cameras: those that belong to it, where the method estimates any.
+        cameras: its cameras, if the method estimates any.
         notes: what is missing, and why.
-        partial: whether the next result of the same name will replace it, as of a video that goes on.
+        partial: whether the next result of the same name will replace it, as for an unfinished video.
     """
 
     name: str

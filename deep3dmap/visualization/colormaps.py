@@ -1,6 +1,6 @@
-"""Numbers as colours: a small, fixed set of colour maps (taken from matplotlib).
+"""A small, fixed set of colour maps (taken from matplotlib).
 
-Sequential maps that grow steadily in lightness, so that they also read in grey print and for the colour-blind.
+Sequential maps with monotonic lightness, also readable in greyscale and for the colour-blind.
 """
 
 from functools import cache
@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 NAMES = {
-    "error": "YlOrRd",  # distance to the true surface: pale is right, dark red is wrong
-    "difference": "magma",  # between two pictures: black is equal
+    "error": "YlOrRd",  # distance to the true surface: pale is low, dark red is high
+    "difference": "magma",  # between two images: black is equal
 }
-"""What a map is used for, and matplotlib's name of it."""
+"""A map's use, and its matplotlib name."""
 
 
 @cache
@@ -35,13 +35,13 @@ def colorize(values: Float[np.ndarray, "*shape"],
              *,
              name: str = "error",
              invalid: tuple[int, int, int] = (150, 150, 150)) -> UInt8[np.ndarray, "*shape 3"]:
-    """The colour of each value. Values outside of [0, maximum] take the colour of the nearer end.
+    """The colour of each value. Values outside [0, maximum] are clamped.
 
     Args:
-        values: any shape; those that are not finite take the colour ``invalid``.
-        maximum: value that has the last colour; a range of zero gives all values the first colour.
+        values: any shape; non-finite ones get the colour ``invalid``.
+        maximum: value of the last colour; a range of zero gives all values the first colour.
         name: of the map, one of ``NAMES``.
-        invalid: RGB of what has no value.
+        invalid: RGB of non-finite values.
     """
     finite = np.isfinite(values)
     scaled = np.where(finite, values, 0) / (maximum if maximum > 0 else np.inf)

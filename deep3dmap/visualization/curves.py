@@ -1,6 +1,6 @@
-"""Plots of the report: loss curves of a run, and how the error of a surface is spread.
+"""Plots of the report: loss curves of a run, and the error distribution of a surface.
 
-Reads the run's ``scalars.jsonl``: one JSON object a line, with ``step``, maybe ``stage``, and any numbers.
+Reads the run's ``scalars.jsonl``: one JSON object per line, with ``step``, optionally ``stage``, and any numbers.
 """
 
 import json
@@ -20,12 +20,12 @@ NOT_CURVES = {"step", "stage", "stage_step", "seconds", "time", "iter", "epoch",
 
 @dataclass
 class Scalars:
-    """What a run wrote while it trained.
+    """The scalars logged by a training run.
 
     Attributes:
         curves: name to (steps, values), steps ascending, values finite.
         stages: (first step, name) of each stage, in order.
-        seconds: the clock's last entry, or None.
+        seconds: the last elapsed time, or None.
     """
 
     curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
@@ -34,7 +34,8 @@ class Scalars:
 
 
 def read_scalars(path: str | Path) -> Scalars:
-    """Reads a ``scalars.jsonl``. A step written twice (after a resume) counts as written last; a cut last line is left out.
+    """Reads a ``scalars.jsonl``. For a step written twice (after resuming) the last entry is used; a truncated last line is
+    ignored.
 
     Raises:
         DataError: if the file is missing, or a line before the last is not a JSON object with a ``step``.
@@ -123,7 +124,7 @@ def _plot(name: str, steps: np.ndarray, values: np.ndarray, stages: Sequence[tup
 
 
 def _smoothed(values: np.ndarray, log: bool) -> np.ndarray:
-    """Exponential running mean without the bias to the first value; of the logarithms on a logarithmic axis."""
+    """Bias-corrected exponential moving average; of the logarithms on a logarithmic axis."""
     from scipy.signal import lfilter
     if len(values) < 30:
         return values
@@ -133,7 +134,7 @@ def _smoothed(values: np.ndarray, log: bool) -> np.ndarray:
 
 
 def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
-    """Ends of an axis that holds all but the wildest half per cent of the values, and zero where that is near."""
+    """Axis limits that contain all values except the 0.5 % most extreme, and zero if close."""
     low, high = float(values.min()), float(np.quantile(values, 0.995) if len(values) > 50 else values.max())
     if log:
         return low / 1.15, high * 1.15
@@ -143,7 +144,7 @@ def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
 
 
 def error_histogram(error: Float[np.ndarray, "v"], weights: Float[np.ndarray, "v"], maximum: float, unit: str = "") -> str:
-    """How much of a surface has which error: bars over the error map's colour bar; the last one holds all above ``maximum``.
+    """Histogram of a surface's error over the error map's colour bar; the last bar includes all above ``maximum``.
 
     Args:
         error: of each vertex, finite.

@@ -1,5 +1,5 @@
-"""Where a reconstruction is wrong: a surface coloured by its distance from another one, from the front and from the side, over
-a bar that says what the colours mean. H3D-Net's figures cut such maps off at 5 mm, which is the default here."""
+"""Error maps: a surface coloured by its distance from another one, from the front and from the side, above
+a colour bar. H3D-Net's figures clamp such maps at 5 mm, which is the default here."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ VIEWS = {"front": 0.0, "3/4": 40.0}  # degrees from the front to the subject's l
 
 
 def error_mesh(mesh: trimesh.Trimesh, errors: Float[np.ndarray, "v"], maximum: float = MAXIMUM) -> trimesh.Trimesh:
-    """The mesh with a colour at each vertex for its error, pale for none and dark red for ``maximum`` and beyond.
+    """The mesh with vertex colours by error, pale for zero and dark red for ``maximum`` and above.
 
     Raises:
         DataError: if there is not one error for each vertex.
@@ -40,14 +40,14 @@ def error_map(maps: Mapping[str, tuple[trimesh.Trimesh, Float[np.ndarray, "_"]]]
               cell: int = 256,
               axes: Float[np.ndarray, "3 3"] = AXES,
               views: Mapping[str, float] = VIEWS) -> UInt8[np.ndarray, "h w 3"]:
-    """Meshes coloured by their errors, each from all views, side by side and in one scale, with a colour bar below.
+    """Meshes coloured by their errors, each from all views, side by side at one scale, with a colour bar below.
 
     Args:
         maps: name to a mesh and the errors of its vertices; all in one frame.
-        maximum: error that takes the last colour.
+        maximum: error of the last colour.
         unit: of the errors.
-        cell: edge of a picture in pixels.
-        axes: unit vectors to the left, upwards and forwards of what is shown, as rows; see
+        cell: edge of an image in pixels.
+        axes: unit vectors to the object's left, up and forward, as rows; see
             :func:`deep3dmap.evaluation.heads.head_axes` for heads.
         views: name to degrees from the front to the left.
 
@@ -69,7 +69,7 @@ def error_map(maps: Mapping[str, tuple[trimesh.Trimesh, Float[np.ndarray, "_"]]]
 
 
 def _direction(axes: Float[np.ndarray, "3 3"], degrees: float) -> Sequence[float]:
-    """From where a view looks."""
+    """The direction of a view."""
     angle = math.radians(degrees)
     return tuple(math.sin(angle) * axes[0] + math.cos(angle) * axes[2])
 
@@ -79,6 +79,6 @@ def _picture(mesh: trimesh.Trimesh, camera) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def softly(surface: SurfacePoints) -> Float[Tensor, "p 3"]:
-    """A light at the camera that shows the shape and leaves the colours readable."""
+    """Soft headlight shading that keeps the colours readable."""
     cosine = (surface.normals * surface.directions).sum(-1, keepdim=True).abs()
     return surface.albedo * (0.75 + 0.25 * cosine)

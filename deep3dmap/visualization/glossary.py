@@ -1,4 +1,4 @@
-"""What the figures of a report mean: name, unit, format, which way is better, and one line of explanation each."""
+"""The metrics of a report: name, unit, format, direction, and a one-line explanation each."""
 
 import math
 import re
@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Term:
-    """How a figure is shown.
+    """How a metric is shown.
 
     Attributes:
         label: its name in a table.
-        means: one line for a reader who doesn't know it.
+        means: a one-line explanation.
         better: "higher", "lower" or "".
         unit: written after the value.
         digits: after the decimal point, or None for three significant ones.
-        percent: the value is a share of 1, shown in per cent.
+        percent: the value is a fraction, shown in per cent.
         length: it is a length, in the data's own unit.
-        headline: the larger, the more it belongs on top of the page; 0 never.
+        headline: priority at the top of the page; 0 for never.
     """
 
     label: str
@@ -30,7 +30,7 @@ class Term:
     headline: int = 0
 
     def show(self, value: float | int | None) -> str:
-        """The value without its unit; a dash where there is none."""
+        """The value without its unit; a dash for None."""
         if value is None:
             return "\N{EN DASH}"
         if isinstance(value, bool):
@@ -44,7 +44,7 @@ class Term:
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
     def unit_of(self, lengths: str) -> str:
-        """The unit after ``show``'s value, where lengths are in ``lengths``."""
+        """The unit of ``show``'s value, for lengths in ``lengths``."""
         return "%" if self.percent else lengths if self.length else self.unit
 
 
@@ -52,19 +52,19 @@ _MEDIAN = "Half of the points are nearer."
 TERMS = {
     "(masked_)?psnr":
     Term("PSNR",
-         "Likeness of rendering and photograph on the object. 20 dB is rough, 30 dB close, 40 dB hard to tell apart.",
+         "Similarity of rendering and photograph on the object. 20 dB is rough, 30 dB close, 40 dB hardly distinguishable.",
          "higher",
          "dB",
          2,
          headline=8),
     "(masked_)?ssim":
     Term("SSIM",
-         "Likeness of local structure (edges, contrast) of rendering and photograph; 1 is equal.",
+         "Similarity of local structure (edges, contrast) of rendering and photograph; 1 is equal.",
          "higher",
          digits=3,
          headline=5),
     "lpips":
-    Term("LPIPS", "Difference as a trained network sees it; 0 is equal.", "lower", digits=3),
+    Term("LPIPS", "Perceptual difference by a trained network; 0 is equal.", "lower", digits=3),
     "(mask_)?iou":
     Term("Mask IoU",
          "Overlap of the mesh's silhouette with the object's mask: shared area over joint area; 1 is equal.",
@@ -95,7 +95,7 @@ TERMS = {
     "emd":
     Term("Earth mover's distance", "Mean distance of points matched one to one.", "lower", length=True),
     "mesh_accuracy":
-    Term("Mesh accuracy", "Distance within which 90 % of the reconstruction lie of the true surface.", "lower", length=True),
+    Term("Mesh accuracy", "Distance from the true surface within which 90 % of the reconstruction lie.", "lower", length=True),
     "mesh_completion":
     Term("Mesh completion", "Share of the true surface within the distance of the reconstruction.", "higher", percent=True),
     "mesh_cosine_similarity":
@@ -162,11 +162,11 @@ TERMS = {
     "faces|triangles":
     Term("Triangles", "Of the mesh.", digits=0),
 }
-"""Terms by the pattern that the whole name of a figure matches (lower case, ``_`` between words, without a threshold)."""
+"""Terms by the pattern that the whole name of a metric matches (lower case, ``_`` between words, without a threshold)."""
 
 
 def _head_terms() -> dict[str, Term]:
-    """Of the protocol of H3DS, in millimetres: face or head, to vertices or to the surface, forth or back, mean or median."""
+    """Metrics of the H3DS protocol, in millimetres: face or head, to vertices or surface, forward or reverse, mean, median."""
     parts = dict(face="Face error", head="Head error"), dict(face="face (95 mm around the nose)", head="head")
     targets = dict(vertices=("", "nearest vertex"), surface=(", to the surface", "surface"))
     terms = {}
@@ -179,8 +179,8 @@ def _head_terms() -> dict[str, Term]:
             key = f"{part}_{target}"
             terms[f"{key}_mean"] = Term(label, forth, "lower", "mm", 2, headline=headline)
             terms[f"{key}_median"] = Term(f"{label}, median", _MEDIAN, "lower", "mm", 2)
-            terms[f"{key}_reverse_mean"] = Term(f"{label}, backwards", back, "lower", "mm", 2)
-            terms[f"{key}_reverse_median"] = Term(f"{label}, backwards, median", _MEDIAN, "lower", "mm", 2)
+            terms[f"{key}_reverse_mean"] = Term(f"{label}, reverse", back, "lower", "mm", 2)
+            terms[f"{key}_reverse_median"] = Term(f"{label}, reverse, median", _MEDIAN, "lower", "mm", 2)
     return terms
 
 
@@ -188,7 +188,7 @@ TERMS |= _head_terms()
 
 
 def describe(metric: str) -> Term:
-    """The term of a metric's name, however it is spelled; its threshold stands after an ``@``. Unknown names stay."""
+    """The term of a metric's name, in any spelling; its threshold follows an ``@``. Unknown names are kept."""
     base, _, threshold = metric.partition("@")
     key = re.sub(r"[^a-z0-9]+", "_", base.lower()).strip("_")
     for pattern, term in TERMS.items():

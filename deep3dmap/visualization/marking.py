@@ -1,7 +1,7 @@
-"""Marking the landmarks of a head: the page on which a person clicks them, and the picture that shows how well they agree.
+"""Marking the landmarks of a head: the page to click them on, and an overlay that shows their consistency.
 
-The page holds its photographs and asks for nothing from outside; what it downloads is the marks' file, in the photographs' own
-pixels whatever the size at which it shows them.
+The page is self-contained, photographs included; it saves the marks' file in the photographs' own
+pixels, independent of the display size.
 """
 
 import base64
@@ -26,11 +26,11 @@ from deep3dmap.visualization.viewer import asset
 
 HINTS = dict(
     right_eye=
-    "The inner corner of the person's right eye, where the lids meet beside the nose. Seen from the front it is on the left.",
+    "The inner corner of the person's right eye, where the lids meet next to the nose. Seen from the front it is on the left.",
     left_eye=
-    "The inner corner of the person's left eye, where the lids meet beside the nose. Seen from the front it is on the right.",
-    nose_tip="The tip of the nose: the point that stands out farthest.",
-    nose_base="Where the wall between the nostrils meets the upper lip, in the middle.",
+    "The inner corner of the person's left eye, where the lids meet next to the nose. Seen from the front it is on the right.",
+    nose_tip="The tip of the nose: the foremost point.",
+    nose_base="The point where the wall between the nostrils meets the upper lip.",
     right_lips="The corner of the mouth on the person's right. Seen from the front it is on the left.",
     left_lips="The corner of the mouth on the person's left. Seen from the front it is on the right.",
 )
@@ -45,7 +45,7 @@ class PictureToMark:
     Attributes:
         name: of the view.
         image: its pixels.
-        marks: pixels by landmark that it has already.
+        marks: existing marks, pixels by landmark.
     """
 
     name: str
@@ -58,23 +58,23 @@ def write_marking_page(path: str | Path,
                        title: str,
                        command: str,
                        side: int = 1600) -> Path:
-    """Writes the page, whole or not at all, and returns its path.
+    """Write the page atomically; returns its path.
 
     Args:
         path: ends in ``.html``.
         pictures: one or more.
         title: headline.
-        command: what to run with the marks, shown to copy.
-        side: pixels to which the longer side of larger photographs is scaled down in the page.
+        command: to run with the marks, shown for copying.
+        side: maximum longer side of photographs in the page, pixels.
 
     Raises:
-        DataError: if the path does not end in ``.html``, or there is no picture.
+        DataError: if the path does not end in ``.html``, or there is no photograph.
     """
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"{path}: a page's name must end in .html.")
     if not pictures:
-        raise DataError(f"{path}: a page to mark landmarks on needs at least one picture.")
+        raise DataError(f"{path}: a page to mark landmarks needs at least one photograph.")
     data = dict(views=[_view(picture, side) for picture in pictures],
                 landmarks=[dict(name=name, hint=HINTS[name]) for name in HEAD_LANDMARKS],
                 marks={p.name: {
@@ -100,11 +100,11 @@ def _view(picture: PictureToMark, side: int) -> dict:
 
 
 def landmark_overlay(pictures: Sequence[PictureToMark], seen: Float[np.ndarray, "n 6 2"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The heads of all pictures side by side: rings are marks, crosses are where the triangulated landmarks are seen.
+    """The heads in all photographs side by side: rings are marks, crosses are projections of the triangulated landmarks.
 
     Args:
         pictures: one or more, with their marks.
-        seen: pixels of the landmarks in each picture, in the order of ``HEAD_LANDMARKS``; NaN without landmark.
+        seen: pixels of the landmarks in each photograph, in the order of ``HEAD_LANDMARKS``; NaN without landmark.
     """
     tiles = [_tile(picture, where) for picture, where in zip(pictures, seen)]
     columns = min(COLUMNS, len(tiles))
@@ -141,7 +141,7 @@ def _tile(picture: PictureToMark, seen: Float[np.ndarray, "6 2"]) -> UInt8[np.nd
 
 
 def _window(picture: PictureToMark, seen: Float[np.ndarray, "6 2"]) -> tuple[np.ndarray, int]:
-    """Upper left corner and side of a square around a picture's landmarks."""
+    """Upper left corner and side of a square around a photograph's landmarks."""
     points = np.array([*seen[np.isfinite(seen).all(-1)], *picture.marks.values()]).reshape(-1, 2)
     points = points.clip(0, [picture.image.shape[1], picture.image.shape[0]])
     if not len(points):
@@ -152,7 +152,7 @@ def _window(picture: PictureToMark, seen: Float[np.ndarray, "6 2"]) -> tuple[np.
 
 
 def _crop(image: UInt8[np.ndarray, "h w 3"], corner: np.ndarray, span: int) -> UInt8[np.ndarray, "s s 3"]:
-    """A square of an image, black where it reaches beyond it."""
+    """A square crop of an image, black outside it."""
     x, y = (int(v) for v in corner)
     found = image[max(y, 0):max(y + span, 0), max(x, 0):max(x + span, 0)]
     square = np.zeros((span, span, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Pictures on disk and in pages: PNG files that are never half written, labelled strips, thumbnails as data URIs."""
+"""Images on disk and in pages: atomically written PNG files, labelled strips, thumbnails as data URIs."""
 
 import base64
 import io
@@ -17,9 +17,9 @@ LABEL_HEIGHT, GAP = 22, 6
 
 
 def as_uint8(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
-    """Any usual picture as 8-bit RGB: (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); uint8, bool or floats in [0, 1].
+    """Any common image as 8-bit RGB: (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); uint8, bool or floats in [0, 1].
 
-    Floats are clipped, those that are not finite become 0; an alpha channel is dropped.
+    Floats are clipped, non-finite ones become 0; an alpha channel is dropped.
 
     Raises:
         DataError: if the shape or the type is none of these.
@@ -28,25 +28,25 @@ def as_uint8(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
-        raise DataError(f"a picture has shape {image.shape}; expected (height, width), or with 1, 3 or 4 channels.")
+        raise DataError(f"an image has shape {image.shape}; expected (height, width), or with 1, 3 or 4 channels.")
     if image.dtype == bool:
         image = image.astype(np.uint8) * 255
     elif np.issubdtype(image.dtype, np.floating):
         image = np.round(255 * np.nan_to_num(image, posinf=0, neginf=0).clip(0, 1)).astype(np.uint8)
     elif image.dtype != np.uint8:
-        raise DataError(f"a picture has type {image.dtype}; expected uint8, bool, or floats between 0 and 1.")
+        raise DataError(f"an image has type {image.dtype}; expected uint8, bool, or floats between 0 and 1.")
     return np.ascontiguousarray(np.broadcast_to(image[..., :3], (*image.shape[:2], 3)))
 
 
 def save_image(path: str | Path, image: np.ndarray) -> Path:
-    """Writes a picture (see ``as_uint8``) as PNG, whole or not at all, and returns its path.
+    """Write an image (see ``as_uint8``) as PNG, atomically; returns its path.
 
     Raises:
-        DataError: if the name does not end in ``.png`` or the array is not a picture.
+        DataError: if the name does not end in ``.png`` or the array is not an image.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise DataError(f"{path}: pictures are saved as PNG; end the name in .png.")
+        raise DataError(f"{path}: images are saved as PNG; the name must end in .png.")
     pixels = as_uint8(image)
     with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")
@@ -54,7 +54,7 @@ def save_image(path: str | Path, image: np.ndarray) -> Path:
 
 
 def resize(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The picture resampled to ``size`` (height, width), anti-aliased where it shrinks."""
+    """The image resampled to ``size`` (height, width), anti-aliased when shrinking."""
     if image.shape[:2] == tuple(size):
         return image
     return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.LANCZOS))
@@ -64,18 +64,18 @@ def label_strip(pictures: Mapping[str, np.ndarray],
                 *,
                 height: int | None = None,
                 background: tuple[int, int, int] = (255, 255, 255)) -> UInt8[np.ndarray, "h w 3"]:
-    """Pictures side by side, each with its name above: photo | rendering | difference | normals.
+    """Images side by side, each with its name above: photo | rendering | difference | normals.
 
     Args:
-        pictures: name to picture (see ``as_uint8``), from left to right.
-        height: in pixels to which all are scaled; by default that of the first one.
-        background: RGB behind and between them; the names are black or white, whichever reads.
+        pictures: name to image (see ``as_uint8``), from left to right.
+        height: of all images, in pixels; by default that of the first one.
+        background: RGB behind and between them; the names are black or white, whichever has more contrast.
 
     Raises:
-        DataError: if there is no picture, or one of them is not a picture.
+        DataError: if there is no image, or one of them is not an image.
     """
     if not pictures:
-        raise DataError("a strip needs at least one picture.")
+        raise DataError("a strip needs at least one image.")
     images = [as_uint8(p) for p in pictures.values()]
     height = height or images[0].shape[0]
     images = [resize(i, (height, max(1, round(i.shape[1] * height / i.shape[0])))) for i in images]
@@ -91,7 +91,7 @@ def label_strip(pictures: Mapping[str, np.ndarray],
 
 
 def _shortened(text: str, draw: ImageDraw.ImageDraw, font, width: float) -> str:
-    """The text, cut at its end so that it is at most ``width`` pixels wide."""
+    """The text, truncated to at most ``width`` pixels."""
     while text and draw.textlength(text, font) > width:
         text = text[:-2] + "." if len(text) > 1 else ""
     return text
@@ -101,13 +101,13 @@ def difference_map(photo: UInt8[np.ndarray, "h w 3"],
                    rendering: UInt8[np.ndarray, "h w 3"],
                    mask: Bool[np.ndarray, "h w"] | None = None,
                    maximum: float = 0.25) -> UInt8[np.ndarray, "h w 3"]:
-    """How far two pictures are apart, pixel by pixel: the mean over the channels of ``|a - b|``, black where equal.
+    """Per-pixel difference of two images: the mean over the channels of ``|a - b|``, black where equal.
 
     Args:
         photo: 8-bit RGB.
         rendering: 8-bit RGB of the same size.
-        mask: where to compare; the rest stays black.
-        maximum: difference (of a range of 1) that takes the brightest colour.
+        mask: where to compare; the rest is black.
+        maximum: difference (of a range of 1) of the brightest colour.
     """
     distance = np.abs(photo.astype(np.float32) - rendering.astype(np.float32)).mean(-1) / 255
     return colorize(distance if mask is None else distance * mask, maximum, name="difference")
@@ -117,13 +117,13 @@ def normal_map(
     normals: Float[np.ndarray, "h w 3"],
     mask: Bool[np.ndarray, "h w"] | None = None,
     background: tuple[int, int, int] = (255, 255, 255)) -> UInt8[np.ndarray, "h w 3"]:
-    """Unit normals as colours: ``(n + 1) / 2``. Pixels outside of the mask take the background."""
+    """Unit normals as colours: ``(n + 1) / 2``. Pixels outside the mask get the background."""
     colors = as_uint8((normals + 1) / 2)
     return colors if mask is None else np.where(mask[..., None], colors, np.array(background, np.uint8))
 
 
 def jpeg(image: UInt8[np.ndarray, "h w 3"], side: int = 640, quality: int = 85) -> bytes:
-    """The picture as JPEG, scaled down (never up) so that its longer side is at most ``side`` pixels."""
+    """The image as JPEG, scaled down (never up) so that its longer side is at most ``side`` pixels."""
     scale = min(1.0, side / max(image.shape[:2]))
     size = tuple(max(1, round(n * scale)) for n in image.shape[:2])
     stream = io.BytesIO()
@@ -132,5 +132,5 @@ def jpeg(image: UInt8[np.ndarray, "h w 3"], side: int = 640, quality: int = 85) 
 
 
 def thumbnail(image: UInt8[np.ndarray, "h w 3"], side: int = 640, quality: int = 85) -> str:
-    """``jpeg(...)`` as a ``data:`` URI, to stand inside a page."""
+    """``jpeg(...)`` as a ``data:`` URI, for embedding in a page."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, side, quality)).decode()

@@ -1,6 +1,6 @@
-"""Plots by matplotlib in the report's style: as SVG that takes the page's colours, light or dark, or as pixels.
+"""Plots by matplotlib in the report's style: as SVG in the page's colours, light or dark, or as pixels.
 
-matplotlib is imported when something is drawn: it takes half a second.
+matplotlib is imported lazily: it takes half a second.
 """
 
 import io
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INK, MUTED, LINE, ACCENT = "#1a2230", "#667085", "#e3e7ee", "#2563eb"
 PAGE = {INK: "currentColor", MUTED: "var(--muted)", LINE: "var(--line)", ACCENT: "var(--accent)"}
-"""Colours of a plot, and what the report's style sheet calls them."""
+"""Colours of a plot, and their names in the report's style sheet."""
 STYLE = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 11, "axes.titlesize": 11,
     "text.color": INK, "axes.labelcolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED, "axes.edgecolor": LINE,
@@ -33,9 +33,9 @@ STYLE = {
 
 @contextmanager
 def drawing(width: float, height: float, layout: str = "constrained") -> Iterator["Figure"]:
-    """A figure of so many pixels (an SVG's units) to draw into and to convert, both within the block.
+    """A figure of the given size in pixels (an SVG's units) to draw and convert within the block.
 
-    By default matplotlib lays axes out such that all texts fit; with the layout "none" axes stay where they are put.
+    By default matplotlib lays out axes so that all texts fit; with the layout "none" axes are not moved.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -44,18 +44,18 @@ def drawing(width: float, height: float, layout: str = "constrained") -> Iterato
 
 
 def as_svg(figure: "Figure", kind: str, title: str) -> str:
-    """The figure as an ``<svg>`` element for a page that has ``report.css``; the same bytes for the same figure.
+    """The figure as an ``<svg>`` element for a page with ``report.css``; deterministic.
 
     Args:
         figure: of :func:`drawing`.
         kind: the element's CSS class.
-        title: read aloud, and shown where the mouse rests.
+        title: for screen readers and as tooltip.
     """
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = file.getvalue()
     svg = re.sub(r"<!--.*?-->|<style.*?</style>", "", svg[svg.index("<svg"):], flags=re.DOTALL)
-    svg = re.sub(r'(?<= d=")[^"]+', lambda path: re.sub(r"(\.\d)\d+|\s*\n", r"\1", path[0]), svg)  # a tenth of a pixel will do
+    svg = re.sub(r'(?<= d=")[^"]+', lambda path: re.sub(r"(\.\d)\d+|\s*\n", r"\1", path[0]), svg)  # to 0.1 pixels
     svg = re.sub(r'<g id="[\w.]+">', "<g>", svg)
     svg = re.sub("|".join(PAGE), lambda color: PAGE[color[0]], svg)
     attributes, body = svg.strip().removeprefix("<svg").split(">", 1)
@@ -81,7 +81,7 @@ def draw_color_bar(axes: "Axes", maximum: float, unit: str = "") -> None:
 
 
 def color_bar(maximum: float, unit: str = "", width: int = 320, convert: Callable = as_pixels):
-    """The error's colour map with its numbers, to be put under a coloured picture; 40 pixels high.
+    """The error's colour bar with numbers, to be placed below an image; 40 pixels high.
 
     Args:
         maximum: value at the right end, positive; the left end is 0.
@@ -90,6 +90,6 @@ def color_bar(maximum: float, unit: str = "", width: int = 320, convert: Callabl
         convert: :func:`as_pixels`, or :func:`as_svg` with its other arguments.
     """
     width = max(width, 80)
-    with drawing(width, 40, layout="none") as figure:  # with room for half of the last number and its unit
+    with drawing(width, 40, layout="none") as figure:  # with space for half of the last number and its unit
         draw_color_bar(figure.add_axes((10 / width, 22 / 40, 1 - 40 / width, 12 / 40)), maximum, unit)
         return convert(figure)

@@ -1,6 +1,6 @@
-"""One self-contained HTML page that shows a reconstruction: figures, the turning mesh, pictures beside photographs, curves.
+"""One self-contained HTML page of a reconstruction: metrics, interactive mesh, renderings and photographs, curves.
 
-The page asks for nothing from outside (its own content security policy forbids it), so it can be mailed, archived or printed.
+The page loads nothing external (its content security policy forbids it), so it can be mailed, archived or printed.
 """
 
 import base64
@@ -43,30 +43,30 @@ def write_report(path: str | Path,
                  notes: Sequence[str] = (),
                  settings: str = "",
                  vertex_budget: int = VERTEX_BUDGET) -> Path:
-    """Writes the page, whole or not at all, and returns its path.
+    """Write the page atomically; returns its path.
 
-    A part that can't be shown (no triangles, a missing or damaged file of curves or video) is left out with a note that says
-    why: the report comes at the end of a long run and should not be lost for it.
+    A part that can't be shown (no triangles, a missing or damaged file of curves or video) is omitted with an explanatory
+    note: the report comes at the end of a long run and must not fail.
 
     Args:
         path: ends in ``.html``.
         title: headline.
-        summary: settings by name, shown in order: method, data, views, time, device, seed, version ... ``command`` (how it was
-            made) and ``continue`` (how to go on) become commands to copy.
-        metrics: group ("held out", "train", "surface", ...) to figure to value. Groups with figures in common share a table.
+        summary: settings by name, shown in order: method, data, views, time, device, seed, version ... ``command`` (to
+            reproduce it) and ``continue`` (to continue) become commands to copy.
+        metrics: group ("held out", "train", "surface", ...) to metric to value. Groups with common metrics share a table.
         views: photographs and renderings; held-out ones are shown first.
-        pictures: images by name of items that are no views of a scene, by the items' names.
-        mesh: to turn; simplified for the page above ``vertex_budget`` vertices.
-        mesh_error: distance of each vertex to the true surface, where that is known; NaN where it isn't.
-        unit: of lengths, after them.
-        error_max: error that takes the last colour; by default the 95th percentile.
-        up: the mesh's upward direction; without it, it turns freely.
-        front: direction from the mesh to the first look at it.
+        pictures: images by name of items that are not views of a scene, by the items' names.
+        mesh: shown interactively; simplified for the page above ``vertex_budget`` vertices.
+        mesh_error: distance of each vertex to the true surface, if known; NaN where unknown.
+        unit: of lengths, shown after them.
+        error_max: error of the last colour; by default the 95th percentile.
+        up: the mesh's up direction; without it, rotation is unconstrained.
+        front: initial viewing direction, from the mesh.
         curves_path: the run's ``scalars.jsonl``.
-        turntable: a video (mp4) or moving picture (gif, webp), put into the page.
-        downloads: label to path of files beside the report, relative to it.
+        turntable: a video (mp4) or animated image (gif, webp), embedded in the page.
+        downloads: label to path of files, relative to the report.
         notes: to the reader, one paragraph each.
-        settings: the resolved config, folded away.
+        settings: the resolved config, collapsed.
         vertex_budget: see ``mesh``.
 
     Raises:
@@ -98,7 +98,7 @@ def write_report(path: str | Path,
 
 
 def _page(title: str, subtitle: str, sections: Sequence[str]) -> str:
-    """The whole document. Scripts run only if their hash is in the policy, so text that slips in as markup can't run."""
+    """The whole document. Scripts run only if their hash is in the policy, so injected markup can't run."""
     script = asset("viewer.js") + asset("report.js")
     digest = base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"

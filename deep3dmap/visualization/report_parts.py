@@ -1,4 +1,4 @@
-"""The parts of a report as HTML. Whatever comes from outside (names, notes, settings, paths) is escaped here."""
+"""The parts of a report as HTML. All external text (names, notes, settings, paths) is escaped here."""
 
 import base64
 import mimetypes
@@ -22,28 +22,29 @@ from deep3dmap.visualization.video import turntable as turntable_frames
 from deep3dmap.visualization.viewer import error_limit, pack_mesh, viewer_html
 
 Figures = Mapping[str, Mapping[str, float | int | None]]
-"""Group to figure to value; None where there is none."""
+"""Group to metric to value or None."""
 PIXEL_BUDGET = 25e6
-"""Of all pictures in a page together: 20 views with four pictures of 640x480 each, about 7 MB."""
+"""Total pixels of all images in a page: 20 views with four images of 640x480 each, about 7 MB."""
 LARGEST_SIDE = 800
 TURNTABLE_LIMIT = 6_000_000
-ITEMS = 24  # of which images are shown
-"""Bytes of a video that is put into the page; a larger one is left out, with a note."""
-COMMANDS = {"command": "Make it again", "continue": "Go on from here", "resume": "Go on from here"}
+"""Maximum size of an embedded video in bytes; a larger one is omitted, with a note."""
+ITEMS = 24
+"""Maximum number of items whose images are shown."""
+COMMANDS = {"command": "Reproduce", "continue": "Continue", "resume": "Continue"}
 """Keys of the summary that hold a command, and what it does."""
 
 
 @dataclass(frozen=True)
 class ViewComparison:
-    """A photograph and what the reconstruction makes of it.
+    """A photograph and its rendering.
 
     Attributes:
         name: of the photograph.
-        split: whether training saw it.
+        split: whether it was used in training.
         photo: 8-bit RGB.
         rendering: from the same camera.
-        difference: of the two, as a picture (``pictures.difference_map``), or None.
-        normals: of the surface, as a picture (``pictures.normal_map``), or None.
+        difference: of the two, as an image (``pictures.difference_map``), or None.
+        normals: of the surface, as an image (``pictures.normal_map``), or None.
         metrics: of this view.
     """
 
@@ -57,13 +58,13 @@ class ViewComparison:
 
     @property
     def pictures(self) -> dict[str, np.ndarray]:
-        """Caption to picture, those that there are."""
+        """Available images by caption."""
         named = {"Photograph": self.photo, "Rendering": self.rendering, "Difference": self.difference, "Normals": self.normals}
         return {n: p for n, p in named.items() if p is not None}
 
 
 def section(title: str, lead: str, body: str) -> str:
-    """A section with its headline and one sentence of introduction (text); nothing where the body is empty."""
+    """A section with its headline and one sentence of introduction (text); empty for an empty body."""
     if not body:
         return ""
     lead = f'<p class="lead">{escape(lead)}</p>' if lead else ""
@@ -74,7 +75,7 @@ def section(title: str, lead: str, body: str) -> str:
 
 
 def figures(metrics: Figures, unit: str) -> str:
-    """The most telling figures as tiles, and all of them as tables with what they mean."""
+    """The main metrics as tiles, and all of them as tables with explanations."""
     metrics = {group: values for group, values in metrics.items() if values}
     tables = "".join(f'<div class="card scroll">{_table({g: metrics[g] for g in groups}, unit)}</div>'
                      for groups in _tables_of(metrics))
@@ -82,7 +83,7 @@ def figures(metrics: Figures, unit: str) -> str:
 
 
 def _tiles(metrics: Figures, unit: str, count: int = 4) -> str:
-    """The ``count`` figures that matter most; of one that several groups have, the first group that isn't training."""
+    """The ``count`` main metrics; for one in several groups, the first group that isn't training."""
     found: dict[str, tuple[Term, float | int, str]] = {}
     for group, values in sorted(metrics.items(), key=lambda g: g[0].lower().startswith("train")):
         for name, value in values.items():
@@ -98,7 +99,7 @@ def _tiles(metrics: Figures, unit: str, count: int = 4) -> str:
 
 
 def _tables_of(metrics: Figures) -> list[list[str]]:
-    """Groups that have a figure in common stand in one table."""
+    """Groups that share a metric share a table."""
     tables: list[list[str]] = []
     for group, values in metrics.items():
         table = next((t for t in tables if any(values.keys() & metrics[g].keys() for g in t)), None)
@@ -136,11 +137,11 @@ def _arrow(term: Term) -> str:
 
 def checked_error(mesh: trimesh.Trimesh | None, error: Float[np.ndarray, "v"] | None, maximum: float | None,
                   notes: list[str]) -> tuple[np.ndarray | None, float]:
-    """The error if it fits the mesh and is known somewhere (else None, and a note), and the end of its colours."""
+    """The error if it matches the mesh and has finite values (else None, and a note), and its colour map's maximum."""
     if error is None or mesh is None:
         return None, 1.0
     if len(error) != len(mesh.vertices) or not np.isfinite(error).any():
-        notes.append(f"The error map is left out: {len(error)} errors, {int(np.isfinite(error).sum())} of them finite, "
+        notes.append(f"The error map is omitted: {len(error)} errors, {int(np.isfinite(error).sum())} of them finite, "
                      f"for a mesh of {len(mesh.vertices)} vertices.")
         return None, 1.0
     return error, maximum if maximum is not None and maximum > 0 else error_limit(error)
@@ -148,7 +149,7 @@ def checked_error(mesh: trimesh.Trimesh | None, error: Float[np.ndarray, "v"] | 
 
 def mesh(mesh: trimesh.Trimesh | None, error: np.ndarray | None, error_max: float, unit: str, up: Sequence[float] | None,
          front: Sequence[float] | None, budget: int, notes: list[str]) -> str:
-    """The viewer and a line about what it shows; a note where there is nothing to show."""
+    """The viewer with a caption; a note if there is nothing to show."""
     if mesh is None:
         return ""
     try:
@@ -159,12 +160,12 @@ def mesh(mesh: trimesh.Trimesh | None, error: np.ndarray | None, error_max: floa
     count = f"{packed.triangles:,} triangles"
     if packed.simplified:
         count += f" (simplified for this page; the mesh has {packed.triangles_of_mesh:,})"
-    hands = "Drag to turn, wheel or pinch to zoom, right or Shift drag to move, double-click to reset."
+    hands = "Drag to rotate, wheel or pinch to zoom, right or Shift drag to move, double-click to reset."
     return f'{viewer_html(packed)}<p class="caption">{hands} {count}.</p>'
 
 
 def turntable(path: Path | None, notes: list[str]) -> str:
-    """A video or moving picture inside the page; a note where it can't be read, is of another kind or too large."""
+    """An embedded video or animated image; a note if it can't be read, is of another kind or too large."""
     if path is None:
         return ""
     path = Path(path)
@@ -172,7 +173,7 @@ def turntable(path: Path | None, notes: list[str]) -> str:
     try:
         data = path.read_bytes()
     except OSError as problem:
-        notes.append(f"The turntable is left out: {problem}")
+        notes.append(f"The turntable is omitted: {problem}")
         return ""
     if len(data) > TURNTABLE_LIMIT or kind not in ("video/mp4", "image/gif", "image/webp"):
         notes.append(f"The turntable {path.name} is not in the page: {len(data) / 1e6:.1f} MB of {kind or 'an unknown kind'}; "
@@ -182,15 +183,15 @@ def turntable(path: Path | None, notes: list[str]) -> str:
     if kind == "video/mp4":
         shown = f'<video class="turntable" controls loop muted playsinline preload="metadata" src="{source}"></video>'
     else:
-        shown = f'<img class="turntable" alt="The mesh turns" src="{source}">'
+        shown = f'<img class="turntable" alt="Turntable of the mesh" src="{source}">'
     return f"<h3>Turntable</h3>{shown}"
 
 
 def downloads(files: Mapping[str, str]) -> str:
-    """Links to files beside the report.
+    """Links to files next to the report.
 
     Raises:
-        DataError: if a path is absolute or an address of the web.
+        DataError: if a path is absolute or a URL.
     """
     for label, path in files.items():
         if urlsplit(path).scheme or path.startswith(("/", "\\")) or not path:
@@ -204,7 +205,7 @@ def error_pictures(mesh: trimesh.Trimesh,
                    maximum: float,
                    up: Sequence[float] | None,
                    count: int = 4) -> str:
-    """The mesh from ``count`` sides in the colours of its error (also on paper, and where the 3D view is missing)."""
+    """The mesh from ``count`` sides coloured by error (also for print, and without the 3D view)."""
     colored = error_mesh(mesh, error.astype(np.float64), maximum)
     sides = turntable_frames(colored, frames=count, size=(400, 400), up=up, shading=softly, supersample=1)
     pictures = "".join(f'<img alt="Error from side {n}" src="{thumbnail(p, 400)}">' for n, p in enumerate(sides, 1))
@@ -213,7 +214,7 @@ def error_pictures(mesh: trimesh.Trimesh,
 
 def error(mesh: trimesh.Trimesh | None, error: np.ndarray | None, maximum: float, unit: str,
           up: Sequence[float] | None) -> str:
-    """How the distance to the true surface is spread, by area."""
+    """The area-weighted distribution of the distance to the true surface."""
     if error is None or mesh is None:
         return ""
     known = np.isfinite(error)
@@ -227,24 +228,24 @@ def error(mesh: trimesh.Trimesh | None, error: np.ndarray | None, maximum: float
     body = (f'<div class="card">{error_pictures(mesh, error, maximum, up)}{error_histogram(values, area, maximum, unit)}'
             f'<div class="side-by-side"><p class="caption">{escape(text)}</p>'
             '<button type="button" data-show-mode="error">Show on the mesh</button></div></div>')
-    return section("Distance to the true surface",
-                   "Of each point of the reconstruction; grey on the mesh where it isn't known.", body)
+    return section("Distance to the true surface", "Of each point of the reconstruction; grey on the mesh where unknown.",
+                   body)
 
 
 # ---- Pictures
 
 
 def views(views: Sequence[ViewComparison]) -> str:
-    """Photographs beside renderings: the held-out ones large, those of the training in a denser grid."""
+    """Photographs and renderings: held-out views large, training views in a denser grid."""
     side = _side([p for v in views for p in v.pictures.values()])
     groups = {split: "".join(_view(v, side) for v in views if v.split == split) for split in ("held out", "train")}
     body = f'<div class="views">{groups["held out"]}</div>' if groups["held out"] else ""
     if groups["train"]:
         body += f'<h3>Seen in training</h3><div class="views compact">{groups["train"]}</div>'
-    lead = "Click a picture to enlarge it; Compare slides from one to the other."
+    lead = "Click an image to enlarge it; Compare slides between the two."
     if groups["held out"]:
-        lead = "Held-out views were never seen in training: they show what the reconstruction is worth. " + lead
-    return section("Photographs beside renderings", lead, body)
+        lead = "Held-out views were not used in training: they show how well the reconstruction generalises. " + lead
+    return section("Photographs and renderings", lead, body)
 
 
 def pictures(items: Mapping[str, Mapping[str, np.ndarray]], notes: list[str]) -> str:
@@ -263,7 +264,7 @@ def pictures(items: Mapping[str, Mapping[str, np.ndarray]], notes: list[str]) ->
 
 
 def _side(pictures: Sequence[np.ndarray]) -> int:
-    """Longest side of pictures such that all together stay within the page's budget of pixels."""
+    """Longest side of images such that all stay within the page's pixel budget."""
     side = LARGEST_SIDE
     while side > 160 and sum(_pixels(p, side) for p in pictures) > PIXEL_BUDGET:
         side = int(side * 0.95)
@@ -291,25 +292,25 @@ def _view(view: ViewComparison, side: int) -> str:
 
 
 def curves(path: Path | None, notes: list[str]) -> str:
-    """The run's curves; a note where they can't be read."""
+    """The run's curves; a note if they can't be read."""
     if path is None:
         return ""
     try:
         scalars = read_scalars(path)
     except DataError as problem:
-        notes.append(f"The curves are left out: {problem}")
+        notes.append(f"The curves are omitted: {problem}")
         return ""
     drawn = loss_curves(scalars)
-    lead = "Against training steps; the number on the right is the (smoothed) last value, the pale line what was measured."
+    lead = "Against training steps; the number on the right is the (smoothed) last value, the pale line the raw values."
     return section("Training", lead, f'<div class="card"><div class="curves">{drawn}</div></div>' if drawn else "")
 
 
 def settings(summary: Mapping[str, str], config: str) -> str:
-    """What was run, as a list of terms, and the whole config folded away."""
+    """The settings as a definition list, and the full config collapsed."""
     rows = "".join(f"<dt>{escape(_words(k))}</dt><dd>{escape(str(v))}</dd>" for k, v in summary.items() if k not in COMMANDS)
     body = f'<dl class="settings">{rows}</dl>' if rows else ""
     if config:
-        body += f"<details><summary>The whole config</summary><pre>{escape(config)}</pre></details>"
+        body += f"<details><summary>Full config</summary><pre>{escape(config)}</pre></details>"
     return section("Settings", "", f'<div class="card">{body}</div>' if body else "")
 
 
@@ -319,7 +320,7 @@ def _words(key: str) -> str:
 
 
 def commands(summary: Mapping[str, str]) -> str:
-    """Commands to copy: how this was made, and how to go on."""
+    """Commands to reproduce and continue this run."""
     given = [(words, summary[key]) for key, words in COMMANDS.items() if summary.get(key)]
     blocks = "".join(f'<h3>{words}</h3><div class="command"><code>{escape(command)}</code>'
                      '<button type="button" class="copy">Copy</button></div>' for words, command in given)

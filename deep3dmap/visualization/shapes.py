@@ -1,4 +1,4 @@
-"""Pictures of many shapes at once: a grid of renders that can be compared, and a map of points with names."""
+"""Images of many shapes: a grid of comparable renderings, and a labelled scatter plot."""
 
 import itertools
 import math
@@ -21,7 +21,7 @@ GAP = 6
 LEFT, TOP, BOTTOM = 60, 10, 44
 EMPTY = "no surface"
 FRONT, Y_UP = (0.5, 0.35, 1.0), (0.0, 1.0, 0.0)
-VIEW_ANGLE = math.radians(15)  # half the field of view: long lenses flatter
+VIEW_ANGLE = math.radians(15)  # half the field of view: long focal length
 INKS = ((58, 110, 165), (214, 96, 38), (60, 140, 80), (130, 90, 160))
 
 
@@ -32,15 +32,15 @@ def shape_grid(meshes: Sequence[trimesh.Trimesh | None],
                cell: int = 224,
                front: Sequence[float] = FRONT,
                up: Sequence[float] = Y_UP) -> UInt8[np.ndarray, "h w 3"]:
-    """Shaded renders of meshes in rows, all by the same camera, so that sizes and places can be compared.
+    """Shaded renderings of meshes in rows, all by the same camera, so that sizes and positions are comparable.
 
     Args:
-        meshes: in one frame; None, or one without faces, leaves its cell empty and says so.
+        meshes: in one frame; None, or one without faces, gives an empty, labelled cell.
         names: one above each.
-        columns: of the grid; by default as many as make it about square.
-        cell: edge of a render in pixels.
-        front: from where the camera looks, as a direction from the shapes.
-        up: direction that points upwards in the picture.
+        columns: of the grid; by default chosen for a roughly square grid.
+        cell: edge of a rendering in pixels.
+        front: direction from the shapes to the camera.
+        up: up direction in the image.
 
     Raises:
         DataError: if there is no mesh, or another number of names.
@@ -61,7 +61,7 @@ def shape_grid(meshes: Sequence[trimesh.Trimesh | None],
 
 def common_camera(meshes: Sequence[trimesh.Trimesh], size: int, front: Sequence[float] = FRONT,
                   up: Sequence[float] = Y_UP) -> Cameras:  # yapf: disable
-    """One camera with square pictures that sees all of some meshes (or the unit sphere, for none) and little else."""
+    """One camera with square images that tightly frames some meshes (or the unit sphere, for none)."""
     bounds = np.array([mesh.bounds for mesh in meshes]) if meshes else np.array([[[-1.0] * 3, [1.0] * 3]])
     centre = (bounds[:, 0].min(0) + bounds[:, 1].max(0)) / 2
     radius = max((np.linalg.norm(mesh.vertices - centre, axis=1).max() for mesh in meshes), default=1.0)
@@ -86,13 +86,13 @@ def point_map(groups: Mapping[str, Float[np.ndarray, "n 2"]],
               axes: tuple[str, str] = ("", ""),
               *,
               size: int = 640) -> UInt8[np.ndarray, "h w 3"]:
-    """Points of the plane in groups, each in its colour, with ticks at the axes and names at some of them.
+    """A scatter plot of 2D points in coloured groups, with axis ticks and labels at some of them.
 
     Args:
-        groups: name to points; both axes have the same scale, and the origin in their middle.
-        labels: text and the point that it stands at.
-        axes: what they are.
-        size: edge of the square that holds the points, in pixels.
+        groups: name to points; both axes have the same scale, centred at the origin.
+        labels: text and its position.
+        axes: axis labels.
+        size: edge of the square plot area, in pixels.
 
     Raises:
         DataError: if there are no points.

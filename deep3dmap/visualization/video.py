@@ -1,4 +1,4 @@
-"""Frames to a film that a browser plays: H.264 in MP4 (ffmpeg from a wheel), or animated GIF and WebP (pillow)."""
+"""Writes frames to a video that browsers play: H.264 in MP4 (ffmpeg from a wheel), or animated GIF and WebP (pillow)."""
 
 import itertools
 import subprocess
@@ -22,17 +22,17 @@ from deep3dmap.visualization.pictures import as_uint8
 
 
 def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float = 24.0, *, quality: int = 20) -> Path:
-    """Writes frames as they come and returns the path; the file appears whole or not at all.
+    """Write frames as a stream, atomically; returns the path.
 
     Args:
         frames: (h, w, 3) uint8 RGB, all of one size. MP4 needs even sizes: the last row or column is repeated where odd.
-        path: ends in ``.mp4`` (H.264, yuv420p), ``.gif`` or ``.webp`` (both loop for ever).
-        fps: frames a second, 0.1 to 120. GIF counts in hundredths of a second, and browsers play at most 50 a second.
-        quality: of MP4 only, x264's constant rate factor: 18 looks like the original, 28 is small.
+        path: ends in ``.mp4`` (H.264, yuv420p), ``.gif`` or ``.webp`` (both loop forever).
+        fps: frames per second, 0.1 to 120. GIF has a resolution of 0.01 s, and browsers play at most 50 per second.
+        quality: of MP4 only, x264's constant rate factor: 18 is visually lossless, 28 is small.
 
     Raises:
-        DataError: if the ending is none of the three, there are no frames, or a frame is not what was promised.
-        MissingDependencyError: if MP4 is wanted and ``imageio-ffmpeg`` is not installed.
+        DataError: for another suffix, there are no frames, or a frame has an unexpected shape or type.
+        MissingDependencyError: for MP4, if ``imageio-ffmpeg`` is not installed.
     """
     path = Path(path)
     writers = {".mp4": _write_mp4, ".gif": _write_gif, ".webp": _write_webp}
@@ -40,7 +40,7 @@ def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float = 24.
     if writer is None:
         raise DataError(f"{path}: a video's name must end in {', '.join(writers)}.")
     if not 0.1 <= fps <= 120:
-        raise DataError(f"{path}: {fps:g} frames a second; expected 0.1 to 120.")
+        raise DataError(f"{path}: {fps:g} frames per second; expected 0.1 to 120.")
     checked = _checked(frames, path)
     first = next(checked, None)
     if first is None:
@@ -60,18 +60,18 @@ def turntable(mesh: trimesh.Trimesh,
               shading: str | Shading = "headlight",
               background: Sequence[float] = (1.0, 1.0, 1.0),
               supersample: int = 2) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """Pictures of a mesh from cameras once around it, one at a time; the film of them loops.
+    """Renderings of a mesh from cameras around it, one at a time; as a video they loop.
 
     Args:
         mesh: in its own frame and colours.
-        frames: number of pictures.
+        frames: number of frames.
         size: height and width in pixels.
-        up: direction that points upwards in the pictures; by default the mesh's y axis, as in the page's viewer.
+        up: up direction in the images; by default the mesh's y axis, as in the page's viewer.
         elevation: of the cameras above the mesh's horizon, degrees.
         field_of_view: of the shorter side, degrees.
         shading: of :func:`~deep3dmap.renderers.mesh.raycast.render_mesh`.
         background: RGB in [0, 1].
-        supersample: rays a pixel and direction.
+        supersample: rays per pixel along each axis.
 
     Raises:
         DataError: if the mesh has no triangles.
@@ -111,7 +111,7 @@ def _ffmpeg() -> str:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except (ImportError, RuntimeError) as error:
         raise MissingDependencyError(f"MP4 needs ffmpeg, which comes with: pip install imageio-ffmpeg ({error}). "
-                                     "GIF and WebP need nothing more.") from error
+                                     "GIF and WebP have no extra dependency.") from error
 
 
 def _write_mp4(frames: Iterator[np.ndarray], size: tuple[int, int], path: Path, fps: float, quality: int) -> None:
@@ -127,7 +127,7 @@ def _write_mp4(frames: Iterator[np.ndarray], size: tuple[int, int], path: Path, 
                 padded = np.pad(frame, ((0, height - size[0]), (0, width - size[1]), (0, 0)), mode="edge")
                 process.stdin.write(padded.tobytes())
         except BrokenPipeError:
-            pass  # ffmpeg gave up; why stands in its log
+            pass  # ffmpeg failed; the reason is in its log
         except BaseException:
             process.kill()
             raise
@@ -150,7 +150,7 @@ def _write_gif(frames: Iterator[np.ndarray], size: tuple[int, int], path: Path, 
 
 
 def _common_palette(images: list[Image.Image]) -> Image.Image:
-    """256 colours that fit all frames (from up to eight of them), so that still parts don't flicker."""
+    """256 colours that fit all frames (from up to eight of them), so that static parts don't flicker."""
     chosen = images[::max(1, len(images) // 8)]
     width, height = chosen[0].size
     sheet = Image.new("RGB", (width * len(chosen), height))

@@ -1,8 +1,8 @@
-"""A mesh that turns in a page: packs it into a few hundred kB of base64 for the WebGL2 viewer in ``assets/viewer.js``.
+"""An interactive mesh in a page: packs it into a few hundred kB of base64 for the WebGL2 viewer in ``assets/viewer.js``.
 
-Meshes with more vertices than a page should carry are simplified by vertex clustering (Rossignac and Borrel, "Multi-resolution
-3D approximations for rendering complex scenes", 1993): vertices in one cell of a grid become their mean, triangles that
-collapse go. It is robust to any input, needs only numpy, and keeps colours, normals and errors along.
+Meshes above the vertex budget are simplified by vertex clustering (Rossignac and Borrel, "Multi-resolution
+3D approximations for rendering complex scenes", 1993): vertices in one cell of a grid are merged into their mean, collapsed
+triangles are removed. It is robust to any input, needs only numpy, and preserves colours, normals and errors.
 """
 
 import base64
@@ -22,20 +22,20 @@ from deep3dmap.visualization.colormaps import lookup_table
 from deep3dmap.visualization.plots import as_svg, color_bar
 
 VERTEX_BUDGET = 60_000
-"""Vertices in a page at most; below 65,536 a triangle takes 6 bytes."""
+"""Maximum number of vertices in a page; below 65,536 a triangle takes 6 bytes."""
 GREY = 190
 
 
 @dataclass(frozen=True)
 class PackedMesh:
-    """A mesh as the viewer reads it.
+    """A mesh in the viewer's format.
 
     Attributes:
-        header: what the binary holds, where, and how to show it (goes into the page as JSON).
+        header: layout of the binary data and display options (embedded as JSON).
         data: base64 of positions (uint16 x3 of the box), colours (uint8 x3), normals (int8 x3), errors (uint8 x2: value and
-            whether there is one; only if given) and triangles (uint16 or uint32 x3), little-endian, in this order.
-        triangles: in the page.
-        triangles_of_mesh: before it was simplified.
+            validity; only if given) and triangles (uint16 or uint32 x3), little-endian, in this order.
+        triangles: number in the page.
+        triangles_of_mesh: number before simplification.
     """
 
     header: dict
@@ -56,17 +56,17 @@ def cluster_vertices(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, 
     Args:
         vertices: of any scale.
         faces: vertex indices of the triangles.
-        budget: clusters at most, 8 or more.
+        budget: maximum number of clusters, 8 or more.
 
     Returns:
-        Each vertex's cluster (0 to clusters - 1, all used); and the triangles between clusters, without the collapsed and the
-        doubled ones, winding kept.
+        Each vertex's cluster (0 to clusters - 1, all used); and the triangles between clusters, without collapsed and
+        duplicate ones, with the same winding.
 
     Raises:
         ValueError: if the budget is below 8.
     """
     if budget < 8:
-        raise ValueError(f"a budget of {budget} vertices is too small; give 8 or more")
+        raise ValueError(f"a budget of {budget} vertices is too small; must be 8 or more")
     if len(vertices) <= budget:
         return np.arange(len(vertices)), faces
     span = np.ptp(vertices, axis=0).max()
@@ -83,13 +83,13 @@ def cluster_vertices(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, 
 
 
 def _cells(vertices: np.ndarray, size: float) -> np.ndarray:
-    """One integer a vertex: the number of its cell in a grid."""
+    """The index of each vertex's cell in a grid."""
     cell = np.floor((vertices - vertices.min(0)) / (size if size > 0 else 1.0)).astype(np.int64)
     return np.ravel_multi_index(tuple(cell.T), tuple(cell.max(0) + 1))
 
 
 def vertex_colors(mesh: trimesh.Trimesh) -> UInt8[np.ndarray, "v 3"]:
-    """Colours of a mesh's vertices, from vertex or face colours or a texture; light grey where it has none."""
+    """Colours of a mesh's vertices, from vertex or face colours or a texture; light grey without any."""
     visual = mesh.visual
     if visual.kind == "texture":
         visual = visual.to_color()
@@ -106,23 +106,23 @@ def pack_mesh(mesh: trimesh.Trimesh,
               up: Sequence[float] | None = None,
               front: Sequence[float] | None = None,
               budget: int = VERTEX_BUDGET) -> PackedMesh:
-    """Packs a mesh, and maybe a number a vertex, for the viewer.
+    """Pack a mesh, and optionally a scalar per vertex, for the viewer.
 
     Args:
-        mesh: any frame and scale; its colours become vertex colours, its vertex normals shade it.
+        mesh: any frame and scale; colours are converted to vertex colours, vertex normals are used for shading.
         error: of each vertex, 0 or more; NaN where unknown (shown in grey).
-        error_max: error that has the colour map's last colour; by default the 95th percentile.
+        error_max: error of the colour map's last colour; by default the 95th percentile.
         unit: of the error.
-        up: direction of the mesh's frame that stays upright; without it the mesh turns freely.
-        front: direction from the mesh towards the first look at it.
-        budget: vertices at most; larger meshes are simplified.
+        up: up direction in the mesh's frame; without it, rotation is unconstrained.
+        front: initial viewing direction, from the mesh.
+        budget: maximum number of vertices; larger meshes are simplified.
 
     Raises:
         DataError: if the mesh has no triangle, a coordinate that is not finite, or errors that don't match its vertices.
     """
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     if not len(faces) or not np.isfinite(vertices).all():
-        raise DataError(f"a mesh to show has {len(vertices)} vertices and {len(faces)} triangles; it needs at least one "
+        raise DataError(f"the mesh to show has {len(vertices)} vertices and {len(faces)} triangles; it needs at least one "
                         "triangle, and finite coordinates.")
     if error is not None and len(error) != len(vertices):
         raise DataError(f"{len(error)} errors for {len(vertices)} vertices; expected one each.")
@@ -155,26 +155,26 @@ def pack_mesh(mesh: trimesh.Trimesh,
 
 
 def _means(values: Float[np.ndarray, "v n"], cluster: Int[np.ndarray, "v"]) -> Float[np.ndarray, "c n"]:
-    """The mean of each cluster."""
+    """The mean over each cluster."""
     return np.stack([np.bincount(cluster, column) for column in values.T], -1) / np.bincount(cluster)[:, None]
 
 
 def error_limit(error: Float[np.ndarray, "v"]) -> float:
-    """A good end for the colour map: the 95th percentile of the finite errors, or 1 where there are none or all are 0."""
+    """A default maximum of the colour map: the 95th percentile of the finite errors, or 1 if there are none or all are 0."""
     finite = error[np.isfinite(error)]
     limit = float(np.quantile(finite, 0.95)) if len(finite) else 0.0
     return limit if limit > 0 else 1.0
 
 
 def _error_bytes(error: np.ndarray, cluster: np.ndarray, maximum: float) -> UInt8[np.ndarray, "c 2"]:
-    """Of each cluster: the mean of its known errors as a share of the maximum, and the share of its vertices that have one."""
+    """Per cluster: the mean of its known errors relative to the maximum, and the fraction of its vertices with an error."""
     known = np.isfinite(error)
     value, share = _means(np.stack([np.where(known, error, 0.0), known], -1).astype(np.float64), cluster).T
     return np.round(255 * np.stack([(value / np.maximum(share, 1e-12) / maximum).clip(0, 1), share], -1)).astype(np.uint8)
 
 
 def _sphere(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Centre of the box around points, and the radius of the sphere around that centre that holds them all."""
+    """Centre of the box around points, and the radius of the enclosing sphere around it."""
     center = (points.min(0) + points.max(0)) / 2
     return center, float(np.linalg.norm(points - center, axis=1).max()) or 1.0
 
@@ -196,11 +196,11 @@ def asset(name: str) -> str:
 
 
 def viewer_html(packed: PackedMesh, label: str = "The reconstructed mesh") -> str:
-    """The page's part that shows a packed mesh. The page needs ``viewer.js`` and ``report.css`` too (see ``asset``).
+    """The HTML of the viewer of a packed mesh. The page needs ``viewer.js`` and ``report.css`` too (see ``asset``).
 
     Args:
         packed: of ``pack_mesh``.
-        label: read aloud by screen readers.
+        label: for screen readers.
     """
     header = json.dumps(packed.header, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     modes = {
@@ -212,7 +212,7 @@ def viewer_html(packed: PackedMesh, label: str = "The reconstructed mesh") -> st
     } if packed.header["error"] else {})
     legend = ""
     if error := packed.header["error"]:
-        bar = color_bar(error["max"], error["unit"], 240, partial(as_svg, kind="colorbar", title="What the colours mean"))
+        bar = color_bar(error["max"], error["unit"], 240, partial(as_svg, kind="colorbar", title="Colour bar"))
         legend = f'<div class="viewer-legend">{bar}</div>'
     buttons = "".join(f'<button type="button" data-mode="{m}" aria-pressed="false">{t}</button>' for m, t in modes.items())
     return (f'<div class="viewer" data-state="waiting"><canvas tabindex="0" role="img" aria-label="{escape(label)}"></canvas>'

@@ -43,7 +43,7 @@ def figures(runner) -> dict:
 @pytest.fixture(scope="module")
 def before_and_after(head_file, tmp_path_factory):
     """Figures right after the start and after two hundred steps."""
-    config = load_config("configs/idr/generated_head.py", SMALL | {"scene.capture.mesh": str(head_file)})
+    config = load_config("configs/idr/synthetic_head.py", SMALL | {"scene.capture.mesh": str(head_file)})
     runner = build_runner(config, work_dir=str(tmp_path_factory.mktemp("learning")), progress=False)
     runner.setup(runner.build_test_data().dataset.info())
     start = figures(runner)

@@ -94,11 +94,11 @@ def test_the_command_to_go_on_is_the_same_with_resume():
 
 def test_a_config_brings_its_own_scene_and_truth(config_file, head_file, tmp_path):
     """Directly from a config, with a known surface: the figures then compare with it."""
-    config = tmp_path / "generated.py"
+    config = tmp_path / "synthetic.py"
     config.write_text(f"""
 _base_ = ["{config_file}"]
 scene = dict(_delete_=True,
-             capture=dict(type="GeneratedCapture", mesh="{head_file}", views=6, test_views=1, size=(24, 24), supersample=1))
+             capture=dict(type="SyntheticCapture", mesh="{head_file}", views=6, test_views=1, size=(24, 24), supersample=1))
 """)
     result = reconstruct(None, tmp_path / "out", config=config, say=lambda line: None, progress=False)
     assert {"training views", "held-out views", "surface"} <= set(result.metrics)

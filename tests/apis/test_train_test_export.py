@@ -76,7 +76,7 @@ def test_files_that_training_does_not_read_may_change(config_file, capture_folde
 
 
 def test_the_default_work_folder_is_named_after_the_config():
-    assert default_work_dir("configs/idr/generated_head.py") == Path("work_dirs/idr/generated_head")
+    assert default_work_dir("configs/idr/synthetic_head.py") == Path("work_dirs/idr/synthetic_head")
 
 
 def test_testing_writes_figures_pictures_and_the_mesh(config_file, work_dir, tmp_path):

@@ -112,7 +112,7 @@ def test_both_methods_get_the_same_head_the_same_rays_and_the_time_of_the_run(me
     run, = plan(["hat:test_00003"], (), [4], [method], rays=300, snapshots=(0.5, ))
     cfg = head_config(run)
     assert run.name == f"{method}/hat_test_00003/4"
-    assert cfg.scene.capture.to_dict() == dict(type="GeneratedHeadCapture", head="test_00003", accessory="hat", views=4,
+    assert cfg.scene.capture.to_dict() == dict(type="SyntheticHeadCapture", head="test_00003", accessory="hat", views=4,
                                                test_views=0)  # yapf: disable
     assert (cfg.train_dataset.rays, "max_minutes" in cfg.train_cfg) == (300, False)
     assert cfg.default_hooks.checkpoint.at_minutes == [0.5] and cfg.scene.test_views == 0
@@ -173,7 +173,7 @@ def test_auto_is_the_faster_precision_and_later_that_of_the_finished_runs(tmp_pa
 
 def test_runs_of_a_changed_config_have_other_settings(tmp_path, monkeypatch):
     make(tmp_path / "out", views=(3, ))
-    card = replace(find_card("idr"), heads="configs/idr/generated_head.py")
+    card = replace(find_card("idr"), heads="configs/idr/synthetic_head.py")
     monkeypatch.setattr(head_run, "find_card", lambda name, having: card if name == "idr" else find_card(name, having))
     with pytest.raises(ConfigError, match="2 of the runs .* they differ in config"):
         make(tmp_path / "out", views=(3, ))

@@ -11,7 +11,7 @@ import torch
 from deep3dmap.datasets.captures.formats import load_capture
 from deep3dmap.datasets.captures.photo_checks import Photographs, photo_consistency, photo_warnings
 from deep3dmap.datasets.captures.picture_checks import Pictures, picture_warnings
-from deep3dmap.datasets.captures.scene_checks import Silhouettes, hopeless, hull_fault, odd
+from deep3dmap.datasets.captures.scene_checks import Silhouettes, capture_warnings, hull_problem, unusable_reason
 from deep3dmap.datasets.captures.silhouette_checks import compared
 from deep3dmap.datasets.synthetic import generate_capture
 from deep3dmap.io.paths import resolve_data
@@ -162,19 +162,19 @@ PICTURE_FAULTS: dict[str, tuple[Callable[[Capture], Capture], str]] = {
                                                  "{view} (the mask of {other}), {other} (the mask of {view})"),
     "photographs moved by 12 of 128 pixels, not the masks": (photographs_moved, "with the masks moved by"),
     "all photographs black": (lambda capture: replace(capture, images=torch.zeros_like(capture.images)),
-                              "shows nothing (all pixels"),
+                              "is blank (all pixels"),
     "one photograph grey": (photograph_is(lambda images: torch.full_like(images[0], 128)),
-                            "{other}: the photograph shows nothing (all pixels"),
+                            "{other}: the photograph is blank (all pixels"),
     "one photograph noise, not its mask": (photograph_is(_noise), "{other}: the photograph is noise"),
     "one photograph a copy of another": (photograph_is(lambda images: images[VIEW]), "{view} = {other}"),
 }  # yapf: disable
 
 
 def reported(capture: Capture) -> list[str]:
-    """What `deep3dmap check` and every run report of a capture: what is hopeless, then what is odd."""
+    """What `deep3dmap check` and every run report of a capture: errors, then warnings."""
     views = Silhouettes.of(capture)
-    fault = hopeless(views) or (hull_fault(views) if views.masks is not None else "")
-    found = odd(views) + picture_warnings(Pictures.of(capture)) + photo_warnings(Photographs.of(capture))
+    fault = unusable_reason(views) or (hull_problem(views) if views.masks is not None else "")
+    found = capture_warnings(views) + picture_warnings(Pictures.of(capture)) + photo_warnings(Photographs.of(capture))
     return [fault] * bool(fault) + found
 
 
@@ -193,7 +193,7 @@ def sound_captures() -> Iterator[tuple[str, Capture]]:
 
 
 def head(views: int, side: int, **noise) -> Capture:
-    """The generated head."""
+    """The synthetic head."""
     return generate_capture("head", views=views, test_views=0, size=(side, side), supersample=1, **noise)
 
 

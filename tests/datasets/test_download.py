@@ -96,7 +96,7 @@ def test_the_right_checksum_is_accepted_in_capitals_too(server, tmp_path):
 
 
 def test_what_is_no_checksum_is_refused_before_the_download(server, tmp_path):
-    with pytest.raises(DataError, match="'abc' is no SHA-256"):
+    with pytest.raises(DataError, match="'abc' is not a SHA-256"):
         get(server, tmp_path, sha256="abc")
     assert not server.sent
 
@@ -141,7 +141,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(tmp_path):
 
 def test_a_place_that_is_no_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="file: can't be made .*--root"):
+    with pytest.raises(DataError, match="file: can't be created .*--root"):
         download("temple_sparse_ring", tmp_path / "file")
 
 

@@ -136,12 +136,12 @@ def test_the_table_of_the_scenes_keys_is_whole():
     assert named("docs/configs.md", "scene") == arguments(load_scene)
 
 
-def test_the_table_of_the_generated_captures_options_is_whole():
-    assert named("docs/data_formats.md", "The generated capture") == arguments(generate_capture)
+def test_the_table_of_the_synthetic_captures_options_is_whole():
+    assert named("docs/data_formats.md", "The synthetic capture") == arguments(generate_capture)
 
 
-def test_the_table_of_the_generated_head_captures_options_is_whole():
-    assert named("docs/generated_heads.md", "In a config") == arguments(generate_head_capture)
+def test_the_table_of_the_synthetic_head_captures_options_is_whole():
+    assert named("docs/synthetic_heads.md", "In a config") == arguments(generate_head_capture)
 
 
 @pytest.mark.parametrize("registry, part, heading, column", [
@@ -173,7 +173,7 @@ def test_every_option_of_the_hull_is_in_its_page_with_its_default():
 ])  # yapf: disable
 def test_the_values_in_the_tables_of_idrs_parts_are_those_of_the_code(registry, part, key, heading):
     signature = inspect.signature(next(r for r in ALL if r.name == registry).get(part))
-    small = load_config("configs/idr/generated_head.py").model[key]
+    small = load_config("configs/idr/synthetic_head.py").model[key]
     for option, _, default, value in rows("docs/idr.md", heading)[1:]:
         option = option.strip("`")
         expected = signature.parameters[option].default

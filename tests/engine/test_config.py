@@ -45,8 +45,8 @@ WRONG = {
     "a key of the scene": (dict(scene=dict(capture="x", test_viewz=2)), r"scene: unknown key 'test_viewz'.*'test_views'"),
     "a key of a dataset's own scene": (dict(test_dataset=dict(type="Views", scene=dict(captur="x"))),
                                        r"test_dataset\.scene: unknown key 'captur'.*'capture'"),
-    "a type of the scene's capture": (dict(scene=dict(capture=dict(type="GeneratedCaptur"))),
-                                      r"scene\.capture: type='GeneratedCaptur' is not in the registry 'dataset'"),
+    "a type of the scene's capture": (dict(scene=dict(capture=dict(type="SyntheticCaptur"))),
+                                      r"scene\.capture: type='SyntheticCaptur' is not in the registry 'dataset'"),
     "a key of the model": ({"model.backbon": {}}, r"model: unknown key 'backbon' for LineFit: did you mean 'backbone'"),
     "a key of a nested part": ({"model.backbone.nois": 1}, r"model\.backbone: unknown key 'nois' for Line.*'noise'"),
     "a type of a nested part": ({"model.backbone.type": "Lime"}, r"model\.backbone: type='Lime' is not in the registry "
@@ -194,8 +194,8 @@ def test_a_missing_config_names_the_nearest_of_the_package(asked, nearest, tmp_p
 
 def test_a_config_of_the_package_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert load_config("configs/idr/generated_head.py").model.type == "IDR"
-    assert load_config("idr/generated_head.py").model.type == "IDR"
+    assert load_config("configs/idr/synthetic_head.py").model.type == "IDR"
+    assert load_config("idr/synthetic_head.py").model.type == "IDR"
 
 
 # --- what a run writes -------------------------------------------------------------------------------------------------------

@@ -163,8 +163,8 @@ def test_a_heads_directions_come_from_its_landmarks():
     [
         (dict(region="nose"), "no region 'nose'; known are: face, face_sphere"),
         (dict(landmarks={"nose_tip": 10**6}), "landmark 'nose_tip' is vertex 1000000, but the mesh has 2562 vertices"),
-        (dict(landmarks={"nose_tip": [1.0, 2.0]}), "'nose_tip' must be the number of a vertex or three coordinates"),
-        (dict(landmarks={"nose_tip": 0}), "three landmarks or more that both heads have; the prediction has nose_tip"),
+        (dict(landmarks={"nose_tip": [1.0, 2.0]}), "'nose_tip' must be a vertex index or three coordinates"),
+        (dict(landmarks={"nose_tip": 0}), "three or more common landmarks; the prediction has nose_tip"),
     ])  # yapf: disable
 def test_what_can_not_be_measured_is_told(truth, change, message):
     with pytest.raises(DataError, match=message):

@@ -76,7 +76,7 @@ def test_the_text_shows_the_shapes_and_their_mean():
 
 def test_a_long_table_is_cut_in_the_text_and_says_so():
     text = table_of(**{f"s{i}": {"emd": float(i)} for i in range(30)}).to_text(most=5)
-    assert "s4" in text and "s5 " not in text and "(25 more shapes are in the table that is written)" in text
+    assert "s4" in text and "s5 " not in text and "(25 more shapes are in the written table)" in text
 
 
 def test_a_table_in_which_all_failed_has_no_figures(tmp_path):
@@ -91,4 +91,4 @@ def test_a_text_names_the_first_failures_and_counts_the_others():
         table.fail(f"shape_{k}", "it is gone")
     lines = table.to_text(most=5).splitlines()
     assert lines[0] == "30 of 30 shapes failed:" and lines[5] == "  shape_4: it is gone"
-    assert lines[6:] == ["  (25 more failures are in the table that is written)"]
+    assert lines[6:] == ["  (25 more failures are in the written table)"]

@@ -199,7 +199,8 @@ def sheet():
 
 @pytest.mark.parametrize("make", [half_a_ball, moebius, sheet])
 def test_a_surface_without_an_inside_is_rejected_with_figures(make):
-    with pytest.raises(DataError, match=r"can't be told apart.*open at \d+ edges.*triangles are seen from both sides.*inding"):
+    with pytest.raises(DataError,
+                       match=r"can't be distinguished.*open at \d+ edges.*triangles are seen from both sides.*inding"):
         sampled(make())
 
 

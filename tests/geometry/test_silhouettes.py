@@ -31,13 +31,13 @@ def test_the_scale_and_sign_of_projections_mean_nothing(ball, factor):
 
 def test_two_near_views_with_masks_at_the_edge_leave_the_object_unbounded(ball):
     masks, P = ball.views(2)
-    with pytest.raises(ValueError, match="meet the image's edge$"):
+    with pytest.raises(ValueError, match="the image's edge$"):
         silhouette_bounds(torch.ones_like(masks), P)
 
 
-def test_views_from_one_place_bound_nothing(ball):
+def test_views_from_one_position_bound_nothing(ball):
     masks, P = ball.views(1)
-    with pytest.raises(ValueError, match="one place"):
+    with pytest.raises(ValueError, match="same position"):
         silhouette_bounds(masks.expand(2, -1, -1), P.expand(2, 3, 4))
 
 

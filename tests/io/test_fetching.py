@@ -38,7 +38,7 @@ def test_progress_ends_at_the_announced_size(tmp_path):
 def test_a_later_call_asks_only_for_the_rest(tmp_path):
     target = tmp_path / "scan.zip"
     with serve(CONTENT, cut_after=[1_000_000]) as server:
-        with pytest.raises(DataError, match="1.0 MB are kept in .*scan.zip.part; the same command goes on"):
+        with pytest.raises(DataError, match="1.0 MB are kept in .*scan.zip.part; the same command"):
             get(server, target, attempts=1)
         get(server, target)
         assert server.sent == [1_000_000, len(CONTENT) - 1_000_000]
@@ -105,7 +105,7 @@ def test_a_transfer_that_is_always_cut_short_fails_and_leaves_no_file(tmp_path):
 
 def test_a_missing_file_is_reported_at_once_with_its_address(tmp_path):
     with serve(CONTENT) as server:
-        with pytest.raises(DataError, match="gone.zip: the server answers 404 Not Found; .*--url"):
+        with pytest.raises(DataError, match="gone.zip: .*404 Not Found; .*--url"):
             fetch(f"{server.address}/gone.zip", tmp_path / "scan.zip", silent)
 
 

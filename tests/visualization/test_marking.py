@@ -37,7 +37,7 @@ def test_the_page_holds_all_it_needs_and_scales_large_photographs_down(tmp_path)
     assert "<b>" not in page.read_text() and not re.search(r'(src|href)="(?!data:)', page.read_text())
 
 
-@pytest.mark.parametrize("name, count, message", [("m.txt", 1, "must end in .html"), ("m.html", 0, "at least one picture")])
+@pytest.mark.parametrize("name, count, message", [("m.txt", 1, "must end in .html"), ("m.html", 0, "at least one photograph")])
 def test_what_cannot_be_a_page_is_refused(tmp_path, name, count, message):
     with pytest.raises(DataError, match=message):
         write_marking_page(tmp_path / name, pictures(count), "t", "c")

@@ -38,7 +38,7 @@ def test_usual_kinds_of_pictures_become_8_bit_rgb(image, first):
 
 @pytest.mark.parametrize("image", [np.zeros(3), np.zeros((2, 2, 2)), np.zeros((2, 2), np.int64), np.zeros((0, 4, 3))])
 def test_what_is_no_picture_is_refused(image):
-    with pytest.raises(DataError, match="a picture has"):
+    with pytest.raises(DataError, match="an image has"):
         pictures.as_uint8(image)
 
 

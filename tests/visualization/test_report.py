@@ -100,7 +100,7 @@ def test_all_parts_are_shown_and_the_browser_has_nothing_to_complain_about(repor
     browser.wait_until("document.querySelector('video').readyState > 0")
     headlines = browser.run("return [...document.querySelectorAll('h1, h2')].map((h) => h.innerText)")
     assert headlines == [
-        "A ball", "Results", "The reconstruction", "Photographs beside renderings", "Distance to the true surface", "Training",
+        "A ball", "Results", "The reconstruction", "Photographs and renderings", "Distance to the true surface", "Training",
         "Settings", "Reproduce and continue", "Notes"
     ]
     for words in ("28.50 dB", "0.004 mm", "1,280 triangles", "deep3dmap train ball.py", "go --on", "The light moves."):
@@ -153,7 +153,7 @@ def test_held_out_views_come_first_and_are_marked(tmp_path):
     page = minimal(tmp_path, views=views)
     assert re.findall(r'class="card view ([\w-]+)" data-title="(\w)"', page) == [
         ("held-out", "b"), ("held-out", "d"), ("train", "a"), ("train", "c")]  # yapf: disable
-    assert page.count('<span class="badge held-out">held out</span>') == 2 and "never seen in training" in page
+    assert page.count('<span class="badge held-out">held out</span>') == 2 and "not used in training" in page
 
 
 def test_a_click_enlarges_a_picture_and_compare_slides_from_the_photograph_to_the_rendering(tmp_path, browser):
@@ -281,10 +281,10 @@ def test_figures_that_are_not_finite_are_shown_as_such():
 
 @pytest.mark.parametrize("missing, note", [
     (dict(mesh=trimesh.Trimesh(np.zeros((3, 3)), np.zeros((0, 3), int))), "The mesh is not shown"),
-    (dict(mesh_error=np.zeros(3)), "The error map is left out"),
-    (dict(mesh_error=np.full(642, np.nan)), "The error map is left out"),
-    (dict(turntable="nowhere.mp4"), "The turntable is left out"),
-    (dict(curves_path="nowhere.jsonl"), "The curves are left out"),
+    (dict(mesh_error=np.zeros(3)), "The error map is omitted"),
+    (dict(mesh_error=np.full(642, np.nan)), "The error map is omitted"),
+    (dict(turntable="nowhere.mp4"), "The turntable is omitted"),
+    (dict(curves_path="nowhere.jsonl"), "The curves are omitted"),
 ])
 def test_a_part_that_cannot_be_shown_is_left_out_with_a_note(tmp_path, missing, note):
     missing = {k: tmp_path / v if isinstance(v, str) else v for k, v in missing.items()}

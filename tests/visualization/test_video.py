@@ -65,7 +65,7 @@ def test_bad_frames_are_named_and_leave_no_file(tmp_path, frames, name, message)
 
 
 def test_a_frame_rate_of_zero_is_refused(tmp_path):
-    with pytest.raises(DataError, match="frames a second"):
+    with pytest.raises(DataError, match="frames per second"):
         write_video(plain_frames(), tmp_path / "a.mp4", fps=0)
 
 

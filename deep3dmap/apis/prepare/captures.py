@@ -61,7 +61,7 @@ def prepare_head_capture(output: str | Path,
                          eyeballs: bool = True,
                          seed: int = 0,
                          tell: Callable[[str], object] = print) -> Capture:
-    """Photographs of a generated head, with masks and cameras, and the true surface. See ``docs/generated_heads.md``.
+    """Photographs of a synthetic head, with masks and cameras, and the true surface. See ``docs/synthetic_heads.md``.
 
     Other arguments as for :func:`prepare_capture`.
 
@@ -91,7 +91,7 @@ def prepare_head_capture(output: str | Path,
 
 
 def _written(capture: Capture, output: str | Path, format: str, others: str, tell: Callable[[str], object]) -> Capture:
-    """Write a generated capture with its surface, all or nothing; ``others`` are files besides photographs, masks, cameras."""
+    """Write a synthetic capture with its surface, all or nothing; ``others`` are files besides photographs, masks, cameras."""
     ordered = capture.subset(sorted(range(len(capture)), key=capture.names.__getitem__))  # names stay
     with reaching(Path(output)), filling(output) as part:
         save_capture(ordered, part, format)

@@ -18,12 +18,12 @@ from deep3dmap.datasets.shapes.sdf_samples.layout import (
     Normalization,
     ShapeName,
     all_shapes,
-    beside,
     normalization_path,
     read_normalization,
     read_samples,
     read_split,
     samples_path,
+    split_path,
 )
 from deep3dmap.datasets.shapes.surface_points import SurfacePoints, npz_names, read_surface_points
 from deep3dmap.errors import DataError
@@ -92,7 +92,7 @@ def find_inputs(paths: Sequence[str | Path], split: str | Path | None = None) ->
 def _in_folder(root: Path, split: str | Path | None) -> list[ShapeInput]:
     if not (root / SAMPLES).is_dir():
         raise DataError(f"{root}: a folder must hold {SAMPLES}/<dataset>/<class>/<id>.npz; give other inputs as files")
-    shapes = all_shapes(root) if split is None else read_split(beside(root, split))
+    shapes = all_shapes(root) if split is None else read_split(split_path(root, split))
     return [ShapeInput(str(shape), samples_path(root, shape), normalization_path(root, shape)) for shape in shapes]
 
 

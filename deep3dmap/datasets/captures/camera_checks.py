@@ -1,4 +1,4 @@
-"""What can be odd about a set of cameras that are each sound: duplicates, no common point in view, masks of other cameras."""
+"""Warnings about sets of individually valid cameras: duplicates, no common point in view, masks of other cameras."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ NAMED = 6
 
 @dataclass
 class CameraSet:
-    """Cameras in the world, with the middles of their masks.
+    """Cameras in the world, with the centroids of their masks.
 
     Attributes:
         names: of the views.
@@ -46,7 +46,7 @@ class CameraSet:
         return np.stack([-p[:, :3].T @ p[:, 3] for p in self.poses])
 
     def directions(self) -> Float[np.ndarray, "n 3"]:
-        """Unit directions in the world: through the middles of the masks if all have one, else the viewing axes."""
+        """Unit directions in the world: through the masks' centroids if all have one, else the viewing axes."""
         if any(c is None for c in self.centroids):
             return np.stack([p[2, :3] for p in self.poses])
         uv1 = np.array([(c[0], c[1], 1.0) for c in self.centroids])
@@ -61,7 +61,7 @@ class CameraSet:
 
 
 def common_point(centers: Float[np.ndarray, "n 3"], directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"] | None:
-    """The point with the least sum of distances from lines (so that a few strays don't move it), or None if they are parallel.
+    """The point with the least sum of distances from lines (robust to outliers), or None if they are parallel.
 
     Iteratively reweighted least squares; each round solves for the point nearest to all weighted lines.
     """
@@ -82,22 +82,22 @@ def common_point(centers: Float[np.ndarray, "n 3"], directions: Float[np.ndarray
     return point
 
 
-def other_readings(poses: Float[Tensor, "n 3 4"]) -> list[tuple[str, Float[Tensor, "n 3 4"]]]:
-    """World-to-camera poses under the other conventions that a file may have meant, each with what differs.
+def alternative_conventions(poses: Float[Tensor, "n 3 4"]) -> list[tuple[str, Float[Tensor, "n 3 4"]]]:
+    """World-to-camera poses under the other conventions that a file may use, each with a description of the difference.
 
-    Readings that differ by a rotation of the world are one: which way the world's axes point changes no silhouette.
+    Conventions that differ by a rotation of the world are the same: it changes no silhouette.
     """
     turned = torch.diag(torch.tensor([1.0, -1.0, -1.0]).to(poses))
     rotations = poses[:, :, :3].mT
     inverse = torch.cat([rotations, -rotations @ poses[:, :, 3:]], -1)
     axes, direction = "OpenGL's camera axes for OpenCV's", "camera-to-world matrices for world-to-camera ones"
-    return [(f"the poses read otherwise ({axes}, or the reverse)", turned @ poses),
-            (f"the poses read otherwise ({direction}, or the reverse)", inverse),
-            (f"the poses read otherwise ({axes} and {direction}, or the reverse)", turned @ inverse)]  # yapf: disable
+    return [(f"the poses read differently ({axes}, or the reverse)", turned @ poses),
+            (f"the poses read differently ({direction}, or the reverse)", inverse),
+            (f"the poses read differently ({axes} and {direction}, or the reverse)", turned @ inverse)]  # yapf: disable
 
 
 def camera_warnings(cameras: CameraSet, point: Float[np.ndarray, "3"] | None) -> list[str]:
-    """Everything odd about the cameras, given the point they look at."""
+    """All warnings about the cameras, given the point they look at."""
     few = 1 < len(cameras) < FEW_VIEWS
     found = [f"only {len(cameras)} views; a surface needs more"] if few else []
     found += _duplicates(cameras) + _off_center(cameras)
@@ -109,18 +109,18 @@ def camera_warnings(cameras: CameraSet, point: Float[np.ndarray, "3"] | None) ->
 
 
 def sphere_warnings(cameras: CameraSet, scene_from_world: Float[np.ndarray, "4 4"]) -> list[str]:
-    """Cameras that don't see the centre of the unit sphere to which the capture was normalised, or lie inside the sphere."""
+    """Cameras that don't see the centre of the capture's unit sphere, or lie inside the sphere."""
     centers = cameras.centers() @ scene_from_world[:3, :3].T + scene_from_world[:3, 3]
     inside = np.linalg.norm(centers, axis=1) < 1
     uv, depth = cameras.project(np.linalg.inv(scene_from_world)[:3, 3])
     unseen = ~inside & ((depth <= 0) | ~_in_image(cameras, uv))
     return (
         _listing(cameras, inside, "lie inside the unit sphere (scale_mat): the object must be in it, the cameras outside") +
-        _listing(cameras, unseen, "don't see the centre of the unit sphere (scale_mat); cameras and scale don't fit together"))
+        _listing(cameras, unseen, "don't see the centre of the unit sphere (scale_mat); cameras and scale don't match"))
 
 
 def _listing(cameras: CameraSet, which: np.ndarray, what: str) -> list[str]:
-    """One line for the views for which something holds; none if there are none."""
+    """One line for the views that meet a condition; none if there are none."""
     names = [n for n, w in zip(cameras.names, which) if w]
     if not names:
         return []
@@ -128,7 +128,7 @@ def _listing(cameras: CameraSet, which: np.ndarray, what: str) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first names, and how many there are more."""
+    """The first names, and the number of others."""
     return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED} more" * (len(names) > NAMED)
 
 
@@ -150,7 +150,7 @@ def _duplicates(cameras: CameraSet) -> list[str]:
 
 
 def _names(names: list[str]) -> str:
-    """Some names as a sentence has them."""
+    """Names joined for a sentence."""
     left = len(names) - NAMED
     return ", ".join(names[:NAMED]) + f" and {left} more" if left > 0 else f"{', '.join(names[:-1])} and {names[-1]}"
 
@@ -159,7 +159,7 @@ def _off_center(cameras: CameraSet) -> list[str]:
     size = np.array([(w, h) for h, w in cameras.sizes]).reshape(-1, 2)
     offset = np.array([K[:2, 2] for K in cameras.K]).reshape(-1, 2) - size / 2
     return _listing(cameras, (np.abs(offset) > OFF_CENTER * size).any(1),
-                    "have a principal point far from the image's middle; were they made for images of another size?")
+                    "have a principal point far from the image centre; were they made for images of another size?")
 
 
 def _aim(cameras: CameraSet, point: np.ndarray) -> list[str]:
@@ -176,4 +176,4 @@ def _aim(cameras: CameraSet, point: np.ndarray) -> list[str]:
     astray = np.array([c is not None and np.hypot(*(p - c[:2])) > 2 * c[2] for p, c in zip(uv, cameras.centroids)], bool)
     return found + _listing(
         cameras, astray & ~behind, "have a mask far from the point that the others look at; do masks (or "
-        "images) and cameras belong together?")
+        "images) and cameras match?")

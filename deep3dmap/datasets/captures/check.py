@@ -1,4 +1,4 @@
-"""What a data folder holds and everything that is wrong with it: ``deep3dmap check FOLDER``."""
+"""The content of a data folder and all its problems: ``deep3dmap check FOLDER``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,12 +9,19 @@ import torch
 
 from deep3dmap.datasets.captures.camera_checks import common_point
 from deep3dmap.datasets.captures.formats import TRUE_MESH, find_true_mesh, scan_capture
-from deep3dmap.datasets.captures.masking import mask_fault
+from deep3dmap.datasets.captures.masking import mask_problem
 from deep3dmap.datasets.captures.mesh_checks import true_mesh_warnings
 from deep3dmap.datasets.captures.photo_checks import Photographs, photo_warnings
 from deep3dmap.datasets.captures.picture_checks import Pictures, picture_warnings
-from deep3dmap.datasets.captures.scene_checks import Silhouettes, hopeless, hull_fault, misleading_masks, odd, small_mask
-from deep3dmap.datasets.heads.landmark_checks import beside_masks
+from deep3dmap.datasets.captures.scene_checks import (
+    Silhouettes,
+    capture_warnings,
+    hull_problem,
+    misleading_masks,
+    small_mask,
+    unusable_reason,
+)
+from deep3dmap.datasets.heads.landmark_checks import landmark_mask_problem
 from deep3dmap.datasets.heads.landmarks import FILE, find_landmarks
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
@@ -35,13 +42,13 @@ class CaptureReport:
         views: number of views.
         size: height and width of the images; None if no image could be read.
         masked_views: number of views with a mask.
-        mask_coverage: mean part of the images that masks cover; None without masks.
+        mask_coverage: mean fraction of the images that masks cover; None without masks.
         distances: smallest and largest distance of cameras from the point they look at, in the data's units, or None.
         focal: smallest and largest focal length in pixels, or None.
         landmarks: of a head, in ``landmarks.json``; None without the file.
-        errors: what keeps the capture from being read, or an object from being reconstructed.
-        warnings: what is odd and may spoil a reconstruction.
-        lacks: by method, what it needs and the capture doesn't have; empty until methods are asked.
+        errors: what prevents reading the capture or reconstructing an object.
+        warnings: what may degrade a reconstruction.
+        lacks: by method, its requirements that the capture doesn't meet; empty until methods are checked.
     """
 
     path: str
@@ -60,7 +67,7 @@ class CaptureReport:
 
     @property
     def ok(self) -> bool:
-        """Whether there is sense in reconstructing something from it, with one of the methods at least."""
+        """Whether at least one of the methods can reconstruct something from it."""
         return not self.errors and not (self.lacks and all(self.lacks.values()))
 
     @property
@@ -69,7 +76,7 @@ class CaptureReport:
         return set() if self.mask_coverage is None else {"masks"}
 
     def to_text(self) -> str:
-        """The report for people: a line for each fact, then errors and warnings."""
+        """The report as text: a line for each fact, then errors and warnings."""
         facts = [("folder", self.path), ("format", self.format or "none found"), ("cameras", self.source),
                  ("views", str(self.views)), ("image size", size_text(self.size) if self.size else ""),
                  ("masks", self._mask_text()), ("focal length", _range_text(self.focal, "px")),
@@ -105,7 +112,7 @@ def _range_text(values: tuple[float, float] | None, unit: str) -> str:
 
 
 def check_capture(path: str | Path, format: str | None = None, **options) -> CaptureReport:
-    """Look at everything in a data folder, without stopping at the first fault.
+    """Check everything in a data folder, without stopping at the first problem.
 
     Args:
         path: folder, or name of a data set.
@@ -113,7 +120,7 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
         **options: of the format's reader.
 
     Raises:
-        ConfigError: if the format or an option is unknown. Faults of the data are in the report instead.
+        ConfigError: if the format or an option is unknown. Problems of the data are in the report instead.
     """
     report = CaptureReport(str(path))
     try:
@@ -136,22 +143,22 @@ def check_capture(path: str | Path, format: str | None = None, **options) -> Cap
 
 
 @dataclass
-class _SoundView:
-    """What is kept of a view whose files and camera are sound."""
+class _ValidView:
+    """What is kept of a view with valid files and camera."""
 
     frame: Frame
     K: np.ndarray
     size: tuple[int, int]
     mask: torch.Tensor | None
-    fault: str
+    problem: str
 
 
 class _Inspection:
-    """Reads the views of a scan one at a time and notes what is wrong in a report."""
+    """Reads the views of a scan one at a time and records problems in a report."""
 
     def __init__(self, scan: Scan, report: CaptureReport):
         self.scan, self.report = scan, report
-        self.sound: list[_SoundView] = []
+        self.sound: list[_ValidView] = []
         self.coverages: list[float] = []
         self.unmasked: list[Frame] = []
         self.photographs, self.pictures = Photographs(), Pictures()
@@ -160,19 +167,19 @@ class _Inspection:
 
     def view(self, frame: Frame) -> None:
         """Check one view: camera, image, mask, size."""
-        faults = frame_problems(frame)
-        self.report.errors += faults
+        problems = frame_problems(frame)
+        self.report.errors += problems
         try:
             self._size(frame, image_size(frame.image))
-            view = load_view(frame if not faults else replace(frame, distortion=Distortion()), self.scan.folder,
+            view = load_view(frame if not problems else replace(frame, distortion=Distortion()), self.scan.folder,
                              self.scan.rescale)
         except DataError as error:
             self.report.errors.append(str(error))
             return
         self._mask(frame, view)
-        if not faults:
-            mask, fault = (None, "") if view.mask is None else (small_mask(view.mask), mask_fault(view.mask.numpy()))
-            self.sound.append(_SoundView(frame, view.K, view.size, mask, fault))
+        if not problems:
+            mask, problem = (None, "") if view.mask is None else (small_mask(view.mask), mask_problem(view.mask.numpy()))
+            self.sound.append(_ValidView(frame, view.K, view.size, mask, problem))
             self.photographs.add(frame.name, view.image, view.K, frame.world_to_cam, view.mask)
             self.pictures.add(frame.name, view.image, view.mask)
 
@@ -191,12 +198,12 @@ class _Inspection:
             self.coverages.append(float(view.mask.double().mean()))
 
     def masks(self) -> None:
-        """Sum up the masks; alpha channels that are opaque everywhere are none."""
+        """Summarise the masks; fully opaque alpha channels don't count."""
         if not self.coverages or (min(self.coverages) == 1 and all(f.mask is None for f in self.scan.frames)):
-            self.report.warnings.append("no masks; `deep3dmap make-masks` makes them for objects before a plain background")
+            self.report.warnings.append("no masks; `deep3dmap make-masks` makes them for plain backgrounds")
             return
         self.report.masked_views, self.report.mask_coverage = len(self.coverages), float(np.mean(self.coverages))
-        unmasked = [f for f in self.unmasked if not any(f.image.name in p for p in self.scan.problems)]  # not yet told
+        unmasked = [f for f in self.unmasked if not any(f.image.name in p for p in self.scan.problems)]  # not yet reported
         self.report.errors += [f"{f.image}: has no mask, but other images have one" for f in unmasked]
 
     def landmarks(self) -> None:
@@ -208,7 +215,7 @@ class _Inspection:
         self.report.landmarks = None if self.marks is None else len(self.marks)
 
     def scene(self) -> None:
-        """Check what cameras and silhouettes show together, as a run does before it begins."""
+        """Check cameras and silhouettes together, as a run does at its start."""
         report = self.report
         if not self.sound or len({view.size for view in self.sound}) > 1:
             return  # reported already
@@ -216,17 +223,18 @@ class _Inspection:
         self._distances(views)
         given = None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double()
         if report.errors:
-            fault = misleading_masks(views)
+            problem = misleading_masks(views)
         else:
-            fault = hopeless(views, given) or (hull_fault(views) if given is None and views.masks is not None else "")
-        report.errors += [fault.split("\n")[0]] * bool(fault)  # its clues are among the warnings
-        report.warnings += odd(views, given) + self._true_mesh(views)
+            problem = unusable_reason(views,
+                                      given) or (hull_problem(views) if given is None and views.masks is not None else "")
+        report.errors += [problem.split("\n")[0]] * bool(problem)  # its hints are among the warnings
+        report.warnings += capture_warnings(views, given) + self._true_mesh(views)
         if self.marks and views.masks is not None:
-            if beside := beside_masks(self.marks, views.cameras, views.masks, views.names):
+            if beside := landmark_mask_problem(self.marks, views.cameras, views.masks, views.names):
                 report.warnings.append(f"{self.scan.folder / FILE}: {beside}")
 
     def _true_mesh(self, views: Silhouettes) -> list[str]:
-        """What is odd about the true surface; one that the format has itself is read and checked with it."""
+        """Warnings about the true surface; one that belongs to the format is read and checked with it."""
         try:
             mesh = None if getattr(self.scan, "mesh", None) is not None else find_true_mesh(self.scan.folder)
         except DataError as error:
@@ -238,8 +246,8 @@ class _Inspection:
         K, poses = (torch.from_numpy(np.stack(values)).double()
                     for values in ([v.K for v in self.sound], [v.frame.world_to_cam for v in self.sound]))
         masked = self.report.mask_coverage is not None and all(view.mask is not None for view in self.sound)
-        masks, faults = ([v.mask for v in self.sound], [v.fault for v in self.sound]) if masked else (None, [])
-        return Silhouettes.small([v.frame.name for v in self.sound], masks, faults, Cameras(K, poses, self.sound[0].size),
+        masks, problems = ([v.mask for v in self.sound], [v.problem for v in self.sound]) if masked else (None, [])
+        return Silhouettes.small([v.frame.name for v in self.sound], masks, problems, Cameras(K, poses, self.sound[0].size),
                                  [str(v.frame.mask or v.frame.image) for v in self.sound])  # yapf: disable
 
     def _distances(self, views: Silhouettes) -> None:

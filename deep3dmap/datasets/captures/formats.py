@@ -1,4 +1,4 @@
-"""From a folder to a Capture: which format it holds, and reading and writing by a format's name."""
+"""Loading captures from folders: format detection, and reading and writing by a format's name."""
 
 import difflib
 import inspect
@@ -27,7 +27,7 @@ def detect_format(path: str | Path) -> str:
     """Name of the format (``idr``, ``h3ds``, ``middlebury``, ``transforms``, ``colmap``) that a folder holds.
 
     Raises:
-        DataError: if there is none or more than one; lists what was looked for.
+        DataError: if there is none or more than one; lists what was searched for.
     """
     folder = _folder(path)
     with reaching(folder):
@@ -38,7 +38,7 @@ def detect_format(path: str | Path) -> str:
         return found[0]
     looked_for = "".join(f"\n  {name}: {reader.LOOKED_FOR}" for name, reader in READERS.items())
     if found:
-        raise DataError(f"{folder}: holds {len(found)} formats, {' and '.join(found)}; say which with format='{found[0]}', or "
+        raise DataError(f"{folder}: holds {len(found)} formats, {' and '.join(found)}; set format='{found[0]}', or "
                         f"move the others away. Looked for:{looked_for}")
     raise DataError(f"{folder}: {nothing} Looked for:{looked_for}")
 
@@ -61,7 +61,7 @@ def load_capture(path: str | Path,
             ``images``, ``model`` of colmap).
 
     Raises:
-        DataError: if there is no such folder, no format in it, or its content is damaged or contradicts itself.
+        DataError: if there is no such folder, no format in it, or its content is damaged or inconsistent.
         ConfigError: if the format has no such option.
     """
     folder = _folder(path)
@@ -100,9 +100,9 @@ def scan_capture(path: str | Path, format: str | None = None, **options) -> tupl
 
 
 def save_capture(capture: Capture, path: str | Path, format: str, **options) -> None:
-    """Write a capture to a new folder in a format; its landmarks, which no format has, go to ``landmarks.json``.
+    """Write a capture to a new folder in a format; landmarks, which no format stores, go to ``landmarks.json``.
 
-    The folder appears once all of it is written.
+    The folder is created atomically.
 
     Raises:
         DataError: if the folder exists and is not empty or can't be written, or the format can't store the cameras.
@@ -116,7 +116,7 @@ def save_capture(capture: Capture, path: str | Path, format: str, **options) -> 
 
 
 def check_target(path: str | Path, format: str) -> None:
-    """Find out whether :func:`save_capture` can write to a folder, before the capture is made.
+    """Check that :func:`save_capture` can write to a folder, before the capture is computed.
 
     Raises:
         DataError: if the folder exists and is not empty.
@@ -128,10 +128,10 @@ def check_target(path: str | Path, format: str) -> None:
 
 
 def check_options(format: str, options) -> None:
-    """Compare options with those of a format's reader.
+    """Check options against those of a format's reader.
 
     Raises:
-        ConfigError: naming the first unknown option and those there are.
+        ConfigError: naming the first unknown option and the known ones.
     """
     known = [p for p in inspect.signature(READERS[format].scan).parameters if p != "path"]
     for option in options:
@@ -158,7 +158,7 @@ def _folder(path: str | Path) -> Path:
 
 
 def _nothing_found(folder: Path) -> str:
-    """What the folder holds instead of a capture, and what to do."""
+    """What the folder contains instead of a capture, and how to proceed."""
     photos = next((f for f in (folder, folder / "images", folder / "image") if image_files(f)), None)
     if photos is not None:
         return (f"holds {len(image_files(photos))} photos but no cameras. Cameras are needed: compute them with structure "
@@ -166,5 +166,5 @@ def _nothing_found(folder: Path) -> str:
                 "or `pip install pycolmap` (see docs/get_started.md), and give the folder with images/ and sparse/0/.")
     captures = [p for p in sorted(folder.iterdir()) if p.is_dir() and any(r.detect(p) for r in READERS.values())]
     if captures:
-        return f"is no capture, but holds some: {', '.join(map(str, captures[:5]))}; give one of these."
-    return "holds no capture: posed images in a known format."
+        return f"is not a capture, but contains some: {', '.join(map(str, captures[:5]))}; give one of these."
+    return "contains no capture: posed images in a known format."

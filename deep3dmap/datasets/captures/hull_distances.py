@@ -1,4 +1,4 @@
-"""Points with their signed distance to the visual hull: a start for methods that learn a distance field."""
+"""Points with their signed distance to the visual hull: initialisation for methods that learn a distance field."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ def hull_distance_grid(scene: Scene, resolution: int, radius: float = 1.0, toler
     """Signed distances (r, r, r) to the visual hull of the training views on the cube around the scene's sphere, scene units.
 
     Raises:
-        DataError: if the views have no masks, or their silhouettes share no point.
+        DataError: if the views have no masks, or their silhouettes have no common point.
     """
     capture = scene.train
     if capture.masks is None:
@@ -27,8 +27,8 @@ def hull_distance_grid(scene: Scene, resolution: int, radius: float = 1.0, toler
     projections = capture.scene_cameras.projections
     field = hull_field(capture.masks, projections, lower.to(projections), upper.to(projections), resolution, tolerance)
     if not bool((field < 0).any()):
-        raise DataError(f"{capture.source}: the silhouettes share no point: masks or cameras are wrong "
-                        "(`deep3dmap check` looks closer)")
+        raise DataError(f"{capture.source}: the silhouettes have no common point: masks or cameras are wrong "
+                        "(run `deep3dmap check` for details)")
     return signed_distance_grid(field.float(), 2 * radius / resolution)
 
 
@@ -40,7 +40,7 @@ class HullDistances(SceneDataset, BatchDataset):
         scene: arguments of :func:`deep3dmap.datasets.captures.scene.load_scene`.
         points: in a batch, over all processes.
         resolution: of the hull's grid.
-        near: part of the points that lie near the hull's surface; the others are uniform in the cube around the sphere.
+        near: fraction of the points that lie near the hull's surface; the others are uniform in the cube around the sphere.
         spread: standard deviation of the near points' offset from grid points next to the surface, scene units.
         tolerance: views whose silhouette may miss a point.
 

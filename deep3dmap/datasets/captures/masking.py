@@ -1,4 +1,4 @@
-"""Masks: what is wrong with one, and masks of objects before a dark or a bright background (as in Middlebury's temple)."""
+"""Masks: validation, and masks of objects in front of a dark or bright background (as in Middlebury's temple)."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from deep3dmap.io.images import read_image, write_mask
 #: Brightness by which an object differs from a black or a white background, unless a threshold is given.
 MARGIN = 48
 
-#: What can be wrong with a mask, as it follows "the mask".
-MASK_FAULTS = {"empty": "is empty (nothing in it is white): mend it",
+#: Problems of a mask, phrased to follow "the mask".
+MASK_PROBLEMS = {"empty": "is empty (nothing in it is white): fix it",
                "full": "covers the whole image: only the object must be white",
-               "inverted": "seems inverted: the object must be white, what is around it black"}  # yapf: disable
+               "inverted": "seems inverted: the object must be white, the background black"}  # yapf: disable
 
 
-def mask_fault(mask: Bool[np.ndarray, "h w"]) -> str:
-    """A key of :data:`MASK_FAULTS`, or nothing. An inverted mask covers the image's border, not its middle."""
+def mask_problem(mask: Bool[np.ndarray, "h w"]) -> str:
+    """A key of :data:`MASK_PROBLEMS`, or nothing. An inverted mask covers the image's border, not its middle."""
     if not mask.any():
         return "empty"
     if mask.all():
@@ -34,7 +34,7 @@ def mask_fault(mask: Bool[np.ndarray, "h w"]) -> str:
 
 
 def mask_centroid(mask: Bool[np.ndarray, "h w"]) -> tuple[float, float, float] | None:
-    """Mean pixel coordinates of a mask, and the radius of a disc of its area; None if it says nothing."""
+    """Mean pixel coordinates of a mask, and the radius of a disc of its area; None if it is empty or full."""
     rows, columns = np.nonzero(mask)
     if not 0 < len(rows) < mask.size:
         return None
@@ -74,27 +74,27 @@ def brightness_mask(image: UInt8[np.ndarray, "h w 3"],
 
 
 def make_masks(folder: str | Path, threshold: int | None = None, bright_background: bool = False) -> list[Path]:
-    """Write a mask for every view of a capture that has none, into the folder where its format looks for them.
+    """Write a mask for every view of a capture that has none, into the format's mask folder.
 
     Returns:
         The files written.
 
     Raises:
-        DataError: if the format names its masks itself, a mask's place is taken or outside of the capture, or if a mask comes
-            out empty or full, so that the threshold is wrong; nothing is written then.
-        OSError: if one can't be written; those before are whole.
+        DataError: if the format names its masks itself, a mask's path is taken or outside the capture, or a mask is empty or
+            full because the threshold is wrong; nothing is written then.
+        OSError: if one can't be written; earlier ones are complete.
     """
     masks = {}
     scan = scan_capture(folder)[1]
     for frame, path in zip(scan.frames, _mask_places(scan)):
         if frame.mask is None:
             if path.exists():
-                raise DataError(f"{path}: is there already, but belongs to another image than {frame.image}; move the folder "
-                                "away to have all masks made, or add those that are missing to it")
+                raise DataError(f"{path}: exists, but belongs to another image than {frame.image}; move the folder "
+                                "away to make all masks, or add the missing ones to it")
             image = read_image(frame.image).numpy()
             mask = brightness_mask(image, threshold, bright_background)
             if not 0.002 < mask.mean() < 0.98:
-                raise DataError(f"{frame.image}: {mask.mean():.1%} of it comes out as the object; choose another "
+                raise DataError(f"{frame.image}: {mask.mean():.1%} of it is classified as the object; choose another "
                                 "--threshold" + ("" if bright_background else ", or --bright-background"))
             masks[path] = torch.from_numpy(mask)
     for path, mask in masks.items():
@@ -108,7 +108,7 @@ def _mask_places(scan: Scan) -> list[Path]:
         raise DataError(f"{scan.file}: names its masks itself (mask_path, or the photographs' alpha channel); add them there")
     for image in (frame.image for frame in scan.frames):
         if not image.is_relative_to(scan.images) or ".." in image.relative_to(scan.images).parts:
-            raise DataError(f"{image}: lies outside of {scan.images}, so no mask in {scan.masks} can have its name; move the "
+            raise DataError(f"{image}: is outside {scan.images}, so no mask in {scan.masks} can have its name; move the "
                             f"photographs there, and name them so in {scan.file}")
     names = new_mask_names([frame.image.relative_to(scan.images).as_posix() for frame in scan.frames])
     return [scan.masks / name for name in names]

@@ -1,8 +1,8 @@
-"""Whether photographs and cameras belong together, where the photographs show texture.
+"""Whether photographs and cameras match, for textured photographs.
 
-Features (SIFT: Lowe 2004) are matched between neighbouring views. Which matches a rigid scene explains is found without the
-cameras, by a fundamental matrix fitted to them (RANSAC); how far those lie from the epipolar lines of the given cameras tells
-how well the cameras fit. A pair of views with few such matches says nothing. Measured on sound and faulty captures in
+Features (SIFT: Lowe 2004) are matched between neighbouring views. The inliers of a rigid scene are found without the
+cameras, by a fundamental matrix fitted to the matches (RANSAC); their distances from the epipolar lines of the given cameras
+measure how well the cameras fit. Pairs of views with few inliers are ignored. Results on correct and faulty captures are in
 docs/capture_checks.md.
 """
 
@@ -19,14 +19,14 @@ from torch import Tensor
 from deep3dmap.geometry.epipolar import camera_centers, epipolar_distances, fundamental_matrices
 from deep3dmap.structures import Capture
 
-SIDE = 480  # longer side of the small copies in which features are found, pixels, at most
-FEATURES, RATIO = 800, 0.8  # strongest of a view; a match's distance over the second best one's, at most
+SIDE = 480  # maximum longer side of the downsampled photographs, pixels
+FEATURES, RATIO = 800, 0.8  # maximum number per view; ratio test: best over second-best distance, at most
 PAIRS = 280  # at most: all of up to 24 views
-NEXT, NEAREST = 2, 3  # of more views: those after each in order, and of the most similar viewing directions, to compare with
-FITTED, MATCHES = 1.5, 30  # pixels from the fitted lines up to which a match counts; such matches that a pair must have
-APART = 1.5  # pixels of the small copies: median distance from which on cameras contradict photographs
-MANY = 0.1  # share of contradicted pairs from which on all cameras are in doubt
-NAMED = 1 / 8  # share of the views that are named at most; at least two
+NEXT, NEAREST = 2, 3  # for more views: compared with the next ones in order and those of the most similar viewing directions
+FITTED, MATCHES = 1.5, 30  # inlier distance from the fitted lines, pixels; minimum number of inliers of a pair
+APART = 1.5  # downsampled pixels: median distance above which cameras contradict photographs
+MANY = 0.1  # share of contradicted pairs above which all cameras are suspect
+NAMED = 1 / 8  # maximum share of the views that are named; at least two
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class PairFit:
     """How well the cameras of two views fit the photographs.
 
     Attributes:
-        first, second: numbers of the views.
-        matches: that a rigid scene explains.
-        distance: median distance of those from the epipolar lines of the given cameras, pixels of the small copies.
+        first, second: indices of the views.
+        matches: number of inliers.
+        distance: median distance of those from the epipolar lines of the given cameras, downsampled pixels.
     """
 
     first: int
@@ -56,7 +56,7 @@ class Photographs:
 
     Attributes:
         names: of the views.
-        pixels: of each view's features, (f, 2), pixels of its small copy.
+        pixels: of each view's features, (f, 2), downsampled pixels.
         descriptors: (f, 128) unit vectors.
         projections: world to those pixels.
     """
@@ -99,7 +99,7 @@ class Photographs:
 
 
 def eight_bit(image: UInt8[Tensor, "h w 3"] | Float[Tensor, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """A photograph's bytes."""
+    """A photograph as 8-bit values."""
     pixels = image.cpu().numpy()
     return pixels if pixels.dtype == np.uint8 else (255 * pixels).round().astype(np.uint8)
 
@@ -109,7 +109,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def photo_consistency(photographs: Photographs) -> list[PairFit]:
-    """How well the cameras fit, for each pair with enough matches to tell: all pairs of few views, else neighbours."""
+    """How well the cameras fit, for each pair with enough matches: all pairs of few views, else neighbours."""
     if len(photographs.names) < 2:
         return []
     projections = torch.stack(photographs.projections)
@@ -125,7 +125,7 @@ def photo_consistency(photographs: Photographs) -> list[PairFit]:
 
 
 def _pairs(projections: Float[Tensor, "n 3 4"]) -> list[tuple[int, int]]:
-    """Pairs of views from different places; of many views those that follow each other or look in similar directions."""
+    """Pairs of views from different positions; for many views, those in sequence or with similar viewing directions."""
     count, centers = len(projections), camera_centers(projections)
     pairs = set(combinations(range(count), 2))
     if len(pairs) > PAIRS:
@@ -139,7 +139,7 @@ def _pairs(projections: Float[Tensor, "n 3 4"]) -> list[tuple[int, int]]:
 
 
 def _matches(photographs: Photographs, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (m, 2) of both views' features that are each other's nearest, much nearer than the second nearest."""
+    """Pixels (m, 2) of both views' features that are mutual nearest neighbours and pass the ratio test."""
     ours, theirs = photographs.descriptors[first], photographs.descriptors[second]
     if min(len(ours), len(theirs)) < MATCHES:
         return np.zeros((0, 2)), np.zeros((0, 2))
@@ -153,7 +153,7 @@ def _matches(photographs: Photographs, first: int, second: int) -> tuple[np.ndar
 
 
 def _rigid(first: Float[np.ndarray, "m 2"], second: Float[np.ndarray, "m 2"]) -> Bool[np.ndarray, "m"]:
-    """Which matches the fundamental matrix explains that explains most of them."""
+    """The inliers of the fundamental matrix with the most inliers."""
     if len(first) >= MATCHES:
         cv2.setRNGSeed(0)
         fitted, rigid = cv2.findFundamentalMat(first, second, cv2.FM_RANSAC, FITTED, 0.999, 2000)
@@ -163,7 +163,7 @@ def _rigid(first: Float[np.ndarray, "m 2"], second: Float[np.ndarray, "m 2"]) ->
 
 
 def photo_warnings(photographs: Photographs) -> list[str]:
-    """What the photographs say against their cameras; nothing where they show too little texture to tell."""
+    """Conflicts between photographs and cameras; none where there is too little texture."""
     fits = photo_consistency(photographs)
     contradicted = [fit for fit in fits if fit.contradicts]
     views = _suspects(fits)
@@ -171,8 +171,8 @@ def photo_warnings(photographs: Photographs) -> list[str]:
         names = ", ".join(photographs.names[view] for view in views)
         off = np.median([fit.distance for fit in contradicted if {fit.first, fit.second} & set(views)])
         return [
-            f"{names}: camera and photograph contradict each other: features that match other views lie {off:.1f} pixels (of "
-            f"{SIDE}) from where the cameras allow them; the pose is wrong, cameras or photographs were exchanged, or all "
+            f"{names}: camera and photograph contradict each other: features that match other views are {off:.1f} pixels (of "
+            f"{SIDE}) from their epipolar lines; the pose is wrong, cameras or photographs were exchanged, or all "
             "cameras' focal length or principal point is wrong"
         ]
     if len(contradicted) < 2 or len(contradicted) < MANY * len(fits):
@@ -180,7 +180,7 @@ def photo_warnings(photographs: Photographs) -> list[str]:
     off = np.median([fit.distance for fit in contradicted])
     return [
         f"cameras and photographs contradict each other in {len(contradicted)} of {len(fits)} pairs of views: matching "
-        f"features lie {off:.1f} pixels (of {SIDE}) from where the cameras allow them; check the focal length, the principal "
+        f"features lie {off:.1f} pixels (of {SIDE}) from their epipolar lines; check the focal length, the principal "
         "point, the order of the views, and whether the photographs are mirrored"
     ]
 

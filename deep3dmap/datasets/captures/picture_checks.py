@@ -1,8 +1,8 @@
-"""Whether photographs show anything, differ from each other, and fit their own masks.
+"""Whether photographs have content, differ from each other, and match their own masks.
 
-Where an object ends, colours change. So the figure is the mean colour gradient along a mask's outline, relative to that of the
-whole photograph: about 1 for noise, more for an object, whatever is behind it. It is compared with what other outlines get:
-those of the other views, mirrored ones, moved ones. What is reported of faulty captures is in docs/capture_checks.md.
+Colours change at an object's outline. The score is the mean colour gradient along a mask's outline, relative to that of the
+whole photograph: about 1 for noise, more for an object on any background. It is compared with the scores of other outlines:
+of other views, mirrored, shifted. Results on faulty captures are in docs/capture_checks.md.
 """
 
 import hashlib
@@ -20,26 +20,26 @@ from deep3dmap.datasets.captures.camera_checks import NAMED, listed
 from deep3dmap.datasets.captures.photo_checks import eight_bit
 from deep3dmap.structures import Capture
 
-SIDE, LEAST = 128, 32  # the small copies' longer side, pixels, at most; that of photographs that say something of masks
-FLAT = 4  # of 255: brightest minus darkest value below which a photograph shows nothing
-REACH, SLACK = 0.16, 2  # largest common shift, of the longer side; pixels of the small copies by which masks may be off
-BETTER = 1.5  # times the figure of its own mask that another one must get
-CLEAR, ABSENT = 2.0, 1.15  # figure of an outline that is there, at least; of one that isn't, at most
-EVEN = 0.65  # deviation of the edges, relative to their mean, below which they are all over
-ALIKE = 0.9  # part of what each photograph reaches with the best mask that one mistake of all masks must reach
+SIDE, LEAST = 128, 32  # maximum longer side of the downsampled photographs, pixels; minimum for checking masks
+FLAT = 4  # of 255: brightest minus darkest value below which a photograph is blank
+REACH, SLACK = 0.16, 2  # largest common shift, of the longer side; tolerance of the masks, downsampled pixels
+BETTER = 1.5  # factor by which another mask must exceed the score of the own mask
+CLEAR, ABSENT = 2.0, 1.15  # minimum score of a visible outline; maximum score of a missing one
+EVEN = 0.65  # relative deviation of the edges below which they are everywhere
+ALIKE = 0.9  # share of each photograph's best score that a common mistake of all masks must reach
 
 
 @dataclass
 class Pictures:
-    """What is kept of a capture's photographs and masks.
+    """A capture's photographs and masks, reduced to what the checks need.
 
     Attributes:
         names: of the views.
-        digests: equal where photographs are.
-        blank: whether a photograph shows nothing.
-        edges: of small copies, (h, w): length of the colours' gradient, 1 on average; 0 where blank.
-        masks: small copies; without one nothing is on the object.
-        scales: size of a small copy's pixel in the photograph.
+        digests: equal for identical photographs.
+        blank: whether a photograph is blank.
+        edges: (h, w), downsampled: colour gradient magnitude, 1 on average; 0 where blank.
+        masks: downsampled; all False without one.
+        scales: size of a downsampled pixel in the photograph.
     """
 
     names: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Pictures:
             name: str,
             image: UInt8[Tensor, "h w 3"] | Float[Tensor, "h w 3"],
             mask: Bool[Tensor, "h w"] | None = None) -> None:
-        """Keep what is needed of a view."""
+        """Add a view."""
         pixels = eight_bit(image)
         scale = max(1.0, max(pixels.shape[:2]) / SIDE)
         small = _reduced(pixels, scale)
@@ -82,7 +82,7 @@ def _reduced(values: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _edges(pixels: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-    """Length of the gradient over all colours, by central differences; 0 at the image's edge."""
+    """Gradient magnitude over all colours, by central differences; 0 at the image's edge."""
     colors, squares = pixels.astype(np.float32), np.zeros(pixels.shape[:2], np.float32)
     squares[:, 1:-1] += ((colors[:, 2:] - colors[:, :-2])**2).sum(-1)
     squares[1:-1] += ((colors[2:] - colors[:-2])**2).sum(-1)
@@ -90,10 +90,10 @@ def _edges(pixels: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
 
 
 def picture_warnings(pictures: Pictures) -> list[str]:
-    """Photographs that show nothing, are those of other views, or don't fit their masks."""
+    """Photographs that are blank, duplicated or don't match their masks."""
     found = []
     if blank := [name for name, empty in zip(pictures.names, pictures.blank) if empty]:
-        found.append(f"{listed(blank)}: the photograph shows nothing (all pixels are alike); mend it, or leave the view out")
+        found.append(f"{listed(blank)}: the photograph is blank (all pixels are alike); replace it, or leave the view out")
     if groups := _identical(pictures):
         more = f", and {len(groups) - NAMED} more" * (len(groups) > NAMED)
         found.append(f"photographs of different views are identical: {', '.join(map(' = '.join, groups[:NAMED]))}{more}; give "
@@ -102,7 +102,7 @@ def picture_warnings(pictures: Pictures) -> list[str]:
 
 
 def _identical(pictures: Pictures) -> list[list[str]]:
-    """Views that have the same photograph, but for those that show nothing."""
+    """Views with the same photograph, except blank ones."""
     groups: dict[bytes, list[str]] = {}
     for name, digest, blank in zip(pictures.names, pictures.digests, pictures.blank):
         if not blank:
@@ -111,7 +111,7 @@ def _identical(pictures: Pictures) -> list[list[str]]:
 
 
 def _mask_warnings(pictures: Pictures) -> list[str]:
-    """What the photographs say against their masks: of all views alike if something explains it, or else of some."""
+    """Conflicts between photographs and masks: one mistake common to all views if it explains them, else per view."""
     if len({edges.shape for edges in pictures.edges}) != 1 or max(pictures.edges[0].shape) < LEAST:
         return []
     edges, masks = torch.stack(pictures.edges), torch.stack(pictures.masks)
@@ -134,12 +134,12 @@ def _mask_warnings(pictures: Pictures) -> list[str]:
 
 
 def _gain(fit: Float[Tensor, "n"], own: Float[Tensor, "n"], seen: Bool[Tensor, "n"]) -> float:
-    """How much better photographs fit a change of the masks than their own ones."""
+    """How much better photographs fit changed masks than their own."""
     return float((fit[seen] / own[seen]).median())
 
 
 def outlines_of(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
-    """Pixels that have a neighbour of the other kind, with the sum 1; the image's edge is no outline."""
+    """Pixels with a neighbour of opposite label, normalised to sum 1; the image's edge is no outline."""
     outlines = _grown(masks.float()) + _grown(-masks.float())
     return outlines / outlines.sum((1, 2), keepdim=True).clamp(min=1)
 
@@ -158,14 +158,14 @@ def along_outlines(edges: Float[Tensor, "n h w"], outlines: Float[Tensor, "n h w
 
 
 def unmoved(moved: Float[Tensor, "n s s"]) -> Float[Tensor, "n"]:
-    """The best of those that are moved by no more than masks may be off."""
+    """The best score within the masks' tolerance."""
     middle = moved.shape[1] // 2
     near = slice(max(middle - SLACK, 0), middle + SLACK + 1)
-    return moved[:, near, near].amax((1, 2)) * (moved.amax((1, 2)) > 1e-3)  # not what rounding leaves of nothing
+    return moved[:, near, near].amax((1, 2)) * (moved.amax((1, 2)) > 1e-3)  # ignore rounding errors of zero
 
 
 def _other_fits(edges: Float[Tensor, "n h w"], outlines: Float[Tensor, "n h w"]) -> Iterator[tuple[str, Float[Tensor, "n"]]]:
-    """Common mistakes, and how the photographs fit masks for which they are undone."""
+    """Common mistakes, and how well the photographs fit the masks with each undone."""
     for text, changed in (("with the masks in reverse order", outlines.flip(0)),
                           ("with the next view's mask", outlines.roll(-1, 0)),
                           ("with the previous view's mask", outlines.roll(1, 0)),
@@ -194,10 +194,10 @@ def _exchanged(names: Sequence[str], fits: Float[Tensor, "photographs masks"]) -
 
 def _noise(names: Sequence[str], edges: Float[Tensor, "n h w"], masks: Bool[Tensor, "n h w"],
            own: Float[Tensor, "n"]) -> list[str]:  # yapf: disable
-    """Photographs that change all over, within the mask as outside of it, and no more where it ends."""
+    """Photographs with strong gradients everywhere, inside and outside the mask, and not more at its outline."""
     inside = (edges * masks).sum((1, 2)) / masks.sum((1, 2)).clamp(min=1)
     inner = edges[:, 1:-1, 1:-1].flatten(1)
     noise = (own > 0) & (own < ABSENT) & (inside > 2 - ABSENT) & (inside < ABSENT) & (inner.std(1) < EVEN * inner.mean(1))
     views = [names[view] for view in noise.nonzero().flatten().tolist()]
-    return [f"{listed(views)}: the photograph is noise: it shows nothing where the mask ends; mend it, or leave the view out"
+    return [f"{listed(views)}: the photograph is noise: it shows no mask outline; replace it, or leave the view out"
             ] * bool(views)

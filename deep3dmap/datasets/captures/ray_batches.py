@@ -17,11 +17,11 @@ from deep3dmap.structures.head_landmarks import landmark_rows
 
 
 def scene_info(scene: Scene) -> dict:
-    """What a framework is told about a scene: plain values and tensors, in the scene's frame.
+    """The scene information for a framework: plain values and tensors, in the scene's frame.
 
     ``cam_to_world`` (n, 3, 4), ``K`` (n, 3, 3), ``size``, ``names`` of the training views, and ``scene_from_world`` (4, 4).
     A capture of a head with landmarks adds ``landmarks`` (6, 3), in the *world*, in the order of ``HEAD_LANDMARKS``, NaN where
-    one is missing. A capture that was read from files adds ``checksums`` of these, one a training view.
+    one is missing. A capture that was read from files adds their ``checksums``, one per training view.
     """
     capture, cameras = scene.train, scene.train.scene_cameras
     info = dict(names=list(capture.names),
@@ -39,7 +39,7 @@ def scene_info(scene: Scene) -> dict:
 
 
 def scene_item(scene: Scene) -> dict:
-    """A scene as the item that metrics compare a result with.
+    """A scene as the ground-truth item for metrics.
 
     ``true_mesh``, and ``landmarks`` of a head by name, in the world, or None; ``cameras`` of the training views in the world,
     and ``true_cameras`` or None.
@@ -55,7 +55,7 @@ class SceneDataset(Dataset):
     """A data set of one scene.
 
     Attributes:
-        scene: what it shows.
+        scene: the scene.
     """
 
     scene: Scene
@@ -76,7 +76,7 @@ class RayBatches(SceneDataset, BatchDataset):
     Args:
         scene: arguments of :func:`deep3dmap.datasets.captures.scene.load_scene`.
         rays: in a batch, over all processes.
-        views_per_batch: 1 is the paper's way (each epoch passes once through all views); None draws from all views at once.
+        views_per_batch: 1 as in the paper (each epoch passes once through all views); None draws from all views at once.
         focus: fraction of the rays that are drawn from the surroundings of the object only.
         border: width of those surroundings, as a fraction of the image's larger side.
     """
@@ -103,7 +103,7 @@ class RayBatches(SceneDataset, BatchDataset):
         return len(self.capture)
 
     def set_seed(self, seed: int) -> None:
-        """Of the order of the views, where a batch has one view."""
+        """Seed of the order of views, for batches of one view."""
         self.seed = seed
 
     def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
@@ -147,7 +147,7 @@ class RayBatches(SceneDataset, BatchDataset):
 
 
 def _surroundings(capture: Capture, border: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels in or near each mask: flat pixel indices of all views in a row, and where each view's begin and how many."""
+    """Pixels in or near each mask: concatenated flat pixel indices of all views, and each view's start and count."""
     reach = max(round(border * max(capture.cameras.size)), 1)
     parts = []
     for mask in capture.masks:
@@ -167,7 +167,7 @@ class Views(SceneDataset, ViewDataset):
         train_views: how many of the training views, evenly chosen; all by default.
 
     Attributes:
-        left_out: how many training views are not among them.
+        left_out: number of training views not included.
 
     Raises:
         ConfigError: for another split.

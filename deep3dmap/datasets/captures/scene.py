@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from deep3dmap.annotations import Count
 from deep3dmap.datasets.captures.formats import load_capture, scan_capture
-from deep3dmap.datasets.captures.scene_checks import Silhouettes, clues, hopeless, misleading_masks
+from deep3dmap.datasets.captures.scene_checks import Silhouettes, hints, misleading_masks, unusable_reason
 from deep3dmap.datasets.readers.base import frame_problems
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry import normalization
@@ -19,8 +19,8 @@ from deep3dmap.io.images import IMAGE_SUFFIXES
 from deep3dmap.registry import DATASETS, nearest
 from deep3dmap.structures import Cameras, Capture
 
-FARTHEST = 1e6  # unit spheres; from there the object is less than a pixel, whatever the lens
-EVERY, ENOUGH = 8, 16  # every 8th view is held out by default, where there are so many
+FARTHEST = 1e6  # unit spheres; beyond it the object is smaller than a pixel
+EVERY, ENOUGH = 8, 16  # every 8th view is held out by default, from 16 views on
 SHOWN = 5
 NORMALIZATIONS = ("auto", "given", "hull", "masks", "cameras")
 
@@ -32,7 +32,7 @@ class Scene:
     Attributes:
         capture: all views; ``capture.scene_from_world`` is set.
         train_views, test_views: indices of views.
-        rule: by which views are held out, in words.
+        rule: description of the held-out rule.
     """
 
     capture: Capture
@@ -64,7 +64,7 @@ def FolderCapture(path: str, true_cameras: str | None = None, **options) -> Capt
 
     Args:
         path: of the folder.
-        true_cameras: a second file of cameras in it, in IDR's format, that holds the exact ones, to measure others against.
+        true_cameras: a second camera file in it, in IDR's format, with the ground truth, for evaluation.
         options: ``cameras`` and others; see :func:`deep3dmap.datasets.captures.formats.load_capture`.
 
     Raises:
@@ -87,14 +87,14 @@ def normalize(capture: Capture, how: str | Sequence = "auto", minimal_views: int
 
     Args:
         capture: in the world's frame; masks are used where it has them.
-        how: ``given`` (what the data say), ``hull`` (bounding sphere of the visual hull), ``masks`` (IDR's way),
+        how: ``given`` (what the data say), ``hull`` (bounding sphere of the visual hull), ``masks`` (as in IDR),
             ``cameras`` (no masks needed), a box ``[[x, y, z], [x, y, z]]`` in world units, or ``auto``: the first of given,
             hull and cameras that is possible.
         minimal_views: number of masks that must hold a point, for ``masks`` alone; by default the reference's, see
             :func:`deep3dmap.geometry.normalization.refine_by_carving`.
 
     Raises:
-        ConfigError: for an unknown way, or ``minimal_views`` with another than ``masks``.
+        ConfigError: for an unknown method, or ``minimal_views`` with a method other than ``masks``.
         DataError: if the data don't allow it.
     """
     if minimal_views is not None and how != "masks":
@@ -143,7 +143,7 @@ def _held_out(capture: Capture, test_views: Sequence[str] | str | int | None) ->
         return _every(test_views, len(capture)), f"scene.test_views={test_views}"
     if test_views is None:
         named = tuple(k for k, name in enumerate(capture.names) if name.startswith("test") or _stem(name).startswith("test"))
-        if 0 < len(named) < len(capture):  # where all are called so, the name says nothing
+        if 0 < len(named) < len(capture):  # if all are named so, the name carries no information
             return named, "the views named test*"
         why = f"since {'all are' if named else 'none is'} named test*"
         if len(capture) < ENOUGH:
@@ -181,7 +181,7 @@ def resize(capture: Capture, scale: float) -> Capture:
         return capture
     size = tuple(max(round(s * scale), 1) for s in capture.cameras.size)
     if min(size) < 2:
-        raise ConfigError(f"scene.scale={scale!r}: nothing is left of images of {capture.cameras.size[1]}x"
+        raise ConfigError(f"scene.scale={scale!r}: leaves no pixels of images of {capture.cameras.size[1]}x"
                           f"{capture.cameras.size[0]} pixels")
 
     def shrink(values):
@@ -206,7 +206,7 @@ def load_scene(capture: Mapping | str,
                scale: float = 1.0,
                reader: Mapping | None = None,
                minimal_views: Count | None = None) -> Scene:
-    """Load, normalise and split a capture; the same arguments give the same object again.
+    """Load, normalise and split a capture; cached by its arguments.
 
     Args:
         capture: config of a capture (``dict(type='FolderCapture', path='temple_sparse_ring')``), or just a folder or name.
@@ -232,7 +232,7 @@ def load_scene(capture: Mapping | str,
 
 
 def forget_scenes() -> None:
-    """Read scenes anew from now on: their files may have changed."""
+    """Clear the cache of scenes: their files may have changed."""
     _load_scene.cache_clear()
 
 
@@ -247,37 +247,37 @@ def _load_scene(key: str) -> Scene:
         others = ", the others are held out (scene.test_views)" if test else ""
         raise DataError(f"{capture.source}: only {len(train)} of {len(capture)} views to train on{others}; at least 2 are "
                         "needed, from different sides")
-    frame = _sound_frame(capture, train, arguments["n"], arguments["m"])
+    frame = _validated_frame(capture, train, arguments["n"], arguments["m"])
     capture = replace(capture, scene_from_world=frame)
     _check_distances(capture)
     return Scene(resize(capture, arguments["s"]), train, test, rule)
 
 
 def _check_distances(capture: Capture) -> None:
-    """Refuse a normalisation that doesn't belong to the cameras: single precision would lose them."""
+    """Refuse a normalisation that doesn't match the cameras: it would exceed single precision."""
     far = ~(capture.scene_cameras.centers.norm(dim=-1) < FARTHEST)
     if far.any():
         view = capture.names[int(far.nonzero()[0])]
         raise DataError(
             f"{capture.source}: the camera of view '{view}' is more than {FARTHEST:g} times as far away as the unit "
-            "sphere is wide; look for a wrong camera, or normalise otherwise (scene.normalization)")
+            "sphere is wide; check for a wrong camera, or use another scene.normalization")
 
 
-def _sound_frame(capture: Capture, train: Sequence[int], how: str | Sequence, minimal_views: int | None) -> torch.Tensor:
-    """``scene_from_world`` of the training views, in which there is an object to reconstruct, as far as masks tell.
+def _validated_frame(capture: Capture, train: Sequence[int], how: str | Sequence, minimal_views: int | None) -> torch.Tensor:
+    """``scene_from_world`` of the training views, in which there is an object to reconstruct, as far as masks show.
 
     Raises:
-        DataError: if there is none, or a mask of a held-out view would give false figures.
+        DataError: if there is none, or a held-out view's mask would give wrong metrics.
     """
     every = Silhouettes.of(capture)
     views = every.pick(train)
-    fault = hopeless(views) or misleading_masks(every)
-    if not fault:
+    problem = unusable_reason(views) or misleading_masks(every)
+    if not problem:
         try:
             frame = normalize(capture.subset(train), how, minimal_views).scene_from_world
         except DataError as error:
-            raise DataError(f"{error}{clues(views)}") from None
-        fault = hopeless(views, frame)
-    if fault:
-        raise DataError(f"{capture.source}: {fault}")
+            raise DataError(f"{error}{hints(views)}") from None
+        problem = unusable_reason(views, frame)
+    if problem:
+        raise DataError(f"{capture.source}: {problem}")
     return frame

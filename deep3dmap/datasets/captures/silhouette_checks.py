@@ -1,9 +1,9 @@
-"""Silhouettes that contradict each other, and which change of the cameras or the masks reconciles them.
+"""Inconsistent silhouettes, and the change of cameras or masks that makes them consistent.
 
-The figure is the share of the silhouettes' pixels that prove a contradiction
+The score is the share of silhouette pixels that prove a contradiction
 (:mod:`deep3dmap.geometry.silhouette_consistency`): 0 for exact cameras and masks. It proves that something is wrong, not what;
-so common mistakes are undone one after the other, and those whose undoing removes the contradiction are reported. Figures
-measured on sound and faulty captures are in docs/capture_checks.md.
+so common mistakes are undone one by one, and those whose correction removes the contradiction are reported. Results
+on correct and faulty captures are in docs/capture_checks.md.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,32 +16,32 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from deep3dmap.datasets.captures.camera_checks import common_point, other_readings
+from deep3dmap.datasets.captures.camera_checks import alternative_conventions, common_point
 from deep3dmap.geometry.silhouette_consistency import Contradictions, contradictions
 from deep3dmap.geometry.silhouettes import mask_distance, normalized_projections
 from deep3dmap.structures import Cameras
 
-SIDE = 128  # the compared masks' longer side, pixels, at most
+SIDE = 128  # maximum longer side of the compared masks, pixels
 JUDGES, RAYS = 24, 96  # views that each view is compared with, and rays of a view, at most
-MANY_RAYS, FEW_RAYS = 2400, 32  # rays of all views, about, at most; rays of a view, at least
-COARSE = 10, 20, 3.0  # the same, and the pixels between a ray's points, while changes are searched for
+MANY_RAYS, FEW_RAYS = 2400, 32  # approximate maximum over all views; minimum per view
+COARSE = 10, 20, 3.0  # the same, and the spacing of a ray's points in pixels, during the search for changes
 CONTRADICTORY, IN_ONE_VIEW = 0.02, 0.06  # share of all silhouettes' pixels, of one silhouette's
-LEFT = 1 / 3  # share of a contradiction that may be left when it is explained
+LEFT = 1 / 3  # remaining share of a contradiction below which it counts as explained
 ALIKE = 0.005  # explanations whose shares differ by less are reported together
-ROOM = 1.5  # the ball in which rays are followed, relative to the widest silhouette
+ROOM = 1.5  # radius of the sphere in which rays are sampled, relative to the widest silhouette
 SUSPECTS = 5  # views that may have been exchanged
 FAR, NEAR = 0.07, 0.004  # first and last step of the search for a common shift, relative to the image's longer side
-FEW = 2  # views at most of which one may be wrong: of more, none is singled out
+FEW = 2  # maximum number of wrong views that are named
 
 
 @dataclass(frozen=True)
 class Outlines:
-    """Masks, ready to be compared through any cameras.
+    """Masks prepared for comparison under any cameras.
 
     Attributes:
         distances: signed distances to each mask's outline, pixels.
-        middles: of each mask, homogeneous pixel coordinates.
-        radii: distance of the farthest pixel of a mask from its middle.
+        middles: centres of the masks, homogeneous pixel coordinates.
+        radii: distance of a mask's farthest pixel from its centre.
     """
 
     distances: Float[Tensor, "n h w"]
@@ -50,7 +50,7 @@ class Outlines:
 
     @staticmethod
     def of(masks: Bool[Tensor, "n h w"]) -> "Outlines":
-        """Those of masks that all show something."""
+        """Of non-empty masks."""
         pixels = [mask.nonzero().flip(1).double() + 0.5 for mask in masks]
         middles = torch.stack([p.mean(0) for p in pixels])
         radii = torch.stack([(p - middle).norm(dim=-1).max() for p, middle in zip(pixels, middles)])
@@ -64,7 +64,7 @@ class Outlines:
                 judges: int = JUDGES,
                 rays: int = RAYS,
                 spacing: float = 1.0) -> Contradictions | None:
-        """Every view against ``judges`` of them; None if the lines of sight through the masks' middles are parallel."""
+        """Every view against ``judges`` of them; None if the rays through the masks' centres are parallel."""
         P = normalized_projections(projections)
         inverse = torch.linalg.inv(P[:, :, :3])
         centers = -(inverse @ P[:, :, 3:])[..., 0]
@@ -101,8 +101,8 @@ def contradiction_warnings(names: Sequence[str], masks: Bool[Tensor, "n h w"], c
 
     Args:
         names: of the views.
-        masks: small copies; none of them empty.
-        cameras: of the copies, double precision.
+        masks: downsampled; none of them empty.
+        cameras: of the downsampled masks, double precision.
         full_size: height and width of the photographs, in whose pixels a shift is reported.
     """
     if len(names) < 2:
@@ -111,26 +111,26 @@ def contradiction_warnings(names: Sequence[str], masks: Bool[Tensor, "n h w"], c
     outlines = Outlines.of(masks)
     found = outlines.compare(cameras.projections)
     if found is None:
-        return []  # there is a warning about parallel cameras
+        return []  # parallel cameras are reported elsewhere
     share, by_view = found.share(), found.by_view()
     if share <= CONTRADICTORY and by_view.max() <= IN_ONE_VIEW:
         return []
     worst = ", ".join(f"{names[k]} {by_view[k]:.0%}" for k in by_view.argsort(descending=True, stable=True)[:3].tolist())
     search = _Search(names, masks, cameras, full_size[1] / cameras.size[1], outlines, found)
     return [
-        f"the silhouettes contradict each other: {share:.1%} of their pixels show nothing that lies in all the other "
+        f"the silhouettes contradict each other: {share:.1%} of their pixels show nothing that lies in all other "
         f"silhouettes (most in {worst}); {search.explanation()}"
     ]
 
 
 def compared(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> Contradictions | None:
-    """The views of a capture against each other; None if the lines of sight through the masks' middles are parallel."""
+    """The views of a capture against each other; None if the rays through the masks' centres are parallel."""
     masks, cameras = _reduced(masks, cameras)
     return Outlines.of(masks).compare(cameras.projections)
 
 
 def hull_agreement(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> float:
-    """The part of the silhouettes that their visual hull covers, about: its IoU with them; 0 if there is none."""
+    """Approximate IoU of the silhouettes with their reprojected visual hull; 0 if there is none."""
     found = compared(masks, cameras)
     return 0.0 if found is None else 1 - found.share()
 
@@ -144,7 +144,7 @@ def _reduced(masks: Bool[Tensor, "n h w"], cameras: Cameras) -> tuple[Bool[Tenso
 
 @dataclass(frozen=True)
 class _Change:
-    """A change of a capture; ``views`` must be compared when only some of them are."""
+    """A change of a capture; ``views`` are always included when only some views are compared."""
 
     text: str
     outlines: Outlines
@@ -157,7 +157,7 @@ class _Change:
         return 1.0 if found is None else found.share()
 
     def coarse_share(self) -> float:
-        """About the same, from some views and rays."""
+        """The same from fewer views and rays."""
         judges, rays, spacing = COARSE
         kept = sorted({*spread(len(self.outlines), judges), *self.views})
         found = self.outlines.pick(kept).compare(self.projections[kept], len(kept), rays, spacing)
@@ -166,7 +166,7 @@ class _Change:
 
 @dataclass(frozen=True)
 class _Search:
-    """Tries changes of a contradictory capture. ``scale`` is the size of a small copy's pixel in the photographs."""
+    """Tries changes of a contradictory capture. ``scale`` is the size of a downsampled pixel in the photographs."""
 
     names: Sequence[str]
     masks: Bool[Tensor, "n h w"]
@@ -178,9 +178,9 @@ class _Search:
     def explanation(self) -> str:
         """The changes that remove the contradiction best, as the end of a message."""
         limit = LEFT * self.found.share()
-        shares = self._tried(limit, self._readings, self._orders, self._flips, self._exchanges, self._inverted)
+        shares = self._tried(limit, self._conventions, self._orders, self._flips, self._exchanges, self._inverted)
         shares = shares or self._without_one(limit)
-        if min(shares.values(), default=1.0) > ALIKE:  # many trials, where it isn't explained yet
+        if min(shares.values(), default=1.0) > ALIKE:  # many trials: only if still unexplained
             shares |= self._tried(limit, self._shifts)
         best = min(shares.values(), default=0.0)
         texts = [text for text, share in shares.items() if share <= best + ALIKE]
@@ -188,7 +188,7 @@ class _Search:
                 "(see model.train_cameras), or the masks rough")
 
     def _tried(self, limit: float, *kinds: Callable[[], Iterator["_Change"]]) -> dict[str, float]:
-        """The best change of each kind that leaves no more than the limit, and what it leaves."""
+        """The best change of each kind whose remaining share is within the limit, and that share."""
         shares = {}
         for changes in kinds:
             coarse, best = min(((change.coarse_share(), change) for change in changes()),
@@ -199,7 +199,7 @@ class _Search:
         return shares
 
     def _without_one(self, limit: float) -> dict[str, float]:
-        """The views without which the others agree, where these are one or two of several."""
+        """The one or two views without which the others are consistent."""
         left = self.found.without_each().tolist()
         found = {f"without {name}: its camera or its mask is wrong": share for name, share in zip(self.names, left)
                  if share <= limit}  # yapf: disable
@@ -208,8 +208,8 @@ class _Search:
     def _change(self, text: str, projections: Float[Tensor, "n 3 4"], views: tuple[int, ...] = ()) -> _Change:
         return _Change(text, self.outlines, projections, views)
 
-    def _readings(self) -> Iterator[_Change]:
-        for text, poses in other_readings(self.cameras.world_to_cam):
+    def _conventions(self) -> Iterator[_Change]:
+        for text, poses in alternative_conventions(self.cameras.world_to_cam):
             yield self._change(f"with {text}", self.cameras.K @ poses)
 
     def _orders(self) -> Iterator[_Change]:
@@ -239,7 +239,7 @@ class _Search:
                           (view, ))
 
     def _shifts(self) -> Iterator[_Change]:
-        """The common shift with the least contradiction: on a grid (the shortest of equals), then in ever smaller steps."""
+        """The common shift with the least contradiction: on a grid (the shortest of ties), then in ever smaller steps."""
         step, shares = FAR * max(self.cameras.size), {}
         near = sorted(((step * x, step * y) for x, y in product(range(-2, 3), repeat=2)), key=lambda xy: np.hypot(*xy))
         while step > NEAR * max(self.cameras.size):

@@ -1,4 +1,4 @@
-"""All training views at once: for methods that look at the photographs as wholes rather than ray by ray."""
+"""All training views at once: for methods that use whole photographs rather than rays."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ class TrainingViews(SceneDataset, BatchDataset):
     """One batch with every training view, in the scene's frame.
 
     It holds ``images`` (n, h, w, 3) uint8 or in [0, 1], ``masks`` (n, h, w) bool (left out without masks), ``projections``
-    (n, 3, 4) from the scene to pixels and ``centers`` (n, 3) of the cameras. Every process gets the whole of it.
+    (n, 3, 4) from the scene to pixels and ``centers`` (n, 3) of the cameras. Every process gets the whole batch.
 
     Args:
         scene: arguments of :func:`deep3dmap.datasets.captures.scene.load_scene`.

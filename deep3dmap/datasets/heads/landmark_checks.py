@@ -1,7 +1,7 @@
-"""Whether named points are the six landmarks of a head: enough of them, head-shaped, and right and left where they belong.
+"""Whether named points are the six landmarks of a head: enough of them, head-shaped, and right and left not swapped.
 
 Compared with the mean head after the best similarity without reflection. Over 300 random heads of the ICT model (1.3 times as
-diverse as people, a third with expressions, 3 mm of noise) the root mean square that remains is at most 1.1 cm, with right and
+diverse as people, a third with expressions, 3 mm of noise) the remaining root mean square is at most 1.1 cm, with right and
 left swapped at least 2.0 cm and twice that of the same head unswapped; tip and base of the nose swapped 1.0 to 1.9 cm.
 """
 
@@ -19,12 +19,12 @@ from deep3dmap.registry import nearest
 from deep3dmap.structures import Cameras
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
 
-NEEDED = 4  # three give a similarity but could be mirrored without anybody noticing
+NEEDED = 4  # three determine a similarity, but a reflection would go unnoticed
 LINE = 0.1  # ratio of second to first extent below which points lie on a line
 SUSPECT, SUSPECT_OF_FOUR, IMPOSSIBLE = 1.0, 1.4, 2.0  # centimetres on a head of average size, root mean square
-BETTER = 0.6  # of the misfit is left when what is wrong is undone
-BESIDE = 0.05  # of a picture's longer side, by which masks and landmarks may be off
-CLOSE = 0.04  # of the root of a mask's area: nearer to each other no view shows landmarks; a head's are 0.3 of its own apart
+BETTER = 0.6  # remaining fraction of the misfit after correcting an error
+BESIDE = 0.05  # tolerance of masks and landmarks, relative to the image's longer side
+CLOSE = 0.04  # minimum spread of landmarks, relative to the root of a mask's area; a head's are 0.3 apart
 
 SWAPS: dict[str, tuple[tuple[str, str], ...]] = {
     "right and left are swapped, or the whole scene is mirrored": (("right_eye", "left_eye"), ("right_lips", "left_lips")),
@@ -32,56 +32,56 @@ SWAPS: dict[str, tuple[tuple[str, str], ...]] = {
     "right_lips and left_lips are swapped": (("right_lips", "left_lips"), ),
     "nose_tip and nose_base are swapped": (("nose_tip", "nose_base"), ),
 }
-SIDES = "Right and left are the subject's: in a picture from the front its right eye is on the left."
+SIDES = "Right and left are the subject's: in a frontal image the right eye is on the left."
 
 Landmarks = Mapping[str, Float[Tensor, "3"]]
 
 
 def check_landmark_names(names: Sequence[str], source: str | Path) -> None:
-    """Refuse landmarks that no head has.
+    """Refuse unknown landmark names.
 
     Raises:
-        DataError: naming the first one and those nearest to it.
+        DataError: naming the first one and the most similar known ones.
     """
     for name in names:
         if name not in HEAD_LANDMARKS:
-            raise DataError(f"{source}: no landmark is called '{name[:60]}': {nearest(name, HEAD_LANDMARKS)}")
+            raise DataError(f"{source}: no landmark '{name[:60]}': {nearest(name, HEAD_LANDMARKS)}")
 
 
 def check_head_landmarks(landmarks: Landmarks, source: str | Path) -> None:
-    """Refuse landmarks that don't tell where a head is.
+    """Refuse landmarks that don't determine a head's pose.
 
     Args:
         landmarks: by name, in any right-handed frame and unit.
         source: file or folder, for messages.
 
     Raises:
-        DataError: for unknown names, values that are not finite, fewer than four landmarks, landmarks on one line, swapped or
-            mirrored ones, and such as no head has.
+        DataError: for unknown names, values that are not finite, fewer than four landmarks, collinear landmarks, swapped or
+            mirrored ones, and implausible ones.
     """
     check_landmark_names(list(landmarks), source)
     for name, point in landmarks.items():
         if not point.isfinite().all():
             raise DataError(f"{source}: {name} is not finite: {point.tolist()}; mark it again or leave it out")
     if len(landmarks) < NEEDED:
-        raise DataError(f"{source}: {_listed(landmarks)}: the pose of a head takes {NEEDED} of the six landmarks or more; add "
+        raise DataError(f"{source}: {_listed(landmarks)}: the pose of a head needs {NEEDED} of the six landmarks or more; add "
                         f"some of {', '.join(n for n in HEAD_LANDMARKS if n not in landmarks)}")
     points = torch.stack(list(landmarks.values())).double()
     extent = torch.linalg.svdvals(points - points.mean(0))
     if not extent[1] > LINE * extent[0]:
-        raise DataError(f"{source}: {_listed(landmarks)} lie on one line, or in one place; no head's do: mark them again")
-    if fault := shape_fault(landmarks):
-        raise DataError(f"{source}: {fault}")
+        raise DataError(f"{source}: {_listed(landmarks)} are collinear or coincide: mark them again")
+    if problem := shape_problem(landmarks):
+        raise DataError(f"{source}: {problem}")
 
 
 def _listed(landmarks: Landmarks) -> str:
     return f"{len(landmarks)} landmarks ({', '.join(landmarks)})" if landmarks else "no landmarks"
 
 
-def beside_masks(landmarks: Landmarks, cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> str:
-    """Says that the landmarks are not where the masks show the head, in words; empty if most of them are.
+def landmark_mask_problem(landmarks: Landmarks, cameras: Cameras, masks: Bool[Tensor, "n h w"], names: Sequence[str]) -> str:
+    """Describes landmarks that are not where the masks show the head; empty if most of them are.
 
-    Wherever a head is turned, its landmarks are seen on its mask, or beyond the picture's border, and apart from each other.
+    In any pose, a head's landmarks project onto its mask or beyond the image border, and apart from each other.
 
     Args:
         landmarks: by name.
@@ -95,19 +95,19 @@ def beside_masks(landmarks: Landmarks, cameras: Cameras, masks: Bool[Tensor, "n 
     counted = torch.cat([*off.values(), torch.zeros(0, dtype=torch.bool)])
     wrong = [name for name, beside in off.items() if len(beside) and beside.double().mean() > 0.5]
     if len(counted) and counted.double().mean() > 0.5:
-        fault = f"beside the mask in {', '.join(wrong[:3])}{' ...' * (len(wrong) > 3)}"
+        problem = f"outside the mask in {', '.join(wrong[:3])}{' ...' * (len(wrong) > 3)}"
     elif views and not len(counted):
-        fault = "in none of the pictures"
+        problem = "in none of the images"
     elif views and max(float(torch.pdist(uv).max() / mask.sum().sqrt()) for _, mask, uv, _ in views) < CLOSE:
-        fault = "nearly one point"
+        problem = "nearly one point"
     else:
         return ""
-    return (f"seen from the cameras, the landmarks are {fault}: they must be of this capture, in the frame and unit of its "
+    return (f"seen from the cameras, the landmarks are {problem}: they must be of this capture, in the frame and unit of its "
             "cameras; mark them on its photographs (`deep3dmap landmarks FOLDER`)")
 
 
 def _off_mask(mask: Bool[Tensor, "h w"], uv: Float[Tensor, "k 2"], depth: Float[Tensor, "k"]) -> Bool[Tensor, "c"]:
-    """Which points are behind the camera or well beside the mask, of those that are not beyond the picture's border."""
+    """Which points are behind the camera or well outside the mask, of those within the image border."""
     height, width = mask.shape
     behind = ~(depth > 0)
     inside = ~behind & (uv >= 0).all(-1) & (uv < uv.new_tensor([width, height])).all(-1)
@@ -120,7 +120,7 @@ def head_from_landmarks(landmarks: Landmarks) -> Float[Tensor, "4 4"]:
     """The similarity without reflection from the mean head (centimetres; see ``MEAN_HEAD_LANDMARKS``) to the landmarks' frame.
 
     Raises:
-        ValueError: for fewer than three landmarks, or landmarks on one line.
+        ValueError: for fewer than three landmarks, or collinear landmarks.
     """
     names = list(landmarks)
     points = torch.stack([landmarks[n] for n in names]).double()
@@ -150,17 +150,17 @@ def swapped(landmarks: Landmarks, pairs: Sequence[tuple[str, str]]) -> dict[str,
     return {partner.get(name, name): point for name, point in landmarks.items()}
 
 
-def shape_fault(landmarks: Landmarks) -> str:
-    """What is wrong with the shape of four or more landmarks, in words; empty if nothing is."""
+def shape_problem(landmarks: Landmarks) -> str:
+    """The problem with the shape of four or more landmarks; empty if there is none."""
     now = misfit(landmarks)
     if now > (SUSPECT if len(landmarks) > NEEDED else SUSPECT_OF_FOUR):
         undone = {text: misfit(swapped(landmarks, pairs)) for text, pairs in SWAPS.items()}
         text = min(undone, key=undone.get)
         if undone[text] < BETTER * now:
-            return f"{text}. {SIDES}" if "right" in text else f"{text}: the tip stands out, the base is where the lip begins"
+            return f"{text}. {SIDES}" if "right" in text else f"{text}: the tip is the foremost point, the base is at the lip"
     if now <= IMPOSSIBLE:
         return ""
-    return f"{_worst(landmarks)}; mark it again, and see whether each landmark has its own name"
+    return f"{_worst(landmarks)}; mark it again, and check that each landmark has the right name"
 
 
 def _worst(landmarks: Landmarks) -> str:
@@ -169,9 +169,9 @@ def _worst(landmarks: Landmarks) -> str:
     left = {name: misfit(others) for name, others in rest.items()} if len(landmarks) > NEEDED else {}
     if not left:
         off = 10 * float(misfits(landmarks).max())
-        return f"the {len(landmarks)} landmarks are no head's: one is {off:.0f} mm off on an average head"
+        return f"the {len(landmarks)} landmarks don't fit a head: one is {off:.0f} mm off on an average head"
     name = min(left, key=left.get)
     similarity = torch.linalg.inv(head_from_landmarks(rest[name]))
     moved = similarity[:3, :3] @ landmarks[name].double() + similarity[:3, 3]
     off = 10 * float((moved - _mean_head([name])[0]).norm())
-    return f"{name} is {off:.0f} mm (on an average head) from where the other landmarks put it"
+    return f"{name} is {off:.0f} mm (on an average head) from where the other landmarks place it"

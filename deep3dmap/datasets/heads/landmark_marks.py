@@ -1,7 +1,7 @@
-"""From marks on pictures to landmarks in the world: which cameras they belong to, triangulation, and what is wrong with them.
+"""From marks on images to landmarks in the world: assignment to cameras, triangulation, and validation.
 
-A mark's error is its distance to where the triangulated landmark is seen. What counts as large is measured on the head, since
-pictures have all sizes: 0.3 of the landmarks' median distance from their middle, which is 10 mm on an average head.
+A mark's error is its distance to the reprojected landmark. The threshold is relative to the head, since image sizes vary:
+0.3 of the landmarks' median distance from their centroid, which is 10 mm on an average head.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deep3dmap.datasets.heads.landmark_checks import NEEDED, Landmarks, check_head_landmarks, check_landmark_names
-from deep3dmap.datasets.heads.landmark_swaps import facing, swap_fault
+from deep3dmap.datasets.heads.landmark_swaps import facing, swap_problem
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.loading import pinhole
 from deep3dmap.errors import DataError
@@ -22,10 +22,10 @@ from deep3dmap.io.images import size_text
 from deep3dmap.registry import nearest
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
-LARGE = 0.3  # of the landmarks' median distance from their middle
-LEAST_PIXELS = 3.0  # an error below is never large
-NOISE = 0.005  # of the picture's longer side: how well people click
-FEW = ". Among so few views it may be another one's mark that is wrong"
+LARGE = 0.3  # of the landmarks' median distance from their centroid
+LEAST_PIXELS = 3.0  # smaller errors never count as large
+NOISE = 0.005  # of the image's longer side: precision of manual marks
+FEW = ". With so few views another view's mark may be the wrong one"
 
 Uv = tuple[float, float]
 Marks = Mapping[str, Mapping[str, Uv]]
@@ -39,9 +39,9 @@ class PlacedLandmarks:
         landmarks: in the world, float64, by name.
         views: names of the ``n`` marked views.
         uv: (n, 6, 2) marks in pixels, NaN where there is none.
-        seen: (n, 6, 2) where the landmarks are seen, NaN without landmark.
+        seen: (n, 6, 2) projections of the landmarks, NaN without landmark.
         errors: (n, 6) distances between the two in pixels, NaN without mark or landmark.
-        warnings: what was left out.
+        warnings: about omitted landmarks.
     """
 
     landmarks: dict[str, Float[Tensor, "3"]]
@@ -85,7 +85,7 @@ def marked_views(marks: Marks, scan: Scan, source: str | Path) -> MarkedViews:
     """Cameras and marks of the views that have any.
 
     Raises:
-        DataError: for unknown views and landmarks, marks outside their pictures, views whose camera is not sound.
+        DataError: for unknown views and landmarks, marks outside their images, views with an invalid camera.
     """
     frames = {f.image.name: f for f in scan.frames} | {f.name: f for f in scan.frames}
     marks = {view: points for view, points in marks.items() if points}
@@ -97,7 +97,7 @@ def marked_views(marks: Marks, scan: Scan, source: str | Path) -> MarkedViews:
     chosen = [(frames[view], points) for view, points in marks.items()]
     names = [frame.name for frame, _ in chosen]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise DataError(f"{source}: marks of the view '{twice}' stand there twice; leave one out")
+        raise DataError(f"{source}: marks of the view '{twice}' are given twice; remove one")
     sizes, focal, projections = zip(*(_camera(frame, scan) for frame, _ in chosen)) if chosen else ((), (), ())
     for (frame, points), size in zip(chosen, sizes):
         _check_inside(points, size, f"{source}: view '{frame.name}'")
@@ -119,15 +119,14 @@ def _check_inside(points: Mapping[str, Uv], size: tuple[int, int], where: str) -
     height, width = size
     for name, (u, v) in points.items():
         if not (0 <= u <= width and 0 <= v <= height):
-            raise DataError(
-                f"{where}: {name} is marked at ({u:g}, {v:g}), outside the picture of {size_text(size)}; marks are "
-                "pixels of the whole photograph, counted from its upper left corner")
+            raise DataError(f"{where}: {name} is marked at ({u:g}, {v:g}), outside the image of {size_text(size)}; marks are "
+                            "pixels of the whole photograph, from its upper left corner")
 
 
 def place_marks(marks: Marks, scan: Scan, source: str | Path) -> PlacedLandmarks:
     """Triangulate marks with a capture's cameras.
 
-    Landmarks that only one view marks are left out, with a warning, if enough others remain.
+    Landmarks marked in only one view are omitted, with a warning, if enough others remain.
 
     Args:
         marks: pixels by view and landmark.
@@ -135,9 +134,9 @@ def place_marks(marks: Marks, scan: Scan, source: str | Path) -> PlacedLandmarks
         source: of the marks, for messages.
 
     Raises:
-        DataError: one, naming landmark and view where it can: unknown names, marks outside their picture, fewer than four
+        DataError: one, naming landmark and view where possible: unknown names, marks outside their image, fewer than four
             landmarks in two views, right and left swapped (in some views, or in all), marks that other views contradict,
-            landmarks that no head has.
+            implausible landmarks.
     """
     views = marked_views(marks, scan, source)
     counts = views.uv.isfinite().all(-1).sum(0).tolist()
@@ -146,9 +145,9 @@ def place_marks(marks: Marks, scan: Scan, source: str | Path) -> PlacedLandmarks
         raise DataError(_too_few(counts, len(views.names), source))
     points, errors = triangulate_points(views.projections, views.uv, views.noise)
     landmarks = {name: points[i] for i, name in enumerate(HEAD_LANDMARKS) if counts[i] >= 2}
-    if fault := _fault(landmarks, errors, views, source):
-        swap = swap_fault(views.uv, views.projections, views.names, 0.05 * max(map(max, views.sizes)), views.noise)
-        raise DataError(f"{source}: {swap}" if swap else fault)
+    if problem := _problem(landmarks, errors, views, source):
+        swap = swap_problem(views.uv, views.projections, views.names, 0.05 * max(map(max, views.sizes)), views.noise)
+        raise DataError(f"{source}: {swap}" if swap else problem)
     seen = views.projections[:, None, :, :3] @ points[:, :, None] + views.projections[:, None, :, 3:]
     return PlacedLandmarks(landmarks, views.names, views.uv, (seen[..., :2, 0] / seen[..., 2:, 0]), errors,
                            [_left_out(name, views) for name in lonely])
@@ -156,18 +155,18 @@ def place_marks(marks: Marks, scan: Scan, source: str | Path) -> PlacedLandmarks
 
 def _left_out(name: str, views: MarkedViews) -> str:
     view = views.names[int(views.uv[:, HEAD_LANDMARKS.index(name)].isfinite().all(-1).nonzero()[0])]
-    return f"{name} is marked in view '{view}' only; it takes two views, so it was left out"
+    return f"{name} is marked in view '{view}' only; two views are needed, so it was omitted"
 
 
 def _too_few(counts: Sequence[int], views: int, source: str | Path) -> str:
     told = ", ".join(f"{name} in {count}" for name, count in zip(HEAD_LANDMARKS, counts))
     return (
         f"{source}: {sum(c >= 2 for c in counts)} landmarks are marked in two or more of the {views} marked views ({told}); "
-        f"the pose of a head takes {NEEDED}: mark more (`deep3dmap landmarks FOLDER` makes a page for it)")
+        f"the pose of a head needs {NEEDED}: mark more (`deep3dmap landmarks FOLDER` creates a page for it)")
 
 
-def _fault(landmarks: Landmarks, errors: Float[Tensor, "n 6"], views: MarkedViews, source: str | Path) -> str:
-    """What is wrong with triangulated landmarks, in words; empty if nothing is."""
+def _problem(landmarks: Landmarks, errors: Float[Tensor, "n 6"], views: MarkedViews, source: str | Path) -> str:
+    """The problem with triangulated landmarks; empty if there is none."""
     points = torch.stack(list(landmarks.values()))
     radius = (points - points.median(0).values).norm(dim=-1).median()
     depth = (views.projections[:, 2, :3] @ points.mean(0) + views.projections[:, 2, 3]).clamp(min=0)
@@ -188,14 +187,14 @@ def _contradicted(name: str, view: int, errors: Float[Tensor, "n"], views: Marke
     others = [f"'{n}' {e:.0f}" for i, (n, e) in enumerate(zip(views.names, errors.tolist())) if e == e and i != view]
     if not errors[view].isfinite():
         return f"{where} would lie behind the camera by its marks in the views {', '.join(views.names)}; mark it again"
-    return (f"{where} is marked {float(errors[view]):.0f} pixels from where the other marks put it (in the other views: "
-            f"{', '.join(others)}); mark it again there, or see whether this view's camera is right{FEW * (len(others) < 3)}")
+    return (f"{where} is marked {float(errors[view]):.0f} pixels from where the other marks place it (in the other views: "
+            f"{', '.join(others)}); mark it again there, or check this view's camera{FEW * (len(others) < 3)}")
 
 
 def _turned_away(landmarks: Landmarks, views: MarkedViews, source: str | Path) -> str:
-    """A face that looks away from the cameras that see its landmarks has right and left swapped."""
+    """If the face looks away from the cameras that see its landmarks, right and left are swapped."""
     if facing(landmarks, views.projections) > 0:
         return ""
     return (
         f"{source}: by its landmarks the face looks away from the views that mark it: right and left are swapped in all of "
-        "them. Right and left are the subject's: in a picture from the front its right eye is on the left")
+        "them. Right and left are the subject's: in a frontal image the right eye is on the left")

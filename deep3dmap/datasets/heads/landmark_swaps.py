@@ -1,8 +1,8 @@
-"""Which pictures have right and left swapped: the likeliest mistake, and one that a single large error would not explain.
+"""Which images have right and left swapped: the most likely mistake, and not explained by a single outlier.
 
-For the eyes and for the lips, views are swapped one by one as long as that makes the marks agree better. Agreement can't tell
-a set of swapped views from all others (exchanging the names in every view only exchanges the points), so both are tried: the
-one that puts a head's landmarks where a head has them, looking towards its cameras, is right.
+For the eyes and for the lips, views are swapped greedily while that makes the marks more consistent. Consistency can't
+distinguish a set of swapped views from its complement (exchanging the names in every view only exchanges the points), so both
+are tried: the one with plausible landmarks on a head that faces its cameras is right.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,29 +18,29 @@ from deep3dmap.geometry.triangulation import triangulate_points
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
 PAIRS = (("eyes", (0, 1)), ("lips", (4, 5)))
-AWAY = 2.0  # centimetres of misfit that looking away from the cameras counts for
-APART = 8.0  # centimetres of misfit that marks which don't agree at all count for
+AWAY = 2.0  # penalty for facing away from the cameras, centimetres of misfit
+APART = 8.0  # penalty for fully inconsistent marks, centimetres of misfit
 
 Views = frozenset[int]
 
 
 def facing(landmarks: Mapping[str, Float[Tensor, "3"]], projections: Float[Tensor, "n 3 4"]) -> float:
-    """Mean cosine between the face's direction and those to the cameras: 1 if all look straight into the face."""
+    """Mean cosine between the face's direction and those to the cameras: 1 if all are exactly in front."""
     head = head_from_landmarks(landmarks)
     middle = torch.stack(list(landmarks.values())).mean(0)
     to_cameras = torch.nn.functional.normalize(camera_centers(projections) - middle, dim=-1)
     return float((to_cameras @ torch.nn.functional.normalize(head[:3, 2], dim=0)).mean())
 
 
-def swap_fault(uv: Float[Tensor, "n 6 2"], projections: Float[Tensor, "n 3 4"], names: Sequence[str], cap: float,
-               noise: float) -> str:
-    """Says which views have eyes, lips or both swapped; empty if swapping explains nothing.
+def swap_problem(uv: Float[Tensor, "n 6 2"], projections: Float[Tensor, "n 3 4"], names: Sequence[str], cap: float,
+                 noise: float) -> str:
+    """Describes which views have eyes, lips or both swapped; empty if swapping explains nothing.
 
     Args:
         uv: marks in pixels in the order of ``HEAD_LANDMARKS``, NaN where there is none.
         projections: of the views.
         names: of the views.
-        cap: pixels from which a mark is simply wrong.
+        cap: error in pixels above which a mark is an outlier.
         noise: of a good mark, in pixels.
     """
     trials = _Trials(uv, projections, cap, noise)
@@ -60,7 +60,7 @@ class _Trials:
         self.placed: dict[tuple, tuple[Tensor, float]] = {}
 
     def place(self, columns: tuple[int, ...], views: Views) -> tuple[Float[Tensor, "p 3"], float]:
-        """The points of a pair with the names exchanged in some views; and the share of its marks that don't agree."""
+        """The points of a pair with the names exchanged in some views; and the share of its inconsistent marks."""
         if (columns, views) not in self.placed:
             uv = self.uv[:, list(columns)].clone()
             uv[sorted(views)] = uv[sorted(views)].flip(1)
@@ -71,7 +71,7 @@ class _Trials:
         return self.placed[columns, views]
 
     def candidates(self, columns: tuple[int, ...]) -> list[Views]:
-        """Sets of views that might be swapped: none, those found one by one, and all others; every set of two views."""
+        """Sets of views that might be swapped: none, the greedy set, and its complement; every set of two views."""
         marked = frozenset(self.uv[:, list(columns)].isfinite().all(-1).any(-1).nonzero()[:, 0].tolist())
         if len(marked) <= 2:
             return [frozenset(c) for size in range(len(marked) + 1) for c in combinations(sorted(marked), size)]
@@ -88,7 +88,7 @@ class _Trials:
         return found
 
     def misfit(self, choice: tuple[Views, ...]) -> float:
-        """Of all landmarks to a head, in centimetres, with penalties for marks that don't agree and a face that looks away."""
+        """Of all landmarks to a head, in centimetres, with penalties for inconsistent marks and a face that looks away."""
         parts = {columns: self.place(columns, views) for (_, columns), views in zip(PAIRS, choice)}
         parts[2, 3] = self.place((2, 3), frozenset())
         found = {HEAD_LANDMARKS[c]: p for columns, (points, _) in parts.items() for c, p in zip(columns, points)}
@@ -99,7 +99,7 @@ class _Trials:
         try:
             away = AWAY * (facing(found, self.projections) <= 0)
             return misfit(found) + away + apart
-        except ValueError:  # all on one line
+        except ValueError:  # collinear
             return torch.inf
 
 
@@ -112,5 +112,5 @@ def _words(choice: tuple[Views, ...], names: Sequence[str]) -> str:
 
 def _views(views: Views, names: Sequence[str]) -> str:
     if len(views) == len(names):
-        return "every view (or the pictures are mirrored)"
+        return "every view (or the images are mirrored)"
     return f"view{'s' if len(views) > 1 else ''} " + ", ".join(f"'{names[v]}'" for v in sorted(views))

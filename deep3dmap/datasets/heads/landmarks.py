@@ -1,7 +1,7 @@
-"""The file ``landmarks.json`` of a capture: where the six landmarks of a head are in the world, and their marks on pictures.
+"""The file ``landmarks.json`` of a capture: where the six landmarks of a head are in the world, and their marks on images.
 
 ``{"landmarks": {"right_eye": [x, y, z], ...}, "marks": {"view": {"right_eye": [u, v], ...}, ...}}``: the world's own frame and
-units; pixels of the straightened photographs, the first one's centre at (0.5, 0.5). One of the two is enough: marks are
+units; pixels of the undistorted photographs, the first one's centre at (0.5, 0.5). Either is enough: marks are
 triangulated when the capture is read.
 """
 
@@ -27,7 +27,7 @@ KEYS = ("landmarks", "marks")
 
 @dataclass(frozen=True)
 class LandmarkFile:
-    """What a file of landmarks holds; unchecked but for names and numbers.
+    """The content of a landmark file; only names and numbers are validated.
 
     Attributes:
         path: of the file.
@@ -44,7 +44,7 @@ def read_landmark_file(path: str | Path) -> LandmarkFile:
     """Read a file of landmarks, marks or both.
 
     Raises:
-        DataError: if there is none, it is damaged, holds neither, or a name or a position is not one.
+        DataError: if it is missing, damaged, holds neither, or has an invalid name or position.
     """
     path = Path(path)
     with reading(path, "JSON"):
@@ -62,7 +62,7 @@ def read_landmark_file(path: str | Path) -> LandmarkFile:
 
 def _object(pairs: list[tuple[str, object]]) -> dict:
     if twice := repeated(key for key, _ in pairs):
-        raise ValueError(f"the key '{twice[0]}' stands there twice")
+        raise ValueError(f"duplicate key '{twice[0]}'")
     return dict(pairs)
 
 
@@ -73,21 +73,20 @@ def _mapping(value, where: str, what: str) -> dict:
 
 
 def _points(value, length: int, where: str) -> dict[str, list[float]]:
-    """Named points of two or three numbers; ``null`` stands for a landmark that is not there."""
+    """Named points of two or three numbers; ``null`` for a missing landmark."""
     points = {n: p for n, p in _mapping(value, where, "landmarks by name").items() if p is not None}
     check_landmark_names(list(points), where)
     found = {name: numbers(point, (length, ), f"{where}: {name}") for name, point in points.items()}
     for name, point in found.items():
         if not is_plausible(point):
-            raise DataError(
-                f"{where}: {name} is {point.tolist()}: not finite or absurdly large; mark it again or leave it out")
+            raise DataError(f"{where}: {name} is {point.tolist()}: not finite or too large; mark it again or leave it out")
     return {name: point.tolist() for name, point in found.items()}
 
 
 def write_landmark_file(path: str | Path,
                         landmarks: Landmarks | None = None,
                         marks: Mapping[str, Mapping[str, Uv]] | None = None) -> Path:
-    """Write landmarks in the world, marks on pictures, or both; returns the file's path."""
+    """Write landmarks in the world, marks on images, or both; returns the file's path."""
     document = {}
     if landmarks is not None:
         document["landmarks"] = {name: point.double().tolist() for name, point in landmarks.items()}
@@ -106,10 +105,10 @@ def place_landmarks(file: LandmarkFile, scan: Scan) -> PlacedLandmarks:
 
 
 def find_landmarks(scan: Scan) -> dict[str, Float[Tensor, "3"]] | None:
-    """The landmarks that lie beside a capture in ``landmarks.json``, in the world; None where there is no such file.
+    """The landmarks in a capture's ``landmarks.json``, in the world; None without the file.
 
     Raises:
-        DataError: if the file is damaged, or what it holds is not a head's.
+        DataError: if the file is damaged, or its landmarks are implausible.
     """
     path = scan.folder / FILE
     if not is_file(path):

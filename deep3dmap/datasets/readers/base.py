@@ -1,8 +1,8 @@
-"""What all readers share: the views that a file describes, checks of their cameras, helpers to parse files and find masks.
+"""Shared code of all readers: the views that a file describes, checks of their cameras, helpers to parse files and find masks.
 
 A reader is a module with ``detect(path)``, ``scan(path, **options)``, ``read(path, views, **options)`` and
-``write(capture, path)``. ``scan`` parses the files that hold cameras and touches no pixels; what it finds wrong without being
-stopped by it goes to ``Scan.problems``, so that ``deep3dmap check`` can list everything while ``read`` raises.
+``write(capture, path)``. ``scan`` parses the camera files and reads no pixels; non-fatal problems
+go to ``Scan.problems``, so that ``deep3dmap check`` can list everything while ``read`` raises.
 """
 
 import reprlib
@@ -20,8 +20,8 @@ from deep3dmap.io.images import images_below, trailing_number
 
 ROTATION_TOLERANCE = 1e-3
 LARGEST = 1e15
-LARGEST_PIXELS, SHORTEST_FOCAL = 1e9, 1e-3  # beyond them rays can't be told apart in single precision
-OVERLAY = "landmarks.png"  # a picture of marked landmarks, which `deep3dmap landmarks` puts beside a capture
+LARGEST_PIXELS, SHORTEST_FOCAL = 1e9, 1e-3  # beyond them rays can't be distinguished in single precision
+OVERLAY = "landmarks.png"  # an image of marked landmarks, which `deep3dmap landmarks` saves in a capture's folder
 UNKNOWN = np.full((3, 3), np.nan)
 
 
@@ -38,7 +38,7 @@ class Frame:
         mask: file of the mask, or None.
         distortion: of the photograph.
         size: height and width that the camera's file states, or None.
-        defect: what is wrong with the camera, file and entry named, where its parts could not be told; empty otherwise.
+        defect: why the camera could not be decoded, naming file and entry; empty otherwise.
     """
 
     name: str
@@ -54,20 +54,20 @@ class Frame:
 
 @dataclass
 class Scan:
-    """What a folder holds.
+    """The content of a folder.
 
     Attributes:
-        format: in words, for messages.
+        format: its name, for messages.
         folder: of the capture.
-        file: that holds the cameras.
+        file: the file of the cameras.
         frames: the views.
         scene_from_world: (4, 4) similarity into the unit sphere where the format has one, or None.
-        problems: what makes the capture unusable.
-        warnings: what is odd but usable.
-        rescale: whether cameras follow images of another size than the cameras' file states.
-        images, masks: folders of the images and where masks of the same names are looked for; None where the format names each
+        problems: that make the capture unusable.
+        warnings: suspicious but usable.
+        rescale: whether cameras are scaled to images of another size than the camera file states.
+        images, masks: folders of the images and the folder of masks with the same names; None if the format names each
             view's mask.
-        more_files: further ones that hold the cameras.
+        more_files: additional camera files.
     """
 
     format: str
@@ -84,14 +84,14 @@ class Scan:
 
 
 def is_plausible(values: Float[np.ndarray, "..."]) -> bool:
-    """Whether numbers are finite and of a size with which one can calculate."""
+    """Whether numbers are finite and not too large."""
     return bool((np.abs(values) < LARGEST).all())
 
 
 def camera_problems(K: Float[np.ndarray, "3 3"], world_to_cam: Float[np.ndarray, "3 4"]) -> list[str]:
-    """What is wrong with a camera: not finite or absurd, not a pinhole matrix, focal length not positive, no rotation."""
+    """Problems of a camera: values not finite or too large, invalid pinhole matrix, focal length or rotation."""
     if not ((np.abs(K) < LARGEST_PIXELS).all() and is_plausible(world_to_cam)):
-        return ["the camera holds values that are not finite (NaN or infinity) or absurdly large"]
+        return ["the camera holds values that are not finite (NaN or infinity) or too large"]
     problems = []
     if not (K[0, 0] > SHORTEST_FOCAL and K[1, 1] > SHORTEST_FOCAL):
         problems.append(f"the focal lengths must be positive numbers of pixels, they are {K[0, 0]:g} and {K[1, 1]:g}")
@@ -106,7 +106,7 @@ def camera_problems(K: Float[np.ndarray, "3 3"], world_to_cam: Float[np.ndarray,
 
 
 def frame_problems(frame: Frame) -> list[str]:
-    """What is wrong with a view's camera and its lens, each naming file and entry."""
+    """Problems of a view's camera and its lens, each naming file and entry."""
     if frame.defect:
         return [frame.defect]
     problems = camera_problems(frame.K, frame.world_to_cam)
@@ -125,7 +125,7 @@ def is_similarity(matrix: Float[np.ndarray, "4 4"]) -> bool:
 
 
 def nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
-    """The rotation nearest to a matrix that is one but for rounding; others are given back for the checks to find."""
+    """The nearest rotation to a matrix that is one up to rounding; others are returned unchanged for later checks."""
     if not is_plausible(matrix) or np.abs(matrix @ matrix.T - np.eye(3)).max() > ROTATION_TOLERANCE:
         return matrix
     u, _, vt = np.linalg.svd(matrix)
@@ -135,7 +135,7 @@ def nearest_rotation(matrix: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3
 def pose_from_camera_to_world(matrix: Float[np.ndarray, "3 4"]) -> Float[np.ndarray, "3 4"]:
     """``[R^T | -R^T c]`` of ``[R | c]``."""
     if not is_plausible(matrix):
-        return np.full((3, 4), np.nan)  # for the checks to find
+        return np.full((3, 4), np.nan)  # reported by later checks
     rotation = nearest_rotation(matrix[:, :3])
     return np.concatenate([rotation.T, -rotation.T @ matrix[:, 3:]], 1)
 
@@ -162,17 +162,17 @@ def _shape_text(shape: tuple[int, ...]) -> str:
 
 
 def without_suffix(name: str) -> str:
-    """A file's name or path without its last ending."""
+    """A file name or path without its last suffix."""
     return name[:len(name) - len(Path(name).suffix)]
 
 
 def repeated(names: Iterable) -> list:
-    """What is there more than once, sorted."""
+    """Duplicates, sorted."""
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def view_names(paths: Sequence[str]) -> list[str]:
-    """Short unique names of views from their images' relative paths: without folders and endings where that is unique."""
+    """Short unique names of views from their images' relative paths: without folders and suffixes if unique."""
     for shorten in (lambda p: without_suffix(Path(p).name), without_suffix):
         names = [shorten(p) for p in paths]
         if len(set(names)) == len(names):
@@ -186,7 +186,7 @@ def mask_folder(folder: Path) -> Path:
 
 
 def new_mask_names(images: Sequence[str]) -> list[str]:
-    """Names for masks of all images of a capture by which readers find them: without the images' endings, where each mask
+    """Names for masks of all images of a capture that readers find: without the images' suffixes if each mask
     then belongs to one image and the masks' order is the images'."""
     short = {image: f"{without_suffix(image)}.png" for image in images}
     long = {image: f"{image}.png" for image in images}
@@ -211,13 +211,13 @@ def find_masks(folder: Path, images: Sequence[str]) -> tuple[list[Path | None], 
         return [None] * len(images), [], []
     files = {p.relative_to(where).as_posix(): p for p in images_below(where)}
     exact = [_mask_named_like(image, files) for image in images]
-    others = {name: p for name, p in files.items() if p not in set(exact)}  # a mask with an image's own name is no other's
+    others = {name: p for name, p in files.items() if p not in set(exact)}  # exact matches belong to no other image
     found = [mask or _mask_of(image, others) for mask, image in zip(exact, images)]
     missing = [str(image) for image, mask in zip(images, found) if mask is None]
     unused = sorted(set(files.values()) - {m for m in found if m is not None})
     problems = [f"{where}: no mask for the image {name}; every image needs one (or remove the folder)" for name in missing]
     twice = repeated(m for m in found if m is not None)
-    problems += [f"{m}: this mask fits several images; name masks like their images" for m in twice]
+    problems += [f"{m}: this mask fits several images; name masks after their images" for m in twice]
     return found, problems, [f"{m}: mask without image" for m in unused]
 
 

@@ -1,8 +1,8 @@
 """Reader and writer of COLMAP sparse models, text and binary (Schönberger & Frahm 2016).
 
 A folder with ``images/`` and the model in ``sparse/0/`` (or ``sparse/``, or the folder itself). Poses are world to camera with
-OpenCV axes; principal points count from the image's corner, as here. Distortion of the models up to OPENCV is removed from the
-images; other models are refused by name. Masks lie in ``masks/`` under the image's name (``a.jpg.png`` or ``a.png``).
+OpenCV axes; principal points are relative to the image corner, as here. Distortion of the models up to OPENCV is removed from
+the images; other models are refused by name. Masks are in ``masks/``, named after the image (``a.jpg.png`` or ``a.png``).
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def read(path: Path, views: Sequence[str] | None = None, images: str | None = No
         model: folder of the model, relative to ``path``; by default the first found.
 
     Raises:
-        DataError: if a file is missing or damaged, a camera is not one, or a camera model is not supported.
+        DataError: if a file is missing or damaged, a camera is invalid, or a camera model is not supported.
     """
     return assemble(scan(path, images, model), views)
 
@@ -66,7 +66,7 @@ def scan(path: Path, images: str | None = None, model: str | None = None) -> Sca
     file = folder / f"images{parser.SUFFIX}"
     cameras, entries = parser.read_cameras(folder), sorted(parser.read_images(folder), key=lambda e: e.id)
     if not entries:
-        raise DataError(f"{file}: holds no views; copy it again, or let COLMAP find more of them")
+        raise DataError(f"{file}: holds no views; copy it again, or register more views in COLMAP")
     names = [e.name for e in entries]
     root = _image_root(path, names, images)
     around = path if root == path else root.parent
@@ -82,7 +82,7 @@ def scan(path: Path, images: str | None = None, model: str | None = None) -> Sca
                   more_files=[folder / f"cameras{parser.SUFFIX}"])
     result.problems += [f"{file}: the image {n} is listed more than once" for n in repeated(names)]
     result.warnings += [
-        f"{p}: image that the model has no camera for; it is left out" for p in _unlisted(root, names)
+        f"{p}: image without a camera in the model; it is ignored" for p in _unlisted(root, names)
         if not p.is_relative_to(result.masks)
     ]
     for entry, name, mask in zip(entries, view_names(names), masks):
@@ -115,7 +115,7 @@ def _parser(folder: Path):
 
 
 def _image_root(path: Path, names: Sequence[str], images: str | None) -> Path:
-    """The folder in which the images' names are paths."""
+    """The folder that image names are relative to."""
     if images:
         return path / images
     above = path.absolute().parents
@@ -156,7 +156,7 @@ def pinhole_and_distortion(camera: ModelCamera) -> tuple[np.ndarray, Distortion]
 def write(capture: Capture, path: Path, binary: bool = True) -> None:
     """Write a capture as PNG images, ``masks/`` and a sparse model without points in ``sparse/0/``.
 
-    The normalisation, mesh, depth and normals have no place in the format.
+    The format doesn't store the normalisation, mesh, depth and normals.
 
     Args:
         capture: to write.

@@ -1,4 +1,4 @@
-"""COLMAP's binary files: little-endian records after a count, every length checked before it is believed."""
+"""COLMAP's binary files: little-endian records after a count, every length is validated before use."""
 
 import struct
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ POINT2D_BYTES, TRACK_BYTES = 24, 8
 
 
 class Cursor:
-    """A position in a file's bytes that never runs past their end."""
+    """A bounds-checked read position in a file's bytes."""
 
     def __init__(self, file: Path):
         self.file = file
@@ -44,14 +44,14 @@ class Cursor:
         return struct.unpack_from(layout, self.data, start)
 
     def skip(self, count: int) -> int:
-        """Pass over bytes; gives where they begin."""
+        """Skip bytes; returns their offset."""
         if count > len(self.data) - self.at:
             raise self._cut_short(count)
         self.at += count
         return self.at - count
 
     def finish(self) -> None:
-        """Make sure that nothing is left."""
+        """Check that the end is reached."""
         if self.at < len(self.data):
             raise DataError(f"{self.file}: {len(self.data) - self.at} bytes follow the last record; the file is damaged: copy "
                             "it again")
@@ -72,11 +72,11 @@ class Cursor:
         try:
             return self.data[start:end].decode("utf-8")
         except UnicodeDecodeError:
-            raise DataError(f"{self.file}: the name at byte {start} is no text; the file is damaged: copy it again") from None
+            raise DataError(f"{self.file}: the name at byte {start} isn't text; the file is damaged: copy it again") from None
 
 
 def read_cameras(folder: Path) -> dict[int, ModelCamera]:
-    """The lenses of a model by number.
+    """The cameras of a model by id.
 
     Raises:
         DataError: if the file is missing, damaged, or holds a model that is not supported.

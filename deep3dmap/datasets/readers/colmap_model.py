@@ -1,4 +1,4 @@
-"""The parts of a COLMAP sparse model that text and binary files share (https://colmap.github.io/format.html)."""
+"""The data structures common to COLMAP's text and binary sparse models (https://colmap.github.io/format.html)."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from deep3dmap.datasets.readers.base import repeated
 from deep3dmap.errors import DataError
 from deep3dmap.io.reading import short
 
-# name by number in binary files; only the parameters of the supported ones are known here
+# name by id in binary files; parameters of supported models only
 MODEL_NAMES = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "OPENCV_FISHEYE", "FULL_OPENCV", "FOV",
                "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "THIN_PRISM_FISHEYE", "RAD_TAN_THIN_PRISM_FISHEYE")
 PARAMETERS = dict(SIMPLE_PINHOLE=3, PINHOLE=4, SIMPLE_RADIAL=4, RADIAL=5, OPENCV=8)
@@ -20,7 +20,7 @@ MAX_SIDE = 1 << 20
 
 @dataclass(frozen=True)
 class ModelCamera:
-    """A lens: its model's name, (height, width) of its images, and the model's parameters in COLMAP's order."""
+    """A camera: its model's name, (height, width) of its images, and the model's parameters in COLMAP's order."""
 
     id: int
     model: str
@@ -30,7 +30,7 @@ class ModelCamera:
 
 @dataclass(frozen=True)
 class ModelImage:
-    """A view: rotation (w, x, y, z) and translation from world to camera, its lens, its file's name."""
+    """A view: rotation (w, x, y, z) and translation from world to camera, its camera's id, its file name."""
 
     id: int
     quaternion: Float[np.ndarray, "4"]
@@ -74,31 +74,31 @@ def checked_name(name: str, where: str) -> str:
     """The name of an image.
 
     Raises:
-        DataError: if it is empty or can't be a file's name.
+        DataError: if it is empty or not a valid file name.
     """
     if not name or "\0" in name or len(name) > 4096:
-        raise DataError(f"{where}: {name[:60]!r} is no file name; the file may be damaged")
+        raise DataError(f"{where}: {name[:60]!r} is not a file name; the file may be damaged")
     return name
 
 
 def check_new(number: int, known: Container[int], where: str) -> None:
-    """Refuse a number that was given before.
+    """Refuse a duplicate id.
 
     Raises:
         DataError: naming it.
     """
     if number in known:
-        raise DataError(f"{where}: the number {number} was given before; the file may be damaged")
+        raise DataError(f"{where}: duplicate id {number}; the file may be damaged")
 
 
 def check_ids(images: Sequence[ModelImage], file: Path) -> None:
-    """Refuse two images of one number.
+    """Refuse images with the same id.
 
     Raises:
         DataError: naming it.
     """
     for number in repeated(image.id for image in images)[:1]:
-        raise DataError(f"{file}: the number {number} is given to several images; the file may be damaged")
+        raise DataError(f"{file}: several images have the id {number}; the file may be damaged")
 
 
 def points_of(positions: list, colors: list, file: Path) -> Points:

@@ -1,4 +1,4 @@
-"""COLMAP's text files: a record a line (two for an image), ``#`` begins a comment."""
+"""COLMAP's text files: one record per line (two for an image), ``#`` starts a comment."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ def _whole(text: str, where: str) -> int:
 
 
 def read_cameras(folder: Path) -> dict[int, ModelCamera]:
-    """The lenses of a model by number.
+    """The cameras of a model by id.
 
     Raises:
         DataError: if the file is missing, damaged, or holds a model that is not supported.
@@ -72,7 +72,7 @@ def read_images(folder: Path) -> list[ModelImage]:
 
 
 def _check_points(line: str, where: str) -> None:
-    """The second line of an image lists its points (x, y, number) and may be empty; a missing one hides the next image."""
+    """The second line of an image lists its points (x, y, number) and may be empty; if missing, the next image is lost."""
     row = line.split()
     if len(row) % 3 or row and not row[-1].lstrip("-").isdecimal():
         raise DataError(f"{where}: the line after it must list its points or be empty, it is '{short(line)}'")

@@ -34,7 +34,7 @@ class Distortion:
         ], -1)
 
     def fold_radius(self, limit: float) -> float:
-        """The radius at which the radial part stops growing, so that two directions fall on one pixel; at most the limit."""
+        """The radius at which the radial part stops increasing, so that the mapping folds; at most the limit."""
         radius = np.linspace(0, limit, 1024)
         r2 = radius**2
         folded = 1 + r2 * (3 * self.k1 + r2 * (5 * self.k2 + r2 * 7 * self.k3)) <= 0
@@ -43,9 +43,10 @@ class Distortion:
 
 def undistortion(K: Float[np.ndarray, "3 3"], distortion: Distortion,
                  size: tuple[int, int]) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "h w 2"]]:
-    """A pinhole camera for a distorted image, and where in that image each of its pixels lies.
+    """A pinhole camera for a distorted image, and the source position of each of its pixels.
 
-    The new camera has the old principal point, and focal lengths zoomed just so far that no pixel looks outside the image.
+    The new camera has the old principal point, and focal lengths with the minimum zoom at which no pixel falls outside the
+    image.
 
     Args:
         K: pinhole matrix in pixels, first pixel's centre at 0.5.
@@ -61,7 +62,7 @@ def undistortion(K: Float[np.ndarray, "3 3"], distortion: Distortion,
     return _undistortion(tuple(K.ravel().tolist()), distortion, size)
 
 
-@lru_cache(maxsize=1)  # most captures have one lens
+@lru_cache(maxsize=1)  # most captures have one camera
 def _undistortion(entries: tuple[float, ...], distortion: Distortion, size: tuple[int, int]):
     K = np.reshape(entries, (3, 3))
     height, width = size
@@ -89,7 +90,7 @@ def _pixels(K: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 
 def _zoomed(K: np.ndarray, distortion: Distortion, size: tuple[int, int]) -> np.ndarray:
-    """K with the smallest zoom at which all pixels on the new image's border come from inside the old one, without a fold."""
+    """K with the smallest zoom at which all border pixels of the new image map inside the old one, without a fold."""
     height, width = size
     u, v = np.arange(width) + 0.5, np.arange(height) + 0.5
     sides = ((u, 0.5), (u, height - 0.5), (0.5, v), (width - 0.5, v))

@@ -1,9 +1,9 @@
 """Reader and writer of a scene of H3DS (Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021).
 
 IDR's files (``image/img_0000.jpg``, ``mask/mask_0000.png``, ``cameras.npz``) with the scanned head ``full_head.obj``, its
-``landmarks.txt`` and ``regions/``; the world is in millimetres. The first pixel's centre is taken to be (0, 0), as IDR's own
-files have it: the package hands the matrices on as they are, and the published results come from IDR's code, which reads them
-so. (Its one program that draws into a photograph cuts pixels off to whole numbers, which would fit 0.5 as well.)
+``landmarks.txt`` and ``regions/``; the world is in millimetres. The first pixel's centre is taken to be (0, 0), as in IDR's
+own files: the package passes the matrices on unchanged, and the published results come from IDR's code, which reads them that
+way. (Its only program that draws into a photograph truncates pixels to integers, which would be consistent with 0.5 too.)
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ from deep3dmap.io.reading import is_file, reaching
 from deep3dmap.structures import Capture
 
 LOOKED_FOR = f"H3DS: cameras.npz beside image/, mask/, {MESH} and {LANDMARKS}"
-REFINES = "idr"  # whose files a scene holds as well
-HELD_OUT = "test_"  # views of such names are held out
+REFINES = "idr"  # a scene contains this format's files too
+HELD_OUT = "test_"  # prefix of held-out views
 
 
 @dataclass
@@ -39,7 +39,7 @@ class H3DSScan(Scan):
     """A scene's views and its head.
 
     Attributes:
-        mesh: of the head; ``mesh.metadata["regions"]`` are vertices by the region's name. None if it can't be read.
+        mesh: of the head; ``mesh.metadata["regions"]`` are vertices by region name. None if it can't be read.
         landmarks: vertices by name.
     """
 
@@ -64,18 +64,18 @@ def read(path: Path,
     """Read a scene: photographs, masks, cameras, the scanned head (``mesh``) and its landmarks.
 
     Args:
-        path: the scene's folder; its name is the scene's.
+        path: the scene's folder, named after the scene.
         views: names of the views to read, or None for all.
-        views_config: one of the scene's standard choices of views to train on (``'3'``); all others are for testing and get
-            names that begin with ``test_``, so they are held out. None: all views alike.
-        config: the list that has the choices, see :func:`deep3dmap.datasets.readers.h3ds_config.load_h3ds_config`.
-        held_out: keep only so many of the others, evenly chosen.
+        views_config: one of the scene's standard sets of training views (``'3'``); all others are for testing and get
+            the prefix ``test_``, so they are held out. None: no split.
+        config: the list of these sets, see :func:`deep3dmap.datasets.readers.h3ds_config.load_h3ds_config`.
+        held_out: keep only this many of the others, evenly spaced.
 
     Raises:
-        DataError: if a file is missing or damaged, numbers of images, masks and cameras differ, a landmark or region names a
-            vertex that the head doesn't have, or the landmarks are not a head's.
-        ConfigError: for an unknown choice, scene or list.
-        MissingDependencyError: if the list is that of a package which is not installed.
+        DataError: if a file is missing or damaged, numbers of images, masks and cameras differ, a landmark or region has
+            a vertex index out of range, or the landmarks are implausible.
+        ConfigError: for an unknown set, scene or list.
+        MissingDependencyError: if the list's package is not installed.
     """
     found = scan(path, views_config, config, held_out)
     capture = assemble(found, views)
@@ -91,7 +91,7 @@ def scan(path: Path,
     cameras = idr.scan_matrices(path, file, shared_scale=True)
     result = H3DSScan(**vars(cameras) | dict(format="H3DS"))
     if result.frames and all(frame.mask is None for frame in result.frames):
-        result.problems.append(f"{path / 'mask'}: no masks; a scene has one for each of its {len(result.frames)} images")
+        result.problems.append(f"{path / 'mask'}: no masks; a scene needs one for each of its {len(result.frames)} images")
     with reaching(path):
         _add_head(path, result)
     if views_config is not None:
@@ -101,7 +101,7 @@ def scan(path: Path,
 
 
 def _add_head(path: Path, result: H3DSScan) -> None:
-    """Head, landmarks and regions, or what is wrong with them."""
+    """Head, landmarks and regions, or their problems."""
     try:
         result.mesh = read_head(path / MESH)
         count = len(result.mesh.vertices)
@@ -109,14 +109,14 @@ def _add_head(path: Path, result: H3DSScan) -> None:
             result.landmarks = read_landmark_vertices(path / LANDMARKS, count)
             check_head_landmarks(result.positions(), path / LANDMARKS)
         else:
-            result.warnings.append(f"{path / LANDMARKS}: is missing; faces can't be measured without the tip of the nose")
+            result.warnings.append(f"{path / LANDMARKS}: is missing; faces can't be evaluated without the nose tip")
         result.mesh.metadata["regions"] = read_regions(path / REGIONS, count)
     except DataError as error:
         result.problems.append(str(error))
 
 
 def _held_out(frames: list[Frame], chosen: tuple[int, ...], count: int | None) -> list[Frame]:
-    """The chosen views and, renamed, all others or some of them."""
+    """The chosen views and, renamed, all or some of the others."""
     others = [k for k in range(len(frames)) if k not in chosen]
     if count is not None and count < len(others):
         others = [others[int((k + 0.5) * len(others) / count)] for k in range(count)]
@@ -125,9 +125,9 @@ def _held_out(frames: list[Frame], chosen: tuple[int, ...], count: int | None) -
 
 
 def write(capture: Capture, path: Path) -> None:
-    """Write a capture of a head as a scene of H3DS, which the data set's own package reads: photographs become JPEG.
+    """Write a capture of a head as a scene of H3DS, readable by the data set's own package: photographs become JPEG.
 
-    Landmarks become the vertices next to them. Regions are taken from ``capture.mesh.metadata["regions"]``.
+    Landmarks become their nearest vertices. Regions are taken from ``capture.mesh.metadata["regions"]``.
 
     Raises:
         DataError: if the folder exists and is not empty, or the capture lacks masks or the true mesh.

@@ -1,7 +1,7 @@
-"""The scenes of H3DS and their standard choices of views, as the data set's own package lists them.
+"""The scenes of H3DS and their standard sets of views, as listed by the data set's own package.
 
-The lists are not ours to give: they are read from ``config_v1.toml`` (23 subjects) or ``config_v2.toml`` (59) of the installed
-package ``h3ds`` (which is not imported), or from a file of that form.
+The lists are not redistributed here: they are read from ``config_v1.toml`` (23 subjects) or ``config_v2.toml`` (59) of the
+installed package ``h3ds`` (which is not imported), or from a file of that form.
 """
 
 import difflib
@@ -21,12 +21,12 @@ CONFIG = "config_v2"
 
 @dataclass(frozen=True)
 class H3DSScene:
-    """What the list says about a scene.
+    """A scene's entry in the list.
 
     Attributes:
-        views: how many photographs it has.
+        views: number of photographs.
         tags: papers that use it, such as ``h3d-net``.
-        views_configs: views (numbers of photographs) by the choice's name, such as ``'3'``.
+        views_configs: views (indices of photographs) by the set's name, such as ``'3'``.
     """
 
     views: int
@@ -59,8 +59,8 @@ def _scene(entry: Mapping) -> H3DSScene:
 def _packaged(name: str) -> Path:
     spec = importlib.util.find_spec("h3ds")
     if spec is None or spec.origin is None:
-        raise MissingDependencyError(f"the views of H3DS's '{name}' stand in its own package: pip install h3ds (or "
-                                     "deep3dmap[h3ds]); or give a copy of its list, config='PATH.toml'")
+        raise MissingDependencyError(f"the views of H3DS's '{name}' are listed in its own package: pip install h3ds (or "
+                                     "deep3dmap[h3ds]); or pass a copy of its list, config='PATH.toml'")
     folder = Path(spec.origin).parent
     if not is_file(folder / f"{name}.toml"):
         raise ConfigError(f"H3DS has no list '{name}'; {nearest(name, [p.stem for p in folder.glob('config*.toml')])}")
@@ -91,16 +91,16 @@ def h3ds_scenes(root: str | Path, tags: Collection[str] = (), config: str | Path
 
 
 def chosen_views(folder: Path, views_config: str | int, config: str | Path, count: int) -> tuple[int, ...]:
-    """The numbers of the photographs that a choice has, for the scene in a folder of its name.
+    """The indices of the photographs of a set, for the scene of the folder's name.
 
     Raises:
-        ConfigError: if the list doesn't have the scene, or the scene not the choice.
-        DataError: if the scene has another number of photographs than the list says, or fewer than the choice asks for.
+        ConfigError: if the list lacks the scene, or the scene the set.
+        DataError: if the scene has another number of photographs than the list says, or fewer than the set needs.
     """
     scenes, name = load_h3ds_config(config), folder.resolve().name
     if name not in scenes:
         close = difflib.get_close_matches(name, scenes, 1, 0.7)
-        hint = f"did you mean {close[0]}?" if close else f"it has {len(scenes)} scenes; the folder must have its scene's name"
+        hint = f"did you mean {close[0]}?" if close else f"it has {len(scenes)} scenes; the folder must have its name"
         raise ConfigError(f"{folder}: '{config}' lists no scene '{name}': {hint}")
     scene, choice = scenes[name], str(views_config)
     if choice not in scene.views_configs:

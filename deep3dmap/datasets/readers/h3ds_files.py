@@ -1,7 +1,7 @@
-"""The files of an H3DS scene that other formats don't have: the scanned head, its landmarks and its regions.
+"""The files specific to H3DS scenes: the scanned head, its landmarks and its regions.
 
-Landmarks and regions are numbers of vertices, so the head's vertices must stay in the order of their file, whatever texture
-coordinates and normals say.
+Landmarks and regions are vertex indices, so the head's vertices must stay in the order of their file, regardless of texture
+coordinates and normals.
 """
 
 from collections.abc import Collection
@@ -20,10 +20,10 @@ MESH, LANDMARKS, REGIONS = "full_head.obj", "landmarks.txt", "regions"
 
 
 def read_head(path: Path) -> trimesh.Trimesh:
-    """The positions and faces of an OBJ file, vertices in its own order; polygons are cut into triangles.
+    """The positions and faces of an OBJ file, vertices in its own order; polygons are triangulated.
 
     Raises:
-        DataError: if it is missing, damaged, or a face names a vertex that isn't there.
+        DataError: if it is missing, damaged, or a face has a vertex index out of range.
     """
     with reading(path, "an OBJ mesh"):
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -34,21 +34,21 @@ def read_head(path: Path) -> trimesh.Trimesh:
     if not len(faces):
         raise DataError(f"{path}: holds no triangles; the scanned head is needed")
     if faces.min() < 0 or faces.max() >= len(vertices):
-        raise DataError(f"{path}: has faces that name vertices which it doesn't hold ({len(vertices)} vertices)")
+        raise DataError(f"{path}: has faces with vertex indices out of range ({len(vertices)} vertices)")
     if not (np.abs(vertices) < LARGEST).all():
-        raise DataError(f"{path}: has vertices whose coordinates are not finite numbers, or absurdly large")
+        raise DataError(f"{path}: has vertices whose coordinates are not finite numbers, or too large")
     return trimesh.Trimesh(vertices, faces, process=False)
 
 
 def read_landmark_vertices(path: Path, count: int) -> dict[str, int]:
-    """``landmarks.txt``: a name and the number of a vertex in each line.
+    """``landmarks.txt``: a name and a vertex index in each line.
 
     Args:
         path: of the file.
         count: of the head's vertices.
 
     Raises:
-        DataError: if it is missing or damaged, a name is unknown or there twice, or the head has no such vertex.
+        DataError: if it is missing or damaged, a name is unknown or duplicate, or a vertex index is out of range.
     """
     found = {}
     for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -56,17 +56,17 @@ def read_landmark_vertices(path: Path, count: int) -> dict[str, int]:
         if not words:
             continue
         if len(words) != 2 or words[0] not in HEAD_LANDMARKS or words[0] in found:
-            raise DataError(f"{where}: expected a landmark and the number of its vertex, each landmark once, got "
+            raise DataError(f"{where}: expected a landmark and its vertex index, each landmark once, got "
                             f"'{short(line)}'; landmarks are {', '.join(HEAD_LANDMARKS)}")
         found[words[0]] = int(_vertices(words[1:], count, where)[0])
     return found
 
 
 def read_regions(folder: Path, count: int) -> dict[str, Int[np.ndarray, "r"]]:
-    """The vertices of each region in a folder of ``NAME.txt``, a number in each line; none without the folder.
+    """The vertices of each region in a folder of ``NAME.txt``, one index per line; empty without the folder.
 
     Raises:
-        DataError: if a file is damaged, empty, or the head has no such vertex.
+        DataError: if a file is damaged or empty, or a vertex index is out of range.
     """
     regions = {}
     for path in sorted(folder.glob("*.txt")) if folder.is_dir() else ():
@@ -78,11 +78,11 @@ def read_regions(folder: Path, count: int) -> dict[str, Int[np.ndarray, "r"]]:
 
 
 def _vertices(words: Collection[str], count: int, where: str) -> Int[np.ndarray, "r"]:
-    """Numbers of vertices from text."""
+    """Vertex indices from text."""
     for word in words:
         if not (word.isascii() and word.isdigit() and len(word) < 10):
-            raise DataError(f"{where}: expected the number of a vertex, got '{short(word)}'")
+            raise DataError(f"{where}: expected a vertex index, got '{short(word)}'")
         if int(word) >= count:
-            raise DataError(f"{where}: there is no vertex {word}; {MESH} has vertices 0 to {count - 1}: do both belong to the "
+            raise DataError(f"{where}: there is no vertex {word}; {MESH} has vertices 0 to {count - 1}: are both of the "
                             "same scene and version?")
     return np.array([int(word) for word in words], np.int64)

@@ -45,7 +45,7 @@ def read(path: Path, views: Sequence[str] | None = None, cameras: str | None = N
             ``cameras_linear_init.npz``.
 
     Raises:
-        DataError: if a file is missing or damaged, numbers of images, masks and cameras differ, or a camera is not one.
+        DataError: if a file is missing or damaged, numbers of images, masks and cameras differ, or a camera is invalid.
     """
     return assemble(scan(path, cameras), views)
 
@@ -63,7 +63,7 @@ def scan_matrices(path: Path, file: Path, shared_scale: bool = False) -> Scan:
     Args:
         path: the folder.
         file: the npz.
-        shared_scale: one ``scale_mat_0`` may stand for all views.
+        shared_scale: a single ``scale_mat_0`` may apply to all views.
 
     Raises:
         DataError: as :func:`read`.
@@ -92,19 +92,19 @@ def scan_matrices(path: Path, file: Path, shared_scale: bool = False) -> Scan:
 def _load_matrices(file: Path) -> dict[str, dict[int, np.ndarray]]:
     """The upper three rows of the entries ``world_mat_i`` and ``scale_mat_i`` of an npz, by kind and i."""
     found = {kind: {} for kind in KINDS}
-    advice = "choose another with cameras='NAME.npz', or copy or make it again"
+    advice = "choose another with cameras='NAME.npz', or copy or create it again"
     with reading(file, "an npz", advice), zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
             if name := re.fullmatch(r"(world_mat|scale_mat)_([0-9]{1,9})\.npy", entry.filename):
                 kind, number = name[1], int(name[2])
                 if number in found[kind]:
-                    raise DataError(f"{file}: {kind}_{number} is there twice; make the file again")
+                    raise DataError(f"{file}: {kind}_{number} occurs twice; create the file again")
                 found[kind][number] = _matrix(archive, entry, f"{file}: {kind}_{number}")
     return found
 
 
 def _matrix(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> np.ndarray:
-    """One 4x4 (or 3x4) matrix; what its header says is checked before a byte of it is believed, and nothing is unpickled."""
+    """One 4x4 (or 3x4) matrix; its header is validated before the data is read, and nothing is unpickled."""
     with archive.open(entry) as stream:
         data = io.BytesIO(stream.read(MAX_BYTES + 1))
     if data.getbuffer().nbytes > MAX_BYTES:
@@ -135,18 +135,18 @@ def _scene_from_world(scale: dict[int, np.ndarray], file: Path, result: Scan) ->
     matrix = np.concatenate([scale[first], [[0, 0, 0, 1]]])
     if not is_similarity(matrix):
         result.problems.append(f"{file}: scale_mat_{first} is not a similarity (a uniform scale, a rotation, a translation); "
-                               "make it anew from masks and cameras")
+                               "recompute it from masks and cameras")
         return None
     others = [i for i, m in scale.items() if not np.allclose(m, scale[first], rtol=1e-4, atol=1e-4 * np.abs(matrix).max())]
     if others:
         result.problems.append(
-            f"{file}: scale_mat_{others[0]} differs from scale_mat_{first}; a capture has one normalisation")
+            f"{file}: scale_mat_{others[0]} differs from scale_mat_{first}; a capture must have one normalisation")
     return np.linalg.inv(matrix)
 
 
 def _pair_masks(path: Path, images: list[Path], result: Scan) -> list[Path | None]:
-    """Masks by order, as the format says; their numbers, where they have any, must be those of the images, and tell which is
-    missing.
+    """Masks by order, as the format specifies; their numbers, if any, must match those of the images, and identify missing
+    ones.
     """
     masks = image_files(path / "mask")
     if not masks:
@@ -179,15 +179,15 @@ def _frame(name: str, image: Path, mask: Path | None, projection: np.ndarray, sc
     if scene_from_world is not None and np.linalg.det(projection[:, :3]) < 0:
         center = np.linalg.inv(scene_from_world)[:3, 3]
         if pose[2, :3] @ center + pose[2, 3] < 0:
-            defect = f"{where}: the camera is mirrored: with a proper rotation the object (scale_mat's centre) lies behind it"
+            defect = f"{where}: the camera is mirrored: with a proper rotation the object (scale_mat's centre) is behind it"
     return Frame(name, image, K, pose, where, mask, defect=defect)
 
 
 def write(capture: Capture, path: Path) -> None:
     """Write a capture in the IDR convention: PNG images and masks, ``cameras.npz`` with ``world_mat`` and ``scale_mat``.
 
-    Pairing is by order, so where the names are not sorted the files get their number in front. Mesh, depth and normals have no
-    place in the format.
+    Pairing is by order, so if the names are not sorted the files get a number prefix. The format doesn't store mesh, depth
+    and normals.
 
     Raises:
         DataError: if the folder exists and is not empty.
@@ -201,7 +201,7 @@ def write(capture: Capture, path: Path) -> None:
 
 
 def matrices(capture: Capture) -> dict[str, np.ndarray]:
-    """``world_mat_i`` and ``scale_mat_i`` of a capture's views, as the format has them."""
+    """``world_mat_i`` and ``scale_mat_i`` of a capture's views, in the format's convention."""
     cameras = capture.cameras.to("cpu", torch.float64)
     K = cameras.K.clone()
     K[:, :2, 2] -= 0.5

@@ -1,4 +1,4 @@
-"""From the views that a file describes to a Capture: pixels read, lenses straightened, sizes compared."""
+"""Loads the views that a file describes into a Capture: reads pixels, undistorts images, compares sizes."""
 
 import difflib
 import hashlib
@@ -37,7 +37,7 @@ def select(frames: Sequence[Frame], views: Sequence[str] | None, folder: Path) -
     """The views of the given names (or images' file names), in that order; all of them for None.
 
     Raises:
-        DataError: if there are no views, a name is unknown (names the nearest), or one is asked for twice.
+        DataError: if there are no views, a name is unknown (names the nearest), or one is requested twice.
     """
     if not frames:
         raise DataError(f"{folder}: holds no views")
@@ -51,7 +51,7 @@ def select(frames: Sequence[Frame], views: Sequence[str] | None, folder: Path) -
             raise DataError(f"{folder}: no view named '{view}': {hint}")
     chosen = [by_name[v] for v in views]
     if not chosen or len({f.name for f in chosen}) < len(chosen):
-        raise DataError(f"{folder}: the chosen views must be at least one and each only once, got {list(views)}")
+        raise DataError(f"{folder}: choose at least one view, each only once; got {list(views)}")
     return chosen
 
 
@@ -59,7 +59,7 @@ def load_view(frame: Frame, folder: Path, rescale: bool = False) -> View:
     """A view's image and mask (from its file, else from the image's alpha channel), free of lens distortion.
 
     Raises:
-        DataError: if a file is missing or damaged, sizes contradict each other, or the distortion can't be removed.
+        DataError: if a file is missing or damaged, sizes are inconsistent, or the distortion can't be removed.
     """
     if not is_file(frame.image):
         raise DataError(f"{frame.image}: no such image file; it belongs to {frame.where}")
@@ -101,7 +101,7 @@ def _fit_to_image(frame: Frame, size: tuple[int, int], rescale: bool) -> Frame:
         return frame
     if not rescale:
         raise DataError(f"{frame.image}: the image is {size_text(size)} but {frame.where} says {size_text(frame.size)}.\n"
-                        "Use the images that the cameras were made for, or make the cameras anew.")
+                        "Use the images that the cameras were computed for, or recompute the cameras.")
     scale = np.array([size[1] / frame.size[1], size[0] / frame.size[0], 1.0])
     return replace(frame, K=scale[:, None] * frame.K, size=size)
 
@@ -110,7 +110,7 @@ def assemble(scan: Scan, views: Sequence[str] | None = None) -> Capture:
     """Read the pixels of a scan's views (or of some of them) into a Capture.
 
     Raises:
-        DataError: for the first thing that is wrong; says how many more there are.
+        DataError: for the first problem; says how many more there are.
     """
     frames = select(scan.frames, views, scan.folder) if scan.frames or not scan.problems else []
     problems = scan.problems + [p for f in frames for p in frame_problems(f)]
@@ -129,7 +129,7 @@ def assemble(scan: Scan, views: Sequence[str] | None = None) -> Capture:
 
 
 def _checksums(frames: Sequence[Frame], scan: Scan) -> tuple[str, ...]:
-    """Of each view's files. Not of pixels and matrices: decoders, straightened lenses and decompositions may round otherwise
+    """Of each view's files. Not of pixels and matrices: decoders, undistortion and decompositions may round differently
     on another machine."""
     cameras = [sha256_of(path) for path in (scan.file, *scan.more_files)]
     views = ([sha256_of(path) for path in (frame.image, frame.mask) if path] for frame in frames)
@@ -151,11 +151,11 @@ def _load_all(frames: Sequence[Frame], scan: Scan):
         else:
             masks[i] = view.mask
         matrices.append(view.K)
-    if masks.all() and all(f.mask is None for f in frames):  # no alpha channel, or opaque ones that say nothing
+    if masks.all() and all(f.mask is None for f in frames):  # no alpha channels, or fully opaque ones
         return images, None, matrices
     if unmasked:
         raise DataError(f"{unmasked[0].image}: has no mask, but {len(frames) - len(unmasked)} of the other images have one; "
-                        "give every image a mask, or none")
+                        "provide a mask for every image, or none")
     return images, masks, matrices
 
 

@@ -1,8 +1,8 @@
 """Reader and writer of the Middlebury multi-view stereo format (Seitz et al. 2006).
 
 ``*_par.txt``: the number of images, then a line each with ``name k11 .. k33 r11 .. r33 t1 t2 t3`` (row by row,
-x ~ K [R | t] X); the images lie beside it, masks in ``masks/`` under the same trailing number. ``*_ang.txt`` is not needed.
-The format counts the centre of the first pixel as (0, 0); 0.5 is added to the principal point here.
+x ~ K [R | t] X); images are in the same folder, masks in ``masks/`` with the same trailing number. ``*_ang.txt`` is not
+needed. The format counts the centre of the first pixel as (0, 0); 0.5 is added to the principal point here.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def read(path: Path, views: Sequence[str] | None = None) -> Capture:
         views: names of the views to read, or None for all.
 
     Raises:
-        DataError: if the parameter file is damaged, an image is missing, only some images have masks, or a camera is not one.
+        DataError: if the parameter file is damaged, an image is missing, only some images have masks, or a camera is invalid.
     """
     return assemble(scan(path), views)
 
@@ -53,7 +53,7 @@ def read(path: Path, views: Sequence[str] | None = None) -> Capture:
 def scan(path: Path) -> Scan:
     """The views of a folder; errors as in :func:`read`, without reading pixels."""
     file = _parameter_file(path)
-    lines = [line.rsplit(maxsplit=FIELDS - 1) for line in read_text(file).split("\n") if line.strip()]  # names hold spaces
+    lines = [line.rsplit(maxsplit=FIELDS - 1) for line in read_text(file).split("\n") if line.strip()]  # names with spaces
     if not lines or len(lines[0]) != 1 or not lines[0][0].isdecimal():
         raise DataError(
             f"{file}: the first line must be the number of images, got '{short(' '.join(lines[0] if lines else []))}'")
@@ -68,7 +68,7 @@ def scan(path: Path) -> Scan:
     masks, problems, warnings = find_masks(path, files)
     result.problems += problems + [f"{file}: the image {f} is listed more than once" for f in repeated(files)]
     unlisted = [p for p in image_files(path) if p.name not in {*files, OVERLAY}]
-    result.warnings += warnings + [f"{p}: image without a camera in {file.name}; it is left out" for p in unlisted]
+    result.warnings += warnings + [f"{p}: image without a camera in {file.name}; it is ignored" for p in unlisted]
     for i, (row, name, mask) in enumerate(zip(rows, view_names(files), masks)):
         result.frames.append(_frame(row, name, mask, path, f"{file}: image {i + 1} ({short(row[0])})"))
     return result
@@ -94,7 +94,7 @@ def _frame(row: list[str], name: str, mask: Path | None, path: Path, where: str)
 def write(capture: Capture, path: Path) -> None:
     """Write a capture in the Middlebury format: PNG images, ``masks/``, and ``<folder's name>_par.txt``.
 
-    The normalisation, mesh, depth and normals have no place in the format.
+    The format doesn't store the normalisation, mesh, depth and normals.
 
     Raises:
         DataError: if the folder exists and is not empty.

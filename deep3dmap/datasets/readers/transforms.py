@@ -1,8 +1,8 @@
 """Reader and writer of NeRF's and Instant-NGP's ``transforms.json`` (Mildenhall et al. 2020; Müller et al. 2022).
 
-``transform_matrix`` is camera to world with OpenGL axes (x right, y up, looking along -z). Pinhole parameters stand at the top
-or in a frame; principal points count from the image's corner, as here. Masks are images' alpha channels, or a
-frame's ``mask_path``. Distortion of the OpenCV model is removed from the images; other lenses are refused by name.
+``transform_matrix`` is camera to world with OpenGL axes (x right, y up, looking along -z). Pinhole parameters are at the top
+level or in a frame; principal points are relative to the image corner, as here. Masks are images' alpha channels, or a frame's
+``mask_path``. Distortion of the OpenCV model is removed from the images; other lenses are refused by name.
 """
 
 import json
@@ -60,7 +60,7 @@ def read(path: Path, views: Sequence[str] | None = None, split: str | None = Non
             ``train`` where there is none.
 
     Raises:
-        DataError: if a file is missing or damaged, a camera is not one, or a lens model is not known.
+        DataError: if a file is missing or damaged, a camera is invalid, or a lens model is unknown.
     """
     return assemble(scan(path, split), views)
 
@@ -89,7 +89,7 @@ def _similarity(value, where: str, result: Scan) -> np.ndarray | None:
     matrix = numbers(value, (4, 4), where)
     if is_similarity(matrix):
         return matrix
-    result.problems.append(f"{where}: is not a similarity (a uniform scale, a rotation, a translation); remove or mend it")
+    result.problems.append(f"{where}: is not a similarity (a uniform scale, a rotation, a translation); remove or fix it")
     return None
 
 
@@ -115,7 +115,7 @@ def _load_json(file: Path) -> dict:
 
 def _object(pairs: list[tuple[str, object]]) -> dict:
     if twice := repeated(key for key, _ in pairs):
-        raise ValueError(f"the key '{twice[0]}' stands there twice")
+        raise ValueError(f"duplicate key '{twice[0]}'")
     return dict(pairs)
 
 
@@ -138,12 +138,12 @@ def _frame(path: Path, file: Path, index: int, document: dict, entry) -> Frame:
         size = _size(values, lens_where)
         K = _pinhole(values, size or image_size(image), lens_where)
         return replace(frame, K=K, size=size, distortion=_distortion(values, lens_where))
-    except DataError as error:  # the other views can still be looked at
+    except DataError as error:  # the other views can still be checked
         return replace(frame, defect=str(error))
 
 
 def _lens_values(document: dict, entry: dict) -> dict:
-    """The parameters of a frame: its own before those of all, whether it gives a focal length or an angle."""
+    """The parameters of a frame: its own override the shared ones, whether focal length or angle."""
     values = {key: value for key, value in (document | entry).items() if key in LENS_KEYS}
     for axis in "xy":
         if f"camera_angle_{axis}" in entry and f"fl_{axis}" not in entry:
@@ -164,7 +164,7 @@ def _relative(text, where: str) -> str:
 
 
 def _image_file(path: Path, relative: str) -> Path:
-    """The file that a ``file_path`` means; Blender sets leave the ending away."""
+    """The file of a ``file_path``; Blender data sets omit the suffix."""
     named = path / relative
     candidates = [named, *(named.with_name(named.name + suffix) for suffix in IMAGE_SUFFIXES)]
     return next((c for c in candidates if is_file(c)), named)
@@ -184,7 +184,7 @@ def _size(values: dict, where: str) -> tuple[int, int] | None:
 
 
 def _focal(values: dict, axis: str, length: int, where: str) -> float | None:
-    """``fl_x``, or the same from ``camera_angle_x``; None where there is neither."""
+    """``fl_x``, or computed from ``camera_angle_x``; None without either."""
     if values.get(f"fl_{axis}") is not None:
         return _number(values, f"fl_{axis}", 0.0, where)
     if values.get(f"camera_angle_{axis}") is None:
@@ -199,7 +199,7 @@ def _pinhole(values: dict, size: tuple[int, int], where: str) -> np.ndarray:
     height, width = size
     fx, fy = _focal(values, "x", width, where), _focal(values, "y", height, where)
     if fx is None and fy is None:
-        raise DataError(f"{where}: no focal length; give fl_x or camera_angle_x (for all frames or for each)")
+        raise DataError(f"{where}: no focal length; set fl_x or camera_angle_x (for all frames or for each)")
     fx, fy = fx if fx is not None else fy, fy if fy is not None else fx
     return np.array([[fx, 0, _number(values, "cx", width / 2, where)], [0, fy, _number(values, "cy", height / 2, where)],
                      [0, 0, 1]])
@@ -212,7 +212,7 @@ def _distortion(values: dict, where: str) -> Distortion:
                         f"images first (for example with COLMAP). Supported: {', '.join(PINHOLE_MODELS)}")
     for key in REFUSED_KEYS:
         value = values.get(key)
-        if any(value) if isinstance(value, list) else value:  # zeros say that there is none
+        if any(value) if isinstance(value, list) else value:  # zeros mean none
             raise DataError(f"{where}: '{key}' ({reprlib.repr(value)}) describes a lens or shutter that is not supported; "
                             "undistort the images first (for example with COLMAP)")
     return Distortion(*(_number(values, k, 0.0, where) for k in ("k1", "k2", "p1", "p2", "k3")))
@@ -221,7 +221,7 @@ def _distortion(values: dict, where: str) -> Distortion:
 def write(capture: Capture, path: Path) -> None:
     """Write a capture for NeRF or Instant-NGP: PNG images (masks as alpha) in ``images/``, and ``transforms.json``.
 
-    The normalisation is kept under the additional key ``scene_from_world``; mesh, depth and normals have no place there.
+    The normalisation is kept under the additional key ``scene_from_world``; mesh, depth and normals are not stored.
 
     Raises:
         DataError: if the folder exists and is not empty, or a camera has skew, which the format can't store.
@@ -245,7 +245,7 @@ def write(capture: Capture, path: Path) -> None:
 
 
 def _shared_at_top(frames: list[dict]) -> list[dict]:
-    """Take pinhole parameters out of the frames if all have the same, since not every program reads them there."""
+    """Move pinhole parameters to the top level if all frames share them: not every program reads them per frame."""
     keys = ("fl_x", "fl_y", "cx", "cy")
     if len({tuple(f[k] for k in keys) for f in frames}) == 1:
         for frame in frames:

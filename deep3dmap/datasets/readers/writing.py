@@ -1,4 +1,4 @@
-"""What all writers share: fresh folders and file names made of views' names."""
+"""Shared code of all writers: new folders, and file names from view names."""
 
 import re
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from deep3dmap.errors import DataError
 from deep3dmap.io.images import IMAGE_SUFFIXES
 from deep3dmap.structures import Capture
 
-SKEW = 0.01  # pixels by which skew moves anything between top and bottom of an image, up to which it is rounding
+SKEW = 0.01  # shift by skew between top and bottom of an image, pixels, below which it is rounding
 
 
 def check_new(path: Path) -> None:
-    """Make sure that a capture can be written to a folder without mixing it with something else.
+    """Check that a folder is new or empty, so that a capture can be written to it.
 
     Raises:
-        DataError: if it exists with something in it.
+        DataError: if it exists and is not empty.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"{path}: exists and is not an empty folder; write the capture to a new one")
@@ -32,7 +32,7 @@ def new_folder(path: Path) -> None:
 
 
 def file_names(names: Sequence[str]) -> list[str]:
-    """Names of files (without ending) for views: those of the views where they can be, else with their number in front."""
+    """File names (without suffix) for views: the views' own names if valid, else with a number prefix."""
     stems = [_safe(name) for name in names]
     unique = len({s.lower() for s in stems}) == len(stems)
     return stems if unique else numbered(stems)
@@ -46,18 +46,18 @@ def ordered_file_names(names: Sequence[str]) -> list[str]:
 
 
 def numbered(stems: Sequence[str]) -> list[str]:
-    """Names with their position in front."""
+    """Names prefixed with their position."""
     return [f"{i:04d}_{stem}" for i, stem in enumerate(stems)]
 
 
 def _safe(name: str) -> str:
-    """A view's name as a file name: no folders, no image ending, no leading dot."""
+    """A view's name as a file name: no folders, no image suffix, no leading dot."""
     ending = next((e for e in IMAGE_SUFFIXES if name.lower().endswith(e)), "")
     return re.sub(r"[^\w.+-]", "_", name[:len(name) - len(ending)]).lstrip(".") or "view"
 
 
 def check_no_skew(capture: Capture, format_name: str) -> None:
-    """Refuse cameras whose pixels' axes are not at right angles, for formats that can't say so.
+    """Refuse cameras with skew, for formats that can't store it.
 
     Raises:
         DataError: naming the first such view.

@@ -1,4 +1,4 @@
-"""Batches of signed-distance samples of many shapes, read as they are needed (DeepSDF's data loading)."""
+"""Batches of signed-distance samples of many shapes, read on demand (DeepSDF's data loading)."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from deep3dmap.datasets.shapes.sdf_samples.layout import (
     SdfSamples,
     ShapeName,
     all_shapes,
-    beside,
     find_samples,
     normalization_path,
     read_normalization,
     read_samples,
     read_split,
+    split_path,
     surface_path,
 )
 from deep3dmap.errors import ConfigError, DataError
@@ -30,26 +30,26 @@ from deep3dmap.io.images import safe_decoders
 from deep3dmap.io.reading import reading
 from deep3dmap.registry import DATASETS
 
-#: Files that are kept open at most, each as a map of its contents.
+#: Maximum number of files kept open, each memory-mapped.
 OPEN_FILES = 4096
 
 
 def take_run(rows: Float[np.ndarray, "n 4"], count: int, uniform: float) -> Float[np.ndarray, "m 4"]:
-    """``count`` rows in a row, from a start that ``uniform`` in [0, 1) chooses among all that leave enough."""
+    """``count`` contiguous rows, starting at a position that ``uniform`` in [0, 1) selects among all valid ones."""
     start = int(uniform * (len(rows) - count + 1))
     return rows[start:start + count]
 
 
 def take_any(rows: Float[np.ndarray, "n 4"], uniform: Float[Tensor, "m"]) -> Float[np.ndarray, "m 4"]:
-    """Rows drawn with repetition: ``floor(uniform * n)``, ``uniform`` in [0, 1)."""
+    """Rows drawn with replacement: ``floor(uniform * n)``, ``uniform`` in [0, 1)."""
     return rows[(uniform * len(rows)).long().numpy()]
 
 
 def draw_samples(samples: SdfSamples, count: int, generator: Generator) -> Float[Tensor, "count 4"]:
     """Half of them positive, half negative, in this order.
 
-    Shuffled rows are taken in a run, of which little is read; others, and halves larger than what there is, with repetition.
-    So are, as by the authors' code, negative rows that are just as many as the half.
+    Shuffled rows are taken contiguously, so little is read; others, and halves larger than the available rows, with
+    replacement. As in the authors' code, so are negative rows whose number equals the half.
     """
     half = count // 2
     parts = []
@@ -71,7 +71,7 @@ class _Folder:
 
     def __init__(self, root: str, split: str | None, share: float, memory: bool):
         self.root = Path(root)
-        self.shapes = all_shapes(self.root) if split is None else read_split(beside(self.root, split))
+        self.shapes = all_shapes(self.root) if split is None else read_split(split_path(self.root, split))
         self.shapes = self.shapes[:max(round(share * len(self.shapes)), 1)]
         self.paths = find_samples(self.root, self.shapes)
         self.memory, self._open = memory, OrderedDict()
@@ -80,7 +80,7 @@ class _Folder:
         return len(self.shapes)
 
     def samples(self, index: int) -> SdfSamples:
-        """A shape's samples; maps of files stay open, what was read into memory is kept where that is wanted."""
+        """A shape's samples; memory-mapped files stay open, loaded samples are cached if requested."""
         if index in self._open:
             self._open.move_to_end(index)
             return self._open[index]
@@ -92,7 +92,7 @@ class _Folder:
         return samples
 
     def info(self) -> dict:
-        """Names of the shapes, and the similarity into the normalised frame of those that know it."""
+        """Names of the shapes, and their similarities into the normalised frame, where known."""
         offsets, scales = torch.zeros(len(self), 3, dtype=torch.float64), torch.ones(len(self), dtype=torch.float64)
         for k, shape in enumerate(self.shapes):
             path = normalization_path(self.root, shape)
@@ -104,20 +104,20 @@ class _Folder:
 
 @DATASETS.register_module()
 class SDFShapes(BatchDataset):
-    """Samples of some shapes at a time, other ones in every step of an epoch.
+    """Samples of several shapes per batch, different ones in every step of an epoch.
 
     A batch holds ``points`` (s, k, 3) in the shapes' normalised frames, ``sdf`` (s, k), ``shape`` (s,) their numbers, and
-    ``batch_shapes``, those of all processes together. An epoch passes once through the shapes, in an order of its own; what
-    doesn't fill a batch at its end is left out, as in the authors' code.
+    ``batch_shapes``, those of all processes. An epoch passes once through the shapes, in its own order; an
+    incomplete last batch is dropped, as in the authors' code.
 
     Args:
-        root: folder in DeepSDF's layout (``deep3dmap prepare sdf-samples`` makes it).
-        split: file with the names of the shapes, also relative to ``root``; None for all that are there.
+        root: folder in DeepSDF's layout (``deep3dmap prepare sdf-samples`` creates it).
+        split: file with the names of the shapes, also relative to ``root``; None for all shapes found.
         shapes: in a batch, over all processes.
         samples: of each; half of them outside the shape, half inside.
-        share: use only the first part of the split's shapes.
-        memory: keep all samples in memory. Otherwise files written by ``prepare`` are mapped and those of the authors' tool
-            read anew each time.
+        share: use only this first fraction of the split's shapes.
+        memory: keep all samples in memory. Otherwise files written by ``prepare`` are memory-mapped and those of the authors'
+            tool read each time.
 
     Raises:
         ConfigError: for fewer than 2 samples.
@@ -144,7 +144,7 @@ class SDFShapes(BatchDataset):
         return self.folder.info()
 
     def set_seed(self, seed: int) -> None:
-        """Of the order of the shapes in each epoch."""
+        """Seed of the order of the shapes in each epoch."""
         self.seed = seed
 
     def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
@@ -172,8 +172,8 @@ class SDFTestShapes(ItemDataset):
 
     Args:
         root, split: as for :class:`SDFShapes`.
-        limit: the first so many of the split; all by default.
-        meshes: folder with the true meshes, each called as its shape; without it, the points of ``SurfaceSamples`` serve.
+        limit: use only the first ``limit`` shapes of the split; all by default.
+        meshes: folder with the true meshes, each named after its shape; by default the points of ``SurfaceSamples`` are used.
 
     Raises:
         DataError: if a shape has no mesh there, or several.
@@ -213,7 +213,7 @@ def _read_points(path: Path) -> Float[np.ndarray, "p 3"]:
 
 
 def _meshes_of(shapes: Sequence[ShapeName], folder: Path) -> list[Path]:
-    """The mesh file of each shape: called as it is, or in a folder called so, among those of a folder."""
+    """The mesh file of each shape below a folder: named after it, or in a folder named after it."""
     found = find_meshes(folder, "any").meshes
     by_name: dict[str, list[Path]] = {}
     for mesh in found:

@@ -1,4 +1,4 @@
-"""Reconstructed shapes and true ones, in two files or two folders: which belong together, and what a true file holds."""
+"""Reconstructed shapes and true ones, in two files or two folders: pairing by name, and loading of true surfaces."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from deep3dmap.io.reading import exists, printable, reading
 
 
 class Pair(NamedTuple):
-    """The files of one shape; its name is their path in the two folders, without the ending."""
+    """The files of one shape; its name is their path in the two folders, without the suffix."""
 
     name: str
     predicted: Path
@@ -23,7 +23,7 @@ class Pair(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Files that belong together, and the names that only one of the two folders has."""
+    """Paired files, and the names found in only one of the two folders."""
 
     pairs: list[Pair]
     missing: list[str]
@@ -38,12 +38,12 @@ def find_pairs(predicted: str | Path, true: str | Path) -> Pairs:
         true: a mesh or point cloud, or a folder of them with the same sub-folders.
 
     Returns:
-        The pairs in their names' order; ``missing``, true shapes without a reconstruction; ``extra``, the other way round. Two
-        files are one pair, whatever they are called.
+        The pairs sorted by name; ``missing``, true shapes without a reconstruction; ``extra``, the converse. Two
+        files are one pair, whatever their names.
 
     Raises:
-        DataError: if either does not exist, one is a file and the other a folder, a folder has two files of one name, or no
-            name is in both folders.
+        DataError: if either does not exist, one is a file and the other a folder, a folder has two files of the same name, or
+            no name is in both folders.
     """
     predicted, true = Path(predicted), Path(true)
     for path in (predicted, true):
@@ -58,7 +58,7 @@ def find_pairs(predicted: str | Path, true: str | Path) -> Pairs:
     both = [name for name in theirs if name in ours]
     if not both:
         raise DataError(f"{predicted} and {true} have no name in common: the first holds {_some(ours)}, the second "
-                        f"{_some(theirs)}; sub-folders and names must be the same, endings may differ{_hint(ours, theirs)}")
+                        f"{_some(theirs)}; sub-folders and names must be the same, suffixes may differ{_hint(ours, theirs)}")
     return Pairs([Pair(name, ours[name], theirs[name]) for name in both], [name for name in theirs if name not in ours],
                  [name for name in ours if name not in theirs])
 
@@ -66,8 +66,8 @@ def find_pairs(predicted: str | Path, true: str | Path) -> Pairs:
 def load_surface(path: str | Path) -> trimesh.Trimesh | Float[np.ndarray, "p 3"]:
     """A true surface: a mesh, or the points of a PLY file without faces, in double precision.
 
-    DeepSDF's code writes its surface samples with faces that mean nothing (every three points in a row). Such a file, in which
-    no two faces share a corner or a place, is taken for the points that it holds.
+    DeepSDF's code writes its surface samples with meaningless faces (every three consecutive points). Such a file, in which
+    no two faces share a vertex or position, is read as points.
 
     Raises:
         DataError: if the file is missing, damaged, holds neither, or numbers that are not finite.
@@ -75,13 +75,13 @@ def load_surface(path: str | Path) -> trimesh.Trimesh | Float[np.ndarray, "p 3"]
     path = Path(path)
     if path.suffix.lower() != ".ply":
         return load_mesh(path)
-    with reading(path, "a mesh or point cloud", "it may be damaged, or no PLY file"), safe_decoders():
+    with reading(path, "a mesh or point cloud", "it may be damaged, or not a PLY file"), safe_decoders():
         content = trimesh.load(**source_of(path), process=False)
         points = np.asarray(content.vertices, np.float64).reshape(-1, 3)
         if not len(points) or isinstance(content, trimesh.Trimesh) and not _faces_mean_nothing(content):
             return load_mesh(path)
         if not (np.abs(points) < LARGEST).all():
-            raise DataError(f"{path}: has points whose coordinates are not finite numbers, or absurdly large")
+            raise DataError(f"{path}: has points whose coordinates are not finite numbers, or too large")
         return points
 
 
@@ -96,7 +96,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
     for path in mesh_paths(folder):
         name = printable(path.relative_to(folder).with_suffix("").as_posix())
         if name in found:
-            raise DataError(f"{path}: has the same name as {found[name].name} beside it; keep one of them")
+            raise DataError(f"{path}: has the same name as {found[name].name}; keep one of them")
         found[name] = path
     return dict(sorted(found.items()))
 

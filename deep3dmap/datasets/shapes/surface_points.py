@@ -1,4 +1,4 @@
-"""Points of a surface from what people have of it: point clouds, meshes and depth maps.
+"""Surface points from point clouds, meshes and depth maps.
 
 ======================  ================================================================================================
 file                    holds
@@ -6,10 +6,10 @@ file                    holds
 ``.ply``, ``.obj``      a mesh (points are drawn from its faces), or points with or without normals; faces that mean nothing,
                         as in the surface samples of DeepSDF's code, are left aside
 ``.stl``, ``.off``      a mesh, as in ``.glb`` and ``.gltf``
-``.xyz``                text: x y z, or x y z nx ny nz in a line
-``.npz`` with points    ``points`` (n, 3), and perhaps ``normals`` (n, 3)
+``.xyz``                text: x y z, or x y z nx ny nz per line
+``.npz`` with points    ``points`` (n, 3), and optionally ``normals`` (n, 3)
 ``.npz`` with depth     ``depth`` (h, w), z in the camera's frame, 0 or NaN where nothing was seen; ``K`` (3, 3) in pixels, the
-                        first one's centre at (0.5, 0.5); ``cam_to_world`` (3, 4) or (4, 4), OpenCV axes; perhaps ``mask``
+                        first one's centre at (0.5, 0.5); ``cam_to_world`` (3, 4) or (4, 4), OpenCV axes; optionally ``mask``
                         (h, w), True on the object
 ======================  ================================================================================================
 """
@@ -31,7 +31,7 @@ from deep3dmap.io.mesh_files import source_of
 from deep3dmap.io.npz import read_npz
 from deep3dmap.io.reading import read_text, reading
 
-#: Points that are kept of a surface: more say nothing new, and cost memory.
+#: Maximum number of points per surface: more add no information and cost memory.
 MOST = 100_000
 SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb", ".gltf", ".xyz", ".npz")
 
@@ -41,8 +41,8 @@ class SurfacePoints(NamedTuple):
 
     Attributes:
         points: (n, 3) float64.
-        normals: (n, 3) unit, outward; None where they are not known.
-        viewpoint: (3,) from where all of them were seen; None if that is not known.
+        normals: (n, 3) unit, outward; None if unknown.
+        viewpoint: (3,) position from which all of them were seen; None if unknown.
     """
 
     points: Float[np.ndarray, "n 3"]
@@ -55,15 +55,15 @@ def read_surface_points(path: str | Path, seed: int = 0, most: int = MOST) -> Su
 
     Args:
         path: of the file.
-        seed: of the choice among more than ``most`` points, and of points on a mesh.
-        most: points that are kept.
+        seed: of the subsampling to ``most`` points, and of points on a mesh.
+        most: maximum number of points.
 
     Raises:
         DataError: if the file is missing, damaged, of another kind, empty, or has values that are not finite.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{path}: no known kind of shape; give samples or points (.npz), a point cloud or mesh "
+        raise DataError(f"{path}: not a known kind of shape; expected samples or points (.npz), a point cloud or mesh "
                         f"({', '.join(SUFFIXES[:-1])}), or a folder with SdfSamples/")
     return _some(_checked(_reader(path)(path, seed, most), path), seed, most)
 
@@ -72,7 +72,7 @@ def npz_names(path: Path) -> list[str]:
     """Names of the arrays in an npz file.
 
     Raises:
-        DataError: if it is none.
+        DataError: if it isn't one.
     """
     with reading(path, "an npz file"), np.load(path, allow_pickle=False) as file:
         return list(file.files)
@@ -90,7 +90,7 @@ def _reader(path: Path) -> Callable[[Path, int, int], SurfacePoints]:
         return _read_cloud
     raise DataError(
         f"{path}: holds {', '.join(names) or 'nothing'}; expected 'pos' and 'neg' (signed-distance samples), 'points' "
-        "and perhaps 'normals', or 'depth', 'K' and 'cam_to_world' (a depth map)")
+        "and optionally 'normals', or 'depth', 'K' and 'cam_to_world' (a depth map)")
 
 
 def _read_xyz(path: Path, seed: int, most: int) -> SurfacePoints:
@@ -108,7 +108,7 @@ def _read_cloud(path: Path, seed: int, most: int) -> SurfacePoints:
 
 
 def _read_mesh_file(path: Path, seed: int, most: int) -> SurfacePoints:
-    """Points on the faces of a mesh with their normals; of a file without faces, or with meaningless ones, its vertices."""
+    """Points on the faces of a mesh with their normals; without faces, or with meaningless ones, its vertices."""
     lines = _obj_lines(path) if path.suffix.lower() == ".obj" else None
     if lines is not None and not any(words[0] == "f" for words in lines):
         return _obj_points(path, lines)
@@ -122,7 +122,7 @@ def _read_mesh_file(path: Path, seed: int, most: int) -> SurfacePoints:
 
 
 def mesh_points(mesh: trimesh.Trimesh, count: int, seed: int = 0) -> SurfacePoints:
-    """Random points on a mesh, evenly over its area, with the normals of its faces; a closed mesh's are outward.
+    """Random points on a mesh, uniform over its area, with the normals of its faces; a closed mesh's are outward.
 
     Raises:
         ValueError: if the mesh has no area.
@@ -148,7 +148,7 @@ def _ply_normals(path: Path) -> Float[np.ndarray, "n 3"] | None:
 
 
 def _obj_lines(path: Path) -> list[list[str]]:
-    """The words of each line; remarks and names may be in any encoding."""
+    """The words of each line; comments and names may be in any encoding."""
     with reading(path, "a mesh or point cloud"):
         return [words for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if (words := line.split())]
 
@@ -171,7 +171,7 @@ def _read_depth(path: Path, seed: int, most: int) -> SurfacePoints:
         raise DataError(f"{path}: K and cam_to_world must be finite, and K invertible")
     turn = pose[:3, :3]
     if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-3 or np.linalg.det(turn) < 0:
-        raise DataError(f"{path}: the left 3x3 block of cam_to_world is no rotation")
+        raise DataError(f"{path}: the left 3x3 block of cam_to_world is not a rotation")
     if np.isinf(depth).any() or (depth < 0).any():
         raise DataError(
             f"{path}: has {int((np.isinf(depth) | (depth < 0)).sum())} depths that are negative or infinite; depth is "
@@ -202,7 +202,7 @@ def _checked(surface: SurfacePoints, path: Path) -> SurfacePoints:
 def _unit(normals: np.ndarray, path: Path) -> Float[np.ndarray, "n 3"]:
     length = np.linalg.norm(normals.astype(np.float64), axis=1, keepdims=True)
     if not (length > 0).all():
-        raise DataError(f"{path}: {int((length <= 0).sum())} of {len(normals)} normals are 0; take them out, or leave out all "
+        raise DataError(f"{path}: {int((length <= 0).sum())} of {len(normals)} normals are 0; remove them, or omit all "
                         "normals and give --viewpoint")
     return normals / length
 

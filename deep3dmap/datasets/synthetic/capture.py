@@ -1,6 +1,6 @@
-"""A generated capture: photographs of a known mesh from known cameras, so that a reconstruction has ground truth.
+"""A synthetic capture: photographs of a known mesh from known cameras, so that a reconstruction has ground truth.
 
-Everything is exact unless noise is asked for, and the same arguments give the same capture, bit for bit.
+Everything is exact unless noise is requested, and the same arguments give a bit-identical capture.
 """
 
 import math
@@ -41,19 +41,20 @@ def generate_capture(mesh: str | Path | trimesh.Trimesh = "head",
                      seed: int = 0) -> Capture:
     """Photographs of a mesh from cameras on a sphere around it, with exact masks, depth, normals and cameras.
 
-    Views are named ``view_000`` and so on; test views (``test_000`` ...) come after them and look from between them.
+    Views are named ``view_000`` and so on; test views (``test_000`` ...) follow them, with directions in between.
 
     Args:
         mesh: ``'head'`` for the built-in sculpted one, a mesh file, or a mesh; its y axis points up.
         views: photographs to reconstruct from.
-        test_views: further ones to test on.
+        test_views: additional views to test on.
         size: image height and width, pixels.
-        camera_noise: standard deviation of the cameras' rotation in degrees, and of their centres as a share of their distance
-            from the mesh; from one number the share is the same angle in radians. The exact cameras are ``true_cameras``.
+        camera_noise: standard deviation of the cameras' rotation in degrees, and of their centres relative to their distance
+            from the mesh; a single number also sets the latter, as the same angle in radians. The exact cameras are
+            ``true_cameras``.
         mask_noise: standard deviation of the masks' outlines, pixels. Exact masks are ``depth > 0``.
-        image_noise: standard deviation of the colours, in [0, 1]. On the training views only, as are the other two.
+        image_noise: standard deviation of the colours, in [0, 1]. All noise is on the training views only.
         light: ``'fixed'`` in the world, or ``'camera'``: it moves with the camera.
-        supersample: colours are averaged over ``supersample**2`` rays a pixel.
+        supersample: colours are averaged over ``supersample**2`` rays per pixel.
         seed: of the noise.
 
     Raises:
@@ -61,8 +62,8 @@ def generate_capture(mesh: str | Path | trimesh.Trimesh = "head",
         DataError: if the mesh file can't be read or holds no triangles.
     """
     if light not in ("fixed", "camera"):
-        raise ConfigError(f"GeneratedCapture: light must be 'fixed' or 'camera', got '{light}'")
-    noise = Noise.checked("GeneratedCapture", views, test_views, size, supersample, camera_noise, mask_noise, image_noise,
+        raise ConfigError(f"SyntheticCapture: light must be 'fixed' or 'camera', got '{light}'")
+    noise = Noise.checked("SyntheticCapture", views, test_views, size, supersample, camera_noise, mask_noise, image_noise,
                           seed)
     shape, source = loaded(mesh)
     cameras = _cameras_around(shape, views, test_views, (int(size[0]), int(size[1])))
@@ -70,11 +71,11 @@ def generate_capture(mesh: str | Path | trimesh.Trimesh = "head",
     return photographed(shape, cameras, render, views, noise, f"generated from {source}")
 
 
-DATASETS.register_module(name="GeneratedCapture", module=generate_capture)
+DATASETS.register_module(name="SyntheticCapture", module=generate_capture)
 
 
 def sunlit(surface: SurfacePoints) -> Float[Tensor, "p 3"]:
-    """Lambertian shading by a strong and a weak light that stand still, and soft ambient light that is stronger from above."""
+    """Lambertian shading by a strong and a weak fixed light, and ambient light that is stronger from above."""
     key, weak = (normalize(torch.tensor(light, dtype=torch.float64), dim=0) for light in (KEY_LIGHT, FILL_LIGHT))
     strength = 0.6 * (surface.normals @ key).clamp(min=0) + 0.3 * (surface.normals @ weak).clamp(min=0)
     ambient = 0.38 + 0.10 * surface.normals[:, 1]
@@ -82,7 +83,7 @@ def sunlit(surface: SurfacePoints) -> Float[Tensor, "p 3"]:
 
 
 def loaded(mesh: str | Path | trimesh.Trimesh) -> tuple[trimesh.Trimesh, str]:
-    """A mesh, its doubled vertices made one, and what it is called.
+    """A mesh with duplicate vertices merged, and its name.
 
     Raises:
         DataError: if the file can't be read or holds no triangles.
@@ -92,12 +93,12 @@ def loaded(mesh: str | Path | trimesh.Trimesh) -> tuple[trimesh.Trimesh, str]:
     if mesh == "head":
         return head_mesh(), "the built-in head"
     loaded = load_mesh(mesh)
-    loaded.process()  # vertices that are one become one, for smooth normals
+    loaded.process()  # merges duplicate vertices, for smooth normals
     return loaded, str(mesh)
 
 
 def _cameras_around(mesh: trimesh.Trimesh, views: int, test_views: int, size: tuple[int, int]) -> Cameras:
-    """Cameras that see the whole mesh: the views evenly over a band of a sphere, the test views between them."""
+    """Cameras that see the whole mesh: the views evenly spaced on a band of a sphere, the test views between them."""
     center = torch.tensor(mesh.bounds.mean(0))
     extent = np.linalg.norm(mesh.vertices - mesh.bounds.mean(0), axis=1).max()
     distance = extent / math.sin(math.radians(FIELD_OF_VIEW / 2))
@@ -118,5 +119,5 @@ def _directions_between(directions: Float[Tensor, "v 3"], count: int) -> Float[T
     second = torch.empty_like(first)
     for i, view in enumerate(first):
         second[i] = similarity[view].argmax()
-        similarity[view, second[i]] = similarity[second[i], view] = -2  # the next test view lies between two others
+        similarity[view, second[i]] = similarity[second[i], view] = -2  # don't reuse this pair
     return directions[first] + directions[second]

@@ -1,7 +1,7 @@
 """A head sculpted from signed distances, with a colour for every point: ground truth that needs no download.
 
-The head is modelled in centimetres around a point between the eyes' sockets and the ears (x to its left, y up, z to where it
-looks) and stands in a world of metres, about 1.6 above the ground: not at the origin, as real scans rarely are.
+The head is modelled in centimetres around a point between the eye sockets and the ears (x to its left, y up, z
+forward) and placed in a world of metres, about 1.6 above the ground: not at the origin, like most real scans.
 """
 
 from functools import cache
@@ -25,7 +25,7 @@ SKIN, LIPS, HAIR = (0.87, 0.66, 0.54), (0.76, 0.43, 0.39), (0.40, 0.23, 0.13)
 
 
 def head_sdf(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
-    """About the signed distance (metres, positive outside) of world points from the head; its zero set is the surface."""
+    """Approximate signed distance (metres, positive outside) of world points from the head; its zero set is the surface."""
     return _parts(_to_head(points)).whole * METRES
 
 
@@ -205,7 +205,7 @@ def _skin_color(p, m):
 
 
 def _brows(p, m):
-    """How much of a brow's hair covers a point."""
+    """The coverage of a point by eyebrow hair."""
     flat = m * torch.tensor([1.0, 1.0, 0.0]).to(m)
     inner = s.capsule(flat, [1.5, 1.95, 0], [3.7, 2.4, 0], 0.40, 0.34)
     outer = s.capsule(flat, [3.7, 2.4, 0], [5.4, 1.7, 0], 0.34, 0.12)

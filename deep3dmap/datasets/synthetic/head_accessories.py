@@ -1,7 +1,7 @@
-"""What the ICT model's heads never have: a hat, hair, glasses. Shapes out of a learned prior's family.
+"""Accessories outside the ICT model: a hat, hair, glasses. Out-of-distribution shapes for a learned prior.
 
-They are built on the mean head, in its centimetres, and put onto a head by the affine map that fits the part it sits on; hair
-grows from the head's own scalp.
+They are built on the mean head, in its centimetres, and transferred to a head by the affine map fitted to the part they sit
+on; hair grows from the head's own scalp.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ SUNK = 0.35  # centimetres by which the edge of the hair lies below the skin
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A piece of surface with what its appearance needs.
+    """A piece of surface with the attributes of its appearance.
 
     Attributes:
         vertices: (n, 3) on the head, centimetres.
@@ -38,7 +38,7 @@ class Piece:
 
 
 def joined(pieces: list[Piece]) -> Piece:
-    """Pieces as one, which share no vertices."""
+    """Pieces concatenated, without shared vertices."""
     starts = np.cumsum([0, *(len(piece.vertices) for piece in pieces)])
     return Piece(np.concatenate([piece.vertices for piece in pieces]),
                  np.concatenate([piece.faces + start for piece, start in zip(pieces, starts)]),
@@ -47,7 +47,7 @@ def joined(pieces: list[Piece]) -> Piece:
 
 
 def hat(head: Piece, random: np.random.Generator) -> Piece:
-    """A hat with a brim around a crown with a dent; size, height and tilt are drawn."""
+    """A hat with a brim around a crown with a dent; size, height and tilt are random."""
     brim, crown, tilt = random.uniform(4.0, 6.5), random.uniform(8.2, 10.0), np.radians(random.uniform(-13, -8))
     # (share of the crown's radius, height): from the inside below the scalp over the brim to the dent on top
     outline = [(0.55, 1.6), (0.97, -0.15), (1.0, -0.3), (1 + 0.5 * brim / 10, -0.5), (1 + brim / 10, 0.1),
@@ -64,7 +64,7 @@ def hat(head: Piece, random: np.random.Generator) -> Piece:
 
 
 def glasses(head: Piece, random: np.random.Generator) -> Piece:
-    """Rims, a bridge, and temples that go behind the ears; how large and how square the rims are is drawn."""
+    """Rims, a bridge, and temples that go behind the ears; size and squareness of the rims are random."""
     width, height, square = random.uniform(2.4, 2.8), random.uniform(1.8, 2.3), random.uniform(2.0, 3.5)
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -130,7 +130,7 @@ def _subdivided(vertices, faces, *attributes):
 
 def _put_on(head: Piece, canonical: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "f 3"], material: int,
             part: Bool[np.ndarray, " v"]) -> Piece:
-    """A piece made on the mean head, moved as a part of the head's vertices are: affinely, least squares."""
+    """A piece made on the mean head, transformed with a part of the head's vertices: affinely, least squares."""
     source = np.column_stack([head.canonical[part], np.ones(int(part.sum()))])
     affine = np.linalg.lstsq(source, head.vertices[part], rcond=None)[0]
     vertices = np.column_stack([canonical, np.ones(len(canonical))]) @ affine
@@ -138,7 +138,7 @@ def _put_on(head: Piece, canonical: Float[np.ndarray, "n 3"], faces: Int[np.ndar
 
 
 def _rounded(corners: Float[np.ndarray, "c d"], each: int) -> Float[np.ndarray, "p d"]:
-    """A smooth line through corners (Catmull-Rom's), ``each`` points from one to the next, both ends included."""
+    """A Catmull-Rom spline through corners, ``each`` points per segment, both ends included."""
     c = np.concatenate([2 * corners[:1] - corners[1:2], corners, 2 * corners[-1:] - corners[-2:-1]])
     t = np.arange(each)[:, None, None] / each
     a, b, d, e = c[:-3], c[1:-2], c[2:-1], c[3:]
@@ -147,7 +147,7 @@ def _rounded(corners: Float[np.ndarray, "c d"], each: int) -> Float[np.ndarray, 
 
 
 def _revolved(radius: Float[np.ndarray, " p"], height: Float[np.ndarray, " p"], around: int):
-    """A line turned around y; as it rises outside, the faces look outward."""
+    """A surface of revolution around y; faces point outward where the line rises outside."""
     angle = np.arange(around) * 2 * np.pi / around
     ring = np.stack([np.sin(angle), np.cos(angle)], -1)
     vertices = np.stack([radius[:, None] * ring[:, 0],
@@ -156,7 +156,7 @@ def _revolved(radius: Float[np.ndarray, " p"], height: Float[np.ndarray, " p"], 
 
 
 def _tube(line: Float[np.ndarray, "p 3"], radius: float, closed: bool = False, around: int = 12):
-    """A line thickened into a tube; an open one ends in points."""
+    """A tube around a line; an open one has pointed ends."""
     step = np.roll(line, -1, 0) - np.roll(line, 1, 0) if closed else np.gradient(line, axis=0)
     axis = step / np.linalg.norm(step, axis=1, keepdims=True)
     side = np.cross(axis, (0.0, 0.3, 1.0))
@@ -174,7 +174,7 @@ def _tube(line: Float[np.ndarray, "p 3"], radius: float, closed: bool = False, a
 
 
 def _grid_faces(rows: int, around: int, closed: bool) -> Int[np.ndarray, "f 3"]:
-    """Triangles of rings of vertices, one ring after the other; ``closed``: the last ring meets the first."""
+    """Triangles between consecutive rings of vertices; ``closed``: the last ring connects to the first."""
     i, j = np.meshgrid(np.arange(rows if closed else rows - 1), np.arange(around), indexing="ij")
     a, b = i * around + j, i * around + (j + 1) % around
     c, d = (i + 1) % rows * around + j, (i + 1) % rows * around + (j + 1) % around

@@ -1,8 +1,9 @@
-"""How heads of the ICT model look: skin with blotches, freckles and pores, lips, brows, eyes, cropped hair, a shirt; and what
-hats, hair, glasses and stone are made of.
+"""Appearance of heads of the ICT model: skin with blotches, freckles and pores, lips, brows, eyes, cropped hair, a shirt; and
+materials of hats, hair, glasses and stone.
 
 Colours are functions of *canonical* points: where a surface point lies on the model's mean head, in its centimetres (x to the
-subject's left, y up, z out of the face). So brows and eyes follow the identity. How people differ is drawn from a seed.
+subject's left, y up, z out of the face). So brows and eyes follow the identity. Differences between people are drawn from a
+seed.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch.nn.functional import grid_sample
 from deep3dmap.datasets.synthetic import shapes as s
 
 SKIN, EYE, HAT, GLASSES, HAIR, STONE = range(6)
-"""Materials: what a surface is painted as."""
+"""Materials of a surface."""
 
 TONES = ((0.93, 0.76, 0.67), (0.89, 0.69, 0.58), (0.84, 0.63, 0.50), (0.76, 0.55, 0.42), (0.64, 0.44, 0.32), (0.48, 0.32,
                                                                                                               0.23))
@@ -26,20 +27,20 @@ IRISES = ((0.30, 0.19, 0.10), (0.38, 0.27, 0.14), (0.30, 0.42, 0.48), (0.33, 0.4
 CLOTHES = ((0.16, 0.24, 0.42), (0.55, 0.16, 0.16), (0.20, 0.36, 0.27), (0.35, 0.34, 0.36), (0.66, 0.58, 0.42), (0.30, 0.20,
                                                                                                                 0.36))
 TABLE = 32
-LIDS, IRIS = (3.13, 3.47), (3.24, 3.61)  # middles of what lies between the lids, and of the eyeball
+LIDS, IRIS = (3.13, 3.47), (3.24, 3.61)  # centres of the eye opening, and of the eyeball
 
 
 @dataclass(frozen=True)
 class Person:
-    """What differs between people, besides their shape.
+    """Attributes that differ between people, besides their shape.
 
     Attributes:
         tone, hair, iris, shirt, felt: RGB of skin, hair, irises, shirt and hat.
         redness: of lips and cheeks, about 1.
         freckles: 0 to 1.
         beard: stubble on the jaw, 0 to 1.
-        scalp: how dense the cropped hair is, 0 to 1.
-        shift: by which noise is moved, so that no two people share their blotches.
+        scalp: density of the cropped hair, 0 to 1.
+        shift: offset of the noise, so that no two people share their blotches.
     """
 
     tone: tuple[float, ...]
@@ -58,7 +59,7 @@ class Person:
         """Somebody."""
         at, hairs = random.uniform(0, len(TONES) - 1), random.integers(len(HAIRS))
         tone = [np.interp(at, range(len(TONES)), [t[c] for t in TONES]) for c in range(3)]
-        dark = at > 3.2  # hair and eyes go with the skin
+        dark = at > 3.2  # hair and eyes match the skin
         hair = HAIRS[hairs % 2] if dark else HAIRS[hairs]
         iris = IRISES[(0, 4)[hairs % 2]] if dark else IRISES[random.integers(len(IRISES))]
         clothes = random.permutation(len(CLOTHES))
@@ -71,7 +72,7 @@ def color_of(person: Person, canonical: Float[Tensor, "p 3"], material: Float[Te
     """RGB in [0, 1] of surface points.
 
     Args:
-        person: whose.
+        person: the person.
         canonical: where the points lie on the mean head, centimetres.
         material: of the points.
     """
@@ -94,7 +95,7 @@ def gloss(material: Float[Tensor, "p"]) -> tuple[Float[Tensor, "p"], Float[Tenso
 
 
 def noise(points: Float[Tensor, "p 3"], seed: int = 0) -> Float[Tensor, "p"]:
-    """Smooth random values in [0, 1] that change over a length of about 1 and repeat after 32: from a table, so fast."""
+    """Smooth random values in [0, 1] that change over a length of about 1 and repeat after 32: from a table, for speed."""
     points = points + torch.tensor([0.37, 0.61, 0.83]) * seed
     cell = torch.floor(points)
     weight = points - cell
@@ -169,7 +170,7 @@ def _lips(person: Person, color, p, q):
 
 
 def _brows(m, q):
-    """How much of a brow's hair covers a point."""
+    """The coverage of a point by eyebrow hair."""
     x = m[:, 0]
     middle = 5.62 + 0.18 * (x - 1.2) - 0.13 * (x - 3.6).clamp(min=0)**2
     half = 0.34 * s.ramp(x, 0.9, 1.6) * s.ramp(x, 6.2, 3.2) + 0.06
@@ -188,12 +189,12 @@ def _around_the_eyes(person: Person, color, m):
 
 
 def _nostril(m):
-    """About the distance from the nostrils' openings, centimetres."""
+    """Approximate distance from the nostrils' openings, centimetres."""
     return s.ellipsoid(m, [0.72, -1.02, 11.3], [0.30, 0.36, 0.55])
 
 
 def hairline(canonical: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
-    """About the distance (centimetres) by which canonical points lie above the hairline; negative in the face and below."""
+    """Approximate distance (centimetres) of canonical points above the hairline; negative in the face and below."""
     z, y = canonical[:, 2], canonical[:, 1] + 0.09 * (canonical[:, 0]**2 - 16).clamp(min=-9) * (canonical[:, 2] < -2.2)
     knots = torch.tensor([[-14.0, -2.6], [-4.8, -1.4], [-2.2, 4.9], [3.2, 5.4], [4.4, 4.2], [5.0, 6.2], [7.2, 9.0],
                           [14.0, 9.8]]).to(z)

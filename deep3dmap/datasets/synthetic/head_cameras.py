@@ -1,8 +1,9 @@
-"""Where cameras stand around a head, as in the published view configurations of H3DS: a frontal arc for 3 views, a wider one
+"""Camera positions around a head, as in the published view configurations of H3DS: a frontal arc for 3 views, a wider one
 for 4, all around for more.
 
-Azimuths are degrees around the world's upright, 0 in front of the face, positive towards the head's left. A camera's
-elevation and distance are functions of its azimuth and the seed, so that a camera of 8 views stands there with 16 and 32, too.
+Azimuths are degrees around the world's up axis, 0 in front of the face, positive towards the head's left. A camera's
+elevation and distance are functions of its azimuth and the seed, so that the cameras of 8 views are also among those of 16 and
+32.
 """
 
 from collections.abc import Sequence
@@ -20,13 +21,13 @@ from deep3dmap.structures import Cameras
 ARCS = {1: (0.0, ), 2: (-45.0, 45.0), 3: (0.0, -45.0, 45.0), 4: (-45.0, 45.0, -100.0, 100.0)}
 ELEVATIONS = (-8.0, 18.0)
 DISTANCES = (1040.0, 1160.0)
-AIM = 4.0  # millimetres by which cameras miss the middle, standard deviation
+AIM = 4.0  # standard deviation of the aim, millimetres
 FILL = 0.88
 UP = (0.0, 1.0, 0.0)
 
 
 def view_azimuths(views: int) -> tuple[float, ...]:
-    """Azimuths of the views, degrees in (-180, 180]; from 5 on evenly all around, the front and its neighbours first."""
+    """Azimuths of the views, degrees in (-180, 180]; from 5 on evenly spaced over the full circle, front first."""
     if views in ARCS:
         return ARCS[views]
     steps = sorted(range(views), key=lambda k: (min(k, views - k), k))
@@ -37,8 +38,8 @@ def azimuths_between(views: Sequence[float], count: int) -> tuple[float, ...]:
     """Azimuths of ``count`` test views within the gaps between neighbouring views, spread over all gaps.
 
     Args:
-        views: azimuths of the views; where two neighbours are more than 120 degrees apart there is no gap to look from.
-        count: how many; 0 for none. A single view has a gap of 15 degrees on either side.
+        views: azimuths of the views; gaps of more than 120 degrees are not used.
+        count: number of test views. A single view has a gap of 15 degrees on either side.
     """
     ordered = sorted(views) if len(views) > 1 else [views[0] - 15, views[0], views[0] + 15]
     gaps = [(a, b) for a, b in zip(ordered, [*ordered[1:], ordered[0] + 360]) if b - a <= 120] if count else []
@@ -53,14 +54,14 @@ def _wrapped(degrees: float) -> float:
 
 def cameras_around(mesh: trimesh.Trimesh, heading: float, azimuths: Sequence[float], size: tuple[int, int],
                    seed: Sequence[int]) -> Cameras:
-    """Cameras that see the whole mesh from a metre or so away, all with one lens; it takes at most 88 % of a side.
+    """Cameras that see the whole mesh from about a metre away, with one focal length; it fills at most 88 % of a side.
 
     Args:
         mesh: in the world, in millimetres.
-        heading: where the face looks: radians about y, 0 towards z.
+        heading: direction of the face: radians about y, 0 towards z.
         azimuths: of the cameras.
-        size: of their pictures, height and width in pixels.
-        seed: of elevations, distances and small errors of aim.
+        size: image height and width, pixels.
+        seed: of elevations, distances and aim errors.
     """
     draws = np.stack([np.random.default_rng([*seed, _key(a)]).random(5) for a in azimuths])
     elevation = np.radians(ELEVATIONS[0] + (ELEVATIONS[1] - ELEVATIONS[0]) * draws[:, 0])
@@ -74,7 +75,7 @@ def cameras_around(mesh: trimesh.Trimesh, heading: float, azimuths: Sequence[flo
 
 
 def _middle_seen(mesh: trimesh.Trimesh, eye: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
-    """The point at which a camera looks that has the mesh in the middle of its picture."""
+    """The point that a camera must look at to centre the mesh in its image."""
     points, target = torch.tensor(mesh.vertices), torch.tensor(mesh.bounds.mean(0))
     for _ in range(2):
         pose = look_at(eye[None], target, UP)[0]
@@ -86,5 +87,5 @@ def _middle_seen(mesh: trimesh.Trimesh, eye: Float[Tensor, "3"]) -> Float[Tensor
 
 
 def _key(azimuth: float) -> int:
-    """A whole number for an azimuth, the same for equal ones."""
+    """An integer key of an azimuth, the same for equivalent ones."""
     return round(azimuth * 1000) % 360_000

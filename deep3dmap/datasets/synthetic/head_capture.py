@@ -1,7 +1,7 @@
-"""Photographs of a head as H3DS has them, with its true surface and landmarks: a head of the ICT model, or a bust from a file.
+"""Photographs of a head as in H3DS, with its true surface and landmarks: a head of the ICT model, or a bust from a file.
 
-The world is in millimetres, y about upwards; the head stands somewhere in it, turned and a little tilted, as scans do. Nothing
-but the arguments decides what comes out.
+The world is in millimetres, y roughly up; the head has a random position, heading and slight tilt, like scans. The result is
+determined by the arguments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,10 +25,10 @@ from deep3dmap.renderers.mesh.raycast import render_mesh
 from deep3dmap.structures import Capture
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
-NAME = "GeneratedHeadCapture"
-PERSON, POSE, LIGHT, CAMERAS, ACCESSORY = range(5)  # what a stream of random numbers is for: one doesn't change another
-BUST = len(SPLITS)  # in place of the number of a split
-TURN = 15.0  # degrees by which lights stand elsewhere for each head
+NAME = "SyntheticHeadCapture"
+PERSON, POSE, LIGHT, CAMERAS, ACCESSORY = range(5)  # independent random streams
+BUST = len(SPLITS)  # instead of a split's index
+TURN = 15.0  # maximum random rotation of the lights, degrees
 
 
 def generate_head_capture(head: str = "test_00000",
@@ -49,23 +49,24 @@ def generate_head_capture(head: str = "test_00000",
                           seed: int = 0) -> Capture:
     """Photographs of a head from around it, with exact masks, depth, normals, cameras, surface and landmarks.
 
-    Its ``mesh`` is what can be seen of the head from anywhere, as of a scan: no mouth bag, no scalp below a hat.
+    Its ``mesh`` is the visible surface of the head, like a scan: no mouth bag, no scalp below a hat.
 
     Args:
-        head: split and number of an identity of the ICT model, as ``prepare ict-heads`` counts them.
-        views: 3 from the front and 45 degrees to both sides; 4 from 45 and 100 degrees to both sides; from 5 on all around.
-        test_views: further ones from between them.
+        head: split and index of an identity of the ICT model, as in ``prepare ict-heads``.
+        views: 3 from the front and 45 degrees to both sides; 4 from 45 and 100 degrees to both sides; from 5 on over the full
+            circle.
+        test_views: additional ones in between.
         size: image height and width, pixels.
         model: the face model: a file, its folder, or its data set's name.
-        mesh: a bust instead of a head of the model: a file, or a mesh; it is painted as stone.
-        landmarks: of the bust: the six, by name, in its own frame and units.
+        mesh: a bust instead of a head of the model: a file, or a mesh; it is rendered as stone.
+        landmarks: the bust's six landmarks by name, in its own frame and units.
         unit_millimetres: length of the bust's unit.
-        lights: a name of ``LIGHTS``; one of them by chance if none is given.
-        accessory: ``'hat'``, ``'hair'`` or ``'glasses'``, put onto a head of the model.
-        eyeballs: in the sockets of a head of the model, which are hollow without.
+        lights: a name of ``LIGHTS``; random by default.
+        accessory: ``'hat'``, ``'hair'`` or ``'glasses'``, on a head of the model.
+        eyeballs: add eyeballs to a head of the model; the sockets are hollow otherwise.
         camera_noise, mask_noise, image_noise: on the training views, see :func:`~deep3dmap.datasets.generate_capture`.
-        supersample: colours are averaged over ``supersample**2`` rays a pixel.
-        seed: of identities, as in ``prepare ict-heads``, and of all that is drawn here.
+        supersample: colours are averaged over ``supersample**2`` rays per pixel.
+        seed: of identities, as in ``prepare ict-heads``, and of all random choices here.
 
     Raises:
         ConfigError: if a value is out of its range, a name is unknown, or a bust lacks landmarks.
@@ -99,19 +100,17 @@ def _check_names(lights: str | None, accessory: str | None, mesh, landmarks, see
     if seed < 0:
         raise ConfigError(f"{NAME}: seed must not be negative, got {seed}")
     if lights is not None and lights not in LIGHTS:
-        raise ConfigError(f"{NAME}: there are no lights '{lights}': {nearest(lights, LIGHTS)}")
+        raise ConfigError(f"{NAME}: unknown lights '{lights}': {nearest(lights, LIGHTS)}")
     if accessory is not None and accessory not in ACCESSORIES:
-        raise ConfigError(f"{NAME}: there is no accessory '{accessory}': {nearest(accessory, ACCESSORIES)}")
+        raise ConfigError(f"{NAME}: unknown accessory '{accessory}': {nearest(accessory, ACCESSORIES)}")
     if landmarks is not None and mesh is None:
-        raise ConfigError(
-            f"{NAME}: landmarks are those of a mesh; give one, or leave them out (heads of the model have theirs)")
+        raise ConfigError(f"{NAME}: landmarks belong to a mesh; pass one, or omit them (heads of the model have their own)")
     if accessory is not None and mesh is not None:
-        raise ConfigError(
-            f"{NAME}: accessory='{accessory}' is put onto a head of the model, not onto a mesh; leave out one of them")
+        raise ConfigError(f"{NAME}: accessory='{accessory}' needs a head of the model, not a mesh; omit one of them")
 
 
 def _identity(head: str) -> tuple[int, int]:
-    """The number of the split and that of the head."""
+    """Indices of the split and the head."""
     split, _, number = head.rpartition("_")
     if split not in SPLITS or not (number.isascii() and number.isdigit()):
         raise ConfigError(f"{NAME}: head='{head}': expected a split ({', '.join(SPLITS)}) and a number, such as 'test_00000'")
@@ -119,6 +118,6 @@ def _identity(head: str) -> tuple[int, int]:
 
 
 def _lit(shape, person: Person, lights: str | None, random: np.random.Generator) -> LitHead:
-    """The head in the given light, or in one that is drawn; lights stand a little elsewhere for each head."""
+    """The head in the given or a random lighting, whose direction varies slightly per head."""
     drawn, turn = list(LIGHTS)[random.integers(len(LIGHTS))], np.radians(random.uniform(-TURN, TURN))
     return LitHead.build(shape, person, lights or drawn, float(turn))

@@ -1,7 +1,7 @@
-"""Light for heads: soft lights that stand still in the world, with soft shadows.
+"""Lighting of heads: soft lights fixed in the world, with soft shadows.
 
-How much light falls on each vertex is summed once over directions all around, of which those that the mesh itself blocks are
-left out. So lids, nostrils and what is below the chin or a hat's brim are darker, at no cost for each picture.
+Irradiance per vertex is integrated once over all directions that the mesh itself doesn't occlude. So lids, nostrils and
+what is below the chin or a hat's brim are darker, at no cost per image.
 """
 
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from torch import Tensor
 from deep3dmap.geometry.visible_surface import sphere_points
 
 DIRECTIONS = 160
-EXPOSURE = 0.5  # between for what faces as the face does, and for what is brightest
-SOFTNESS = 0.75  # of the tones: below 1 lightens the dark ones
+EXPOSURE = 0.5  # between exposing for the face and for the brightest part
+SOFTNESS = 0.75  # gamma: below 1 lightens dark tones
 
 
 @dataclass(frozen=True)
 class SoftLight:
-    """A light as large as a window.
+    """An area light of a window's size.
 
     Attributes:
-        azimuth, elevation: of where it stands, degrees; azimuth 0 is in front of the face, positive towards its left.
+        azimuth, elevation: its direction, degrees; azimuth 0 is in front of the face, positive towards its left.
         color: RGB.
-        sharpness: the larger, the smaller is the light.
+        sharpness: larger values mean a smaller light.
     """
 
     azimuth: float
@@ -56,7 +56,7 @@ def radiance(name: str, heading: float, directions: Float[np.ndarray, "d 3"]) ->
 
     Args:
         name: of :data:`LIGHTS`.
-        heading: where azimuth 0 is: radians about y, 0 towards z.
+        heading: direction of azimuth 0: radians about y, 0 towards z.
         directions: towards the light.
     """
     above, below, lights = LIGHTS[name]
@@ -79,7 +79,7 @@ def main_light(name: str, heading: float) -> Float[np.ndarray, "3"]:
 
 
 def open_directions(mesh: trimesh.Trimesh, directions: Float[np.ndarray, "d 3"]) -> Bool[np.ndarray, "v d"]:
-    """In which unit directions each vertex sees out of the mesh, its own side of the surface in front of it."""
+    """Which unit directions are unoccluded at each vertex, on the outer side of its surface."""
     normals = mesh.vertex_normals
     facing = normals @ directions.T > 0.05
     vertex, direction = np.nonzero(facing)
@@ -90,12 +90,12 @@ def open_directions(mesh: trimesh.Trimesh, directions: Float[np.ndarray, "d 3"])
 
 def irradiance(mesh: trimesh.Trimesh, opened: Bool[np.ndarray, "v d"], directions: Float[np.ndarray, "d 3"], name: str,
                heading: float) -> Float[Tensor, "v 3"]:
-    """RGB of the light that falls on each vertex, about 1 in front of the face.
+    """RGB irradiance of each vertex, about 1 in front of the face.
 
     Args:
         mesh: in the world.
         opened: of :func:`open_directions`.
-        directions: spread evenly.
+        directions: evenly spaced.
         name, heading: see :func:`radiance`.
     """
     light = radiance(name, heading, directions)
@@ -108,7 +108,7 @@ def irradiance(mesh: trimesh.Trimesh, opened: Bool[np.ndarray, "v d"], direction
 
 
 def _filled(values: Float[np.ndarray, "v 3"], empty: Bool[np.ndarray, " v"], edges) -> Float[np.ndarray, "v 3"]:
-    """Values of empty vertices taken from their neighbours: just below another surface, no light is no shadow."""
+    """Values of empty vertices filled from their neighbours: contact with another surface is not a shadow."""
     known = np.where(empty[:, None], 0, values)
     for _ in range(3):
         total, count = np.zeros_like(known), np.zeros(len(known))

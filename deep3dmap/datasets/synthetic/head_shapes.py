@@ -1,5 +1,5 @@
-"""The heads that are photographed: of the ICT model, with or without something on them, or from a file; how they stand in the
-world, and what their vertices tell the shading."""
+"""Head geometry: heads of the ICT model, with or without accessories, or from a file; their pose in the
+world, and vertex attributes for shading."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ from deep3dmap.structures.face_model import EYEBALLS, ICTFaceModel
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_OF_68, MEAN_HEAD_LANDMARKS, landmark_rows
 
 TILT, PLACE = 8.0, 400.0
-BEYOND = 0.1  # of the diagonal of a bust's box, by which its landmarks may be outside
-SCANNED = 0.05  # of all directions, from which a vertex is seen that a scan has; an open plane's are half of them
-SPARED = 2  # rings of triangles around what is seen that stay as well
+BEYOND = 0.1  # tolerance of a bust's landmarks outside its box, relative to its diagonal
+SCANNED = 0.05  # minimum share of unoccluded directions of a scanned vertex; an open plane's is one half
+SPARED = 2  # rings of triangles kept around the visible ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class HeadShape:
     Attributes:
         piece: the surface.
         landmarks: (6, 3) rows as ``HEAD_LANDMARKS``.
-        heading: where the face looks: radians about y, 0 towards z.
+        heading: direction of the face: radians about y, 0 towards z.
     """
 
     piece: Piece
@@ -54,7 +54,7 @@ def model_head(model: str | Path, seed: int, split: str, number: int, accessory:
     Args:
         model: the model's file, folder, or data set.
         seed, split, number: which head.
-        accessory: what it wears, a name of ``ACCESSORIES``, or None.
+        accessory: a name of ``ACCESSORIES``, or None.
         eyeballs: without them the sockets are hollow.
         random: of the accessory.
 
@@ -75,19 +75,19 @@ def model_head(model: str | Path, seed: int, split: str, number: int, accessory:
 
 def bust(mesh: str | Path | trimesh.Trimesh, landmarks: Mapping[str, Sequence[float]] | None,
          unit_millimetres: float) -> tuple[HeadShape, str]:
-    """A head from a mesh, turned by its landmarks so that it looks along z, and what it is called.
+    """A head from a mesh, rotated by its landmarks to look along z, and its name.
 
     Raises:
         ConfigError: if landmarks are missing or the unit is not positive.
-        DataError: if the mesh can't be read, or the landmarks are not those of a head.
+        DataError: if the mesh can't be read, or the landmarks are implausible.
     """
     if missing := [name for name in HEAD_LANDMARKS if name not in (landmarks or {})]:
-        raise ConfigError(f"GeneratedHeadCapture: a mesh needs all six landmarks, in its own frame; there is no {missing[0]}")
+        raise ConfigError(f"SyntheticHeadCapture: a mesh needs all six landmarks, in its own frame; {missing[0]} is missing")
     if not unit_millimetres > 0:
-        raise ConfigError(f"GeneratedHeadCapture: unit_millimetres must be positive, got {unit_millimetres}")
+        raise ConfigError(f"SyntheticHeadCapture: unit_millimetres must be positive, got {unit_millimetres}")
     for name, point in landmarks.items():
         if len(point) != 3:
-            raise ConfigError(f"GeneratedHeadCapture: landmark {name} must be three numbers, got {point}")
+            raise ConfigError(f"SyntheticHeadCapture: landmark {name} must be three numbers, got {point}")
     shape, source = loaded(mesh)
     rows = {name: torch.tensor([float(x) for x in point], dtype=torch.float64) for name, point in landmarks.items()}
     check_head_landmarks(rows, source)
@@ -100,16 +100,16 @@ def bust(mesh: str | Path | trimesh.Trimesh, landmarks: Mapping[str, Sequence[fl
 
 
 def _check_on_mesh(landmarks: Mapping[str, Float[Tensor, "3"]], shape: trimesh.Trimesh, source: str) -> None:
-    """Refuse landmarks of another mesh, frame or unit: such as are well outside the mesh's box."""
+    """Refuse landmarks of another mesh, frame or unit: well outside the mesh's box."""
     lower, upper = np.round(shape.bounds, 3)
     for name, point in landmarks.items():
         if np.linalg.norm(point.numpy() - point.numpy().clip(lower, upper)) > BEYOND * np.linalg.norm(upper - lower):
-            raise DataError(f"{source}: landmark {name} at {point.tolist()} is far outside the mesh, which reaches from "
+            raise DataError(f"{source}: landmark {name} at {point.tolist()} is far outside the mesh, which extends from "
                             f"{lower.tolist()} to {upper.tolist()}: landmarks must be in its own frame and unit")
 
 
 def posed(shape: HeadShape, random: np.random.Generator) -> HeadShape:
-    """A head put somewhere into the world, turned about y by any angle and tilted by a few degrees."""
+    """A head at a random position, rotated about y by any angle and tilted by a few degrees."""
     heading, lean, tilt = random.uniform(0, 2 * np.pi), random.uniform(0, 2 * np.pi), random.uniform(0, np.radians(TILT))
     rotation = Rotation.from_rotvec(tilt * np.array([np.cos(lean), 0, np.sin(lean)])) * Rotation.from_rotvec([0, heading, 0])
     place, piece = random.uniform(-PLACE, PLACE, 3), shape.piece
@@ -120,14 +120,14 @@ def posed(shape: HeadShape, random: np.random.Generator) -> HeadShape:
 
 @dataclass(frozen=True, eq=False)
 class LitHead:
-    """What can be seen of a head, in its light; a shading for ``render_mesh``.
+    """The visible part of a head, lit; a shading for ``render_mesh``.
 
     Attributes:
-        mesh: what is seen from outside, and a little more, in the world.
-        scan: what is well seen from outside, as a scanner would have it.
-        values: (v, 7) of its vertices: canonical point, material, RGB of the light that falls on it.
-        person: whose colours it has.
-        towards: unit, to the main light.
+        mesh: what is visible from outside, with a margin, in the world.
+        scan: what is well visible from outside, as for a scanner.
+        values: (v, 7) of its vertices: canonical point, material, RGB irradiance.
+        person: its appearance.
+        towards: unit direction to the main light.
     """
 
     mesh: trimesh.Trimesh
@@ -138,13 +138,13 @@ class LitHead:
 
     @classmethod
     def build(cls, shape: HeadShape, person: look.Person, lights: str, turn: float) -> "LitHead":
-        """Find what is seen and how much light falls on it.
+        """Compute visibility and irradiance.
 
         Args:
             shape: in the world.
-            person: whose colours it has.
+            person: its appearance.
             lights: name of the lighting.
-            turn: of the lights about y, radians, against their places in front of the face.
+            turn: rotation of the lights about y relative to the face, radians.
         """
         piece, directions = shape.piece, sphere_points(DIRECTIONS)
         whole = trimesh.Trimesh(piece.vertices, piece.faces, process=False)
@@ -159,7 +159,7 @@ class LitHead:
         return cls(mesh, scan, values, person, torch.from_numpy(main_light(lights, heading)))
 
     def __call__(self, surface: SurfacePoints) -> Float[Tensor, "p 3"]:
-        """Colours: what light falls on a point times its own, and a highlight (Blinn and Phong)."""
+        """Colours: irradiance times albedo, plus a highlight (Blinn and Phong)."""
         canonical, material, light = surface.values.split([3, 1, 3], 1)
         strength, sharpness = look.gloss(material[:, 0])
         halfway = normalize(self.towards - surface.directions, dim=-1)
@@ -168,7 +168,7 @@ class LitHead:
 
 
 def _seen(faces: np.ndarray, seen: Bool[np.ndarray, " v"]) -> tuple[np.ndarray, np.ndarray]:
-    """The vertices of the triangles near which something is seen, and these triangles in their numbers."""
+    """The vertices of the triangles near visible ones, and these triangles reindexed to them."""
     for _ in range(SPARED):
         grown = seen.copy()
         grown[faces[seen[faces].any(1)]] = True

@@ -1,4 +1,4 @@
-"""What all generated captures share: pinhole matrices that frame a mesh, and the noise that is put on exact photographs."""
+"""Shared code of synthetic captures: pinhole matrices that frame a mesh, and noise on exact photographs."""
 
 import math
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ class Noise:
 
     Attributes:
         degrees: of the cameras' rotation.
-        share: of their centres, as a share of the distance from the mesh.
+        share: of their centres, relative to the distance from the mesh.
         mask: of the masks' outlines, pixels.
         image: of the colours, in [0, 1].
-        seed: of all noise; each kind has a stream of its own.
+        seed: of all noise; each kind has its own stream.
     """
 
     degrees: float
@@ -40,11 +40,12 @@ class Noise:
     @classmethod
     def checked(cls, name: str, views: int, test_views: int, size: Sequence[int], supersample: int,
                 camera_noise: float | Sequence[float], mask_noise: float, image_noise: float, seed: int) -> "Noise":
-        """The noise that a capture's arguments ask for, which are checked, the others that all captures have among them.
+        """The noise of a capture's arguments, which are validated together with the other common ones.
 
         Args:
             name: of the capture's type, for messages.
-            camera_noise: degrees, and a share of the distance; from one number the share is the same angle in radians.
+            camera_noise: degrees, and a share of the distance; a single number also sets the latter, as the same angle in
+                radians.
 
         Raises:
             ConfigError: if a number is out of its range.
@@ -65,13 +66,13 @@ class Noise:
 
 def framing(mesh: trimesh.Trimesh, world_to_cam: Float[Tensor, "n 3 4"], size: tuple[int, int],
             fill: float) -> Float[Tensor, "n 3 3"]:
-    """Pinhole matrices with the longest focal length for which the mesh takes at most a share of every image's side.
+    """Pinhole matrices with the longest focal length for which the mesh fills at most a share of every image's side.
 
     Args:
         mesh: in front of all cameras.
         world_to_cam: the cameras, which share the focal length.
         size: height and width, pixels.
-        fill: the share, counted from the image's middle to both sides.
+        fill: the share, measured symmetrically from the image centre.
     """
     points = torch.tensor(mesh.vertices) @ world_to_cam[:, :, :3].transpose(1, 2) + world_to_cam[:, None, :, 3]
     reach = (points[..., :2] / points[..., 2:]).abs().amax((0, 1))
@@ -82,15 +83,15 @@ def framing(mesh: trimesh.Trimesh, world_to_cam: Float[Tensor, "n 3 4"], size: t
 
 def photographed(mesh: trimesh.Trimesh, cameras: Cameras, render: MeshRender, views: int, noise: Noise,
                  source: str) -> Capture:
-    """The capture of a mesh's renderings, with noise on its first ``views`` views; the others are called ``test_000`` ...
+    """The capture of a mesh's renderings, with noise on its first ``views`` views; the others are named ``test_000`` ...
 
     Args:
         mesh: the true surface.
         cameras: the exact ones.
-        render: what they see.
-        views: how many are for training, called ``view_000`` and so on.
+        render: their rendering.
+        views: number of training views, named ``view_000`` and so on.
         noise: on these.
-        source: what the capture says of itself.
+        source: the capture's description.
     """
     images, masks = (render.color * 255).round().to(torch.uint8), render.mask.clone()
     noises = [np.random.default_rng([noise.seed, kind]) for kind in range(3)]
@@ -113,7 +114,7 @@ def photographed(mesh: trimesh.Trimesh, cameras: Cameras, render: MeshRender, vi
 
 def _noisy_cameras(cameras: Cameras, views: int, degrees: float, share: float, center: Float[Tensor, "3"],
                    generator: np.random.Generator) -> Cameras:
-    """The first ``views`` cameras turned about their centres and moved."""
+    """The first ``views`` cameras with noise on rotations and centres."""
     if not degrees and not share:
         return cameras
     turns = generator.normal(0, math.radians(degrees) / math.sqrt(3), (views, 3))
@@ -127,7 +128,7 @@ def _noisy_cameras(cameras: Cameras, views: int, degrees: float, share: float, c
 
 
 def _noisy_mask(mask: Bool[Tensor, "h w"], pixels: float, generator) -> Bool[Tensor, "h w"]:
-    """A mask whose outline is moved in and out by a smooth random number of pixels."""
+    """A mask whose outline is displaced by a smooth random number of pixels."""
     inside = mask.numpy()
     outline = distance_transform_edt(inside) - distance_transform_edt(~inside)
     field = gaussian_filter(generator.normal(size=inside.shape), MASK_NOISE_LENGTH, mode="wrap")

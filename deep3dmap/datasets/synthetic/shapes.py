@@ -1,4 +1,4 @@
-"""Solid modelling with signed distances: a few shapes, smooth ways to join and cut them, and noise to paint them with.
+"""Solid modelling with signed distances: primitives, smooth Boolean operations, and noise for colouring.
 
 Distances are positive outside. Those of ellipsoids and of blends are only close to true
 distances, but their zero set is exact. Formulas after I. Quilez, "Distance functions" and
@@ -20,13 +20,13 @@ def _vector(values: Vector, like: Tensor) -> Tensor:
 
 
 def mirrored(points: Float[Tensor, "p 3"], softness: float = 0.0) -> Float[Tensor, "p 3"]:
-    """Points folded onto the side ``x > 0``; with some softness shapes that cross the plane get no crease."""
+    """Points folded onto the side ``x > 0``; with ``softness`` shapes that cross the plane have no crease."""
     x = (points[:, :1]**2 + softness**2).sqrt() if softness else points[:, :1].abs()
     return torch.cat([x, points[:, 1:]], -1)
 
 
 def tilted(points: Float[Tensor, "p 3"], center: Vector, degrees: Vector) -> Float[Tensor, "p 3"]:
-    """Points in the frame of a shape that stands at ``center``, turned about x, then y, then z."""
+    """Points in the frame of a shape at ``center``, rotated about x, then y, then z."""
     out = points - _vector(center, points)
     for axis, angle in reversed(list(enumerate(degrees))):
         a, b = (axis + 1) % 3, (axis + 2) % 3
@@ -43,7 +43,7 @@ def sphere(points: Float[Tensor, "p 3"], center: Vector, radius: float) -> Float
 
 
 def ellipsoid(points: Float[Tensor, "p 3"], center: Vector, radii: Vector) -> Float[Tensor, "p"]:
-    """About the signed distance to an axis-aligned ellipsoid; exact at its surface to first order."""
+    """Approximate signed distance to an axis-aligned ellipsoid; exact at its surface to first order."""
     local, radii = points - _vector(center, points), _vector(radii, points)
     scaled, gradient = torch.linalg.norm(local / radii, dim=-1), torch.linalg.norm(local / radii**2, dim=-1)
     return scaled * (scaled - 1) / gradient.clamp(min=1e-6)
@@ -51,7 +51,7 @@ def ellipsoid(points: Float[Tensor, "p 3"], center: Vector, radii: Vector) -> Fl
 
 def capsule(points: Float[Tensor, "p 3"], start: Vector, end: Vector, start_radius: float,
             end_radius: float) -> Float[Tensor, "p"]:
-    """About the signed distance to a segment thickened by a radius that changes linearly along it."""
+    """Approximate signed distance to a segment with a linearly varying radius."""
     start, end = _vector(start, points), _vector(end, points)
     axis = end - start
     along = (((points - start) @ axis) / (axis @ axis)).clamp(0, 1)
@@ -60,13 +60,13 @@ def capsule(points: Float[Tensor, "p 3"], start: Vector, end: Vector, start_radi
 
 
 def torus(points: Float[Tensor, "p 3"], radii: Vector, thickness: float) -> Float[Tensor, "p"]:
-    """About the signed distance to an elliptic ring in the plane ``x = 0``, around the origin, ``radii`` along y and z."""
+    """Approximate signed distance to an elliptic ring in the plane ``x = 0``, around the origin, ``radii`` along y and z."""
     ring = ellipsoid(points * _vector([0, 1, 1], points), [0, 0, 0], [1, *radii])
     return torch.hypot(ring, points[:, 0]) - thickness
 
 
 def union(*distances: Float[Tensor, "p"], blend: float = 0.0) -> Float[Tensor, "p"]:
-    """Shapes joined; within ``blend`` of each other they flow together."""
+    """The union of shapes, smooth within ``blend``."""
     total = distances[0]
     for other in distances[1:]:
         overlap = (blend - (total - other).abs()).clamp(min=0)
@@ -75,17 +75,17 @@ def union(*distances: Float[Tensor, "p"], blend: float = 0.0) -> Float[Tensor, "
 
 
 def intersection(*distances: Float[Tensor, "p"], blend: float = 0.0) -> Float[Tensor, "p"]:
-    """What shapes have in common, the edges rounded over ``blend``."""
+    """The intersection of shapes, smooth within ``blend``."""
     return -union(*(-d for d in distances), blend=blend)
 
 
 def subtraction(distance: Float[Tensor, "p"], cut: Float[Tensor, "p"], blend: float = 0.0) -> Float[Tensor, "p"]:
-    """A shape without another, the edges rounded over ``blend``."""
+    """The difference of two shapes, smooth within ``blend``."""
     return intersection(distance, -cut, blend=blend)
 
 
 def ramp(values: Tensor, start: float, end: float) -> Tensor:
-    """0 at ``start``, 1 at ``end`` (which may be the smaller), smooth between."""
+    """0 at ``start``, 1 at ``end`` (which may be smaller), smooth in between."""
     t = ((values - start) / (end - start)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 
@@ -104,7 +104,7 @@ def noise(points: Float[Tensor, "p 3"], seed: int = 0) -> Float[Tensor, "p"]:
 
 
 def spots(points: Float[Tensor, "p 3"], seed: int = 0) -> Float[Tensor, "p"]:
-    """Round spots strewn at random, about one in a unit cube: 1 in their middle, 0 outside, radii from 0.1 to 0.3."""
+    """Random round spots, about one per unit cube: 1 at their centre, 0 outside, radii from 0.1 to 0.3."""
     cell = torch.floor(points).long()
     covered = torch.zeros_like(points[:, 0])
     for offset in torch.cartesian_prod(*[torch.arange(-1, 2, device=points.device)] * 3):
@@ -116,7 +116,7 @@ def spots(points: Float[Tensor, "p 3"], seed: int = 0) -> Float[Tensor, "p"]:
 
 
 def _hash(cells: Tensor, seed: int) -> Tensor:
-    """A random-looking number in [0, 1) for every lattice cell."""
+    """A pseudo-random number in [0, 1) for every lattice cell."""
     key = (cells[:, 0] * 73856093) ^ (cells[:, 1] * 19349663) ^ (cells[:, 2] * 83492791) ^ (seed * 2654435761)
     for _ in range(2):
         key = ((key ^ (key >> 15)) * 2246822519) & 0xFFFFFFFF
@@ -132,7 +132,7 @@ def moved_onto(sdf: Callable[[Tensor], Tensor],
     Args:
         sdf: of (p, 3) points, differentiable.
         points: near the zero set.
-        longest_step: along each axis; a ten-thousandth of it is near enough to stop.
+        longest_step: along each axis; iteration stops below a ten-thousandth of it.
         iterations: at most.
     """
     points, moving = points.clone(), torch.arange(len(points))
@@ -148,7 +148,7 @@ def moved_onto(sdf: Callable[[Tensor], Tensor],
 
 
 def _with_gradient(sdf, points: Float[Tensor, "p 3"]) -> tuple[Float[Tensor, "p"], Float[Tensor, "p 3"]]:
-    """Values and gradients of an sdf, a few thousand points at a time: what autograd keeps then stays in the cache."""
+    """Values and gradients of an sdf, in chunks, so that autograd's buffers stay in the cache."""
     values, gradients = [], []
     for part in points.detach().split(CHUNK):
         part = part.requires_grad_()

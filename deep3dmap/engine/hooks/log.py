@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from deep3dmap.annotations import Count, NotNegative
-from deep3dmap.io.files import Spared, write_atomically
+from deep3dmap.io.files import OptionalOutput, write_atomically
 from deep3dmap.processes import agree
 from deep3dmap.registry import HOOKS
 
@@ -70,8 +70,9 @@ class LogHook(Hook):
         self._values: dict[str, list[torch.Tensor]] = {}
         self._count, self._counted, self._since, self._printed = 0, "", 0.0, -math.inf
         self._live = sys.stdout.isatty()
-        self._scalars, self._curves, self._lines = (Spared(name) for name in ("scalars.jsonl", "the curves in vis_data",
-                                                                              "progress on the terminal"))
+        self._scalars, self._curves, self._lines = (OptionalOutput(name)
+                                                    for name in ("scalars.jsonl", "the curves in vis_data",
+                                                                 "progress on the terminal"))
 
     def before_train(self, runner) -> None:
         """Forget records of steps that a resumed run does again."""

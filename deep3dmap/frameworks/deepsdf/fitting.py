@@ -1,4 +1,4 @@
-"""The code of a shape that was not trained on: the decoder rests and the code moves (Park et al., CVPR 2019, eq. 10)."""
+"""Fitting the code of a new shape: the decoder is frozen, the code is optimised (Park et al., CVPR 2019, eq. 10)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,15 +17,15 @@ Draw = Callable[[int], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a code is fitted; the defaults are those of the authors' ``reconstruct.py``.
+    """Options of the code optimisation; the defaults are those of the authors' ``reconstruct.py``.
 
     Attributes:
         iterations: steps of Adam.
-        samples: in each, half of them outside the shape, half inside.
+        samples: per step, half of them outside the shape, half inside.
         lr: learning rate; after half of the iterations a tenth of it.
-        clamp: distance beyond which differences don't count, normalised units.
+        clamp: distance beyond which differences are ignored, normalised units.
         code_weight: of the mean square of the code's entries.
-        start: standard deviation of the entries of the code at the start.
+        start: standard deviation of the entries of the initial code.
         free_weight: of the mean depth of free points inside the shape, clamped.
     """
 
@@ -40,7 +40,7 @@ class FitOptions:
 
 @dataclass
 class FittedCode:
-    """A code and how it came about.
+    """A fitted code and its losses.
 
     Attributes:
         code: (l,).
@@ -52,8 +52,8 @@ class FittedCode:
 
 
 @contextmanager
-def resting(module: nn.Module) -> Iterator[None]:
-    """The module's parameters get no gradients, and it behaves as in evaluation."""
+def frozen_module(module: nn.Module) -> Iterator[None]:
+    """Context in which the module's parameters get no gradients and it is in evaluation mode."""
     training, moving = module.training, [p for p in module.parameters() if p.requires_grad]
     try:
         module.eval()
@@ -67,7 +67,7 @@ def resting(module: nn.Module) -> Iterator[None]:
 
 
 def rate_of(iteration: int, options: FitOptions) -> float:
-    """The learning rate: a tenth after every half of the iterations."""
+    """The learning rate: divided by ten after each half of the iterations."""
     return options.lr * 0.1**(iteration // max(options.iterations // 2, 1))
 
 
@@ -79,7 +79,7 @@ def fit_code(decoder: nn.Module,
              start: Float[Tensor, "l"] | None = None,
              generator: torch.Generator | None = None,
              draw: Draw | None = None) -> FittedCode:
-    """Find the code whose shape fits what was observed.
+    """Find the code whose shape fits the observations.
 
     Within autocast the decoder computes in its precision.
 
@@ -87,7 +87,7 @@ def fit_code(decoder: nn.Module,
         decoder: maps codes (1, l) and points (1, k, 3) to distances (1, k).
         observations: in the normalised frame, on the decoder's device.
         options: see there.
-        start: the code to start from; drawn if None.
+        start: the initial code; random if None.
         generator: of the draws, on the CPU.
         draw: replaces the random choice of an iteration's samples.
 
@@ -102,7 +102,7 @@ def fit_code(decoder: nn.Module,
     code = start.detach().clone().to(device).requires_grad_()
     optimizer, losses = torch.optim.Adam([code], lr=options.lr), []
     draw = draw or _drawing(observations, options.samples, generator)
-    with resting(decoder):
+    with frozen_module(decoder):
         for iteration in range(options.iterations):
             optimizer.param_groups[0]["lr"] = rate_of(iteration, options)
             optimizer.zero_grad()
@@ -130,7 +130,7 @@ def _some(rows: Tensor, count: int, generator: torch.Generator | None) -> Tensor
 
 
 def _drawing(observations: Observations, samples: int, generator: torch.Generator | None) -> Draw:
-    """Random rows, with repetition."""
+    """Random rows, with replacement."""
 
     def draw(_: int) -> tuple[Tensor, Tensor]:
         rows = torch.cat([_some(side, samples // 2, generator) for side in (observations.positive, observations.negative)])

@@ -1,7 +1,7 @@
 """DeepSDF: Park et al., "DeepSDF: Learning Continuous Signed Distance Functions for Shape Representation", CVPR 2019.
 
 An auto-decoder: every shape of the training set has a code, and codes and decoder are trained together (eq. 9). A new shape's
-code is found with the decoder at rest (eq. 10).
+code is found with the decoder frozen (eq. 10).
 """
 
 import math
@@ -31,13 +31,13 @@ REACH = 1.0
 
 @FRAMEWORKS.register_module()
 class DeepSDF(SplitSteps):
-    """A shape space learnt from signed-distance samples of many shapes.
+    """A shape space learned from signed-distance samples of many shapes.
 
     Args:
         decoder: config of the decoder.
         losses: terms by name: ``sdf`` (of the distances) and ``code`` (of the codes).
-        code_bound: length at which codes are cut off when they are looked up; None for no bound.
-        code_std: the entries of the codes start with this standard deviation over the square root of their number.
+        code_bound: maximum norm of codes at lookup; None for no bound.
+        code_std: initial standard deviation of the codes' entries, times the square root of their number.
         fit: options of the fitting of new shapes, see :class:`FitOptions`.
         resolution: of the meshes of new shapes.
         input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
@@ -73,10 +73,10 @@ class DeepSDF(SplitSteps):
     # --- the contract -----------------------------------------------------------------------------------------------------
 
     def setup(self, info: Mapping) -> None:
-        """Make a code for every training shape.
+        """Create a code for every training shape.
 
         Raises:
-            DataError: if the data name no shapes, or names and normalisations are not what ``SDFShapes`` gives.
+            DataError: if the data name no shapes, or names and normalisations are not those of ``SDFShapes``.
         """
         _check_shapes(info)
         self.names, length = list(info["shapes"]), self.decoder.code_length
@@ -96,7 +96,7 @@ class DeepSDF(SplitSteps):
         return self.compute_losses(outputs, inputs) | {"code_length": codes.detach().norm(dim=1).mean()}
 
     def draw(self, inputs: dict, common: CommonDraws) -> dict:
-        """Cut the codes of the batch's shapes off at the bound, in all processes alike."""
+        """Clip the norms of the codes of the batch's shapes, identically in all processes."""
         if self.code_bound is not None:
             shapes = inputs.get("batch_shapes", inputs["shape"])
             with torch.no_grad():
@@ -106,17 +106,17 @@ class DeepSDF(SplitSteps):
     # --- shapes -----------------------------------------------------------------------------------------------------------
 
     def number_of(self, shape: str | int) -> int:
-        """The number of a training shape, given its name (also without data set and class), or its number.
+        """The index of a training shape, given its name (also without data set and class) or its index.
 
         Raises:
             DataError: if there is no such shape, or several.
         """
         if self.codes is None:
-            raise DataError("this DeepSDF has no codes yet: it was not trained, and nothing was loaded")
+            raise DataError("this DeepSDF has no codes: it is neither trained nor loaded")
         if isinstance(shape, str):
             matches = [k for k, name in enumerate(self.names) if name == shape or name.rpartition("/")[2] == shape]
             if len(matches) != 1:
-                problem = f"{len(matches)} training shapes are called" if matches else "no training shape is called"
+                problem = f"{len(matches)} training shapes are named" if matches else "no training shape is named"
                 known = {*self.names, *(name.rpartition("/")[2] for name in self.names)}
                 raise DataError(f"{problem} '{shape}': {nearest(shape, known)}")
             return matches[0]
@@ -146,10 +146,10 @@ class DeepSDF(SplitSteps):
 
         Args:
             resolution: cells along an edge of the cube around the unit sphere.
-            shape: name or number of a training shape; its mesh comes in its own frame and units, where they are known.
+            shape: name or number of a training shape; its mesh is in its own frame and units, if known.
             code: of the shape instead.
-            normalized: leave a training shape in its normalised frame.
-            color: what other methods' meshes have; shapes have none either way.
+            normalized: keep a training shape in its normalised frame.
+            color: ignored; shapes have no colours.
             largest: keep only the largest connected component.
             options: of :func:`deep3dmap.geometry.meshing.extract_surface`.
 
@@ -193,8 +193,8 @@ class DeepSDF(SplitSteps):
             resolution: of the mesh; the model's by default.
 
         Returns:
-            ``code`` (l,), the fit's ``losses`` (i,), ``vertices`` (v, 3) in the shape's own frame and ``faces`` (f, 3), none
-            where the code has no surface.
+            ``code`` (l,), the fit's ``losses`` (i,), ``vertices`` (v, 3) in the shape's own frame and ``faces`` (f, 3), empty
+            if the code has no surface.
         """
         fitted = self.fit(Observations(inputs["positive"], inputs["negative"]), generator=torch.Generator().manual_seed(0))
         try:
@@ -206,14 +206,14 @@ class DeepSDF(SplitSteps):
 
 
 def _check_shapes(info: Mapping) -> None:
-    """Make sure that what is known of the training shapes can be used; meshes are written to files of their names.
+    """Validate the training shapes' information; meshes are written to files of their names.
 
     Raises:
-        DataError: if not.
+        DataError: if it is invalid.
     """
     source, names = info.get("source", "the data"), info.get("shapes")
     if not names:
-        raise DataError(f"{source}: DeepSDF needs a dataset of named shapes, as SDFShapes is")
+        raise DataError(f"{source}: DeepSDF needs a dataset of named shapes, such as SDFShapes")
     wrong = [name for name in names if not (isinstance(name, str) and all(map(is_plain, name.split("/"))))]
     if wrong or len(set(names)) < len(names):
         raise DataError(f"{source}: {printable(str(wrong[0]))!r} can't be the name of a shape"

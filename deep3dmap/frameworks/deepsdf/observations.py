@@ -1,7 +1,7 @@
-"""What is known of a shape that is to be reconstructed: distances at some points, and that others lie in free space.
+"""Observations of a shape to be reconstructed: distances at some points, and points in free space.
 
-Park et al., CVPR 2019, sections 4.2 and 6.3: samples of the distance, or, from a depth map, points a little before and behind
-the surface and points along the rays that saw it.
+Park et al., CVPR 2019, sections 4.2 and 6.3: samples of the distance, or, from a depth map, points slightly in front of and
+behind the surface and points along the observing rays.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Observations:
     Attributes:
         positive: (n, 4) points and their distances, outside the shape.
         negative: (m, 4) the same inside.
-        free: (f, 3) points of which only is known that they lie outside.
+        free: (f, 3) points only known to be outside.
     """
 
     positive: Tensor
@@ -29,10 +29,10 @@ class Observations:
     free: Tensor | None = None
 
     def check(self, name: str = "the observations") -> "Observations":
-        """Make sure that there is something to fit.
+        """Validate the samples.
 
         Raises:
-            DataError: naming what is wrong: shapes, values that are not finite, nothing on one side.
+            DataError: naming the problem: shapes, non-finite values, no samples on one side.
         """
         for side, rows, columns in (("positive", self.positive, 4), ("negative", self.negative, 4), ("free", self.free, 3)):
             if rows is None:
@@ -44,7 +44,7 @@ class Observations:
         if not len(self.positive) or not len(self.negative):
             side = "outside" if not len(self.positive) else "inside"
             raise DataError(
-                f"{name}: no samples {side} the shape, so its surface is not determined; give points with normals, "
+                f"{name}: no samples {side} the shape, so its surface is not determined; provide points with normals, "
                 "or signed distances on both sides")
         return self
 
@@ -59,7 +59,7 @@ def from_surface(points: Float[Tensor, "n 3"],
                  normals: Float[Tensor, "n 3"],
                  offset: float = 0.01,
                  free: Float[Tensor, "f 3"] | None = None) -> Observations:
-    """What points of a surface say: each a little before and behind the surface, at ``offset`` along its normal.
+    """Samples from surface points: one in front of and one behind the surface, at ``offset`` along its normal.
 
     Args:
         points: in the normalised frame.
@@ -78,15 +78,15 @@ def free_space(origins: Float[Tensor, "n 3"],
                margin: float,
                generator: torch.Generator | None = None,
                radius: float = 1.0) -> Float[Tensor, "f 3"]:
-    """Random points between where rays enter the unit sphere and a margin before the surface points that they saw.
+    """Random points between the rays' entry into the unit sphere and a margin in front of the surface points that they saw.
 
     Args:
-        origins: of the rays: where the camera stood, in the normalised frame.
-        points: that they saw.
-        per_ray: points a ray.
-        margin: kept free before the surface.
+        origins: of the rays: the camera's position, in the normalised frame.
+        points: the surface points that they saw.
+        per_ray: points per ray.
+        margin: distance kept from the surface.
         generator: of the draw.
-        radius: of the sphere outside which nothing is looked at.
+        radius: of the bounding sphere.
     """
     along = points - origins
     length = along.norm(dim=1, keepdim=True).clamp(min=1e-9)

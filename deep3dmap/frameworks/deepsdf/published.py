@@ -1,4 +1,4 @@
-"""Experiments of the authors' code in our terms: their ``specs.json``, decoder and codes."""
+"""Conversion of experiments of the authors' code: their ``specs.json``, decoder and codes."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from torch import Tensor
 from deep3dmap.errors import CheckpointError
 
 PREFIX = "module."
-#: What ``NetworkSpecs`` may hold; all are options of our decoder under the same names.
+#: Allowed keys of ``NetworkSpecs``; all are options of our decoder under the same names.
 SPECS = ("dims", "dropout", "dropout_prob", "norm_layers", "latent_in", "weight_norm", "xyz_in_all", "use_tanh",
          "latent_dropout")  # yapf: disable
 
@@ -20,14 +20,14 @@ def model_config(specs: Mapping) -> dict:
     """The ``model`` config of an experiment's ``specs.json``.
 
     Raises:
-        CheckpointError: naming what is missing or unknown there.
+        CheckpointError: naming the missing or unknown key.
     """
     network = specs.get("NetworkSpecs")
     if not isinstance(network, Mapping) or "CodeLength" not in specs:
         raise CheckpointError("specs.json holds no NetworkSpecs or no CodeLength, so it is not that of a DeepSDF experiment")
     unknown = sorted(set(network) - set(SPECS))
     if unknown:
-        raise CheckpointError(f"specs.json: NetworkSpecs holds {', '.join(unknown)}, which DeepSDF's decoder doesn't know")
+        raise CheckpointError(f"specs.json: NetworkSpecs holds {', '.join(unknown)}, which are unknown to DeepSDF's decoder")
     scale = specs.get("CodeRegularizationLambda", 1e-4) if specs.get("CodeRegularization", True) else 0.0
     regularization = dict(start=0.0, end=scale, length=100, first=1)
     options = dict(code_length=specs["CodeLength"], dropout=None, norm_layers=[], latent_in=[], weight_norm=False) | network
@@ -39,7 +39,8 @@ def model_config(specs: Mapping) -> dict:
 
 
 def infer_decoder(weights: Mapping[str, Tensor]) -> dict:
-    """The decoder's config from its weights' shapes alone; what leaves no trace in them (dropout, a second tanh) is left out.
+    """The decoder's config from its weights' shapes alone; options that don't affect them (dropout, a second tanh) are
+    omitted.
 
     Raises:
         CheckpointError: if the shapes are not those of a DeepSDF decoder.
@@ -112,7 +113,8 @@ def read_experiment(path: Path, read: Callable[[Path], object]) -> tuple[dict, d
     """``model`` config, decoder, codes and names of the training shapes of an experiment.
 
     Args:
-        path: ``ModelParameters/EPOCH.pth``; codes lie beside it in ``LatentCodes/``, ``specs.json`` and the split above.
+        path: ``ModelParameters/EPOCH.pth``; codes are in the sibling folder ``LatentCodes/``, ``specs.json`` and the split in
+            the parent.
         read: reader of torch files that runs no code.
 
     Raises:
@@ -128,7 +130,7 @@ def read_experiment(path: Path, read: Callable[[Path], object]) -> tuple[dict, d
         model = model_config(specs)
     latent = experiment / "LatentCodes" / path.name
     if not latent.is_file():
-        raise CheckpointError(f"{latent}: the codes of the training shapes are not there; they belong to {path}")
+        raise CheckpointError(f"{latent}: the codes of the training shapes, which belong to {path}, are missing")
     codes = read_codes(latent, read, model["decoder"]["code_length"])
     split = None if specs is None else _json(experiment / Path(str(specs.get("TrainSplit", ""))).name)
     return model, weights, codes, _names(split, len(codes))
@@ -140,14 +142,14 @@ def _json(path: Path) -> dict | None:
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: is no readable JSON ({error})") from None
+        raise CheckpointError(f"{path}: is not readable JSON ({error})") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: expected a dictionary, found a {type(content).__name__}")
     return content
 
 
 def _names(split: Mapping | None, count: int) -> Sequence[str]:
-    """Names of the shapes, where the split is at hand and has as many; else numbers."""
+    """Names of the shapes, if the split is available and has as many; else indices."""
     names = [f"{d}/{c}/{n}" for d, classes in (split or {}).items() for c, ids in classes.items() for n in ids]
     return names if len(names) == count else [str(k) for k in range(count)]
 

@@ -17,5 +17,5 @@ CARD = register_card(
          page="docs/h3dnet.md",
          subject="heads",
          your_own="configs/h3dnet/your_own.py",
-         heads="configs/h3dnet/generated_head.py",
+         heads="configs/h3dnet/synthetic_head.py",
          benchmark="deep3dmap.benchmarks.h3dnet"))

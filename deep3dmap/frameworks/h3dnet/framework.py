@@ -1,8 +1,8 @@
 """H3D-Net: Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021.
 
-IDR whose surface is a head of a learned space of heads. First the head's code, its pose and its colours move and the decoder
-rests; then the decoder follows the photographs as well, so that the head may leave the space (section 3). Before both, the
-colours of the head as the masks place it are learned: what they say of its shape while they are noise would only spoil it.
+IDR whose surface is a head of a learned shape space. First the head's code, pose and colours are optimised with a frozen
+decoder; then the decoder is fine-tuned as well, so that the head may leave the space (section 3). Before both, the
+colours of the initial head are learned: random colours would give harmful gradients for its shape.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ from deep3dmap.registry import FRAMEWORKS
 class H3DNet(IDR):
     """A head from few photographs, with masks and cameras.
 
-    Stages: ``colors`` (the head rests), ``code`` (the decoder rests) and ``train``; what moves is said by their ``params``.
-    Arguments are those of :class:`deep3dmap.frameworks.idr.IDR`; ``geometry`` is a :class:`PlacedHead`, and losses may hold
+    Stages: ``colors`` (frozen head), ``code`` (frozen decoder) and ``train``; their ``params`` select what is optimised.
+    Arguments are those of :class:`deep3dmap.frameworks.idr.IDR`; ``geometry`` is a :class:`PlacedHead`, and losses may include
     ``code``.
     """
 
@@ -35,20 +35,20 @@ class H3DNet(IDR):
             raise ConfigError(f"H3DNet: geometry is a {type(self.geometry).__name__}, but must be a PlacedHead")
 
     def begin_stage(self, stage: Stage, data: object) -> Sequence[str]:
-        """Place the head before the first stage: by landmarks, if there are any, and by masks, which also begin its code.
+        """Initialise the head before the first stage: its pose from landmarks, if any, and masks, its code from masks.
 
         Returns:
-            What is doubtful about it.
+            Warnings about it.
 
         Raises:
-            DataError: if the data are no scene, or don't say where the head is.
+            DataError: if the data are not a scene, or don't determine the head's pose.
         """
         if stage.number:
             return ()
         if not isinstance(data, SceneDataset):
-            raise DataError(f"{type(data).__name__}: H3D-Net needs the photographs of a scene, as RayBatches has them")
+            raise DataError(f"{type(data).__name__}: H3D-Net needs the photographs of a scene, such as RayBatches")
         return start_head(self.geometry, data.scene.train)
 
     def render(self, inputs: dict, training: bool) -> dict[str, Tensor]:
-        """See :meth:`IDR.render`; adds ``latent`` (l,), the head's code measured by the prior."""
+        """See :meth:`IDR.render`; adds ``latent`` (l,), the head's code in units of the prior."""
         return super().render(inputs, training) | dict(latent=self.geometry.latent)

@@ -1,4 +1,4 @@
-"""First guesses at a head's pose from masks alone: upright, as large as the masks, facing one of several ways."""
+"""Initial poses of a head from masks alone: upright, of the masks' size, with one of several headings."""
 
 import math
 
@@ -15,34 +15,35 @@ from deep3dmap.geometry.normalization import nearest_point_to_axes
 from deep3dmap.structures import Cameras
 
 HEADINGS = 12
-LEVEL = 0.1  # shortest mean of the cameras' axes, across the up direction, that says which way they look
+LEVEL = 0.1  # minimum length of the cameras' mean horizontal axis that defines their viewing direction
 
 
 def upward(cameras: Cameras) -> Float[Tensor, "3"]:
-    """The direction that is up in most pictures: the mean of the cameras' upward axes; unit.
+    """The up direction in most images: the mean of the cameras' upward axes; unit.
 
     Raises:
         DataError: if these cancel each other.
     """
     up = -cameras.rotations[:, 1].mean(0)
     if up.norm() < 1e-3:
-        raise DataError("the pictures have no up in common (they stand on their heads by turns), so the masks can't place the "
-                        "head: give landmarks")
+        raise DataError("the images have no common up direction (some are upside down), so masks can't determine the head's "
+                        "pose: provide landmarks")
     return normalize(up, dim=0)
 
 
 def towards_cameras(cameras: Cameras, up: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
-    """The level direction from the scene to its cameras, unit; to the first one where they stand all around."""
+    """The horizontal unit direction from the scene to its cameras; to the first one if they are all around."""
     axes = cameras.axes - (cameras.axes @ up)[:, None] * up
     mean = -axes.mean(0)
     return normalize(mean if mean.norm() > LEVEL else -axes[0] + 1e-6 * torch.linalg.cross(up, cameras.rotations[0, 1]), dim=0)
 
 
 def middle_and_size(cameras: Cameras, masks: Bool[Tensor, "n h w"]) -> tuple[Float[Tensor, "3"], float]:
-    """Where the rays through the masks' centroids meet best, and the mean square root of the masks' areas there; scene units.
+    """The point nearest to the rays through the masks' centroids, and the mean square root of the masks' areas there; scene
+    units.
 
     Raises:
-        DataError: if there is one view only, or all look from one place.
+        DataError: if there is only one view, or all are from one position.
     """
     centroids = torch.stack([mask.nonzero().float().mean(0).flip(0) + 0.5 for mask in masks])
     rays = cameras.rays(torch.arange(len(cameras), device=cameras.K.device), centroids.to(cameras.K))
@@ -51,11 +52,11 @@ def middle_and_size(cameras: Cameras, masks: Bool[Tensor, "n h w"]) -> tuple[Flo
         middle = nearest_point_to_axes(poses).to(cameras.K)
     except ValueError:
         raise DataError(
-            f"the masks of {len(cameras)} view(s) from one direction don't say where the head is: two or more views "
-            "from different places are needed, or landmarks") from None
+            f"the masks of {len(cameras)} view(s) from one direction don't determine the head's position: two or more views "
+            "from different positions are needed, or landmarks") from None
     depth = cameras.project(middle[None])[1][:, 0]
     if not (depth > 0).all():
-        raise DataError("the rays through the masks' middles meet behind a camera: masks and cameras don't belong together")
+        raise DataError("the rays through the masks' centroids meet behind a camera: masks and cameras don't match")
     focal = (cameras.K[:, 0, 0] * cameras.K[:, 1, 1]).sqrt()
     return middle, float((masks.flatten(1).sum(1).to(depth).sqrt() * depth / focal).mean())
 
@@ -65,12 +66,12 @@ def first_guesses(shape: GridShape,
                   masks: Bool[Tensor, "n h w"],
                   scale: float | None,
                   count: int = HEADINGS) -> list[Placement]:
-    """Placements of the mean head, the first one facing the cameras, the others turned about the up direction in even steps.
+    """Placements of the mean head, the first one facing the cameras, the others rotated about the up direction in equal steps.
 
     Args:
         shape: the mean head.
         cameras, masks: of the scene.
-        scale: head units in a scene unit, if it is known.
+        scale: head units per scene unit, if known.
         count: of headings.
 
     Raises:

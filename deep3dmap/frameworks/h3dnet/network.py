@@ -1,4 +1,4 @@
-"""A head somewhere in a scene: the prior's decoder, the head's code, and the similarity between their frames."""
+"""A head placed in a scene: the prior's decoder, the head's code, and the similarity between their frames."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,19 +16,19 @@ from deep3dmap.registry import BACKBONES
 
 @BACKBONES.register_module()
 class PlacedHead(nn.Module):
-    """The signed distance of a head in a scene's frame, with all that IDR asks of its geometry.
+    """The signed distance of a head in a scene's frame, with the interface of IDR's geometry.
 
     With ``head = A scene + b`` the distance is the decoder's at ``head``, over the scale of ``A``. The code is
     ``mean + root latent``, so that ``latent`` of a head like those of the prior is standard normal.
 
-    Parameters are ``decoder.*``, ``latent`` (l,), and, of the head's pose, what is added to where it was placed: ``turn`` (3,)
-    (half of it is the vector part of a quaternion), ``shift`` (3,) and ``growth`` (1,) in the head's frame.
+    Parameters are ``decoder.*``, ``latent`` (l,), and corrections of the initial pose in the head's frame: ``delta_rotation``
+    (3,) (half of it is the vector part of a quaternion), ``delta_translation`` (3,) and ``delta_log_scale`` (1,).
 
     Args:
         prior: its name or file, see :func:`deep3dmap.frameworks.h3dnet.prior.load_prior`.
         features: size of the feature vector handed to the radiance network.
-        unit_millimetres: length of the world's unit, if it is known: then the head's size is a matter of its code alone, and
-            ``growth`` is not heard.
+        unit_millimetres: length of the world's unit, if known: then the head's size depends on its code only, and
+            ``delta_log_scale`` is ignored.
 
     Raises:
         DataError: if the prior can't be read.
@@ -40,12 +40,13 @@ class PlacedHead(nn.Module):
         self.prior = load_prior(prior)
         self.decoder = self.prior.decoder(features)
         self.latent = nn.Parameter(torch.zeros(self.decoder.code_length))
-        self.turn, self.shift, self.growth = (nn.Parameter(torch.zeros(size)) for size in (3, 3, 1))
+        for name, size in (("delta_rotation", 3), ("delta_translation", 3), ("delta_log_scale", 1)):
+            self.register_parameter(name, nn.Parameter(torch.zeros(size)))
         for name, value in (("code_mean", self.prior.codes.mean), ("code_root", self.prior.codes.root),
                             ("rotation", torch.eye(3)), ("translation", torch.zeros(3)), ("scale", torch.ones(()))):
             self.register_buffer(name, value.float())
 
-    # --- where the head is ------------------------------------------------------------------------------------------------
+    # --- pose -------------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def place(self,
@@ -53,22 +54,22 @@ class PlacedHead(nn.Module):
               translation: Float[Tensor, "3"],
               scale: float,
               latent: Float[Tensor, "l"] | None = None) -> None:
-        """Put the head where ``head = scale * rotation @ scene + translation``; with a code, if one is known."""
+        """Set the initial pose ``head = scale * rotation @ scene + translation``, and the code, if given."""
         for name, value in (("rotation", rotation), ("translation", translation), ("scale", torch.as_tensor(scale))):
             getattr(self, name).copy_(value)
-        for name in ("turn", "shift", "growth"):
+        for name in ("delta_rotation", "delta_translation", "delta_log_scale"):
             getattr(self, name).zero_()
         if latent is not None:
             self.latent.copy_(latent)
 
     def similarity(self) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3"], Float[Tensor, ""]]:
-        """The present ``rotation``, ``translation`` and ``scale`` of ``head = scale * rotation @ scene + translation``."""
-        turn = quaternion_to_rotation(torch.cat([torch.ones_like(self.growth), self.turn / 2]))
-        growth = self.growth.exp()[0] if self.unit_millimetres is None else torch.ones_like(self.scale)
-        return turn @ self.rotation, growth * (turn @ self.translation) + self.shift, growth * self.scale
+        """The current ``rotation``, ``translation`` and ``scale`` of ``head = scale * rotation @ scene + translation``."""
+        rotation = quaternion_to_rotation(torch.cat([torch.ones_like(self.delta_log_scale), self.delta_rotation / 2]))
+        scale = self.delta_log_scale.exp()[0] if self.unit_millimetres is None else torch.ones_like(self.scale)
+        return rotation @ self.rotation, scale * (rotation @ self.translation) + self.delta_translation, scale * self.scale
 
     def code(self) -> Float[Tensor, "l"]:
-        """Of the head, as the decoder takes it."""
+        """The head's code, as input to the decoder."""
         return self.code_mean + self.code_root @ self.latent
 
     def in_head(self, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "3 3"], Float[Tensor, ""]]:
@@ -84,7 +85,7 @@ class PlacedHead(nn.Module):
         with self.decoder.coded(code):
             yield
 
-    # --- what IDR asks of its geometry --------------------------------------------------------------------------------------
+    # --- interface of IDR's geometry ----------------------------------------------------------------------------------------
 
     def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
         """Signed distances, scene units."""

@@ -1,10 +1,10 @@
 """Pose and code of a head from the outlines of its masks, by least squares.
 
-A ray through the outline of a silhouette touches the shape: the smallest signed distance along it is zero. Where a ray comes
-nearest to the shape, moving along it changes nothing to first order (the envelope theorem), so the derivatives by pose and
-code are those of the distance at that point, held fixed on the ray. With few parameters and a residual a ray, the method of
-Levenberg and Marquardt (1963) takes some ten steps where descent on a cross entropy of the masks takes hundreds. Outlines that
-no head explains (hair, a body, a hole in the mask) weigh little by the kernel of Geman and McClure (1987).
+A ray through the outline of a silhouette is tangent to the shape: the smallest signed distance along it is zero. At a ray's
+closest point, moving along it changes nothing to first order (the envelope theorem), so the derivatives by pose and
+code are those of the distance at that point, held fixed on the ray. With few parameters and one residual per ray, the method
+of Levenberg and Marquardt (1963) takes about ten steps where descent on a cross entropy of the masks takes hundreds. Outliers
+(hair, a body, a hole in the mask) are downweighted by the kernel of Geman and McClure (1987).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ from deep3dmap.geometry.distance_grid import sample_grid, signed_distance_grid
 from deep3dmap.geometry.outlines import lowest_along_rays, outline_points, within_sphere
 from deep3dmap.structures import Cameras
 
-#: Distances (s, k) of shapes with codes (s, l) at points (s, k, 3), differentiable in both: what a DeepSDF's decoder is.
+#: Distances (s, k) of shapes with codes (s, l) at points (s, k, 3), differentiable in both, such as a DeepSDF decoder.
 Decoder = Callable[[Tensor, Tensor], Tensor]
 
 REACH = 1.0  # heads lie in the unit sphere of their frame
-KERNEL = 3.0  # residuals beyond so many softnesses lose their weight
-EVIDENCE = 400  # rays next to each other say nearly the same: all of them together count as so many
+KERNEL = 3.0  # residuals beyond this many softnesses lose their weight
+EVIDENCE = 400  # neighbouring rays are correlated: effective number of independent rays
 DAMPING, GAVE_UP = 1e-3, 1e6
-STIFFNESS = 50.0  # of turns, per square radian: a turn that outlines say less of would follow rounding errors
+STIFFNESS = 50.0  # regularisation of rotations, per square radian: weakly constrained ones would follow rounding errors
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class OutlineRays:
 
 
 class GridShape:
-    """A shape that doesn't change, its distances read from a grid: true ones everywhere, and at no cost.
+    """A fixed shape with distances cached on a grid: exact everywhere, and cheap.
 
     Args:
         field: negative inside the shape, at points (p, 3) of the head's frame.
@@ -75,7 +75,7 @@ class GridShape:
         return lambda points: sample_grid(self.grid, points, self.lower, self.upper)
 
     def derivatives(self, weights: Float[Tensor, "k"], points: Float[Tensor, "p 3"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Distances (p,), their gradients by the point (p, 3), and by the weights (p, k): none."""
+        """Distances (p,), their gradients by the point (p, 3), and by the weights (p, k): zero."""
         with torch.enable_grad():
             points = points.detach().requires_grad_()
             values = self.distances(weights)(points)
@@ -91,7 +91,7 @@ class CodedShape:
         decoder: see :data:`Decoder`.
         mean: (l,) code.
         basis: (l, k); ``code = mean + basis @ weights``.
-        chunk: points that the decoder sees at once.
+        chunk: points per decoder call.
     """
 
     decoder: Decoder
@@ -127,12 +127,12 @@ class CodedShape:
 
 @dataclass(frozen=True)
 class HeadState:
-    """What is fitted: where the head is and which.
+    """The fitted state: the head's pose and code.
 
     Attributes:
         placement: of the head.
         weights: (k,) coordinates of the code.
-        cost: of the last softness, per unit of evidence; the smaller the better.
+        cost: at the last softness, per effective ray; lower is better.
     """
 
     placement: Placement
@@ -141,7 +141,7 @@ class HeadState:
 
 
 def moved(placement: Placement, step: Float[Tensor, "7"]) -> Placement:
-    """The placement followed by a small similarity of the head's frame: rotation vector, shift, logarithm of the scale."""
+    """The placement followed by a small similarity of the head's frame: rotation vector, translation, log scale."""
     x, y, z = step[:3].tolist()
     turn = torch.linalg.matrix_exp(torch.tensor([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]]).to(step))
     growth = float(step[6].exp())
@@ -155,9 +155,9 @@ class OutlineFit:
     Attributes:
         shape: a :class:`GridShape` or a :class:`CodedShape`.
         rays: of the masks.
-        free_scale: False holds the scale.
-        lowest: height in the head's frame below which rays don't count.
-        samples: along a ray, to find where it comes nearest.
+        free_scale: False fixes the scale.
+        lowest: height in the head's frame below which rays are ignored.
+        samples: along a ray, to find its closest point.
     """
 
     shape: GridShape | CodedShape
@@ -167,7 +167,7 @@ class OutlineFit:
     samples: int = 24
 
     def residuals(self, state: HeadState) -> tuple[Float[Tensor, "r 3"], Float[Tensor, "r"]]:
-        """Nearest point of each ray in the head's frame and the distance there; NaN where the ray doesn't count."""
+        """Closest point of each ray in the head's frame and the distance there; NaN for ignored rays."""
         origins, directions = state.placement.rays(self.rays.origins, self.rays.directions)
         near, far = within_sphere(origins, directions, REACH)
         field = self.shape.distances(state.weights)
@@ -175,12 +175,12 @@ class OutlineFit:
         return points, torch.where(points[:, 1] > self.lowest, values, torch.nan)
 
     def cost(self, values: Float[Tensor, "r"], weights: Float[Tensor, "k"], softness: float) -> float:
-        """Minus the logarithm of the posterior up to a constant: Geman and McClure's kernel, and the prior on the weights."""
+        """Negative log posterior up to a constant: Geman and McClure's kernel, and the prior on the weights."""
         squares = (values[~values.isnan()] / (KERNEL * softness)).square()
         return float(EVIDENCE * KERNEL**2 * (squares / (1 + squares)).mean() / 2 + weights.square().sum() / 2)
 
     def run(self, state: HeadState, softnesses: Sequence[float], iterations: int) -> HeadState:
-        """The state after so many steps at each softness (standard deviation of the distances, head units)."""
+        """The state after ``iterations`` steps at each softness (standard deviation of the distances, head units)."""
         for softness in softnesses:
             state = self._descend(state, softness, iterations)
         return state
@@ -207,14 +207,14 @@ class OutlineFit:
         return state
 
     def _better(self, state: HeadState, step: Tensor, softness: float) -> tuple[HeadState, Tensor, Tensor] | None:
-        """The state after a step with its nearest points and distances, or None if it is no better."""
+        """The state after a step with its nearest points and distances, or None if it is not better."""
         tried = HeadState(moved(state.placement, step[:7]), state.weights + step[7:])
         points, values = self.residuals(tried)
         tried = replace(tried, cost=self.cost(values, tried.weights, softness))
         return (tried, points, values) if tried.cost < state.cost else None
 
     def _normal_equations(self, state: HeadState, points: Tensor, values: Tensor, softness: float) -> tuple[Tensor, Tensor]:
-        """Gauss-Newton's matrix and the gradient by rotation, shift, scale and weights; the kernel's weights as they are."""
+        """Gauss-Newton's matrix and the gradient by rotation, translation, scale and code; the kernel's weights are fixed."""
         counts = ~values.isnan()
         at = points[counts]
         distance, slopes, by_weights = self.shape.derivatives(state.weights, at)

@@ -1,6 +1,6 @@
-"""Where a head lies in a scene: the similarity that takes the scene to the head's own frame, and how landmarks give it.
+"""A head's pose in a scene: the similarity from the scene to the head's frame, and its estimation from landmarks.
 
-The head's frame is the one in which the prior's heads are normalised: x to the subject's left, y up, z out of the face.
+The head's frame is that of the prior's normalised heads: x to the subject's left, y up, z out of the face.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Placement:
     Attributes:
         rotation: (3, 3), proper.
         translation: (3,), head units.
-        scale: head units in a scene unit.
+        scale: head units per scene unit.
     """
 
     rotation: Float[Tensor, "3 3"]
@@ -58,12 +58,12 @@ class Placement:
 
 
 def place_by_landmarks(landmarks: Landmarks, head_from_mean: Float[Tensor, "4 4"], source: str | Path) -> Placement:
-    """The placement that takes a scene's landmarks nearest to those of the mean head.
+    """The placement that best aligns a scene's landmarks with those of the mean head.
 
     Args:
         landmarks: by name, in the scene's frame.
         head_from_mean: the similarity from the mean head in centimetres (``MEAN_HEAD_LANDMARKS``) to the head's frame.
-        source: where they come from, for messages.
+        source: of the landmarks, for messages.
 
     Raises:
         DataError: see :func:`deep3dmap.datasets.heads.landmark_checks.check_head_landmarks`.

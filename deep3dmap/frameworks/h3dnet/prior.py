@@ -1,7 +1,7 @@
-"""What is known of heads before any photograph: a decoder of head shapes, and the Gaussian of their codes.
+"""The prior of head shapes: a decoder, and the Gaussian of its codes.
 
 Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021, section 3. A prior is one file of plain
-arrays in half precision: ``deep3dmap prepare head-prior`` makes it from a trained DeepSDF.
+arrays in half precision: ``deep3dmap prepare head-prior`` creates it from a trained DeepSDF.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ SHIPPED = {"ict_heads": Path(__file__).parent / "assets" / "ict_heads.npz"}
 
 KIND = "a prior of heads (`deep3dmap prepare head-prior` writes them)"
 
-#: The decoder's options that are kept, all whole numbers or lists of them.
+#: The decoder's stored options, all integers or lists of them.
 OPTIONS = ("code_length", "width", "depth", "skip", "frequencies")
 
 
@@ -34,7 +34,7 @@ class HeadPrior:
 
     Attributes:
         options: of the :class:`CodedSDFNetwork`, without its features.
-        weights: its state.
+        weights: its state dict.
         codes: the Gaussian of the training heads' codes.
         offset: (3,) centimetres.
         scale: of a centimetre.
@@ -54,11 +54,11 @@ class HeadPrior:
         return similarity
 
     def decoder(self, features: int = 0) -> CodedSDFNetwork:
-        """The decoder, at rest; with ``features``, which the prior knows nothing of, as they are drawn."""
+        """The frozen decoder; ``features``, which the prior doesn't include, are randomly initialised."""
         network = CodedSDFNetwork(features=features, **self.options)
         own = network.state_dict()
         for name, value in self.weights.items():
-            own[name][:len(value)] = value  # the distance is the first of the last layer's outputs
+            own[name][:len(value)] = value  # the distance is the last layer's first output
         network.load_state_dict(own)
         return network
 
@@ -67,7 +67,7 @@ def prior_of(space: DeepSDF) -> HeadPrior:
     """The prior of a trained DeepSDF.
 
     Raises:
-        DataError: if its decoder is of another kind, or its training shapes have no frame in common.
+        DataError: if its decoder is of another kind, or its training shapes have no common frame.
     """
     network = space.decoder
     if not isinstance(network, CodedSDFNetwork):
@@ -75,8 +75,8 @@ def prior_of(space: DeepSDF) -> HeadPrior:
                         "configs/h3dnet/prior_ict.py")
     if len(space.scales) == 0 or not (torch.allclose(space.scales, space.scales[:1])
                                       and torch.allclose(space.offsets, space.offsets[:1])):
-        raise DataError("its training shapes have no frame in common: H3D-Net needs heads that were normalised alike, as "
-                        "`deep3dmap prepare ict-heads` does")
+        raise DataError("its training shapes have no common frame: H3D-Net needs heads with the same normalisation, as "
+                        "`deep3dmap prepare ict-heads` creates")
     weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     last = f"lin{network.depth}."
     weights = {name: value[:1] if name.startswith(last) else value for name, value in weights.items()}
@@ -86,7 +86,7 @@ def prior_of(space: DeepSDF) -> HeadPrior:
 
 
 def prior_arrays(prior: HeadPrior) -> dict[str, np.ndarray]:
-    """What a prior's file holds, floating-point numbers in half precision but for the frame."""
+    """The content of a prior's file: floating-point numbers in half precision, except the frame."""
     arrays = {f"option.{name}": np.asarray(prior.options[name], np.int64) for name in OPTIONS}
     arrays |= {f"decoder.{name}": value.numpy().astype(np.float16) for name, value in prior.weights.items()}
     codes = dict(code_mean=prior.codes.mean.numpy().astype(np.float16), code_root=prior.codes.root.numpy().astype(np.float16))
@@ -97,7 +97,7 @@ def load_prior(prior: str | Path) -> HeadPrior:
     """A prior by its name or from a file.
 
     Raises:
-        DataError: if there is no such prior, or the file holds something else.
+        DataError: if there is no such prior, or the file is not a prior.
     """
     path = SHIPPED.get(str(prior), Path(prior))
     if not path.is_file():
@@ -106,8 +106,8 @@ def load_prior(prior: str | Path) -> HeadPrior:
     options = {name: read[f"option.{name}"].tolist() for name in OPTIONS}
     try:
         expected = CodedSDFNetwork(features=0, **options).state_dict()
-    except Exception as error:  # whatever options of another kind or size cause is the file's fault
-        raise DataError(f"{path}: its options make no decoder ({error}): the file is damaged") from None
+    except Exception as error:  # any error of invalid options is blamed on the file
+        raise DataError(f"{path}: its options define no decoder ({error}): the file is damaged") from None
     others = ("code_mean", "code_root", "offset", "scale")
     arrays = read_npz(path, KIND, [*(f"decoder.{name}" for name in expected), *others])
     length = options["code_length"]
@@ -116,9 +116,9 @@ def load_prior(prior: str | Path) -> HeadPrior:
     for name, size in sizes.items():
         if arrays[name].shape != size:
             raise DataError(
-                f"{path}: {name} is of size {arrays[name].shape}, but its options make it {size}: the file is damaged")
+                f"{path}: {name} is of size {arrays[name].shape}, but its options require {size}: the file is damaged")
         if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
-            raise DataError(f"{path}: {name} holds what is no finite floating-point number: the file is damaged")
+            raise DataError(f"{path}: {name} contains values that are not finite floating-point numbers: the file is damaged")
     if not arrays["scale"] > 0:
         raise DataError(f"{path}: scale is {float(arrays['scale']):g}, but must be positive: the file is damaged")
     weights = {name: torch.from_numpy(arrays[f"decoder.{name}"].astype(np.float32)) for name in expected}

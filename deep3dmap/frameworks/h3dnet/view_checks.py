@@ -1,4 +1,4 @@
-"""What views show of a placed head: whether they see its face, and whether picture or mask cuts it."""
+"""Visibility of a placed head in the views: whether they see its face, and whether image border or mask crops it."""
 
 import math
 from collections.abc import Sequence
@@ -15,24 +15,24 @@ from deep3dmap.geometry.outlines import lowest_along_rays, within_sphere
 from deep3dmap.geometry.silhouettes import mask_distance
 from deep3dmap.structures import Cameras
 
-FACE = (0.0, 0.1, 0.3)  # middle of the mean head's face, head units
+FACE = (0.0, 0.1, 0.3)  # centre of the mean head's face, head units
 NECK = -0.25  # height below which a head may be cut: just below the mean head's chin
 SEEN = 80.0  # degrees from the face's forward direction, beyond which a camera sees little of it
-OVERLAP_PIXELS, REPORT_PIXELS = 4000, 1200  # looked at in a view
-SLACK = 0.02  # of the picture's larger side: masks may be off by so much
-CUT = 0.05  # share of the head that may be missing without a word
-MASK_RUINED, PICTURE_RUINED = 0.3, 0.6  # shares that must not: a mask carves what it leaves out, a picture does not
+OVERLAP_PIXELS, REPORT_PIXELS = 4000, 1200  # approximate number of pixels evaluated per view
+SLACK = 0.02  # tolerance of masks, relative to the image's larger side
+CUT = 0.05  # share of the head that may be missing without a warning
+MASK_RUINED, PICTURE_RUINED = 0.3, 0.6  # maximum missing shares: a mask carves what it omits, an image border does not
 
 
 def faces_seen(placement: Placement, cameras: Cameras, degrees: float = SEEN) -> Bool[Tensor, "n"]:
-    """Which cameras see the front of the head: within so many degrees of where the face looks."""
+    """Which cameras see the front of the head: within ``degrees`` of the face's direction."""
     face = torch.tensor(FACE).to(cameras.K)
     towards = torch.nn.functional.normalize(placement.to_head(cameras.centers) - face, dim=1)
     return towards[:, 2] > math.cos(math.radians(degrees))
 
 
 def _lattice(size: tuple[int, int], pixels: int, margin: float = 0.0) -> tuple[Float[Tensor, "p 2"], Bool[Tensor, "p"]]:
-    """Pixel coordinates of about so many even places in the picture, and of those around it, and which are in the picture."""
+    """Pixel coordinates of about ``pixels`` evenly spaced points in the image, those around it, and which are inside."""
     height, width = size
     step = max(1.0, math.sqrt(height * width / pixels))
     v, u = (_ticks(side, max(round(side / step), 1), margin) for side in (height, width))
@@ -41,14 +41,15 @@ def _lattice(size: tuple[int, int], pixels: int, margin: float = 0.0) -> tuple[F
 
 
 def _ticks(side: int, count: int, margin: float) -> Float[Tensor, "t"]:
-    """Middles of so many equal parts of a side, and of as large ones beyond its ends."""
+    """Centres of ``count`` equal parts of a side, continued beyond its ends."""
     beyond = round(margin * count)
     return (torch.arange(-beyond, count + beyond) + 0.5) * (side / count)
 
 
 def _silhouette(shape: GridShape, placement: Placement, cameras: Cameras, view: int, uv: Tensor,
                 lowest: float) -> tuple[Bool[Tensor, "p"], Bool[Tensor, "p"]]:
-    """Which pixel coordinates of a view show the shape, and which count: those whose ray is nearest to it above ``lowest``."""
+    """Which pixel coordinates of a view show the shape, and which are valid: those whose ray is closest to it above
+    ``lowest``."""
     rays = cameras.rays(torch.full((len(uv), ), view, device=cameras.K.device), uv.to(cameras.K))
     origins, directions = placement.rays(rays.origins, rays.directions)
     points, values = lowest_along_rays(shape.distances(torch.zeros(0)), origins, directions,
@@ -57,7 +58,7 @@ def _silhouette(shape: GridShape, placement: Placement, cameras: Cameras, view: 
 
 
 def _read(mask: Tensor, uv: Float[Tensor, "p 2"]) -> Tensor:
-    """The mask's (or any picture's) values at pixel coordinates inside the picture."""
+    """Values of a mask or image at pixel coordinates inside it."""
     column, row = uv.floor().long().unbind(1)
     return mask[row.to(mask.device), column.to(mask.device)]
 
@@ -67,7 +68,7 @@ def picture_overlaps(shape: GridShape,
                      cameras: Cameras,
                      masks: Bool[Tensor, "n h w"],
                      lowest: float = -REACH) -> Float[Tensor, "n"]:
-    """Intersection over union of the placed shape's silhouette and the mask of each view, inside the picture."""
+    """Intersection over union of the placed shape's silhouette and the mask of each view, inside the image."""
     overlaps = []
     uv, _ = _lattice(cameras.size, OVERLAP_PIXELS)
     for view, mask in enumerate(masks):
@@ -80,8 +81,8 @@ def picture_overlaps(shape: GridShape,
 
 def surplus_below(shape: GridShape, placement: Placement, cameras: Cameras, masks: Bool[Tensor, "n h w"],
                   height: float) -> float:
-    """How much more the masks show below a height of the head's frame than the placed shape does, as a share of the pictures;
-    negative where they show less."""
+    """Excess area of the masks over the placed shape below a height in the head's frame, as a share of the images;
+    negative if they show less."""
     surplus = []
     uv, _ = _lattice(cameras.size, OVERLAP_PIXELS)
     for view, mask in enumerate(masks):
@@ -92,13 +93,13 @@ def surplus_below(shape: GridShape, placement: Placement, cameras: Cameras, mask
 
 @dataclass(frozen=True)
 class ViewReport:
-    """What one view shows of the head above the neck, as shares of its silhouette.
+    """The visible part of the head above the neck in one view, as shares of its silhouette.
 
     Attributes:
         name: of the view.
         sees_face: see :func:`faces_seen`.
-        outside_picture: beyond the picture's border.
-        outside_mask: in the picture, but outside the mask by more than masks may be off.
+        outside_picture: beyond the image border.
+        outside_mask: in the image, but outside the mask by more than the tolerance.
     """
 
     name: str
@@ -113,12 +114,12 @@ def view_reports(shape: GridShape,
                  masks: Bool[Tensor, "n h w"],
                  names: Sequence[str],
                  neck: float = NECK) -> list[ViewReport]:
-    """What each view shows of a placed shape.
+    """The visible part of a placed shape in each view.
 
     Args:
         shape: of the head.
         placement, cameras, masks, names: of the head and the views.
-        neck: height in the head's frame below which it may be cut.
+        neck: height in the head's frame below which it may be cropped.
     """
     seen = faces_seen(placement, cameras).tolist()
     uv, inside = _lattice(cameras.size, REPORT_PIXELS, margin=0.5)
@@ -134,34 +135,33 @@ def view_reports(shape: GridShape,
 
 
 def remedy(landmarks: bool) -> str:
-    """What to do about a head in a wrong place, if landmarks are given or not."""
-    return "look at masks and landmarks: masks should show the head and nothing else" if landmarks else "give landmarks"
+    """Advice for a misplaced head, with or without landmarks."""
+    return "check masks and landmarks: masks should show the head only" if landmarks else "provide landmarks"
 
 
 def check_views(reports: Sequence[ViewReport], landmarks: bool = False) -> tuple[str, ...]:
-    """What is doubtful about the views, in words for the user.
+    """Warnings about the views for the user.
 
     Args:
         reports: of all views.
         landmarks: whether the head was placed by landmarks as well.
 
     Raises:
-        DataError: if no view sees the face, or a view's mask or picture leaves too much of the head out.
+        DataError: if no view sees the face, or a view's mask or image border cuts off too much of the head.
     """
     if not any(report.sees_face for report in reports):
         raise DataError(
             f"no view sees the face: all {len(reports)} look at the head from more than {SEEN:.0f} degrees off its "
-            "front. At least one photograph from the front is needed; if there is one, the head was placed the wrong "
+            "front. At least one frontal photograph is needed; if there is one, the head was placed the wrong "
             f"way round: {remedy(landmarks)}")
     problems = []
     for report in reports:
         for share, limit, what in ((report.outside_mask, MASK_RUINED, "its mask cuts off"),
-                                   (report.outside_picture, PICTURE_RUINED, "the picture's border cuts off")):
+                                   (report.outside_picture, PICTURE_RUINED, "the image border cuts off")):
             message = f"{report.name}: {what} {share:.0%} of the head above the neck"
             if share > limit:
-                raise DataError(
-                    f"{message}: mend the mask or leave the view out; if that is not so, the head was put in a wrong place: "
-                    f"{remedy(landmarks)}")
+                raise DataError(f"{message}: fix the mask or leave the view out; otherwise the head was misplaced: "
+                                f"{remedy(landmarks)}")
             if share > CUT:
                 problems.append(message)
     return tuple(problems)

@@ -1,7 +1,7 @@
-"""The visual hull (Laurentini, "The visual hull concept", PAMI 1994) painted with the photographs' colours.
+"""The visual hull (Laurentini, "The visual hull concept", PAMI 1994) coloured from the photographs.
 
-Nothing is learned: the one training step carves the hull of the training views, meshes it, and gives its vertices the colours
-that the views show there. It is the mesh to look at first, and the line that learned surfaces have to beat.
+Nothing is learned: the single training step carves the hull of the training views, meshes it, and colours its vertices
+from the views. It is a quick preview, and the baseline for learned surfaces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,15 +26,15 @@ from deep3dmap.renderers.mesh.raycast import hit_colors, hit_normals
 
 @FRAMEWORKS.register_module()
 class Hull(SceneMethod, CustomFramework):
-    """The visual hull painted with the photographs' colours: no training, a mesh within seconds.
+    """The visual hull coloured from the photographs: no training, a mesh within seconds.
 
-    A checkpoint holds the silhouettes and the painted points; meshes of any resolution are carved anew from them.
+    A checkpoint holds the silhouettes and the coloured points; meshes of any resolution are carved from them.
 
     Args:
-        resolution: cells along an edge of the cube around the scene's unit sphere, for painting and rendering.
+        resolution: cells along an edge of the cube around the scene's unit sphere, for colouring and rendering.
         tolerance: views whose silhouette may miss a point of the object.
-        blend: one colour of those that several views show: ``mean`` or ``median``.
-        power: views weigh as this power of the cosine between normal and viewing direction.
+        blend: of the colours of several views: ``mean`` or ``median``.
+        power: views are weighted by this power of the cosine between normal and viewing direction.
         background: grey of rays that miss, in [0, 1].
         input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
 
@@ -64,26 +64,26 @@ class Hull(SceneMethod, CustomFramework):
 
     @property
     def device(self) -> torch.device:
-        """Where the framework is: it has no parameters."""
+        """The framework's device: it has no parameters."""
         return self.scene_from_world.device
 
     def setup(self, info: Mapping) -> None:
-        """See :meth:`SceneMethod.setup`; remembers where the data are from."""
+        """See :meth:`SceneMethod.setup`; stores the data's source."""
         self.source = info.get("source", self.source)
         super().setup(info)
 
     def forward(self, inputs: dict, mode: str = "tensor") -> dict:
-        """Renders rays, in every mode: there are no losses."""
+        """Render rays, in every mode: there are no losses."""
         return self.predict(inputs)
 
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
-        """Carve and paint; the batch is that of :class:`deep3dmap.datasets.TrainingViews`.
+        """Carve and colour; the batch is that of :class:`deep3dmap.datasets.TrainingViews`.
 
         Returns:
-            ``loss``: the part of the vertices that no view paints; ``vertices``: how many there are.
+            ``loss``: the fraction of the vertices that no view colours; ``vertices``: their number.
 
         Raises:
-            DataError: if the silhouettes share no point.
+            DataError: if the silhouettes have no common point.
         """
         inputs = self.prepare_inputs(data, True)
         images, masks, projections, centers = (inputs[key] for key in ("images", "masks", "projections", "centers"))
@@ -93,7 +93,7 @@ class Hull(SceneMethod, CustomFramework):
         try:
             mesh = self._carved(self.resolution, False)
         except NoSurfaceError as error:
-            raise DataError(f"{self.source}: {error}. `deep3dmap check` looks closer; model.tolerance says how many views "
+            raise DataError(f"{self.source}: {error}. Run `deep3dmap check` for details; model.tolerance is how many views "
                             "may disagree") from None
         vertices, normals = (torch.tensor(np.asarray(x)) for x in (mesh.vertices, mesh.vertex_normals))
         colors, painted = paint_vertices(vertices, normals, visible_vertices(mesh, centers), images, masks, projections,
@@ -109,7 +109,7 @@ class Hull(SceneMethod, CustomFramework):
         return self.state
 
     def set_extra_state(self, state: dict) -> None:
-        """Take over what :meth:`get_extra_state` gave."""
+        """Restore the state of :meth:`get_extra_state`."""
         self._set(state)
 
     def _set(self, state: dict) -> None:
@@ -117,14 +117,14 @@ class Hull(SceneMethod, CustomFramework):
         self._meshes.clear()
 
     def _carved(self, resolution: int, largest: bool) -> trimesh.Trimesh:
-        """The painted hull in the scene's frame, carved once."""
+        """The coloured hull in the scene's frame, cached."""
         if (resolution, largest) not in self._meshes:
             self._meshes[resolution, largest] = self._carve(resolution, largest)
         return self._meshes[resolution, largest]
 
     def _carve(self, resolution: int, largest: bool) -> trimesh.Trimesh:
         if not self.state:
-            raise NoSurfaceError("nothing is carved yet: the hull needs its one training step")
+            raise NoSurfaceError("nothing is carved yet: the hull needs its single training step")
         masks = _unpacked(self.state["silhouettes"], self.state["width"]).to(self.device)
         box = (torch.full((3, ), side, device=self.device) for side in (-1.0, 1.0))
         try:
@@ -164,17 +164,17 @@ class Hull(SceneMethod, CustomFramework):
                     normals=hit_normals(mesh, hits).to(origins))
 
     def extract_mesh(self, resolution: int = 256, color: bool = True, largest: bool = True) -> trimesh.Trimesh:
-        """The painted hull, in the data's own frame and units.
+        """The coloured hull, in the data's own frame and units.
 
         Args:
-            resolution: cells along an edge of the cube around the scene's unit sphere. Colours are those that were painted at
+            resolution: cells along an edge of the cube around the scene's unit sphere. Colours are those of
                 the model's resolution.
             color: give the vertices their colours.
             largest: keep only the largest connected component.
 
         Raises:
             ConfigError: if the resolution is below 2.
-            NoSurfaceError: if nothing is carved yet, or nothing stands at this resolution.
+            NoSurfaceError: if nothing is carved yet, or the hull is empty at this resolution.
         """
         if resolution < 2:
             raise ConfigError(f"resolution={resolution}: a mesh needs at least 2 cells along an edge")
@@ -185,7 +185,7 @@ class Hull(SceneMethod, CustomFramework):
 
 
 def _packed(masks: Bool[Tensor, "n h w"]) -> UInt8[Tensor, "n h b"]:
-    """Eight pixels in a byte."""
+    """Eight pixels per byte."""
     return torch.from_numpy(np.packbits(masks.cpu().numpy(), axis=2))
 
 

@@ -1,4 +1,4 @@
-"""Cameras that are trained together with the surface (IDR, Yariv et al. 2020, section 3.1)."""
+"""Cameras optimised together with the surface (IDR, Yariv et al. 2020, section 3.1)."""
 
 import torch
 from jaxtyping import Float, Int
@@ -10,8 +10,8 @@ from deep3dmap.geometry.rotations import quaternion_to_rotation, rotation_to_qua
 class CameraPoses(nn.Module):
     """A quaternion and a position for every training view, and their fixed pinhole matrices.
 
-    The poses are rows of a sparse embedding, named as in the published checkpoints (``weight``): a step moves only the views
-    that it saw.
+    The poses are rows of a sparse embedding, named as in the published checkpoints (``weight``): a step updates only the views
+    in its batch.
 
     Args:
         cam_to_world: (n, 3, 4) initial poses, in the scene's frame.
@@ -39,6 +39,6 @@ class CameraPoses(nn.Module):
         return pose[which, 4:], directions, rotation
 
     def cam_to_world(self) -> Float[Tensor, "n 3 4"]:
-        """The present poses."""
+        """The current poses."""
         vectors = self.poses.weight
         return torch.cat([quaternion_to_rotation(vectors[:, :4]), vectors[:, 4:, None]], -1)

@@ -2,8 +2,8 @@
 Appearance", NeurIPS 2020.
 
 The surface is the zero set of a signed distance network. A ray is traced to it without gradients; the point found is made
-differentiable by eq. 3; a second network gives its colour from point, normal, view direction and features. Colours, masks and
-the eikonal equation make the loss (eq. 6 to 9).
+differentiable by eq. 3; a second network gives its colour from point, normal, view direction and features. The loss combines
+colours, masks and the eikonal equation (eq. 6 to 9).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from deep3dmap.renderers import DistanceCache, Trace, differentiable_intersectio
 from deep3dmap.renderers.implicit.ray_field import padded
 from deep3dmap.structures import Cameras, RayBundle
 
-#: Inputs with one entry a ray; ``camera_rotation`` may be one matrix for all rays instead.
+#: Inputs with one entry per ray; ``camera_rotation`` may be one matrix for all rays instead.
 PER_RAY = ("origins", "directions", "uv", "view", "near", "far")
 
 
@@ -34,22 +34,22 @@ PER_RAY = ("origins", "directions", "uv", "view", "near", "far")
 class IDR(SceneMethod, SplitSteps):
     """Surface and appearance of an object from photographs, masks and (noisy) cameras.
 
-    Stages: ``train`` is the paper's; ``fit_sdf`` fits the distance network to given distances (``points``, ``sdf``), to start
-    from a visual hull rather than from a sphere.
+    Stages: ``train`` is the paper's; ``fit_sdf`` fits the distance network to given distances (``points``, ``sdf``), to
+    initialise it with a visual hull rather than a sphere.
 
     Args:
         geometry: config of the signed distance network.
         radiance: config of the colour network.
         renderer: config of the tracer.
         losses: terms by name; ``rgb``, ``eikonal``, ``mask`` and for ``fit_sdf`` ``sdf``.
-        train_cameras: move the cameras as well; the config then needs an optimiser for the part ``cameras``.
-        eikonal_samples: uniform points per ray for the eikonal term, besides the traced ones.
+        train_cameras: optimise the cameras as well; the config then needs an optimiser for the part ``cameras``.
+        eikonal_samples: uniform points per ray for the eikonal term, in addition to the traced ones.
         background: colour of rays that miss, in [0, 1].
-        least_slope: a ray that grazes the surface counts, in the gradient of its hit, as if it met it at an angle of this
-            cosine; see :func:`deep3dmap.renderers.implicit.differentiable_intersection`. 0 as in the paper.
+        least_slope: lower bound on the cosine between ray and normal in the gradient of a grazing ray's
+            hit; see :func:`deep3dmap.renderers.implicit.differentiable_intersection`. 0 as in the paper.
         chunk: rays rendered at once when predicting.
         input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
-        step_chunk: rays (or points in ``fit_sdf``) that go forward and backward at once in training; None for all of a batch.
+        step_chunk: rays (or points in ``fit_sdf``) per forward and backward pass in training; None for the whole batch.
             It bounds the memory, whatever the batch's size.
     """
 
@@ -81,7 +81,7 @@ class IDR(SceneMethod, SplitSteps):
     # --- the contract -----------------------------------------------------------------------------------------------------
 
     def setup(self, info: Mapping) -> None:
-        """Take over the scene's frame, and the cameras where they are to be trained.
+        """Set the scene's frame, and the cameras if they are trained.
 
         Raises:
             DataError: if the data have no masks, or no cameras to train.
@@ -89,7 +89,7 @@ class IDR(SceneMethod, SplitSteps):
         super().setup(info)
         if self.train_cameras:
             if "cam_to_world" not in info:
-                raise DataError("train_cameras=True needs a dataset that knows its cameras (info() with cam_to_world and K)")
+                raise DataError("train_cameras=True needs a dataset with cameras (info() with cam_to_world and K)")
             self.cameras = CameraPoses(info["cam_to_world"], info["K"])
 
     def forward(self, inputs: dict, mode: str = "tensor") -> dict:
@@ -103,7 +103,7 @@ class IDR(SceneMethod, SplitSteps):
         return self.compute_losses(outputs, inputs) if mode == "loss" else outputs
 
     def compute_losses(self, outputs: dict, inputs: dict) -> dict[str, Tensor]:
-        """The weighted terms; ``sdf`` counts in the stage ``fit_sdf`` only, where ``rgb`` and ``mask`` can't."""
+        """The weighted terms; ``sdf`` is used in the stage ``fit_sdf`` only, instead of ``rgb`` and ``mask``."""
         fitting = self.stage.name == "fit_sdf"
         active = [n for n in self.losses if (n in ("sdf", "eikonal") if fitting else n != "sdf")]
         active = [n for n in active if self.stage.losses is None or n in self.stage.losses]
@@ -121,7 +121,7 @@ class IDR(SceneMethod, SplitSteps):
     # --- rays -------------------------------------------------------------------------------------------------------------
 
     def rays(self, inputs: dict) -> tuple[RayBundle, Tensor | None]:
-        """The inputs' rays and their camera-to-world rotations: of the trained cameras, where the view has one."""
+        """The inputs' rays and their camera-to-world rotations: of the trained cameras, if the view has one."""
         if self.cameras is not None and "view" in inputs:
             origins, directions, rotation = self.cameras(inputs["view"], inputs["uv"])
             return RayBundle(origins, directions), rotation
@@ -142,10 +142,10 @@ class IDR(SceneMethod, SplitSteps):
     # --- training ---------------------------------------------------------------------------------------------------------
 
     def draw(self, inputs: dict, common: CommonDraws) -> dict:
-        """Prepare a step of training: the tracer's cache is told of it, and its chance is drawn.
+        """Prepare a training step: update the tracer's cache, and draw the random numbers.
 
         Adds ``uniform_steps`` (samples,) in [0, 1], the same for all rays, and ``eikonal_points`` (m, 3), uniform in the cube
-        around the bounding sphere, ``eikonal_samples`` a ray.
+        around the bounding sphere, ``eikonal_samples`` per ray.
         """
         if self.stage.name == "fit_sdf":
             return inputs
@@ -194,7 +194,7 @@ class IDR(SceneMethod, SplitSteps):
     def _geometry_at(self, points: Tensor, uniform: Tensor | None, training: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Distances and gradients at the traced points, and gradients at uniform ones, in as few passes as possible.
 
-        The eikonal term never moves cameras, so with trained cameras its points are detached from them.
+        The eikonal term has no gradient for cameras, so trained cameras are detached from its points.
         """
         if not training:
             return (*self.geometry.sdf_and_gradient(points)[:2], points[:0])
@@ -210,7 +210,7 @@ class IDR(SceneMethod, SplitSteps):
             return self.geometry.sdf(points.detach())
 
     def _exact_values(self, sdf: Tensor, points: Tensor, where: Bool[Tensor, "r"]) -> Tensor:
-        """``sdf`` with float32's values where the mask loss needs them: it tells apart what half precision can't.
+        """``sdf`` with float32 values where the mask loss needs them: it needs more than half precision.
 
         The gradients stay those of the mixed precision.
         """
@@ -218,7 +218,7 @@ class IDR(SceneMethod, SplitSteps):
         return sdf.index_add(0, ray, self._values(points[ray]) - sdf[ray].detach())
 
     def _color_of_any_number(self, points: Tensor, directions: Tensor, rotation: Tensor | None) -> Float[Tensor, "n 3"]:
-        """:meth:`color` of as many points as happen to be seen; see :func:`deep3dmap.renderers.implicit.ray_field.padded`."""
+        """:meth:`color` for a varying number of points; see :func:`deep3dmap.renderers.implicit.ray_field.padded`."""
         if not torch.is_autocast_enabled(points.device.type):
             return self.color(points, directions, rotation)
         return self.color(padded(points), padded(directions), None if rotation is None else padded(rotation))[:len(points)]
@@ -246,8 +246,8 @@ class IDR(SceneMethod, SplitSteps):
 
         Args:
             inputs: ``origins`` and ``directions`` (r, 3); and optionally ``near``, ``far`` (r,), ``camera_rotation`` (3, 3) or
-                (r, 3, 3), and for trained cameras ``view`` (r,) and ``uv`` (r, 2). Rays without a view, as those of held-out
-                photographs, are taken as they come.
+                (r, 3, 3), and for trained cameras ``view`` (r,) and ``uv`` (r, 2). Rays without a view, such as those of
+                held-out photographs, are used as given.
 
         Returns:
             ``rgb`` (r, 3) in [0, 1], ``mask`` (r,) bool, ``distance`` (r,) along the ray in scene units (0 where it misses),
@@ -278,7 +278,7 @@ class IDR(SceneMethod, SplitSteps):
 
     @torch.no_grad()
     def trained_cameras(self) -> Cameras | None:
-        """The trained cameras of the training views in the world, or None where cameras are fixed."""
+        """The trained cameras of the training views in the world, or None if cameras are fixed."""
         if self.cameras is None:
             return None
         rows = torch.tensor([[[0.0, 0.0, 0.0, 1.0]]], dtype=torch.float64).repeat(len(self.cameras.K), 1, 1)
@@ -292,7 +292,7 @@ class IDR(SceneMethod, SplitSteps):
 
         Args:
             resolution: cells along an edge of the cube around the bounding sphere.
-            color: give the vertices the colours that they show when seen along their normals.
+            color: colour the vertices as seen along their normals.
             largest: keep only the largest connected component, as the paper's evaluation does.
             options: of :func:`deep3dmap.geometry.meshing.extract_surface`.
 
@@ -302,7 +302,7 @@ class IDR(SceneMethod, SplitSteps):
         """
         if resolution < 2:
             raise ConfigError(f"resolution={resolution}: a mesh needs at least 2 cells along an edge")
-        reach = self.renderer.radius * (1 + 2 / resolution)  # a surface that ends at the sphere is closed within the grid
+        reach = self.renderer.radius * (1 + 2 / resolution)  # so that a surface reaching the sphere is closed within the grid
         with self.geometry.frozen():
             box = [-reach] * 3, [reach] * 3
             vertices, faces = extract_surface(self._bounded_sdf, *box, resolution, **options)
@@ -314,7 +314,7 @@ class IDR(SceneMethod, SplitSteps):
         return trimesh.Trimesh(world, faces.cpu().numpy(), vertex_colors=colors, process=False)
 
     def _bounded_sdf(self, points: Tensor) -> Tensor:
-        """The sdf cut off at the bounding sphere, beyond which nothing was trained."""
+        """The sdf restricted to the bounding sphere, beyond which nothing was trained."""
         points = points.to(self.device, torch.float32)
         return torch.maximum(self.geometry.sdf(points), points.norm(dim=-1) - self.renderer.radius)
 
@@ -327,7 +327,7 @@ class IDR(SceneMethod, SplitSteps):
 
 
 def _headlight(normals: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """Normals in the frame of a camera that looks along ``directions``, with no roll known: turned towards its axes' plane."""
+    """Normals in the frame of a camera that looks along ``directions``, of unknown roll."""
     depth = (normals * directions).sum(-1)
     side = (1 - depth**2).clamp(min=0).sqrt()
     return torch.stack([torch.zeros_like(depth), -side, depth], -1)

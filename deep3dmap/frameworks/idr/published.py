@@ -1,4 +1,4 @@
-"""The published checkpoints and configurations of IDR in our terms."""
+"""Conversion of IDR's published checkpoints and configurations."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from torch import Tensor
 from deep3dmap.errors import CheckpointError, DataError
 from deep3dmap.structures import Capture
 
-STRANGE = "these weights don't have the shapes of an IDR model"
+WRONG_SHAPES = "these weights don't have the shapes of an IDR model"
 PREFIXES = {"implicit_network.": "geometry.", "rendering_network.": "radiance."}
 
 
@@ -39,7 +39,7 @@ def radiance_config(published: Mapping) -> dict:
 
 
 def _width(dims: Sequence[int]) -> int | list[int]:
-    """Widths of hidden layers as our networks take them: one number where all are equal."""
+    """Widths of hidden layers for our networks: one number if all are equal."""
     return dims[0] if len(set(dims)) == 1 else list(dims)
 
 
@@ -61,7 +61,7 @@ def rename_weights(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
     """The ``geometry`` and ``radiance`` configs that fit published weights, from their shapes alone.
 
-    A rendering network that sees six numbers besides the features could lack the view direction, or the normal if directions
+    A rendering network with six inputs besides the features could lack the view direction, or the normal if directions
     were not encoded; only the former was published.
 
     Raises:
@@ -73,7 +73,7 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
                for mode, size in (("no_view_dir", 6), ("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k))
                if len(radiance) > 1 and size == radiance[0][1] - features]  # yapf: disable
     if not fitting:
-        raise CheckpointError(STRANGE)
+        raise CheckpointError(WRONG_SHAPES)
     mode, frequencies = fitting[0]
     return dict(geometry=geometry,
                 radiance=dict(width=_width([out for out, _ in radiance[:-1]]), depth=len(radiance) - 1, features=features,
@@ -89,11 +89,11 @@ def infer_geometry(state_dict: Mapping[str, Tensor]) -> dict:
     """
     layers = _layers(state_dict, "implicit_network.")
     if len(layers) < 2:
-        raise CheckpointError(STRANGE)
+        raise CheckpointError(WRONG_SHAPES)
     encoded, widths = layers[0][1], [seen for _, seen in layers[1:]]
     missing = [width - out for width, (out, _) in zip(widths, layers)]
     if set(missing) - {0, encoded}:
-        raise CheckpointError(STRANGE)
+        raise CheckpointError(WRONG_SHAPES)
     return dict(width=_width(widths), depth=len(widths), skip=[i + 1 for i, size in enumerate(missing) if size],
                 frequencies=(encoded - 3) // 6, features=layers[-1][0] - 1,
                 weight_norm=any(name.endswith("weight_g") for name in state_dict))  # yapf: disable
@@ -103,12 +103,12 @@ def _layers(state_dict: Mapping[str, Tensor], prefix: str) -> list[tuple[int, in
     pattern = re.compile(re.escape(prefix) + r"lin(\d+)\.weight(_v)?$")
     found = {int(m[1]): tuple(v.shape) for k, v in state_dict.items() if v.ndim == 2 and (m := pattern.match(k))}
     if sorted(found) != list(range(len(found))):
-        raise CheckpointError(STRANGE)
+        raise CheckpointError(WRONG_SHAPES)
     return [found[i] for i in range(len(found))]
 
 
 def read_published(path: Path, read) -> tuple[dict, Tensor | None]:
-    """Weights of a published ``ModelParameters/EPOCH.pth`` under their own names, and the poses beside it, if any.
+    """Weights of a published ``ModelParameters/EPOCH.pth`` under their own names, and the poses next to it, if any.
 
     Args:
         path: of the model parameters.
@@ -135,7 +135,7 @@ def _read_poses(path: Path, read) -> Tensor:
     poses = vectors.get("weight") if isinstance(vectors, dict) else None
     if not isinstance(poses, Tensor) or poses.ndim != 2 or poses.shape[1] != 7 or not torch.isfinite(poses).all():
         raise CheckpointError(f"{path}: expected pose_vecs_state_dict with the finite poses (views, 7) of a published IDR "
-                              "checkpoint; move it away to convert the surface alone")
+                              "checkpoint; remove it to convert the surface only")
     return poses
 
 

@@ -1,8 +1,8 @@
-"""Tracing through a cached grid of distances: the network is asked only where the grid can't tell.
+"""Tracing through a cached grid of distances: the network is evaluated only where the grid is not reliable.
 
-Every ray is sampled evenly. A sample's sign is the grid's, except inside the band around the surface, where the network gives
-it; the first change of sign is refined on the network alone. With a band that is wide enough, a ray meets what it would meet
-if the network had been asked everywhere.
+Every ray is sampled evenly. A sample's sign comes from the grid, except inside the band around the surface, where the network
+is evaluated; the first sign change is refined with the network only. With a wide enough band, hits are the same as if the
+network had been evaluated everywhere.
 """
 
 from collections.abc import Callable
@@ -15,18 +15,18 @@ from torch import Tensor
 from deep3dmap.renderers.implicit.distance_cache import DistanceCache
 from deep3dmap.renderers.implicit.ray_field import RayField, line_root
 
-#: Samples of a ray that the network is asked for at once, in the first block from the front; the next blocks double it.
+#: Samples per ray evaluated at once in the first block from the front; the size doubles with each block.
 FIRST_BLOCK = 4
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples along rays: their starts, and even ones behind these.
+    """Samples along rays: the start, and evenly spaced ones after it.
 
     Attributes:
         z: (r, k) ascending distances.
-        value: (r, k) distances to the surface: the network's where it was asked, else the grid's.
-        asked: (r, k) True where the network was asked.
+        value: (r, k) distances to the surface: the network's where evaluated, else the grid's.
+        asked: (r, k) True where the network was evaluated.
     """
 
     z: Tensor
@@ -36,12 +36,12 @@ class Samples:
 
 @dataclass(frozen=True)
 class BandTracing:
-    """How rays are traced.
+    """Options and steps of tracing.
 
     Attributes:
         samples: along a ray.
         threshold: a root is found where the sdf is this small.
-        steps: at most so many to refine a root.
+        steps: maximum number of refinement steps per root.
     """
 
     samples: int
@@ -50,13 +50,14 @@ class BandTracing:
 
     def sample(self, field: RayField, cache: DistanceCache, interval: Float[Tensor, "r 2"], ask: Bool[Tensor, "r"],
                shift: float | Tensor) -> Samples:
-        """Distances along rays; the network is asked on the rays ``ask``, inside the band, until they are surely inside.
+        """Distances along rays; the network is evaluated on the rays ``ask``, inside the band, until they are certainly
+        inside.
 
         Args:
             field: the network's distances along rays.
             cache: the grid.
-            interval: distances between which to look; one ray for each of the field's.
-            ask: rays whose hit matters.
+            interval: search range of each of the field's rays.
+            ask: rays whose hit is needed.
             shift: of the samples, in [0, 1] of their spacing.
         """
         start, length = interval[:, :1], interval[:, 1:] - interval[:, :1]
@@ -81,7 +82,7 @@ class BandTracing:
 
     @staticmethod
     def _in_doubt(rough: Samples, ask: Bool[Tensor, "r"], rounding: float) -> Bool[Tensor, "r k"]:
-        """Samples that may be the first inside, or on rays that are not asked for a hit the smallest, given the rounding."""
+        """Samples that may be the first inside, or on rays without ``ask`` the smallest, given the rounding."""
         before = (rough.value < -rounding).cumsum(1) == 0
         lowest = torch.where(rough.asked, rough.value, torch.inf).amin(1, keepdim=True)
         doubt = torch.where(ask[:, None], (rough.value <= rounding) & before, rough.value <= lowest + 2 * rounding)
@@ -90,9 +91,10 @@ class BandTracing:
     @staticmethod
     def _values_until_inside(evaluate: Callable[[Tensor, Tensor], Tensor], samples: Samples, ask: Bool[Tensor, "r"],
                              inside: float) -> Samples:
-        """The values of the samples asked, block by block from the front; rays ``ask`` end with the first below ``inside``.
+        """The values of the selected samples, block by block from the front; rays ``ask`` end at the first one below
+        ``inside``.
 
-        Behind it nothing matters, and the values there stay.
+        Values behind it are irrelevant and unchanged.
         """
         z, value, asked = samples.z, samples.value, samples.asked
         rank = torch.where(ask[:, None], asked.cumsum(1), 0)
@@ -110,7 +112,7 @@ class BandTracing:
             first = last
 
     def first_hits(self, field: RayField, samples: Samples, rays: Bool[Tensor, "r"]) -> tuple[Tensor, Tensor]:
-        """Which of the chosen rays have a sample inside (r,), and the distances at which they come in (else their last's)."""
+        """Which of the chosen rays have a sample inside (r,), and the distances of entry (else the last sample's)."""
         inside = (samples.value < 0) & rays[:, None]
         hit, first = inside.any(1), inside.int().argmax(1)
         distance = samples.z[:, -1].clone()
@@ -119,7 +121,8 @@ class BandTracing:
         return hit, distance
 
     def between_samples(self, field: RayField, samples: Samples, rays: Bool[Tensor, "r"]) -> tuple[Tensor, Tensor]:
-        """Which of the chosen rays, none of whose samples is inside, meet the surface between them (r,), and where about.
+        """Which of the chosen rays, none of whose samples is inside, meet the surface between them (r,), and the approximate
+        distances.
 
         These graze it: there the gradient of a hit's distance with respect to the surface (IDR, eq. 4) is unbounded.
         """
@@ -134,7 +137,7 @@ class BandTracing:
     def smallest(samples: Samples) -> Float[Tensor, "r"]:
         """Distance of each ray's smallest sdf: the lowest point of the parabola through the smallest sample's neighbours."""
         z, value = samples.z, samples.value
-        middle = value.argmin(1, keepdim=True).clamp(2, z.shape[1] - 2)  # the spacing behind the start is another
+        middle = value.argmin(1, keepdim=True).clamp(2, z.shape[1] - 2)  # the spacing after the start differs
         below, at, above = (value.gather(1, middle + k)[:, 0] for k in (-1, 0, 1))
         spacing = z[:, -1] - z[:, -2]
         bend = below - 2 * at + above
@@ -142,10 +145,10 @@ class BandTracing:
         return z.gather(1, middle)[:, 0] + offset * spacing
 
     def _root(self, field: RayField, samples: Samples, ray: Tensor, first: Tensor) -> Tensor:
-        """Distances at which rays come to the inside between the samples ``first - 1`` and ``first``.
+        """Distances at which rays enter the surface between the samples ``first - 1`` and ``first``.
 
-        The secant method inside the bracket, with the Illinois rule (a side that stays twice counts half), so that it can't
-        creep; rays leave it as they arrive, with a last step that costs no evaluation. A ray that starts inside has met the
+        The secant method inside the bracket, with the Illinois rule (a side that stays twice counts half), which avoids slow
+        convergence; converged rays are removed, after a last step without evaluation. A ray that starts inside hits the
         surface at its start.
         """
         before = (first - 1).clamp(min=0)

@@ -12,7 +12,7 @@ def differentiable_intersection(sdf: Float[Tensor, "n"],
                                 origins: Float[Tensor, "n 3"],
                                 directions: Float[Tensor, "n 3"],
                                 least_slope: float = 0.0) -> Float[Tensor, "n 3"]:
-    """Surface points whose values are those of the trace and whose gradients are those of the implicit surface.
+    """Surface points with the values of the trace and the gradients of the implicit surface.
 
     The distance along the ray moves with the sdf: ``t = distance - (sdf - surface_sdf) / (gradient . direction)``, and the
     point is ``origins + t directions``. The direction in the denominator carries no gradient. In IDR the caller detaches
@@ -24,8 +24,8 @@ def differentiable_intersection(sdf: Float[Tensor, "n"],
         surface_gradient: of the sdf at the traced points.
         distance: of the traced points along the rays.
         origins, directions: of the rays.
-        least_slope: bound on ``gradient . direction`` from below. Where a ray grazes the surface the slope is next to nothing
-            and a single ray could outweigh the whole batch; with a bound its gradient is smaller than the paper's.
+        least_slope: bound on ``gradient . direction`` from below. For grazing rays the slope is nearly zero
+            and a single ray could dominate the batch; with a bound its gradient is smaller than the paper's.
     """
     slope = (surface_gradient * directions.detach()).sum(1)
     if least_slope:

@@ -1,7 +1,7 @@
-"""A coarse grid of a network's signed distances, kept fresh while the network is trained.
+"""A coarse grid of a network's signed distances, updated during training.
 
-Away from the surface a grid tells a distance's sign as well as the network does. Only in the narrow band around the grid's
-zero level, whose width follows from how much the network has lately moved from refresh to refresh, the network must be asked.
+Away from the surface a grid gives the distance's sign as reliably as the network. Only in a narrow band around the grid's
+zero level, whose width follows the network's recent change between refreshes, the network must be evaluated.
 """
 
 from collections.abc import Mapping
@@ -14,21 +14,21 @@ from deep3dmap.errors import ConfigError
 from deep3dmap.geometry.distance_grid import sample_grid
 from deep3dmap.renderers.implicit.ray_field import Evaluate
 
-#: Of the cells near the surface, one in so many is read in both ways; the largest difference counts so many times.
+#: Stride of the near-surface cells evaluated in both precisions; safety factor of the largest difference.
 ROUNDING_STRIDE, ROUNDING_MARGIN = 4, 1.5
 
 
 class DistanceCache(nn.Module):
     """Signed distances at the cells of a cube around the bounding sphere, as of the last refresh.
 
-    A refresh reads the cells near the surface and one part in turn of the others. It is filled at its first use.
+    A refresh evaluates the cells near the surface and, in rotation, one part of the others. The grid is filled at first use.
 
     Args:
         radius: of the bounding sphere.
         resolution: cells along an edge.
         interval: training steps between refreshes.
-        parts: in how many turns the cells far from the surface are read.
-        margin: half width of the band where nothing has moved, in cells; what lies between the cells is off by less.
+        parts: number of refreshes over which the cells far from the surface are updated.
+        margin: half width of the band for an unchanged network, in cells; bounds the interpolation error.
     """
 
     def __init__(self, radius: float = 1.0, resolution: int = 64, interval: int = 8, parts: int = 8, margin: float = 0.5):
@@ -47,37 +47,37 @@ class DistanceCache(nn.Module):
         self.register_buffer("grid", torch.full((resolution, ) * 3, 4.0 * radius), persistent=False)
         self.register_buffer("drift", torch.zeros(()), persistent=False)
         self.register_buffer("rounding", torch.zeros(()), persistent=False)
-        self.register_buffer("turns", torch.tensor([-1, 0]),
-                             persistent=False)  # refreshes so far less one, steps since the last
+        self.register_buffer("counters", torch.tensor([-1, 0]),
+                             persistent=False)  # number of refreshes minus one, steps since the last
 
     @property
     def band(self) -> float:
-        """Half width of the band in which the grid is not to be trusted, scene units."""
+        """Half width of the band in which the grid is unreliable, scene units."""
         return self.margin * self.cell + 2 * float(self.drift)
 
     @property
     def filled(self) -> bool:
-        """Whether the grid has been read at all."""
-        return int(self.turns[0]) >= 0
+        """Whether the grid has been filled."""
+        return int(self.counters[0]) >= 0
 
     @torch.no_grad()
     def update(self, evaluate: Evaluate, rough: Evaluate | None = None) -> None:
         """Count a training step, and refresh the grid if it is due; arguments as of :meth:`refresh`."""
-        refreshes, age = self.turns.tolist()
+        refreshes, age = self.counters.tolist()
         if refreshes >= 0 and age < self.interval:
-            self.turns[1] += 1
+            self.counters[1] += 1
             return
         self.refresh(evaluate, rough)
 
     @torch.no_grad()
     def refresh(self, evaluate: Evaluate, rough: Evaluate | None = None) -> None:
-        """Read the distances anew: all of them the first time, then near the surface and one part of the others.
+        """Update the distances: all of them the first time, then near the surface and one part of the others.
 
         Args:
             evaluate: the distances at points.
-            rough: a cheaper way to them; then it is learnt how far it is off near the surface (``rounding``).
+            rough: a cheaper approximation; its error near the surface is then estimated (``rounding``).
         """
-        turn = int(self.turns[0])
+        turn = int(self.counters[0])
         known = self.grid.view(-1)[self.cells]
         near = known.abs() < 3 * self.cell + self.band
         index = torch.arange(len(known), device=known.device)
@@ -93,7 +93,7 @@ class DistanceCache(nn.Module):
             near = (values.abs() < 2 * self.cell).nonzero()[::ROUNDING_STRIDE, 0]
             error = (rough(self.centers[due[near]]) - values[near]).abs()
             self.rounding.copy_(ROUNDING_MARGIN * error.max() if len(error) else 0.0)
-        self.turns.copy_(torch.tensor([turn + 1, 1]))
+        self.counters.copy_(torch.tensor([turn + 1, 1]))
 
     def forward(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
         """The grid's distances (trilinear) at points inside the bounding sphere."""
@@ -101,13 +101,13 @@ class DistanceCache(nn.Module):
         return sample_grid(self.grid, points, -reach, reach)
 
     def state(self) -> dict[str, Tensor]:
-        """What training needs to go on exactly; it is not part of ``state_dict``, because nobody else needs it."""
-        return {name: getattr(self, name).clone() for name in ("grid", "drift", "rounding", "turns")}
+        """The state for exact resuming of training; not part of ``state_dict``, since nothing else needs it."""
+        return {name: getattr(self, name).clone() for name in ("grid", "drift", "rounding", "counters")}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with what :meth:`state` gave; with nothing, or a grid of another resolution, begin empty."""
+        """Restore :meth:`state`; if empty or of another resolution, start with an empty grid."""
         if state and state["grid"].shape == self.grid.shape:
             for name, value in state.items():
                 getattr(self, name).copy_(value)
         else:
-            self.turns.copy_(torch.tensor([-1, 0]))
+            self.counters.copy_(torch.tensor([-1, 0]))

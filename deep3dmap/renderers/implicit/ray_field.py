@@ -1,4 +1,4 @@
-"""What every tracer shares: a distance field seen along rays, and what tracing found."""
+"""Shared by all tracers: a distance field along rays, and the result of tracing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ CPU_CHUNK, DEVICE_CHUNK = 2048, 200_000
 
 @dataclass(frozen=True)
 class Trace:
-    """What tracing found, one entry a ray; nothing in it carries gradient.
+    """The result of tracing, one entry per ray; without gradients.
 
     Attributes:
-        points: (r, 3) on the surface where the ray hits; else where training should look (see :class:`SphereTracer`).
+        points: (r, 3) on the surface where the ray hits; else where training should sample (see :class:`SphereTracer`).
         hit: (r,) True where the ray meets the surface.
         distance: (r,) of ``points`` along the ray, in the rays' units.
-        evaluations: how many points the sdf was evaluated at.
+        evaluations: number of sdf evaluations.
     """
 
     points: Float[Tensor, "r 3"]
@@ -33,17 +33,17 @@ class Trace:
 
 
 class PointField:
-    """An sdf at points, in chunks and in float32: half precision can't tell the surface from its surroundings.
+    """An sdf at points, in chunks and in float32: half precision can't resolve the surface.
 
     Args:
         sdf: maps points (p, 3) to signed distances (p,).
         device: of the points.
-        chunk: points evaluated at once; None for what suits the device.
+        chunk: points evaluated at once; None for the device's default.
 
     Attributes:
-        mixed: whether it was made within autocast: then :meth:`rough` computes in its precision.
-        evaluations: points asked for so far, in float32.
-        rough_evaluations: points asked for so far in autocast's precision.
+        mixed: whether it was created within autocast: then :meth:`rough` computes in its precision.
+        evaluations: points evaluated so far, in float32.
+        rough_evaluations: points evaluated so far in autocast's precision.
     """
 
     def __init__(self, sdf: Evaluate, device: torch.device, chunk: int | None):
@@ -57,7 +57,7 @@ class PointField:
         return self._evaluate(points, False)
 
     def rough(self, points: Tensor) -> Tensor:
-        """Sdf (p,) of points (p, 3), nearly: in the precision of the autocast around, where there is one."""
+        """Approximate sdf (p,) of points (p, 3): in the precision of the enclosing autocast, if any."""
         if not self.mixed:
             return self(points)
         self.rough_evaluations += len(points)
@@ -80,7 +80,7 @@ class RayField:
 
     @property
     def evaluations(self) -> int:
-        """Points asked for so far."""
+        """Points evaluated so far."""
         return self.at.evaluations
 
     def __call__(self, ray: Tensor, distance: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class RayField:
         return self.at(self._points(ray, distance).reshape(-1, 3)).view_as(distance)
 
     def rough(self, ray: Tensor, distance: Tensor) -> Tensor:
-        """The same in the precision of the autocast around, where there is one."""
+        """The same in the precision of the enclosing autocast, if any."""
         return self.at.rough(self._points(ray, distance).reshape(-1, 3)).view_as(distance)
 
     def _points(self, ray: Tensor, distance: Tensor) -> Tensor:
@@ -99,15 +99,15 @@ class RayField:
 
 
 def padded(rows: Tensor, multiple: int = 64) -> Tensor:
-    """``rows`` with the last repeated until there are a multiple of so many, where they are on a CPU.
+    """``rows`` padded with the last one to a multiple of ``multiple``, on a CPU.
 
-    For each new number of rows, products in half precision keep a kernel of their own there, up to gigabytes of them.
+    For each new number of rows, half-precision products cache another kernel there, up to gigabytes in total.
     """
     missing = -len(rows) % multiple if rows.device.type == "cpu" and len(rows) else 0
     return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows
 
 
 def line_root(z0: Tensor, f0: Tensor, z1: Tensor, f1: Tensor) -> Tensor:
-    """Where the line through (z0, f0) and (z1, f1) is zero; z0 where the line is level."""
+    """Where the line through (z0, f0) and (z1, f1) is zero; z0 where the line is horizontal."""
     difference = f1 - f0
     return torch.where(difference == 0, z0, z0 - f0 * (z1 - z0) / difference)

@@ -1,8 +1,8 @@
 """Where rays first meet a signed distance field (IDR, Yariv et al. 2020, supplementary B.3).
 
-As published, sphere tracing marches every ray from both ends of its interval. Rays that don't settle are sampled evenly
-between the two marchers, and the first change of sign is refined by the secant method. In training, rays that should not hit,
-or do not, answer with the point of smallest sdf among random samples, where the mask loss acts.
+As published, sphere tracing marches every ray from both ends of its interval. Unconverged rays are sampled evenly
+between the two marchers, and the first sign change is refined by the secant method. In training, rays that should not hit,
+or do not, return the point of smallest sdf among random samples, where the mask loss acts.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,11 +26,11 @@ MIN_SNAPSHOT_RAYS = 20_000
 
 @dataclass
 class _March:
-    """Where the marchers of each ray stand.
+    """The marchers' state of each ray.
 
     Attributes:
         start, end: (r,) distances of the near and far marcher.
-        unsettled: (r,) True where the near marcher has neither arrived nor met the far one.
+        unsettled: (r,) True where the near marcher has neither converged nor met the far one.
     """
 
     start: Tensor
@@ -40,22 +40,23 @@ class _March:
 
 @RENDERERS.register_module()
 class SphereTracer(nn.Module):
-    """Ray casting of signed distance fields that need not be exact.
+    """Ray casting of approximate signed distance fields.
 
     Args:
         radius: of the sphere around the origin that bounds the scene.
-        sdf_threshold: a marcher this close to the surface has arrived.
-        line_search_step: part of a step that is kept when it overshot the surface; halved each time it still does.
-        line_search_iterations: at most so many steps back.
+        sdf_threshold: a marcher this close to the surface has converged.
+        line_search_step: fraction of a step kept when it overshoots the surface; halved while it still does.
+        line_search_iterations: maximum number of such corrections.
         iterations: marching steps.
-        samples: along a ray, for rays that don't settle and for points of smallest sdf.
-        secant_steps: that refine a change of sign.
-        slope_bound: no sdf is steeper than this along a ray; spares most samples on the way to the smallest sdf, at the same
-            answer where it holds (a trained sdf's slope is near 1: 2 is safe). None evaluates all samples, as the paper does.
-        chunk: points evaluated at once; None for what suits the device (the caches of a CPU, the memory of others).
+        samples: along a ray, for unconverged rays and for points of smallest sdf.
+        secant_steps: refinement steps of a sign change.
+        slope_bound: upper bound on the sdf's slope along a ray; saves most samples in the search for the smallest sdf, with
+            the same result if it holds (a trained sdf's slope is near 1: 2 is safe). None evaluates all samples, as in the
+            paper.
+        chunk: points evaluated at once; None for the device's default (by the caches of a CPU, the memory of others).
         cache: options of :class:`deep3dmap.renderers.DistanceCache`: trace through a grid of the sdf that is refreshed as the
-            sdf changes, and ask the sdf itself near its surface only. Spares about nine of ten evaluations, at the same hits.
-            ``iterations``, the line search and ``slope_bound`` then rest. None traces as the paper does.
+            sdf changes, and evaluate the sdf itself near its surface only. Saves about 90 % of the evaluations, with the same
+            hits. ``iterations``, the line search and ``slope_bound`` are then unused. None traces as in the paper.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -94,17 +95,17 @@ class SphereTracer(nn.Module):
               cache: DistanceCache | None = None) -> Trace:
         """Trace rays to the first surface of a signed distance field.
 
-        Distances count in float32, within autocast as well; through a cached grid, its precision is used to tell the signs of
+        Distances are float32, even within autocast; with a cached grid, autocast's precision is used for the signs of
         samples that are clearly on one side.
 
         Args:
             sdf: maps points (p, 3) to signed distances (p,), positive outside.
-            rays: to trace. Their ``near`` and ``far``, where given, narrow the search for a hit.
+            rays: to trace. Their ``near`` and ``far``, if given, limit the search for a hit.
             object_mask: True where the ray's pixel shows the object; None for everywhere.
-            training: give rays that miss, or whose pixel does not show the object, the point of smallest sdf among random
-                samples; rays that miss the bounding sphere, their point nearest to its centre.
+            training: return for rays that miss, or whose pixel does not show the object, the point of smallest sdf among
+                random samples; rays that miss the bounding sphere, their point nearest to its centre.
             uniform_steps: the random numbers in [0, 1] for these samples; drawn from torch's generator if None.
-            cache: trace through this grid (see :meth:`snapshot`). In training the tracer's own is used, if it has one.
+            cache: trace through this grid (see :meth:`snapshot`). In training the tracer's own cache is used, if any.
 
         Returns:
             The trace. Without ``training``, the points of rays that miss are not meaningful.
@@ -113,9 +114,9 @@ class SphereTracer(nn.Module):
         sphere, meets = sphere_intersection(rays.origins, rays.directions, self.radius)
         mask = torch.ones_like(meets) if object_mask is None else object_mask
         narrowed = self._narrow(rays, sphere)
-        if training:  # beside the object, the whole ray is to be kept clear
+        if training:  # outside the object, the whole ray must be free
             narrowed = torch.where(mask[:, None], narrowed, sphere)
-        # a sphere behind the camera leaves rays of no length, which the paper's code marches as well
+        # a sphere behind the camera gives rays of zero length, which the paper's code marches as well
         marched = meets & ((narrowed[:, 0] < narrowed[:, 1]) | (narrowed == sphere).all(1))
         cache = self._filled_cache(field) if training else cache
         if cache is not None:
@@ -139,14 +140,14 @@ class SphereTracer(nn.Module):
 
     @torch.no_grad()
     def update_cache(self, sdf: Evaluate) -> None:
-        """Count a step of training for the cache, if there is one, and refresh it when it is due."""
+        """Count a training step for the cache, if any, and refresh it when due."""
         if self.cache is not None:
             field = PointField(sdf, self.cache.grid.device, self.chunk)
             self.cache.update(field, field.rough if field.mixed else None)
 
     @torch.no_grad()
     def snapshot(self, sdf: Evaluate, rays: int) -> DistanceCache | None:
-        """A grid of the sdf as it is now, to trace many rays through; None without a cache, or if they are too few to pay."""
+        """A grid of the current sdf, to trace many rays; None without a cache, or for too few rays."""
         if self.cache is None or rays < MIN_SNAPSHOT_RAYS:
             return None
         fresh = DistanceCache(self.radius, self.cache.resolution, margin=self.cache.margin).to(self.cache.grid.device)
@@ -166,7 +167,7 @@ class SphereTracer(nn.Module):
         if training:
             shift = torch.rand(1, device=sphere.device) if uniform_steps is None else uniform_steps[:1]
         interval = torch.where(marched[:, None], narrowed, sphere)
-        wanted = marched & mask if training else marched  # beside the object only the smallest sdf counts
+        wanted = marched & mask if training else marched  # outside the object only the smallest sdf is needed
         samples = tracing.sample(field, cache, interval, wanted, shift)
         hit, distance = tracing.first_hits(field, samples, wanted)
         if training:
@@ -179,7 +180,7 @@ class SphereTracer(nn.Module):
 
     @staticmethod
     def _narrow(rays: RayBundle, sphere: Tensor) -> Tensor:
-        """The intervals (r, 2) inside the bounding sphere that the rays' own near and far leave."""
+        """The intervals (r, 2) inside the bounding sphere, limited by the rays' near and far."""
         near = sphere[:, 0] if rays.near is None else torch.maximum(sphere[:, 0], rays.near)
         far = sphere[:, 1] if rays.far is None else torch.minimum(sphere[:, 1], rays.far)
         return torch.stack([near, far], 1)
@@ -209,16 +210,16 @@ class SphereTracer(nn.Module):
 
     @staticmethod
     def _evaluate(field: RayField, where: Tensor, distance: Tensor, value: Tensor) -> Tensor:
-        """``value`` with the sdf of the marchers (2, r) that ``where`` picks."""
+        """``value`` with the sdf of the marchers (2, r) selected by ``where``."""
         marcher = where.flatten().nonzero()[:, 0]
         values = field(marcher % where.shape[1], distance.flatten()[marcher])
         return value.flatten().index_copy(0, marcher, values).view_as(value)
 
     def _sample(self, field: RayField, ray: Tensor, start: Tensor, end: Tensor, mask: Tensor,
                 training: bool) -> tuple[Tensor, Tensor]:
-        """Even samples between the marchers: which rays change sign, and the distance of the change.
+        """Evenly spaced samples between the marchers: which rays change sign, and at which distance.
 
-        In training, rays beside the object, and rays without a change, answer with their sample of smallest sdf.
+        In training, rays outside the object, and rays without a change, return their sample of smallest sdf.
         """
         fraction = torch.linspace(0, 1, self.samples, device=start.device, dtype=start.dtype)
         z = start[:, None] + fraction * (end - start)[:, None]
@@ -234,7 +235,7 @@ class SphereTracer(nn.Module):
         return hit, distance
 
     def _values_until_inside(self, field: RayField, ray: Tensor, z: Tensor) -> Tensor:
-        """Sdf of samples (m, samples) from near to far; infinity behind the block in which a ray came to the inside."""
+        """Sdf of samples (m, samples) from near to far; infinity behind the block in which a ray entered the surface."""
         value = torch.full_like(z, torch.inf)
         looking = torch.arange(len(ray), device=ray.device)
         for first in range(0, self.samples, SAMPLE_BLOCK):
@@ -277,7 +278,7 @@ class SphereTracer(nn.Module):
     def _values_near_minimum(self, field: RayField, ray: Tensor, z: Tensor) -> Tensor:
         """Sdf of ascending samples (m, k); infinity where neighbours show that it can't be the ray's smallest.
 
-        Every eighth sample first, then those between them, by halves: ``sdf(z) >= sdf(y) - slope_bound |z - y|``.
+        Every eighth sample first, then those between them by bisection: ``sdf(z) >= sdf(y) - slope_bound |z - y|``.
         """
         if self.slope_bound is None:
             return field(ray, z)

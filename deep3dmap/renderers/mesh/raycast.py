@@ -1,6 +1,6 @@
-"""Pictures of triangle meshes by ray casting on the CPU: colour, exact masks, depth and normals.
+"""Images of triangle meshes by ray casting on the CPU: colour, exact masks, depth and normals.
 
-Masks, depth and normals belong to the ray through each pixel's centre; only colours are averaged over a pixel.
+Masks, depth and normals are those of the ray through each pixel's centre; only colours are averaged over a pixel.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,13 +21,13 @@ GREY = 0.75
 
 @dataclass(frozen=True)
 class MeshRender:
-    """What ``n`` cameras see of a mesh, on the CPU.
+    """Renderings of a mesh from ``n`` cameras, on the CPU.
 
     Attributes:
         color: (n, h, w, 3) float32 in [0, 1], background included.
         mask: (n, h, w) True where the ray through the pixel's centre meets the mesh.
-        depth: (n, h, w) float32 z in the camera's frame, world units; 0 where there is nothing.
-        normals: (n, h, w, 3) float32 outward unit normals in the world; 0 where there is nothing.
+        depth: (n, h, w) float32 z in the camera's frame, world units; 0 for the background.
+        normals: (n, h, w, 3) float32 outward unit normals in the world; 0 for the background.
     """
 
     color: Float[Tensor, "n h w 3"]
@@ -38,14 +38,14 @@ class MeshRender:
 
 @dataclass(frozen=True)
 class SurfacePoints:
-    """The ``p`` points of a surface that a shading colours.
+    """The ``p`` surface points passed to a shading.
 
     Attributes:
-        albedo: (p, 3) own colour, in [0, 1].
+        albedo: (p, 3) in [0, 1].
         points: (p, 3) in the world.
         normals: (p, 3) outward unit normals.
         directions: (p, 3) unit directions from the camera to the points.
-        values: (p, d) the mesh's vertex values, interpolated, where ``render_mesh`` was given some, or None.
+        values: (p, d) the mesh's vertex values, interpolated, if ``render_mesh`` was given any, or None.
     """
 
     albedo: Float[Tensor, "p 3"]
@@ -91,11 +91,11 @@ def render_mesh(mesh: trimesh.Trimesh,
     Args:
         mesh: with vertex, face or texture colours, or none (then grey).
         cameras: in the mesh's frame.
-        supersample: colours are averaged over ``supersample**2`` rays a pixel.
+        supersample: colours are averaged over ``supersample**2`` rays per pixel.
         shading: a name of :data:`SHADINGS`, or a function of :class:`SurfacePoints` that returns (p, 3) colours.
         background: RGB in [0, 1].
         albedo: colours (p, 3) of surface points (p, 3), instead of the mesh's own.
-        values: (v, d) anything that the shading wants to know of every vertex.
+        values: (v, d) vertex attributes for the shading.
         smooth: normals interpolated between vertices, or else those of the triangles.
 
     Raises:
@@ -146,7 +146,7 @@ def _render_view(scene: _Scene, cameras: Cameras, view: int, supersample: int):
 
 
 def _average_colors(scene: _Scene, cameras: Cameras, view: int, supersample: int) -> Float[Tensor, "r 3"]:
-    """Mean colour over a regular grid of rays in each pixel; one ray a pixel at a time bounds the memory."""
+    """Mean colour over a regular grid of rays in each pixel; one ray per pixel at a time bounds the memory."""
     centres = cameras.view_rays(view)
     steps = (torch.arange(supersample) + 0.5) / supersample - 0.5
     total = torch.zeros(len(centres), 3, dtype=torch.float64)
@@ -164,7 +164,7 @@ def hit_normals(mesh: trimesh.Trimesh, hits: RayHits, smooth: bool = True) -> Fl
 
 
 def hit_colors(mesh: trimesh.Trimesh, hits: RayHits) -> Float[Tensor, "r 3"]:
-    """A mesh's own colours in [0, 1] where rays meet it; grey where it has none; 0 for rays that miss."""
+    """A mesh's own colours in [0, 1] where rays meet it; grey without colours; 0 for rays that miss."""
     visual, hit = mesh.visual, hits.hit[:, None]
     image = _texture(visual)
     if image is not None:
@@ -179,7 +179,7 @@ def hit_colors(mesh: trimesh.Trimesh, hits: RayHits) -> Float[Tensor, "r 3"]:
 
 
 def _texture(visual) -> Float[Tensor, "h w 3"] | None:
-    """A mesh's texture image, where it has one and coordinates into it."""
+    """A mesh's texture image, if it has one with texture coordinates."""
     if visual.kind != "texture" or visual.uv is None:
         return None
     image = getattr(visual.material, "image", None) or getattr(visual.material, "baseColorTexture", None)

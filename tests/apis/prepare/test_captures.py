@@ -102,7 +102,7 @@ def test_a_bust_is_photographed_by_its_landmarks_file(tmp_path):
 
 
 @pytest.mark.parametrize("options, message", [
-    (("--accessory", "beard"), "there is no accessory 'beard'"),
+    (("--accessory", "beard"), "accessory 'beard'"),
     (("--head", "nobody"), "head='nobody'"),
     (("--format", "jpeg"), "jpeg"),
     (("--mesh", "nothing.ply"), "needs all six landmarks"),

@@ -35,7 +35,7 @@ def test_every_option_reaches_the_heads(model_file, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("options, message", [
-    (("--missing", "nose"), "nothing called 'nose' can be missing"),
+    (("--missing", "nose"), "'nose' can be missing"),
     (("--expressions", 2), "expressions must lie between 0"),
     (("--train", -1), "-1 heads for train"),
     (("--model", "nowhere.npz"), "no data 'nowhere.npz'"),

@@ -31,7 +31,7 @@ def test_a_folder_without_a_capture_lists_what_was_looked_for(tmp_path, content)
 
 def test_a_folder_of_captures_names_them(make_capture, tmp_path):
     save_capture(make_capture(), tmp_path / "scan65", "idr")
-    with pytest.raises(DataError, match="is no capture, but holds some: .*scan65"):
+    with pytest.raises(DataError, match="contains some: .*scan65"):
         load_capture(tmp_path)
 
 
@@ -45,7 +45,7 @@ def two_formats(make_capture, tmp_path):
 
 
 def test_two_formats_in_one_folder_are_refused_by_name(two_formats):
-    with pytest.raises(DataError, match="2 formats, idr and transforms; say which with format='idr'"):
+    with pytest.raises(DataError, match="2 formats, idr and transforms.*format='idr'"):
         load_capture(two_formats)
 
 

@@ -78,7 +78,7 @@ def test_a_view_that_misses_the_object_needs_tolerance(tmp_path):
     masks[2, 0, 0] = True
     idr.write(replace(capture, masks=masks), tmp_path / "x")
     scene = dict(capture=str(tmp_path / "x"), test_views=0)
-    with pytest.raises(DataError, match="silhouettes share no point"):
+    with pytest.raises(DataError, match="cameras.npz: the silhouettes"):
         HullDistances(scene, resolution=16)
     assert (HullDistances(scene, resolution=16, tolerance=1).grid < 0).any()
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from deep3dmap.datasets.captures.formats import load_capture, save_capture, scan_capture
-from deep3dmap.datasets.captures.masking import brightness_mask, make_masks, mask_fault
+from deep3dmap.datasets.captures.masking import brightness_mask, make_masks, mask_problem
 from deep3dmap.errors import DataError
 
 
@@ -196,4 +196,4 @@ DISC = np.hypot(*(np.mgrid[:20, :30] - np.array([9.5, 14.5])[:, None, None])) < 
 @pytest.mark.parametrize("mask, fault", [(np.zeros((20, 30), bool), "empty"), (np.ones((20, 30), bool), "full"),
                                          (~DISC, "inverted"), (DISC, ""), (np.arange(600).reshape(20, 30) > 450, "")])
 def test_masks_that_show_no_object_are_recognised(mask, fault):
-    assert mask_fault(mask) == fault
+    assert mask_problem(mask) == fault

@@ -1,4 +1,4 @@
-"""What is hopeless about silhouettes and what is only odd: an analytic sphere seen by a ring of cameras."""
+"""Unusable silhouettes, and those with warnings only: an analytic sphere seen by a ring of cameras."""
 
 import re
 
@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.datasets.captures.scene_checks import Silhouettes, hopeless, odd, part_past_sphere, small_mask
+from deep3dmap.datasets.captures.scene_checks import (
+    Silhouettes,
+    capture_warnings,
+    part_past_sphere,
+    small_mask,
+    unusable_reason,
+)
 from deep3dmap.structures import Cameras
 from tests.datasets.conftest import camera_ring
 
@@ -32,28 +38,28 @@ def ball(radius: float = 0.5, views: int = VIEWS) -> Silhouettes:
     return Silhouettes([f"v{k}" for k in range(views)], torch.from_numpy(masks), [""] * views, cameras)
 
 
-def test_an_object_in_the_sphere_is_neither_hopeless_nor_odd():
-    assert hopeless(ball(), similarity()) == "" and odd(ball(), similarity()) == []
+def test_an_object_in_the_sphere_is_usable_without_warnings():
+    assert unusable_reason(ball(), similarity()) == "" and capture_warnings(ball(), similarity()) == []
 
 
-def test_a_crumb_in_a_large_sphere_is_not_called_outside():
-    assert hopeless(ball(0.1), similarity(0.05, (3.0, 0, 0))) == ""
+def test_a_small_object_in_a_large_sphere_is_not_reported_outside():
+    assert unusable_reason(ball(0.1), similarity(0.05, (3.0, 0, 0))) == ""
 
 
 def test_a_thin_object_does_not_get_lost_between_the_cells():
-    assert hopeless(ball(0.06), similarity()) == ""
+    assert unusable_reason(ball(0.06), similarity()) == ""
 
 
 @pytest.mark.parametrize("radius, center", [(1.0, (2.0, 0, 0)), (0.2, (0, 0.9, 0))])
-def test_an_object_beside_the_sphere_is_hopeless_and_both_places_are_named(radius, center):
-    found = hopeless(ball(), similarity(1 / radius, center))
+def test_an_object_outside_the_sphere_is_unusable_and_both_positions_are_reported(radius, center):
+    found = unusable_reason(ball(), similarity(1 / radius, center))
     assert found.startswith("the object is outside the unit sphere") and "scene.normalization='hull'" in found
     numbers = [float(n) for n in re.findall(r"-?\d[\d.e-]*", found)]
     assert numbers[:3] == pytest.approx([0, 0, 0], abs=0.02)  # then half the diagonal of its box
     assert numbers[4:8] == pytest.approx([*center, radius])
 
 
-def test_the_part_that_looks_past_the_sphere_is_that_of_the_discs():
+def test_the_fraction_outside_the_sphere_is_that_of_the_discs():
     views = ball(0.5)
     radius = 0.25  # of the unit sphere, in the world
     distances = views.cameras.centers.norm(dim=-1)
@@ -62,39 +68,39 @@ def test_the_part_that_looks_past_the_sphere_is_that_of_the_discs():
     assert part_past_sphere(views, similarity(1 / radius)) == pytest.approx(expected.item(), abs=0.03)
 
 
-def test_a_sphere_that_cuts_is_odd_and_one_that_holds_little_is_hopeless():
-    assert any("look past the unit sphere" in line for line in odd(ball(), similarity(1 / 0.45)))
-    assert hopeless(ball(), similarity(1 / 0.45)) == ""
-    assert "look past the unit sphere: the object is not in it" in hopeless(ball(), similarity(1 / 0.2))
+def test_an_object_partly_outside_the_sphere_is_a_warning_and_one_mostly_outside_unusable():
+    assert any("outside the unit sphere" in line for line in capture_warnings(ball(), similarity(1 / 0.45)))
+    assert unusable_reason(ball(), similarity(1 / 0.45)) == ""
+    assert "the object is not in it" in unusable_reason(ball(), similarity(1 / 0.2))
 
 
-def test_one_bad_mask_among_many_is_not_hopeless():
+def test_one_bad_mask_among_many_is_still_usable():
     views = ball()
     views.masks[2] = torch.roll(views.masks[2], 40, 1)
-    assert hopeless(views, similarity()) == ""
+    assert unusable_reason(views, similarity()) == ""
 
 
-def test_masks_of_other_cameras_are_hopeless_and_the_clues_name_the_views():
+def test_masks_of_other_cameras_are_unusable_and_the_hints_name_the_views():
     views = ball(0.2)
     for k in range(VIEWS):
         views.masks[k] = torch.roll(views.masks[k], ((-20, -30), (-20, 30), (20, -30), (20, 30))[k % 4], (0, 1))
-    found = hopeless(views, similarity())
-    assert "no point of space lies in most of the silhouettes" in found and "v0" in found
+    found = unusable_reason(views, similarity())
+    assert "most of the silhouettes" in found and "v0" in found
 
 
-def test_a_single_view_is_hopeless():
-    assert "only one view" in hopeless(ball(views=1))
+def test_a_single_view_is_unusable():
+    assert "only one view" in unusable_reason(ball(views=1))
 
 
-def test_cameras_in_one_place_are_hopeless_and_close_ones_are_not():
+def test_coincident_cameras_are_unusable_and_close_ones_are_not():
     views = ball(views=3)
     views.cameras.world_to_cam[:] = views.cameras.world_to_cam[0].clone()
-    assert "all cameras stand in one place" in hopeless(views)
+    assert "all cameras" in unusable_reason(views)
     views.cameras.world_to_cam[1, 0, 3] += 1e-3
-    assert hopeless(views) == ""
+    assert unusable_reason(views) == ""
 
 
-@pytest.mark.parametrize("faults, words", [
+@pytest.mark.parametrize("problems, words", [
     (["empty"] * VIEWS, "every mask is empty"),
     (["full"] * VIEWS, "every mask covers the whole image"),
     (["inverted"] * VIEWS, "every mask seems inverted"),
@@ -103,10 +109,10 @@ def test_cameras_in_one_place_are_hopeless_and_close_ones_are_not():
     (["inverted"] + [""] * 7, "v0: the mask seems inverted"),
     (["full"] + [""] * 7, ""),
 ])  # yapf: disable
-def test_masks_that_say_nothing_are_hopeless(faults, words):
+def test_masks_without_information_are_unusable(problems, words):
     views = ball()
-    views.faults = faults
-    assert words in hopeless(views) and bool(words) == bool(hopeless(views))
+    views.mask_problems = problems
+    assert words in unusable_reason(views) and bool(words) == bool(unusable_reason(views))
 
 
 def test_nothing_of_an_object_gets_lost_in_the_small_copy():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from deep3dmap.datasets.heads.ict_face import ICTFaceModel
-from deep3dmap.datasets.heads.landmark_checks import beside_masks, check_head_landmarks, head_from_landmarks, misfit
+from deep3dmap.datasets.heads.landmark_checks import check_head_landmarks, head_from_landmarks, landmark_mask_problem, misfit
 from deep3dmap.errors import DataError
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_OF_68, MEAN_HEAD_LANDMARKS
 from tests.datasets.heads.marked import OTHER, head_capture, head_points, named, turned
@@ -76,8 +76,8 @@ def test_fewer_than_four_are_refused_and_the_missing_named():
 
 
 def test_landmarks_on_a_line_or_in_one_place_are_refused():
-    refused({n: torch.tensor([1.0, 2.0, 3.0]).double() * i for i, n in enumerate(HEAD_LANDMARKS)}, "on one line")
-    refused({n: torch.ones(3).double() for n in HEAD_LANDMARKS}, "in one place")
+    refused({n: torch.tensor([1.0, 2.0, 3.0]).double() * i for i, n in enumerate(HEAD_LANDMARKS)}, "collinear")
+    refused({n: torch.ones(3).double() for n in HEAD_LANDMARKS}, "coincide")
 
 
 def test_values_that_are_not_finite_are_refused():
@@ -87,7 +87,7 @@ def test_values_that_are_not_finite_are_refused():
 def beside(points, capture=None, **changed):
     seen = capture or head_capture(azimuths=(0, -35, 40, 180))
     arguments = dict(landmarks=named(points), cameras=seen.cameras, masks=seen.masks, names=seen.names) | changed
-    return beside_masks(**arguments)
+    return landmark_mask_problem(**arguments)
 
 
 def test_landmarks_on_the_masks_pass_from_all_sides_and_where_a_picture_ends():
@@ -108,7 +108,7 @@ def test_landmarks_of_another_unit_or_place_are_told_with_the_views(points):
     narrow = torch.zeros(4, 480, 400, dtype=torch.bool)
     narrow[:, 200:280, 150:250] = True
     message = beside(points, masks=narrow)
-    assert "beside the mask in view_0" in message and "unit of its cameras" in message
+    assert "outside the mask in view_0" in message and "unit of its cameras" in message
 
 
 def test_landmarks_that_shrink_to_a_point_inside_the_head_are_told():
@@ -116,5 +116,5 @@ def test_landmarks_that_shrink_to_a_point_inside_the_head_are_told():
 
 
 def test_landmarks_that_no_picture_shows_are_told_and_empty_masks_say_nothing():
-    assert "in none of the pictures" in beside(head_points() + torch.tensor([0.0, 900.0, 0.0]))
+    assert "in none of the images" in beside(head_points() + torch.tensor([0.0, 900.0, 0.0]))
     assert beside(head_points() / 1000, masks=torch.zeros(4, 480, 400, dtype=torch.bool)) == ""

@@ -62,15 +62,15 @@ def test_too_few_landmarks_in_two_views_are_counted(scan_of):
 def test_unknown_views_and_landmarks_are_named(scan_of):
     marks, scan = head_marks(head_capture(), POINTS), scan_of()
     refused({"view_7": marks["view_0"]}, scan, "no view 'view_7'.*did you mean 'view_")
-    refused({"view_0": {"nose": (1.0, 2.0)}}, scan, "view 'view_0': no landmark is called 'nose'")
-    refused(marks | {"view_0.png": marks["view_0"]}, scan, "view 'view_0' stand there twice")
+    refused({"view_0": {"nose": (1.0, 2.0)}}, scan, "view 'view_0': no landmark 'nose'")
+    refused(marks | {"view_0.png": marks["view_0"]}, scan, "view 'view_0' are given twice")
 
 
 @pytest.mark.parametrize("uv", [(-1.0, 50.0), (50.0, 481.0), (401.0, 50.0)])
 def test_a_mark_outside_its_picture_is_named(scan_of, uv):
     marks = head_marks(head_capture(), POINTS)
     marks["view_1"]["nose_tip"] = uv
-    refused(marks, scan_of(), "view 'view_1': nose_tip is marked at .* outside the picture of 400x480")
+    refused(marks, scan_of(), "view 'view_1': nose_tip is marked at .* outside the image of 400x480")
 
 
 @pytest.mark.parametrize("azimuths", [(0, -35, 40), FIVE])
@@ -88,7 +88,7 @@ def test_among_three_views_another_mark_may_be_the_wrong_one(scan_of):
         marks["view_1"]["nose_tip"] = (u + 10, v + 45)
         with pytest.raises(DataError) as error:
             place_marks(marks, scan_of(azimuths), "marks.json")
-        assert ("it may be another one's mark that is wrong" in str(error.value)) == doubtful
+        assert ("another view's mark may be the wrong one" in str(error.value)) == doubtful
 
 
 @pytest.mark.parametrize("azimuths, views", [((0, -35, 40), [0]), ((0, -35, 40), [1]), ((0, -35, 40), [0, 2]), (FIVE, [3]),

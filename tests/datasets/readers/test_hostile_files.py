@@ -89,7 +89,7 @@ def test_a_number_that_is_given_twice_is_damage(make_capture, tmp_path, binary, 
     data = path.read_bytes()
     at = data.index(struct.pack("<I", 2), 12) if binary else data.index(b"\n2 ") + 1
     path.write_bytes(data[:at] + (struct.pack("<I", 1) if binary else b"1") + data[at + (4 if binary else 1):])
-    refused(tmp_path / "a", "number 1 (was given before|is given to several)")
+    refused(tmp_path / "a", "id 1;")
 
 
 def test_a_view_of_colmaps_text_whose_line_of_points_is_lost_does_not_hide_the_next_one(make_capture, tmp_path):
@@ -107,14 +107,14 @@ def test_a_matrix_that_is_there_twice_is_damage(make_capture, tmp_path, name):
     np.save(matrix, np.eye(4))
     with zipfile.ZipFile(tmp_path / "a" / "cameras.npz", "a") as archive:
         archive.writestr(name, matrix.getvalue())
-    refused(tmp_path / "a", "world_mat_0 is there twice")
+    refused(tmp_path / "a", "world_mat_0 occurs twice")
 
 
 def test_a_key_that_stands_twice_in_json_is_damage(make_capture, tmp_path):
     save_capture(make_capture(), tmp_path / "a", "transforms")
     path = tmp_path / "a" / "transforms.json"
     path.write_text('{"w": 17, ' + path.read_text().lstrip("{"))
-    refused(tmp_path / "a", "the key 'w' stands there twice")
+    refused(tmp_path / "a", "duplicate key 'w'")
 
 
 # Values --------------------------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_distortion_that_is_no_number_is_refused_in_every_format(make_capture, t
 
 
 @pytest.mark.parametrize("format", ["idr", "middlebury", "transforms", "colmap"])
-@pytest.mark.parametrize("focal, message", [(1e-5, "focal lengths must be positive"), (1e12, "absurdly large")])
+@pytest.mark.parametrize("focal, message", [(1e-5, "focal lengths must be positive"), (1e12, "too large")])
 def test_lenses_that_leave_single_precision_are_refused(make_capture, tmp_path, format, focal, message):
     capture = make_capture()
     capture.cameras.K[1, [0, 1], [0, 1]] = focal

@@ -177,7 +177,7 @@ def test_wrong_content_is_named(tmp_path, frames, changes, message):
 
 
 def test_no_focal_length_at_all_says_what_to_give(tmp_path):
-    with pytest.raises(DataError, match="give fl_x or camera_angle_x"):
+    with pytest.raises(DataError, match="fl_x or camera_angle_x"):
         transforms.read(make_set(tmp_path, [frame()], w=16, h=12))
 
 

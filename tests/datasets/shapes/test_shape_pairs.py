@@ -44,7 +44,7 @@ def test_a_file_and_a_folder_can_not_be_matched(folders):
 
 def test_two_files_of_one_name_are_an_error(folders):
     save_mesh(trimesh.creation.box(), folders[0] / "a/1.obj")
-    with pytest.raises(DataError, match="has the same name as 1.obj beside it"):
+    with pytest.raises(DataError, match="has the same name as 1.obj"):
         find_pairs(*folders)
 
 

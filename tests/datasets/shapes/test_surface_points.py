@@ -94,7 +94,7 @@ BAD = {
     "lacks 'K'": dict(depth=DEPTH["depth"]),
     "needs depth": DEPTH | dict(mask=np.ones((3, 3))),
     "K invertible": DEPTH | dict(K=np.zeros((3, 3))),
-    "no rotation": DEPTH | dict(cam_to_world=2 * np.eye(4)),
+    "cam_to_world is not a rotation": DEPTH | dict(cam_to_world=2 * np.eye(4)),
     "48 depths that are negative": DEPTH | dict(depth=-DEPTH["depth"]),
     "holds no surface": DEPTH | dict(depth=np.zeros((6, 8))),
 }
@@ -112,7 +112,7 @@ def test_bad_arrays_are_refused_by_name(tmp_path, message):
                                                     ("a.xyz", "", "no surface points"),
                                                     ("a.ply", "ply\nrubbish", "can't be read"),
                                                     ("a.obj", "v 1 2 x\n", "can't be read"),
-                                                    ("a.npz", "rubbish", "can't be read"), ("a.doc", "", "no known kind")])
+                                                    ("a.npz", "rubbish", "can't be read"), ("a.doc", "", "not a known kind")])
 def test_bad_files_are_refused_by_name(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=message):

@@ -186,7 +186,7 @@ def test_light_that_stands_still_gives_a_point_one_colour_in_all_views():
 
 
 def test_the_registry_builds_a_capture_from_a_config():
-    config = dict(type="GeneratedCapture", mesh="head", views=2, test_views=1, size=[32, 24], supersample=1)
+    config = dict(type="SyntheticCapture", mesh="head", views=2, test_views=1, size=[32, 24], supersample=1)
     capture = DATASETS.build(config)
     assert capture.images.shape == (3, 32, 24, 3) and capture.images.dtype == torch.uint8
     assert "head" in capture.source

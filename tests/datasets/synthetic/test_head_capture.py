@@ -241,7 +241,7 @@ def test_noise_is_put_on_training_views_alone(capture, model):
 
 
 def test_a_config_makes_it(capture, model):
-    built = DATASETS.build(dict(type="GeneratedHeadCapture", model=model, **SMALL))
+    built = DATASETS.build(dict(type="SyntheticHeadCapture", model=model, **SMALL))
     assert torch.equal(built.images, capture.images)
     assert built.names == ("view_000", "view_001", "view_002", "test_000")
 
@@ -250,7 +250,7 @@ def test_a_config_makes_it(capture, model):
     (dict(head="test"), "expected a split .train, validation, test. and a number"),
     (dict(head="testing_00001"), "head='testing_00001'"),
     (dict(head="test_-1"), "head='test_-1'"),
-    (dict(views=0), "GeneratedHeadCapture: views must be at least 1"),
+    (dict(views=0), "SyntheticHeadCapture: views must be at least 1"),
     (dict(test_views=-1), "test_views must be at least 0"),
     (dict(size=(0, 5)), "size must be a positive height and width"),
     (dict(seed=-1), "seed must not be negative"),

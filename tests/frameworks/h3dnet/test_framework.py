@@ -14,7 +14,7 @@ from deep3dmap.geometry.rotations import rotation_angle_error
 from deep3dmap.io.npz import npz_bytes
 from tests.frameworks.h3dnet.heads import ball_prior
 
-POSE = ["geometry.latent", "geometry.turn", "geometry.shift", "geometry.growth"]
+POSE = ["geometry.latent", "geometry.delta_rotation", "geometry.delta_translation", "geometry.delta_log_scale"]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def config(tmp_path):
     for stage, steps in zip(cfg.train_cfg.stages, (1, 2, 2)):
         stage.update(max_steps=steps, max_minutes=None)
     cfg.merge_from_dict(
-        dict(scene=dict(capture=dict(type="GeneratedCapture", mesh=str(head), views=3, test_views=1, size=(48, 48)),
+        dict(scene=dict(capture=dict(type="SyntheticCapture", mesh=str(head), views=3, test_views=1, size=(48, 48)),
                         test_views=None),
              train_dataset=dict(type="RayBatches", rays=128),
              test_dataset=dict(type="Views", split="all")))
@@ -58,7 +58,7 @@ def test_the_head_rests_at_first_and_the_decoder_moves_last(config):
     for stage, head_moves, decoder_moves in zip(config.train_cfg.stages, (False, True, True), (False, False, True)):
         framework.enter_stage(StageConfig.read(stage).stage())
         assert all(p.requires_grad == decoder_moves for p in framework.geometry.decoder.parameters())
-        assert framework.geometry.latent.requires_grad == framework.geometry.turn.requires_grad == head_moves
+        assert framework.geometry.latent.requires_grad == framework.geometry.delta_rotation.requires_grad == head_moves
         assert all(p.requires_grad for p in framework.radiance.parameters())
 
 

@@ -52,9 +52,9 @@ def person(tmp_path_factory):
 @pytest.fixture(scope="module")
 def errors(person, tmp_path_factory):
     """Mean distances (mm) of the true head, and of its bun, to the surface: as placed, after the code, and at the end."""
-    capture = dict(_delete_=True, type="GeneratedHeadCapture", mesh=str(person), landmarks=LANDMARKS, views=3, test_views=0,
+    capture = dict(_delete_=True, type="SyntheticHeadCapture", mesh=str(person), landmarks=LANDMARKS, views=3, test_views=0,
                    size=(96, 96), supersample=1)  # yapf: disable
-    cfg = load_config("configs/h3dnet/generated_head.py", SMALL | {"scene.capture": capture})
+    cfg = load_config("configs/h3dnet/synthetic_head.py", SMALL | {"scene.capture": capture})
     for stage in cfg.train_cfg.stages:
         stage.max_steps = STEPS[stage.name]
     runner = build_runner(cfg, work_dir=str(tmp_path_factory.mktemp("work")), progress=False)

@@ -39,15 +39,15 @@ def test_distances_are_the_decoders_in_the_scenes_units(head, points):
 
 def test_gradients_are_those_of_the_distances_in_the_scene(head, points):
     with torch.no_grad():
-        head.turn.copy_(torch.tensor([0.2, -0.1, 0.3]))
-        head.growth.fill_(0.2)
+        head.delta_rotation.copy_(torch.tensor([0.2, -0.1, 0.3]))
+        head.delta_log_scale.fill_(0.2)
     asked = points.clone().requires_grad_()
     expected, = torch.autograd.grad(head.sdf(asked).sum(), asked)
     torch.testing.assert_close(head.gradient(points), expected, atol=1e-5, rtol=1e-4)
     assert head.sdf_and_gradient(points)[2].shape == (60, 5)
 
 
-@pytest.mark.parametrize("name", ["latent", "turn", "shift", "growth"])
+@pytest.mark.parametrize("name", ["latent", "delta_rotation", "delta_translation", "delta_log_scale"])
 def test_the_code_and_the_pose_get_the_gradient_of_finite_differences(head, points, name):
     head, points = head.double(), points.double()
     parameter = getattr(head, name)
@@ -66,7 +66,7 @@ def test_a_shift_moves_the_head_in_its_own_frame(head):
     centre = (-TRANSLATION) @ ROTATION / SCALE
     torch.testing.assert_close(head.in_head(centre[None])[0], torch.zeros(1, 3), atol=1e-6, rtol=0)
     with torch.no_grad():
-        head.shift.copy_(torch.tensor([0.0, 0.1, 0.0]))
+        head.delta_translation.copy_(torch.tensor([0.0, 0.1, 0.0]))
     torch.testing.assert_close(head.in_head(centre[None])[0], torch.tensor([[0.0, 0.1, 0.0]]), atol=1e-6, rtol=0)
 
 
@@ -86,7 +86,7 @@ def test_in_a_world_of_known_units_the_head_does_not_grow(head, points):
     head.unit_millimetres = 1.0
     expected = head.sdf(points)
     with torch.no_grad():
-        head.growth.fill_(0.5)
+        head.delta_log_scale.fill_(0.5)
     assert torch.equal(head.sdf(points), expected)
     scene_from_world = torch.diag(torch.tensor([0.005, 0.005, 0.005, 1.0], dtype=torch.float64))
     assert known_scale(head, scene_from_world) == pytest.approx(head.prior.scale * 0.1 / 0.005)

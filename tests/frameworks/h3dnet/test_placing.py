@@ -82,7 +82,7 @@ def test_masks_of_an_unlikely_head_away_from_the_start_leave_the_mean_head_there
     views = cameras(TRUE, FRONT)
     found = fit(shown=masks(TRUE, views, torch.tensor([0.3, 0.0])), start=START)  # five deviations, as hair makes a skull
     assert torch.equal(found.placement.rotation, START.rotation) and torch.equal(found.code, MEAN)
-    assert "no head of the prior has these masks" in found.problems[0]
+    assert "no head of the prior fits these masks" in found.problems[0]
 
 
 def test_the_same_seed_finds_the_same_bits_and_another_one_the_same_head():
@@ -101,8 +101,8 @@ def test_a_head_whose_back_looks_like_its_front_faces_the_cameras_and_is_told():
 def test_masks_that_show_something_else_are_told():
     box = torch.zeros(3, 128, 128, dtype=torch.bool)
     box[:, 20:110, 50:120] = True
-    (problem, ) = [p for p in fit(shown=box, start=START).problems if "overlap to" in p]
-    assert problem.endswith("look at masks and landmarks: masks should show the head and nothing else")
+    (problem, ) = [p for p in fit(shown=box, start=START).problems if "overlap by" in p]
+    assert problem.endswith("check masks and landmarks: masks should show the head only")
 
 
 def test_an_empty_mask_is_refused_by_its_views_name():
@@ -125,7 +125,7 @@ def test_one_view_without_a_start_is_refused():
 def test_pictures_without_an_up_in_common_are_refused():
     views = cameras(TRUE, (0.0, 0.0))
     views.world_to_cam[1, :2] *= -1
-    with pytest.raises(DataError, match="no up in common"):
+    with pytest.raises(DataError, match="no common up direction"):
         fit_to_masks(decoder, views, masks(TRUE, views, CODE), MEAN, BASIS)
 
 
@@ -138,7 +138,7 @@ def test_views_from_behind_alone_are_refused():
 def test_a_refusal_tells_how_badly_the_head_fits_if_it_does():
     bar = torch.zeros(3, 128, 128, dtype=torch.bool)
     bar[:, 60:68, 10:118] = True
-    with pytest.raises(DataError, match="overlap to [0-9]+% only .90% expected.: do the masks show a head"):
+    with pytest.raises(DataError, match="overlap by only [0-9]+% .90% expected.: do the masks show a head"):
         fit((150.0, 180.0, 210.0), shown=bar, start=TRUE)
 
 

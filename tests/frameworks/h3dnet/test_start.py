@@ -33,7 +33,7 @@ def capture(points, azimuths=(0, -35, 40)):
 
 @pytest.mark.parametrize("unit", [1000.0, 0.1])
 def test_landmarks_in_another_unit_than_the_cameras_are_refused(head, unit):
-    with pytest.raises(DataError, match="the landmarks are (beside the mask|nearly one point).* unit of its cameras"):
+    with pytest.raises(DataError, match="the landmarks are (outside the mask|nearly one point).* unit of its cameras"):
         start_head(head, capture(head_points() / unit))
 
 
@@ -52,9 +52,9 @@ def test_masks_that_pull_the_head_from_its_landmarks_are_told(head, millimetres,
 
     def pulled(*arguments, start, **options):
         moved = replace(start, translation=start.translation + torch.tensor([0.0, 0.1 * millimetres * SCALE, 0.0]))
-        return MaskFit(moved, torch.zeros(4), torch.zeros(4), 0.0, torch.ones(3), None, ("odd", ))
+        return MaskFit(moved, torch.zeros(4), torch.zeros(4), 0.0, torch.ones(3), None, ("hair", ))
 
     monkeypatch.setattr("deep3dmap.frameworks.h3dnet.start.fit_to_masks", pulled)
     problems = start_head(head, capture(head_points()))
-    assert problems[0] == "odd" and len(problems) == 1 + (millimetres > 20)
-    assert all("the masks put the head 40 mm away from its landmarks" in problem for problem in problems[1:])
+    assert problems[0] == "hair" and len(problems) == 1 + (millimetres > 20)
+    assert all("the masks place the head 40 mm away from its landmarks" in problem for problem in problems[1:])

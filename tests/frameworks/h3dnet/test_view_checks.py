@@ -80,11 +80,11 @@ def test_a_view_whose_mask_leaves_too_much_out_is_refused_by_name():
         check_views([ViewReport("a.png", True, 0.0, 0.0), ViewReport("b.png", True, 0.0, 0.4)])
 
 
-@pytest.mark.parametrize("given, said", [(False, "give landmarks"), (True, "look at masks and landmarks")])
+@pytest.mark.parametrize("given, said", [(False, "provide landmarks"), (True, "check masks and landmarks")])
 def test_who_gave_landmarks_is_not_asked_for_them(given, said):
     for report in (ViewReport("a.png", False, 0.0, 0.0), ViewReport("a.png", True, 0.0,
                                                                     0.4), ViewReport("a.png", True, 0.7, 0.0)):
-        with pytest.raises(DataError, match=f"wrong (way round|place): {said}"):
+        with pytest.raises(DataError, match=f"(wrong way round|misplaced): {said}"):
             check_views([report], given)
 
 

@@ -1,4 +1,4 @@
-"""A small generated capture of a lumpy coloured ball, and small models."""
+"""A small synthetic capture of a lumpy coloured ball, and small models."""
 
 import numpy as np
 import pytest

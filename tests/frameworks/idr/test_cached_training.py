@@ -50,7 +50,7 @@ def test_a_step_refreshes_the_grid_once_an_interval_however_it_is_split():
     seen = []
     for _ in range(7):
         framework.train_step(batch(400), optimizer)
-        seen.append(int(framework.renderer.cache.turns[0]))
+        seen.append(int(framework.renderer.cache.counters[0]))
     assert seen == [0, 0, 0, 1, 1, 1, 2]
 
 
@@ -67,7 +67,7 @@ def test_a_resumed_run_with_grid_and_average_ends_bit_for_bit_as_one_that_was_no
         "train_cfg.max_minutes": None
     }
     values |= {"train_cfg.stages": [dict(name="train", max_steps=10)], "default_hooks.checkpoint.steps": 6, "amp": amp}
-    config = load_config("configs/idr/generated_head.py", values)
+    config = load_config("configs/idr/synthetic_head.py", values)
 
     def train(folder: str, resume: bool | str = False) -> dict:
         build_runner(config, work_dir=str(tmp_path / folder), progress=False, resume=resume).train()

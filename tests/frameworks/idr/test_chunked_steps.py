@@ -141,7 +141,7 @@ def test_a_resumed_run_in_chunks_ends_bit_for_bit_as_one_that_was_not_stopped(ba
     values |= {f"scene.capture.{key}": value for key, value in capture.items()}
     values |= {"model.step_chunk": 10, "train_dataset.rays": 32, "train_cfg.max_minutes": None}
     values |= {"train_cfg.stages": [dict(name="train", max_steps=6)], "default_hooks.checkpoint.steps": 3}
-    config = load_config("configs/idr/generated_head_noisy_cameras.py", values)
+    config = load_config("configs/idr/synthetic_head_noisy_cameras.py", values)
 
     def train(folder: str, resume: bool | str = False) -> dict:
         build_runner(config, work_dir=str(tmp_path / folder), progress=False, resume=resume).train()

@@ -31,7 +31,7 @@ def small(ball_file) -> dict:
 @pytest.fixture(scope="module")
 def trained(ball_file, tmp_path_factory):
     """The runner after training."""
-    config = load_config("configs/idr/generated_head_noisy_cameras.py", small(ball_file))
+    config = load_config("configs/idr/synthetic_head_noisy_cameras.py", small(ball_file))
     runner = build_runner(config, work_dir=str(tmp_path_factory.mktemp("noisy")), progress=False)
     runner.train()
     return runner

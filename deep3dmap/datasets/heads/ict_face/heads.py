@@ -1,4 +1,4 @@
-"""Heads drawn from the ICT model: each is a function of a seed, its split and its number, and of nothing else."""
+"""Heads drawn from the ICT model: each depends only on a seed, its split and its index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from deep3dmap.registry import nearest
 from deep3dmap.structures.face_model import ICTFaceModel
 
 SPLITS = ("train", "validation", "test")
-IDENTITY, EXPRESSION, HOLES, SAMPLES = range(4)  # what a stream of random numbers is for: one option doesn't change another's
+IDENTITY, EXPRESSION, HOLES, SAMPLES = range(4)  # independent random streams: one option doesn't change another's draws
 EXPRESSIONS_AT_ONCE = 3
-NOT_ALONE = ("eyeLook", "PupilDilate", "mouthClose")  # they need the eyeballs or the jaw to move as well
+NOT_ALONE = ("eyeLook", "PupilDilate", "mouthClose")  # these require moving the eyeballs or the jaw as well
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class HeadMaker:
         model: the face model.
         seed: of all heads.
         expressions: largest weight of the random expressions; 0 for neutral heads.
-        missing: what the meshes lack, names of :data:`~deep3dmap.datasets.heads.ict_face.missing.MISSING`.
+        missing: regions to cut from the meshes, names of :data:`~deep3dmap.datasets.heads.ict_face.missing.MISSING`.
         surface: of the heads.
         frame: the normalisation that all heads of the model share.
     """
@@ -49,7 +49,7 @@ class HeadMaker:
               missing: Sequence[str] = (),
               mouth: bool = True,
               eyeballs: bool = False) -> "HeadMaker":
-        """Check the options and make the surface.
+        """Validate the options and build the surface.
 
         Raises:
             ConfigError: for a negative seed, weights outside [0, 1], or an unknown name of a missing part.
@@ -60,7 +60,7 @@ class HeadMaker:
             raise ConfigError(f"expressions must lie between 0 (neutral heads) and 1, got {expressions}")
         for name in missing:
             if name not in MISSING:
-                raise ConfigError(f"nothing called '{name}' can be missing: {nearest(name, MISSING)}")
+                raise ConfigError(f"no region '{name}' can be missing: {nearest(name, MISSING)}")
         surface = head_surface(model, mouth, eyeballs)
         return cls(model, seed, float(expressions), tuple(sorted(set(missing))), surface, common_frame(model))
 
@@ -69,7 +69,7 @@ class HeadMaker:
         return self._random(split, index, IDENTITY).standard_normal(len(self.model.identity)).astype(np.float32)
 
     def expression(self, split: str, index: int) -> dict[str, float]:
-        """The expression weights of a head: three expressions, each with a weight drawn evenly from 0 to ``expressions``."""
+        """The expression weights of a head: three expressions, each weight drawn uniformly from 0 to ``expressions``."""
         if not self.expressions:
             return {}
         random = self._random(split, index, EXPRESSION)
@@ -90,7 +90,7 @@ class HeadMaker:
         return self.surface.mesh(self.vertices(split, index), self.kept(split, index) if self.missing else None)
 
     def kept(self, split: str, index: int) -> Bool[np.ndarray, " f"]:
-        """Which of the surface's triangles a head has: all of them, or those that are left where parts are missing."""
+        """Which of the surface's triangles a head has: all, or the remaining ones where regions are missing."""
         return kept_faces(self.model, self.surface, self.missing, self._random(split, index, HOLES))
 
     def sampling_seed(self, split: str, index: int) -> int:
@@ -102,5 +102,5 @@ class HeadMaker:
 
 
 def head_name(split: str, index: int) -> str:
-    """The id of a head, by which its split and number are known."""
+    """The id of a head, made of its split and index."""
     return f"{split}_{index:05d}"

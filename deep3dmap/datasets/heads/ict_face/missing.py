@@ -1,7 +1,7 @@
-"""What raw scans of heads lack: regions cut from a head's mesh, which is open there.
+"""Missing regions, as in raw scans of heads: cut from a head's mesh, which is open there.
 
 Regions are chosen on the mean head, in its centimetres, so that they follow the anatomy whatever the identity is; their
-places and sizes are drawn for each head. Whole triangles are cut, by their centres.
+positions and sizes are random for each head. Whole triangles are cut, by their centres.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from deep3dmap.datasets.heads.ict_face.surface import HeadSurface
 from deep3dmap.geometry.triangles import face_components
 from deep3dmap.structures.face_model import ICTFaceModel
 
-JAW_RIGHT, CHIN, JAW_LEFT = 0, 8, 16  # of the 68 landmarks: the jaw's ends, just before the ears, and its lowest point
+JAW_RIGHT, CHIN, JAW_LEFT = 0, 8, 16  # of the 68 landmarks: the jaw's ends, in front of the ears, and its lowest point
 BROWS = slice(17, 27)
 SCRAP = 0.01  # of all triangles
 
@@ -23,7 +23,8 @@ Landmarks = Float[np.ndarray, "68 3"]
 
 
 def _hair(centres: Centres, landmarks: Landmarks, random: np.random.Generator) -> Bool[np.ndarray, " f"]:
-    """A hole of 4 to 8 cm radius around a place 4 cm or more above the brows; the forehead's lower 2 cm and the face stay."""
+    """A hole of 4 to 8 cm radius around a place 4 cm or more above the brows; the lower 2 cm of the forehead and the face are
+    kept."""
     above = centres[:, 1] - landmarks[BROWS, 1].mean()
     scalp = np.flatnonzero(above > 4)
     if not len(scalp):
@@ -39,7 +40,7 @@ def _neck(centres: Centres, landmarks: Landmarks, random: np.random.Generator) -
 
 def _ear(centres: Centres, landmarks: Landmarks, random: np.random.Generator) -> Bool[np.ndarray, " f"]:
     """A hole of 4 to 7 cm radius around the left or the right ear."""
-    place = landmarks[random.choice([JAW_RIGHT, JAW_LEFT])] - (0, 1, 2)  # the middle of the ear
+    place = landmarks[random.choice([JAW_RIGHT, JAW_LEFT])] - (0, 1, 2)  # the centre of the ear
     return _near(centres, place, random.uniform(4, 7))
 
 
@@ -47,19 +48,19 @@ def _near(centres: Centres, place: Float[np.ndarray, "3"], radius: float) -> Boo
     return np.linalg.norm(centres - place, axis=1) < radius
 
 
-#: What can be missing, by name.
+#: Regions that can be missing, by name.
 MISSING: dict[str, Callable] = {"hair": _hair, "neck": _neck, "ear": _ear}
 
 
 def kept_faces(model: ICTFaceModel, surface: HeadSurface, missing: Sequence[str],
                random: np.random.Generator) -> Bool[np.ndarray, " f"]:
-    """Which triangles of a head's surface are left when parts of it are missing; scraps that hang on nothing go as well.
+    """Which triangles of a head's surface remain when regions are missing; small disconnected pieces are removed too.
 
     Args:
-        model: whose mean head has the regions.
+        model: the regions are defined on its mean head.
         surface: of the model's heads.
         missing: names of :data:`MISSING`.
-        random: the head's source of chance; a part's region is the same whichever others are missing.
+        random: the head's random generator; a region is the same whichever others are missing.
     """
     keep = np.ones(len(surface.faces), bool)
     if not missing:

@@ -1,7 +1,7 @@
-"""From the files that ICT-FaceKit publishes to one ``npz``: the parts of a head, triangles, half-precision displacements.
+"""Converts the files published by ICT-FaceKit to one ``npz``: the parts of a head, triangles, half-precision displacements.
 
 The project's folder ``FaceXModel`` holds a neutral mesh, a mesh for each identity mode and expression (all with the same
-polygons, as OBJ text), and a JSON with names and vertex numbers. What isn't head (teeth, tongue, lashes, ...) is left out.
+polygons, as OBJ text), and a JSON with names and vertex numbers. Other parts (teeth, tongue, lashes, ...) are omitted.
 """
 
 import json
@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """What the published files hold.
+    """The content of the published files.
 
     Attributes:
         vertices: of every mesh.
@@ -63,7 +63,7 @@ class Layout:
 
 
 def _both(*names: str) -> tuple[str, ...]:
-    """Names of expressions that there are of the subject's left and of the right."""
+    """Names of expressions that exist for the subject's left and right."""
     return tuple(f"{name}_{side}" for name in names for side in "LR")
 
 
@@ -95,7 +95,7 @@ FACEKIT = Layout(
 
 
 def pack(source: Path, target: Path, layout: Layout = FACEKIT) -> list[Path]:
-    """Pack published files into ``ict_face_model.npz``, with the licence beside it.
+    """Pack published files into ``ict_face_model.npz``, together with the licence.
 
     Args:
         source: a folder with :meth:`Layout.files`.
@@ -154,7 +154,7 @@ def _read_obj(path: Path, layout: Layout, only_vertices: bool = False) -> _Obj:
 
 
 def _numbers(lines: Iterable[str], key: str, count: int) -> Float[np.ndarray, "n count"]:
-    """The numbers behind a keyword, a row a line."""
+    """The numbers after a keyword, one row per line."""
     text = [line[len(key):] for line in lines if line.startswith(key)]
     return np.array(" ".join(text).split(), np.float64).reshape(-1, count)
 
@@ -165,7 +165,7 @@ def _polygon(line: str) -> Int[np.ndarray, "corners 2"]:
 
 
 def _displacements(folder: Path, files: list[str], neutral, kept, layout: Layout) -> np.ndarray:
-    """Of every file, its vertices less the neutral ones, in half precision (rounded by at most 0.001)."""
+    """Of every file, its vertices minus the neutral ones, in half precision (rounded by at most 0.001)."""
     moved = np.zeros((len(files), len(kept), 3), np.float16)
     for k, name in enumerate(files):
         moved[k] = (_read_obj(folder / name, layout, only_vertices=True).vertices - neutral)[kept]
@@ -188,10 +188,10 @@ def _triangles(mesh: _Obj, layout: Layout, place: Int[np.ndarray, " n"], path: P
     corners = np.concatenate(corners)
     low, high = corners.min((0, 1)), corners.max((0, 1))
     if low.min() < 0 or high[0] >= len(place) or high[1] >= len(mesh.uv):
-        raise DataError(f"{path}: has polygons that name vertices or texture coordinates which it doesn't hold")
+        raise DataError(f"{path}: has polygons with vertex or texture coordinate indices out of range")
     triangles = place[corners[..., 0]]
     if (triangles < 0).any():
-        raise DataError(f"{path}: polygons of the head use vertices of parts that are left out; it is of another version")
+        raise DataError(f"{path}: polygons of the head use vertices of omitted parts; it is of another version")
     used_uv, uv_triangles = np.unique(corners[..., 1], return_inverse=True)
     return dict(triangles=triangles.astype(np.int32),
                 triangle_part=np.array(numbers, np.int8),

@@ -1,7 +1,7 @@
-"""A data set of heads in DeepSDF's layout: meshes, samples, splits; in several processes, on from where it stopped.
+"""A data set of heads in DeepSDF's layout: meshes, samples, splits; in several processes, resumable.
 
 Under one root: ``meshes/ict_heads/heads/<id>.ply`` (centimetres), DeepSDF's folders (``shapes/sdf_samples/layout.py``),
-``splits/ict_heads_*.json`` and ``heads.json``, which says how the heads were made.
+``splits/ict_heads_*.json`` and ``heads.json``, which records how the heads were generated.
 """
 
 import hashlib
@@ -40,18 +40,18 @@ from deep3dmap.structures.face_model import ICTFaceModel
 DATASET, CATEGORY = "ict_heads", "heads"
 NESTED = (25, 100, 400)
 RECORD = "heads.json"
-TIMEOUT = 600.0  # seconds for a head, which takes about one
+TIMEOUT = 600.0  # seconds per head, which takes about one
 
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """How heads are made; the same settings give the same heads.
+    """Generation settings; the same settings give the same heads.
 
     Attributes:
         model: file of the face model, its folder, or a data set's name.
         seed: of all heads.
         expressions: largest weight of random expressions, 0 for neutral heads.
-        missing: what the heads lack.
+        missing: regions cut from the heads.
         mouth: whether the bag behind the lips is part of the surface.
         eyeballs: whether the eyeballs are part of the solid.
         samples: signed-distance samples of each head.
@@ -71,7 +71,7 @@ class HeadSettings:
         """The heads' maker.
 
         Raises:
-            ConfigError: for options that make no sense.
+            ConfigError: for invalid options.
             DataError: if the model can't be read.
         """
         for name in ("samples", "surface_samples"):
@@ -81,24 +81,24 @@ class HeadSettings:
         return HeadMaker.build(ICTFaceModel.load(self.model), self.seed, **options)
 
     def record(self, maker: HeadMaker) -> dict:
-        """The settings as they stand in ``heads.json``, with the model's fingerprint in the place of its path."""
+        """The settings as recorded in ``heads.json``, with the model's fingerprint instead of its path."""
         digest = hashlib.sha256(maker.model.identity.tobytes() + maker.model.triangles.tobytes())
         digest.update(maker.model.mean.tobytes())
         return asdict(self) | {"model": digest.hexdigest()[:16], "missing": list(maker.missing)}
 
 
 def head_shape(split: str, index: int) -> ShapeName:
-    """What a head is called in the layout."""
+    """A head's name in the layout."""
     return ShapeName(DATASET, CATEGORY, head_name(split, index))
 
 
 def mesh_path(root: str | Path, shape: ShapeName) -> Path:
-    """Where a head's mesh lies."""
+    """Path of a head's mesh."""
     return Path(root, "meshes", shape.dataset, shape.category, f"{shape.name}.ply")
 
 
 class HeadTask(NamedTuple):
-    """A head to make, and where."""
+    """A head to generate, and its folder."""
 
     root: Path
     settings: HeadSettings
@@ -107,12 +107,12 @@ class HeadTask(NamedTuple):
 
     @property
     def shape(self) -> ShapeName:
-        """What the head is called in the layout."""
+        """The head's name in the layout."""
         return head_shape(self.split, self.index)
 
     @property
     def is_made(self) -> bool:
-        """Whether the head is there; its samples are written last, and whole or not at all."""
+        """Whether the head exists; its samples are written last, atomically."""
         return samples_path(self.root, self.shape).is_file()
 
 
@@ -121,22 +121,22 @@ def prepare_heads(root: str | Path,
                   settings: HeadSettings,
                   processes: int = 1,
                   report: Callable[[int, int], object] = lambda done, total: None) -> int:
-    """Make heads, sample them, and write splits; heads that are there already are kept.
+    """Generate heads, sample them, and write splits; existing heads are kept.
 
     Args:
         root: folder to write to.
         counts: how many heads of each of training, validation and test.
         settings: of the heads.
-        processes: that work at the same time.
-        report: told how many of the heads to be made are done.
+        processes: number of parallel processes.
+        report: called with the number of heads done.
 
     Returns:
-        How many heads were made in this call.
+        Number of heads generated in this call.
 
     Raises:
-        ConfigError: for options that make no sense.
-        DataError: if the model can't be read, the root holds heads of other settings, or some heads could not be made; the
-            others are there then, and no splits are written.
+        ConfigError: for invalid options.
+        DataError: if the model can't be read, the root holds heads of other settings, or some heads could not be generated;
+            the others are kept, and no splits are written.
     """
     root = Path(root)
     if processes < 1 or min(counts) < 0 or not max(counts):
@@ -152,7 +152,7 @@ def prepare_heads(root: str | Path,
         if outcome.kind != DONE:
             failed.append(f"{todo[number].shape}: {outcome.reason}")
     if failed:
-        raise DataError(f"{root}: {len(failed)} of {len(todo)} heads could not be made; the first: {failed[0]}")
+        raise DataError(f"{root}: {len(failed)} of {len(todo)} heads could not be generated; the first: {failed[0]}")
     if not exists(root / SOURCES):
         add_data_source(root, DATASET, root / "meshes")
     _write_splits(root, dict(zip(SPLITS, counts)))
@@ -160,7 +160,7 @@ def prepare_heads(root: str | Path,
 
 
 def make_head(task: HeadTask) -> None:
-    """Make one head and write all its files, the samples last."""
+    """Generate one head and write all its files, the samples last."""
     root, settings, *head = task
     maker, shape = _maker(settings), task.shape
     sampling = sample_head(maker, *head, Plan(settings.samples), settings.surface_samples)
@@ -175,15 +175,15 @@ def make_head(task: HeadTask) -> None:
 
 @lru_cache(maxsize=1)
 def _maker(settings: HeadSettings) -> HeadMaker:
-    """The maker of heads that a process uses again and again."""
+    """The head generator, cached per process."""
     return settings.maker()
 
 
-# --- what is written once -------------------------------------------------------------------------------------------------
+# --- shared files ---------------------------------------------------------------------------------------------------------
 
 
 def _check_record(root: Path, wanted: dict) -> None:
-    """Compare the settings of a folder's heads with those wanted, or note these in a new folder."""
+    """Compare the settings of a folder's heads with the requested ones, or record these in a new folder."""
     path = root / RECORD
     if exists(path):
         with reading(path, "a record of heads in JSON"):
@@ -198,7 +198,7 @@ def _check_record(root: Path, wanted: dict) -> None:
 
 
 def _write_splits(root: Path, counts: dict[str, int]) -> None:
-    """Split files: nested ones of the training heads, all of them, and those of the other splits."""
+    """Split files: nested subsets of the training heads, all of them, and the other splits."""
     sizes = {f"train_{size}": ("train", size) for size in (*NESTED, counts["train"]) if 0 < size <= counts["train"]}
     sizes |= {split: (split, counts[split]) for split in SPLITS[1:] if counts[split]}
     for name, (split, size) in sizes.items():

@@ -1,8 +1,8 @@
 """Signed-distance samples of heads of the ICT model, in the frame that they share.
 
-The complete head is always known, so nothing is guessed: its skin is closed, and the solid is the union of the skin's inside
-and the eyeballs'. Where a head lacks parts, its samples lack those whose nearest surface is missing; the others keep their
-true values. So an incomplete scan says nothing about what it doesn't show, rather than something wrong.
+The complete head is always known, so signs are exact: its skin is closed, and the solid is the union of the skin's inside
+and the eyeballs'. Where a head lacks regions, samples whose nearest surface is missing are dropped; the others keep their
+true values. So an incomplete scan gives no samples of what it doesn't show, rather than wrong ones.
 """
 
 import numpy as np
@@ -15,15 +15,14 @@ from deep3dmap.geometry.closed_meshes import Mesh, import_igl, surface_distances
 from deep3dmap.geometry.sdf_sampling import Plan, Sampling, draw_points
 from deep3dmap.geometry.triangles import face_components, sample_surface
 
-HIDDEN = 1e-6  # deeper inside than that, a point of a piece's surface isn't on the union's
+HIDDEN = 1e-6  # depth beyond which a point of a piece's surface isn't on the union's surface
 
 
 def union_distances(pieces: list[Mesh], points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, " p"]:
-    """Signed distances to the union of closed meshes: the smallest of the pieces' own.
+    """Signed distances to the union of closed meshes: the minimum over the pieces.
 
-    The sign is right everywhere, and the value outside; inside a piece's hidden surface, within another piece, it is at least
-    as deep as the deepest piece says, which may be less than the union's. Where a piece runs through itself, what it winds
-    around twice is inside.
+    The sign is exact everywhere, and the value outside; inside overlaps the depth is that of the deepest piece, a lower
+    bound of the union's. Where a piece intersects itself, winding numbers of two count as inside.
 
     Raises:
         MissingDependencyError: if libigl is not installed.
@@ -54,7 +53,7 @@ def sample_head(maker: HeadMaker, split: str, index: int, plan: Plan, surface_co
     if not largest <= 1:
         raise DataError(
             f"head {index} of '{split}' reaches to {largest:.3f} of the heads' common unit sphere; the model's modes "
-            "are not as its statistics say, take another seed")
+            "exceed its statistics, use another seed")
     pieces = _pieces(mesh)
     generator = torch.Generator().manual_seed(maker.sampling_seed(split, index))
     points = draw_points(mesh, plan, generator)
@@ -66,7 +65,7 @@ def sample_head(maker: HeadMaker, split: str, index: int, plan: Plan, surface_co
 
 
 def _pieces(mesh: Mesh) -> list[Mesh]:
-    """The connected pieces of a mesh."""
+    """The connected components of a mesh."""
     number = face_components(torch.from_numpy(mesh.faces)).numpy()
     return [Mesh(mesh.vertices, np.ascontiguousarray(mesh.faces[number == k])) for k in range(number.max() + 1)]
 
@@ -76,7 +75,7 @@ def _nearest_faces(mesh: Mesh, points: Float[np.ndarray, "p 3"]) -> np.ndarray:
 
 
 def _surface_points(shown: Mesh, pieces: list[Mesh], count: int, generator: torch.Generator) -> Float[np.ndarray, "s 3"]:
-    """Points spread evenly over the surface that is there, less what lies inside another piece."""
+    """Points spread evenly over the existing surface, except what lies inside another piece."""
     points = sample_surface(torch.from_numpy(shown.vertices), torch.from_numpy(shown.faces), count, generator).numpy()
     return points if len(pieces) == 1 else points[_exposed(pieces, points)]
 

@@ -1,7 +1,7 @@
-"""The closed surface of a head of the ICT model, and the frame that all its heads share.
+"""The closed surface of a head of the ICT model, and the common frame of all its heads.
 
 The skin (face, head with neck and shoulders, mouth bag, eye sockets) is one surface whose only open edges are a loop below
-the shoulders; a fan of triangles closes it. The eyeballs are closed pieces of their own in the sockets.
+the shoulders; a fan of triangles closes it. The eyeballs are separate closed pieces in the sockets.
 """
 
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from deep3dmap.geometry.triangles import face_components, signed_volume
 from deep3dmap.structures.face_model import EYEBALLS, SKIN, ICTFaceModel
 
 SOCKETS = ("eye_socket_left", "eye_socket_right")
-BUFFER = 1.03  # between the largest head and the unit sphere, as DeepSDF has it
+BUFFER = 1.03  # between the largest head and the unit sphere, as in DeepSDF
 DEVIATIONS = 5.0
-INNER_LIPS = 7  # strips of triangles from the lips' inner edge on that can't be seen from outside on the mean head
+INNER_LIPS = 7  # strips of triangles from the lips' inner edge that are invisible from outside on the mean head
 
 
 @dataclass(frozen=True, eq=False)
 class HeadSurface:
-    """Which triangles make a head, the same for all heads of a model.
+    """The triangles of a head, the same for all heads of a model.
 
     Attributes:
         used: (n,) the model's vertices that the surface has, in its order.
         loops: the loops that are closed, as vertices of the surface.
-        faces: (f, 3) triangles over the used vertices and, behind them, one vertex in the middle of each loop.
+        faces: (f, 3) triangles over the used vertices and, after them, one vertex at the centre of each loop.
     """
 
     used: Int[np.ndarray, " n"]
@@ -38,7 +38,7 @@ class HeadSurface:
     faces: Int[np.ndarray, "f 3"]
 
     def vertices(self, model_vertices: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "n 3"]:
-        """The surface's vertices, in double precision, from all of a head's."""
+        """The surface's vertices, in double precision, from all vertices of a head."""
         points = model_vertices[self.used].astype(np.float64)
         return np.concatenate([points, *(loop_centre(points[loop])[None] for loop in self.loops)])
 
@@ -55,8 +55,8 @@ def head_surface(model: ICTFaceModel, mouth: bool = True, eyeballs: bool = False
     """The surface of the model's heads: skin, with its open loops closed by fans.
 
     Args:
-        model: whose parts are taken.
-        mouth: with the bag behind the lips; without it, and without the lips' inner sides, a fan closes what is left open
+        model: the face model.
+        mouth: with the bag behind the lips; without it, and without the lips' inner sides, a fan closes the gap
             between them.
         eyeballs: with the eyeballs (the outermost closed piece of each) in place of the sockets, whose openings fans close
             within the eyeballs: the solid is the union.
@@ -70,7 +70,7 @@ def head_surface(model: ICTFaceModel, mouth: bool = True, eyeballs: bool = False
         skin = skin if mouth else _without_inner_lips(model, skin)
         loops = boundary_loops(skin)
     except ValueError as error:
-        raise DataError(f"the face model's parts {', '.join(SKIN)} make no surface that could be closed: {error}") from None
+        raise DataError(f"the face model's parts {', '.join(SKIN)} form no surface that can be closed: {error}") from None
     balls = [_outermost(model, part) for part in EYEBALLS] if eyeballs else []
     faces = np.concatenate([skin, *balls])
     used = np.unique(faces)
@@ -80,7 +80,7 @@ def head_surface(model: ICTFaceModel, mouth: bool = True, eyeballs: bool = False
 
 
 def _without_inner_lips(model: ICTFaceModel, skin: Int[np.ndarray, "t 3"]) -> Int[np.ndarray, "k 3"]:
-    """The skin up to where lips meet: their inner sides would leave a gap between them, thinner than any samples show."""
+    """The skin up to where the lips meet: their inner sides would leave a gap too thin for the samples."""
     bag = model.faces("mouth_socket")
     for loop in boundary_loops(skin):
         if np.isin(loop, bag).all():
@@ -89,7 +89,7 @@ def _without_inner_lips(model: ICTFaceModel, skin: Int[np.ndarray, "t 3"]) -> In
 
 
 def _outermost(model: ICTFaceModel, part: str) -> Int[np.ndarray, "t 3"]:
-    """The piece of a part that holds the most; the source's eyeballs have the iris as a second piece inside."""
+    """The piece of a part with the largest volume; the source's eyeballs contain the iris as a second piece."""
     faces = model.faces(part)
     pieces = face_components(torch.from_numpy(faces)).numpy()
     mean = torch.from_numpy(model.mean)
@@ -100,8 +100,8 @@ def _outermost(model: ICTFaceModel, part: str) -> Int[np.ndarray, "t 3"]:
 def common_frame(model: ICTFaceModel) -> Normalization:
     """The normalisation that all heads of a model share, whatever their seed and number.
 
-    The middle of the mean skin's box becomes the origin. The unit sphere, less DeepSDF's buffer of 1.03, is as large as the
-    largest vertex distance from there, each vertex moved outward by five standard deviations of the identity.
+    The centre of the mean skin's box becomes the origin. The unit sphere, less DeepSDF's buffer of 1.03, has the radius of
+    the largest vertex distance from there, each vertex moved outward by five standard deviations of the identity.
     """
     used = np.unique(model.faces(*SKIN))
     points = model.mean[used].astype(np.float64)

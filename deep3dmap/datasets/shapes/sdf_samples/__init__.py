@@ -1,1 +1,1 @@
-"""Signed-distance samples of shapes in DeepSDF's layout: ``layout`` reads and writes it, ``preparing`` fills it."""
+"""Signed-distance samples of shapes in DeepSDF's layout: ``layout`` reads and writes it, ``preparing`` creates it."""

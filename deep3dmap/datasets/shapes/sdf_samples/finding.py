@@ -1,4 +1,4 @@
-"""Meshes in a folder, and what each of them is called in DeepSDF's layout."""
+"""Meshes in a folder, and their names in DeepSDF's layout."""
 
 import os
 from collections import defaultdict
@@ -11,7 +11,7 @@ from deep3dmap.datasets.shapes.sdf_samples.layout import SAMPLES, SURFACES, Shap
 from deep3dmap.errors import DataError
 from deep3dmap.io.reading import exists, is_text, printable, reaching
 
-NO_SURFACE = {"xyz", "stl_ascii"}  # point clouds; a second name of a format
+NO_SURFACE = {"xyz", "stl_ascii"}  # point clouds; an alias of a format
 CATEGORY = "shapes"
 
 
@@ -23,25 +23,25 @@ class MeshFile(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The meshes of a folder, and why files, or shapes, can't be prepared, by name."""
+    """The meshes of a folder, and by name the reasons why files or shapes can't be prepared."""
 
     meshes: list[MeshFile]
     refused: dict[str, str]
 
 
 def suffixes() -> set[str]:
-    """Endings of the mesh files that trimesh can read here."""
+    """Suffixes of the mesh files that trimesh can read here."""
     return {f".{name}" for name in trimesh.exchange.load.mesh_formats() - NO_SURFACE}
 
 
 def find_meshes(source: str | Path, dataset: str, category: str | None = None) -> Found:
     """The meshes of a folder and its sub-folders, or a single one.
 
-    Below the folder lie ``<class>/<id>/.../<any name>``, as in ShapeNet, ``<class>/<id>.<ending>``, or ``<id>.<ending>``, of
+    The folder contains ``<class>/<id>/.../<any name>``, as in ShapeNet, ``<class>/<id>.<ending>``, or ``<id>.<ending>``, of
     the class "shapes". If ``category`` is given, all are of that class, and the first folder, if any, is the id. Files of the
-    same id, and several meshes in the folder of one id, are refused: nothing says which is meant.
+    same id, and several meshes in the folder of one id, are refused as ambiguous.
 
-    Point clouds of a ``SurfaceSamples`` folder beside ``SdfSamples`` are none of them: samples may be written into the folder.
+    Point clouds of a ``SurfaceSamples`` folder next to ``SdfSamples`` are ignored: samples may be written into the folder.
 
     Raises:
         DataError: if there is no such folder, or no mesh in it.
@@ -54,21 +54,21 @@ def find_meshes(source: str | Path, dataset: str, category: str | None = None) -
     for path in files:
         shape = _shape_name(path.relative_to(source if source.is_dir() else source.parent), dataset, category)
         if not is_text(str(path)):
-            refused[printable(path)] = "its name is no text in UTF-8; rename it"
+            refused[printable(path)] = "its name isn't valid UTF-8; rename it"
         elif not all(map(is_plain, shape)):
-            refused[str(shape)] = f"{path}: its name, or its folder's, holds a backslash; rename it"
+            refused[str(shape)] = f"{path}: its name, or its folder's, contains a backslash; rename it"
         else:
             by_shape[shape].append(path)
     for shape, paths in by_shape.items():
         if len(paths) > 1:
-            refused[str(shape)] = f"{len(paths)} files would be this shape, keep one of them: {_listed(paths, source)}"
+            refused[str(shape)] = f"{len(paths)} files have this shape's name, keep one of them: {_listed(paths, source)}"
     if not files:
-        raise DataError(f"{source}: holds no mesh, in no sub-folder either (endings: {', '.join(sorted(suffixes()))})")
+        raise DataError(f"{source}: contains no mesh, including sub-folders (suffixes: {', '.join(sorted(suffixes()))})")
     return Found([MeshFile(paths[0], shape) for shape, paths in sorted(by_shape.items()) if len(paths) == 1], refused)
 
 
 def mesh_paths(folder: Path) -> list[Path]:
-    """Mesh files below a folder, in their names' order; hidden ones are left out."""
+    """Mesh files below a folder, sorted by name; hidden ones are ignored."""
     endings, found = suffixes(), []
     with reaching(folder):
         for place, folders, names in os.walk(folder):
@@ -79,7 +79,7 @@ def mesh_paths(folder: Path) -> list[Path]:
 
 
 def _is_ours(path: Path, source: Path) -> bool:
-    """Whether a file lies among the surface samples of a layout below a folder."""
+    """Whether a file belongs to the surface samples of a layout below a folder."""
     below = path.relative_to(source).parents
     return any(part.name == SURFACES and exists(source / part.parent / SAMPLES) for part in below)
 

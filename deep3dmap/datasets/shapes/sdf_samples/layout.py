@@ -1,6 +1,6 @@
-"""DeepSDF's layout on disk (Park et al., CVPR 2019; its code's ``deep_sdf/workspace.py``), so that either reads the other's.
+"""DeepSDF's layout on disk (Park et al., CVPR 2019; its code's ``deep_sdf/workspace.py``), so that files are interchangeable.
 
-Under one root lie ``SdfSamples/<dataset>/<class>/<id>.npz``, ``SurfaceSamples/...ply``, ``NormalizationParameters/...npz``
+One root contains ``SdfSamples/<dataset>/<class>/<id>.npz``, ``SurfaceSamples/...ply``, ``NormalizationParameters/...npz``
 and ``.datasources.json``. The samples are in the shape's normalised frame: ``normalised = (vertex + offset) * scale``.
 """
 
@@ -24,7 +24,7 @@ SOURCES = ".datasources.json"
 
 
 class ShapeName(NamedTuple):
-    """What a shape is called: its data set, its class there, and its id."""
+    """A shape's name: its data set, class and id."""
 
     dataset: str
     category: str
@@ -35,22 +35,22 @@ class ShapeName(NamedTuple):
 
 
 def shape_seed(shape: ShapeName, seed: int) -> int:
-    """A shape's own seed, whatever other shapes there are."""
+    """A shape's own seed, independent of other shapes."""
     return int.from_bytes(hashlib.sha256(f"{seed} {shape}".encode("utf-8", "surrogateescape")).digest()[:6], "big")
 
 
 def samples_path(root: str | Path, shape: ShapeName) -> Path:
-    """Where a shape's signed-distance samples lie."""
+    """Path of a shape's signed-distance samples."""
     return Path(root, SAMPLES, shape.dataset, shape.category, f"{shape.name}.npz")
 
 
 def surface_path(root: str | Path, shape: ShapeName) -> Path:
-    """Where points of a shape's surface lie, in the frame and units of its mesh."""
+    """Path of points of a shape's surface, in the frame and units of its mesh."""
     return Path(root, SURFACES, shape.dataset, shape.category, f"{shape.name}.ply")
 
 
 def normalization_path(root: str | Path, shape: ShapeName) -> Path:
-    """Where the parameters of a shape's normalisation lie."""
+    """Path of a shape's normalisation parameters."""
     return Path(root, NORMALIZATIONS, shape.dataset, shape.category, f"{shape.name}.npz")
 
 
@@ -63,8 +63,8 @@ class SdfSamples(NamedTuple):
     Attributes:
         positive: (n, 4) float32, samples outside the shape (or on it).
         negative: (m, 4) float32, samples inside.
-        shuffled: whether the rows are in random order, so that any run of them is a random sample. Such arrays are maps of
-            the file where it is not compressed: only those rows are read that are looked at.
+        shuffled: whether the rows are in random order, so that any contiguous slice is a random sample. Such arrays are
+            memory-mapped if uncompressed: only the accessed rows are read.
     """
 
     positive: Float[np.ndarray, "n 4"]
@@ -73,7 +73,7 @@ class SdfSamples(NamedTuple):
 
 
 def write_samples(path: str | Path, points: Float[np.ndarray, "n 3"], sdf: Float[np.ndarray, " n"], seed: int) -> Path:
-    """Write samples in random order, uncompressed, with the mark ``shuffled``; the file appears whole or not at all.
+    """Write samples in random order, uncompressed, with the flag ``shuffled``; atomically.
 
     Args:
         path: of the ``npz`` file.
@@ -97,7 +97,7 @@ def write_samples(path: str | Path, points: Float[np.ndarray, "n 3"], sdf: Float
 def read_samples(path: str | Path, need_both: bool = True) -> SdfSamples:
     """Samples of a shape, written here or by the reference's code.
 
-    Rows with values that are not finite are dropped, as the reference does; shuffled files have none and aren't searched.
+    Rows with values that are not finite are dropped, as the reference does; shuffled files have none and aren't checked.
 
     Args:
         path: of the ``npz`` file.
@@ -134,7 +134,7 @@ def _check_both_signs(samples: SdfSamples, path) -> None:
         where = {"positive": "outside", "negative": "inside"}[missing[0]]
         raise DataError(
             f"{path}: has no {missing[0]} samples (points {where} the shape), of {len(samples.positive)} positive and "
-            f"{len(samples.negative)} negative ones; a shape needs both: prepare it again, or take it out of the split")
+            f"{len(samples.negative)} negative ones; a shape needs both: prepare it again, or remove it from the split")
 
 
 # --- normalisation --------------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def read_normalization(path: str | Path) -> Normalization:
     """Read a shape's normalisation.
 
     Raises:
-        DataError: if the file is missing or damaged, or its numbers are not a shift and a positive scale.
+        DataError: if the file is missing or damaged, or its numbers are not an offset and a positive scale.
     """
     arrays = read_npz(Path(path), "a file of normalisation parameters", ("offset", "scale"))
     offset, scale = arrays["offset"], arrays["scale"]
@@ -184,7 +184,7 @@ def read_split(path: str | Path) -> list[ShapeName]:
     """The shapes of a split file, ``{dataset: {class: [ids]}}``, in its order.
 
     Raises:
-        DataError: if the file is missing or no such JSON, names a shape twice, names none, or has names that no file can have.
+        DataError: if the file is missing or invalid, names a shape twice or none at all, or has invalid names.
     """
     path = Path(path)
     with reading(path, "a split in JSON", "its form is {dataset: {class: [ids]}}"):
@@ -197,21 +197,21 @@ def read_split(path: str | Path) -> list[ShapeName]:
     twice = [str(shape) for shape, count in Counter(shapes).items() if count > 1]
     if twice:
         raise DataError(
-            f"{path}: names {len(twice)} shape(s) more than once ({_some(twice)}); each would count double: keep one")
+            f"{path}: names {len(twice)} shape(s) more than once ({_some(twice)}); duplicates would count double: keep one")
     if not shapes:
         raise DataError(f"{path}: the split names no shapes")
     return shapes
 
 
-def beside(root: str | Path, split: str | Path) -> Path:
-    """A split file: as it is named, or under the folder of the samples.
+def split_path(root: str | Path, split: str | Path) -> Path:
+    """A split file: relative to the working folder, or to the folder of the samples.
 
     Raises:
-        DataError: if it is at neither place.
+        DataError: if there is neither.
     """
     found = [path for path in (Path(split), Path(root, split)) if is_file(path)]
     if not found:
-        raise DataError(f"{split}: no such split file, from here or below {root}")
+        raise DataError(f"{split}: no such split file, neither here nor below {root}")
     return found[0]
 
 
@@ -228,7 +228,7 @@ def _names(value) -> list:
 
 
 def is_plain(part: str) -> bool:
-    """Whether a data set, a class or a shape can be called so: each is a folder or a file of the layout."""
+    """Whether a data set, class or shape may have this name: each is a folder or file of the layout."""
     return part not in ("", ".", "..") and part.isprintable() and not any(c in part for c in "/\\")
 
 
@@ -243,10 +243,10 @@ def _some(names: Sequence[str], count: int = 5) -> str:
 
 
 def write_split(path: str | Path, shapes: Iterable[ShapeName]) -> Path:
-    """Write a split file; its order is that of the shapes, data sets and classes gathered.
+    """Write a split file; in the order of the shapes, grouped by data set and class.
 
     Raises:
-        DataError: if a shape is named twice or can't be a file's name.
+        DataError: if a shape is named twice or isn't a valid file name.
     """
     shapes, tree = list(shapes), {}
     twice = [str(shape) for shape, count in Counter(shapes).items() if count > 1]
@@ -269,7 +269,7 @@ def find_samples(root: str | Path, shapes: Sequence[ShapeName]) -> list[Path]:
     missing = [str(shape) for shape, path in zip(shapes, paths) if not is_file(path)]
     if missing:
         raise DataError(f"{Path(root, SAMPLES)}: has no samples for {len(missing)} of {len(shapes)} shapes of the split "
-                        f"({_some(missing)}); make them with `deep3dmap prepare sdf-samples`, or take them out of the split")
+                        f"({_some(missing)}); create them with `deep3dmap prepare sdf-samples`, or remove them from the split")
     return paths
 
 
@@ -285,15 +285,15 @@ def all_shapes(root: str | Path) -> list[ShapeName]:
                  if not path.name.startswith(".")]  # yapf: disable
     if not names:
         raise DataError(
-            f"{folder}: holds no samples (<dataset>/<class>/<id>.npz); make some with `deep3dmap prepare sdf-samples`")
+            f"{folder}: holds no samples (<dataset>/<class>/<id>.npz); create some with `deep3dmap prepare sdf-samples`")
     return [ShapeName(*parts) for parts in names]
 
 
 def add_data_source(root: str | Path, dataset: str, source: str | Path) -> Path:
-    """Note in ``.datasources.json`` where a data set's meshes come from, beside those already there.
+    """Record the source of a data set's meshes in ``.datasources.json``, in addition to existing entries.
 
     Raises:
-        DataError: if the data set is already there with another source, or the file is damaged.
+        DataError: if the data set already has another source, or the file is damaged.
     """
     path, source = Path(root, SOURCES), str(Path(source).absolute())
     known = {}

@@ -1,4 +1,4 @@
-"""Meshes in, DeepSDF's layout out: whole folders, in several processes, going on where an earlier run ended."""
+"""Converts folders of meshes to DeepSDF's layout, in several processes, resuming earlier runs."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -46,9 +46,9 @@ class Options(NamedTuple):
     """How each mesh is sampled.
 
     Attributes:
-        plan: samples and where they are drawn.
+        plan: number and distribution of the samples.
         surface_count: points on the surface.
-        seed: of all draws; each shape has its own chance by it and its name.
+        seed: of all draws; each shape's own seed is derived from it and its name.
         max_faces: a mesh with more is rejected.
     """
 
@@ -58,7 +58,7 @@ class Options(NamedTuple):
     max_faces: int
 
     def recorded(self) -> dict:
-        """What must be equal for samples to belong together."""
+        """The options that must be equal for all samples of a data set."""
         return dict(samples=self.plan.count, variances=self.plan.variances, resolution=self.plan.resolution,
                     surface_samples=self.surface_count, seed=self.seed)  # yapf: disable
 
@@ -72,7 +72,7 @@ class Task(NamedTuple):
 
 
 def is_finished(root: str | Path, shape: ShapeName) -> bool:
-    """Whether all files of a shape are there; each appears whole or not at all."""
+    """Whether all files of a shape exist; each is written atomically."""
     return all(exists(path(root, shape)) for path in FILES)
 
 
@@ -87,7 +87,7 @@ def write_shape(root: str | Path, shape: ShapeName, sampling: Sampling, normaliz
         seed: of the samples' order.
 
     Raises:
-        DataError: if there are no samples inside, or none outside.
+        DataError: if there are no inside or no outside samples.
     """
     write_samples(samples_path(root, shape), sampling.points, sampling.sdf, seed)
     write_normalization(normalization_path(root, shape), normalization)
@@ -102,17 +102,17 @@ def prepare_shape(task: Task) -> dict:
     """Prepare one mesh.
 
     Returns:
-        Its figures, see :class:`~deep3dmap.geometry.sdf_sampling.Sampling`, the seconds of CPU time that it took, and the
+        Its statistics, see :class:`~deep3dmap.geometry.sdf_sampling.Sampling`, its CPU time in seconds, and the
         file's checksum.
 
     Raises:
-        DataError: if the mesh can't be read, or has no inside that can be trusted; it names the file.
+        DataError: if the mesh can't be read, or its inside can't be determined reliably; names the file.
     """
     started, (path, shape), options = time.process_time(), task.mesh, task.options
     checksum, mesh = sha256_of(path), load_mesh(path)
     if len(mesh.faces) > options.max_faces:
         raise DataError(
-            f"{path}: has {len(mesh.faces):,} faces, more than {options.max_faces:,}; simplify it, or allow more with "
+            f"{path}: has {len(mesh.faces):,} faces, more than {options.max_faces:,}; simplify it, or raise the limit with "
             "--max-faces")
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     try:
@@ -128,9 +128,9 @@ def prepare_shape(task: Task) -> dict:
 
 
 def remove_outdated(root: str | Path, report: Report) -> None:
-    """Remove a data set's samples that were drawn with other options than those that its report says from now on.
+    """Remove a data set's samples that were drawn with other options than those now in its report.
 
-    All of them go before the first is drawn again: an interrupt would leave a mixture that nothing tells apart.
+    All are removed before the first is drawn again: an interrupt would otherwise leave an undetectable mixture.
     """
     for path in Path(root, SAMPLES, report.dataset).glob("*/*.npz"):
         _remove(root, ShapeName(report.dataset, path.parent.name, path.stem))
@@ -146,16 +146,16 @@ def prepare_meshes(meshes: Sequence[MeshFile],
                    timeout: float,
                    overwrite: bool = False,
                    tell: Callable[[str], object] = print) -> None:
-    """Prepare meshes, several at a time; what becomes of each is noted in the report, which is saved now and then.
+    """Prepare meshes, several at a time; each outcome is recorded in the report, which is saved periodically.
 
     Args:
-        meshes: to prepare; those that are finished are left alone.
+        meshes: to prepare; finished ones are skipped.
         root: folder of the layout.
         options: how they are sampled.
         report: of this data set.
-        processes: that work at once.
-        timeout: seconds after which a mesh is given up.
-        overwrite: prepare what is finished again, too.
+        processes: number of parallel processes.
+        timeout: seconds after which a mesh is aborted.
+        overwrite: also prepare finished meshes again.
         tell: prints a line.
 
     Raises:
@@ -171,7 +171,7 @@ def prepare_meshes(meshes: Sequence[MeshFile],
     waiting = set(finished)
     todo = [mesh for mesh in meshes if mesh not in waiting]
     if finished:
-        tell(f"{len(finished)} of {len(meshes)} shapes are there already")
+        tell(f"{len(finished)} of {len(meshes)} shapes exist already")
     progress = _Progress(len(todo), tell)
     try:
         for number, outcome in run_tasks(prepare_shape, [Task(mesh, Path(root), options) for mesh in todo], processes,
@@ -184,14 +184,13 @@ def prepare_meshes(meshes: Sequence[MeshFile],
 
 
 def _check_unchanged(finished: Sequence[MeshFile], report: Report) -> None:
-    """Refuse samples of another mesh than the one that is there; those whose report has no checksum can't be told."""
+    """Refuse samples of another mesh than the present one; reports without checksum can't be checked."""
     known = ((mesh.path, report.shapes.get(_key(mesh.shape), {}).get("sha256")) for mesh in finished)
     changed = [str(path) for path, checksum in known if checksum and checksum != sha256_of(path)]
     if changed:
-        raise DataError(
-            f"{report.path}: {len(changed)} mesh(es) have changed since their samples were drawn "
-            f"({', '.join(changed[:SHOWN])}{', ...' * (len(changed) > SHOWN)}); bring them back, or draw all again "
-            "with --overwrite, or choose another output folder")
+        raise DataError(f"{report.path}: {len(changed)} mesh(es) have changed since their samples were drawn "
+                        f"({', '.join(changed[:SHOWN])}{', ...' * (len(changed) > SHOWN)}); restore them, or draw all again "
+                        "with --overwrite, or choose another output folder")
 
 
 def _key(shape: ShapeName) -> str:
@@ -207,20 +206,20 @@ def _note(report: Report, root, mesh: MeshFile, outcome: Outcome, tell) -> None:
 
 
 def _remove(root, shape: ShapeName) -> None:
-    """What an earlier run, or this one before it failed, wrote of a shape that is not accepted."""
+    """Remove files of a shape that is not accepted, written by an earlier run or before a failure."""
     for path in FILES:
         path(root, shape).unlink(missing_ok=True)
 
 
 class _Progress:
-    """Tells how far it has come: at the start, at the end, and every so often."""
+    """Reports progress: at the start, at the end, and periodically."""
 
     def __init__(self, total: int, tell: Callable[[str], object]):
         self.total, self.tell, self.done = total, tell, 0
         self.started = self.told = time.monotonic()
 
     def step(self) -> bool:
-        """One more is done; whether that was told."""
+        """Count one more; returns whether progress was reported."""
         self.done += 1
         now = time.monotonic()
         due = now - self.told > SAVE_EVERY or self.done == self.total

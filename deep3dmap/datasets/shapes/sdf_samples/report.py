@@ -1,4 +1,4 @@
-"""What became of each mesh that was prepared: ``report.json``, and the split files of those that were accepted."""
+"""The outcome of each prepared mesh: ``report.json``, and the split files of those that were accepted."""
 
 import json
 from collections import Counter, defaultdict
@@ -15,16 +15,16 @@ STATES = (ACCEPTED, REJECTED, FAILED)
 
 
 class Report:
-    """The part of ``report.json`` that is about one data set.
+    """The part of ``report.json`` for one data set.
 
     Args:
         root: folder of the layout.
         dataset: its name.
-        options: with which samples are drawn; what was prepared with others doesn't mix with them.
+        options: of sampling; samples with other options are not mixed with them.
 
     Attributes:
-        shapes: for each ``class/id``: ``status`` (accepted, rejected, failed), the ``reason`` why not, and figures.
-        outdated: whether what is there was drawn with other options and is to be drawn again.
+        shapes: for each ``class/id``: ``status`` (accepted, rejected, failed), the ``reason`` of a failure, and statistics.
+        outdated: whether existing samples were drawn with other options and are to be redrawn.
     """
 
     def __init__(self, root: str | Path, dataset: str, options: dict):
@@ -33,10 +33,10 @@ class Report:
         self.outdated = False
 
     def load(self, overwrite: bool = False) -> "Report":
-        """Go on with what is already there of this data set.
+        """Load the existing report of this data set.
 
         Args:
-            overwrite: forget what was drawn with other options.
+            overwrite: discard entries with other options.
 
         Raises:
             DataError: if the file is damaged, or says that other options were used.
@@ -51,31 +51,31 @@ class Report:
             if changed:
                 raise DataError(
                     f"{self.path}: the samples of '{self.dataset}' were drawn with other options ({'; '.join(changed)}); "
-                    "give the same, or draw all again with --overwrite, or choose another output folder")
+                    "use the same, or draw all again with --overwrite, or choose another output folder")
             self.shapes = known["shapes"]
         return self
 
     def _read(self) -> dict:
         if not exists(self.path):
             return {}
-        with reading(self.path, "a report in JSON", "remove it, and the command makes it again"):
+        with reading(self.path, "a report in JSON", "remove it; the command recreates it"):
             report = json.loads(read_text(self.path))
             for part in report.values():
                 part["options"].items(), part["shapes"].items()
             return report
 
     def save(self) -> Path:
-        """Write this data set's part beside those of others."""
+        """Write this data set's part, keeping those of others."""
         part = dict(options=self.options, **self.counts, shapes=dict(sorted(self.shapes.items())))
         return write_atomically(self.path, (json.dumps({**self._read(), self.dataset: part}, indent=1) + "\n").encode())
 
     def note(self, shape: str, status: str, reason: str = "", **figures) -> None:
-        """What became of a shape, ``class/id``."""
+        """Record the outcome of a shape, ``class/id``."""
         self.shapes[shape] = dict(status=status, **(dict(reason=reason) if reason else {}), **figures)
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many shapes were accepted, rejected, and failed."""
+        """Numbers of accepted, rejected and failed shapes."""
         counted = Counter(entry["status"] for entry in self.shapes.values())
         return {state: counted[state] for state in STATES}
 
@@ -86,9 +86,9 @@ class Report:
 
 
 def divide(shapes: Iterable[ShapeName], test_share: float, seed: int) -> tuple[list[ShapeName], list[ShapeName]]:
-    """Shapes for training and for testing: of each class that share, rounded, chosen by the names' checksums.
+    """Shapes for training and for testing: that share of each class, rounded, chosen by the names' checksums.
 
-    So another shape more moves few of the others from one side to the other, and their order doesn't matter.
+    So adding a shape moves few others between the parts, and their order doesn't matter.
     """
     classes = defaultdict(list)
     for shape in shapes:

@@ -68,7 +68,7 @@ def test_parts_that_make_no_surface_are_refused(tmp_path):
     triangles = made_arrays()["triangles"].copy()
     triangles[0] = triangles[0][::-1]
     np.savez(tmp_path / "model.npz", **made_arrays() | dict(triangles=triangles))
-    with pytest.raises(DataError, match="make no surface that could be closed"):
+    with pytest.raises(DataError, match="no surface that can be closed"):
         head_surface(ICTFaceModel.load(tmp_path / "model.npz"))
 
 

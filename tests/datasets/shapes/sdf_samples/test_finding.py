@@ -52,7 +52,7 @@ def test_other_files_and_hidden_ones_are_no_meshes(folder):
 def test_files_of_the_same_id_are_refused_and_the_others_found(folder):
     found = find_meshes(folder("a.ply", "a.obj", "b.ply", "c/one/x.obj", "c/one/y.obj"), "d")
     assert names(found) == {"d/shapes/b": "b.ply"}
-    assert "2 files would be this shape" in found.refused["d/shapes/a"] and "a.obj, a.ply" in found.refused["d/shapes/a"]
+    assert "2 files have this shape's name" in found.refused["d/shapes/a"] and "a.obj, a.ply" in found.refused["d/shapes/a"]
     assert "c/one/x.obj" in found.refused["d/c/one"]
 
 
@@ -64,7 +64,7 @@ def test_a_name_that_is_no_text_is_refused(folder):
 def test_a_missing_folder_and_one_without_meshes_are_told(folder, tmp_path):
     with pytest.raises(DataError, match="nowhere: no such folder"):
         find_meshes(tmp_path / "nowhere", "d")
-    with pytest.raises(DataError, match=r"holds no mesh.*\.obj, \.off, \.ply"):
+    with pytest.raises(DataError, match=r"no mesh.*\.obj, \.off, \.ply"):
         find_meshes(folder("a.txt"), "d")
 
 

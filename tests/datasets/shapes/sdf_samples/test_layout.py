@@ -90,7 +90,7 @@ def test_an_array_that_is_shorter_than_its_header_says_is_named(tmp_path, rows):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in entries.items():
             archive.writestr(name, data[:len(data) // 2 // 16 * 16] if name == "pos.npy" else data)
-    with pytest.raises(DataError, match=r"a\.npz.*another count"):
+    with pytest.raises(DataError, match=r"a\.npz.*its size differs"):
         layout.read_samples(path)
 
 
@@ -198,9 +198,9 @@ def test_data_sources_are_gathered_and_contradictions_told(tmp_path):
 
 def test_a_split_is_sought_from_here_and_below_the_samples(tmp_path):
     path = layout.write_split(tmp_path / "splits" / "a.json", [ShapeName("d", "c", "x")])
-    assert layout.beside(tmp_path, "splits/a.json") == layout.beside("elsewhere", path) == path
+    assert layout.split_path(tmp_path, "splits/a.json") == layout.split_path("elsewhere", path) == path
     with pytest.raises(DataError, match=f"splits/b.json: no such split file.*{tmp_path}"):
-        layout.beside(tmp_path, "splits/b.json")
+        layout.split_path(tmp_path, "splits/b.json")
 
 
 def test_a_data_source_may_be_named_by_another_path(tmp_path, monkeypatch):

@@ -1,5 +1,5 @@
-# The generated head from cameras that are two degrees off, and get better with the surface; minutes on a CPU.
-_base_ = ["small.py", "../_base_/datasets/generated_head.py"]
+# The synthetic head from cameras that are two degrees off, and get better with the surface; minutes on a CPU.
+_base_ = ["small.py", "../_base_/datasets/synthetic_head.py"]
 
 scene = dict(capture=dict(camera_noise=2.0))
 model = dict(train_cameras=True)

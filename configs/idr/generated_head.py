@@ -1,4 +1,0 @@
-# The quick start: the generated head in a few minutes on two cores.
-_base_ = ["small.py", "../_base_/datasets/generated_head.py", "../_base_/schedules/hull_start.py"]
-
-train_cfg = dict(max_minutes=4.0)
