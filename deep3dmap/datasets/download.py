@@ -1,6 +1,6 @@
 """``deep3dmap download``: public data sets, fetched, checked and unpacked below the data folder.
 
-The hosts of these sets publish no checksum. So the first download's SHA-256 is written to ``NAME.lock.json`` beside the data,
+The hosts of these sets publish no checksum. So the first download's SHA-256 is written to ``NAME.lock.json`` next to the data,
 and every later download must match it; a known checksum can be passed. This guards against damage and against
 a file that changes later, not against a first file that was already wrong.
 """
@@ -127,7 +127,7 @@ def download(name: str,
 
 
 def _fetched_archive(folder: Path, address: str, force: bool) -> Path:
-    """The archive of a data set, beside its folder."""
+    """The archive of a data set, next to its folder."""
     archive = folder.with_name(f"{folder.name}{_suffix(address)}")
     _expect(archive, address)
     if force or not archive.is_file():

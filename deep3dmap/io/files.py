@@ -155,7 +155,7 @@ class OptionalOutput:
     """
 
     def __init__(self, what: str):
-        self.what, self.told, self.failed = what, False, False
+        self.what, self.reported, self.failed = what, False, False
 
     @contextmanager
     def writing(self, warn: Callable[[str], object]) -> Iterator[None]:
@@ -165,6 +165,6 @@ class OptionalOutput:
             yield
         except OSError as error:
             self.failed = True
-            if not self.told:
-                self.told = True
+            if not self.reported:
+                self.reported = True
                 warn(f"{self.what} can't be written ({reason(error)}); training continues without")

@@ -47,7 +47,7 @@ def test_a_data_set_lies_under_its_own_name_without_its_archive_and_its_archives
     assert {p.name for p in tmp_path.iterdir()} == {"temple_sparse_ring", "temple_sparse_ring.lock.json"}
 
 
-def test_progress_is_told_in_plain_lines_where_there_is_no_terminal(server, tmp_path, capsys):
+def test_progress_is_reported_in_plain_lines_where_there_is_no_terminal(server, tmp_path, capsys):
     get(server, tmp_path)
     assert "temple_sparse_ring.zip: 0.0 MB of 0.0 MB" in capsys.readouterr().err
 
@@ -139,7 +139,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(tmp_path):
         download("dino_sparse_rings", tmp_path)
 
 
-def test_a_place_that_is_no_folder_is_named(tmp_path):
+def test_a_path_that_is_no_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file: can't be created .*--root"):
         download("temple_sparse_ring", tmp_path / "file")

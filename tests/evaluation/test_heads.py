@@ -166,12 +166,12 @@ def test_a_heads_directions_come_from_its_landmarks():
         (dict(landmarks={"nose_tip": [1.0, 2.0]}), "'nose_tip' must be a vertex index or three coordinates"),
         (dict(landmarks={"nose_tip": 0}), "three or more common landmarks; the prediction has nose_tip"),
     ])  # yapf: disable
-def test_what_can_not_be_measured_is_told(truth, change, message):
+def test_what_can_not_be_measured_is_reported(truth, change, message):
     with pytest.raises(DataError, match=message):
         head_distances(truth.mesh, truth, **change)
 
 
-def test_an_unknown_target_is_told(truth):
+def test_an_unknown_target_is_reported(truth):
     with pytest.raises(ConfigError, match="did you mean 'vertices'"):
         head_distances(truth.mesh, truth, to="vertexes")
 

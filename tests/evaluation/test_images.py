@@ -39,7 +39,7 @@ def test_psnr_ignores_what_lies_outside_the_mask(picture, disc):
     assert psnr(changed, picture, disc) == psnr(other, picture, disc)
 
 
-def test_psnr_of_equal_pictures_is_infinite(picture):
+def test_psnr_of_equal_images_is_infinite(picture):
     assert psnr(picture, picture) == math.inf
 
 
@@ -72,7 +72,7 @@ def test_masked_ssim_is_the_mean_of_the_formula_over_the_mask(picture, disc):
     assert ssim(noisy(picture), picture, disc) == pytest.approx(float(local[disc[5:-5, 5:-5]].mean()), abs=1e-6)
 
 
-def test_ssim_of_equal_pictures_is_one(picture, disc):
+def test_ssim_of_equal_images_is_one(picture, disc):
     assert ssim(picture, picture, disc) == pytest.approx(1)
 
 
@@ -81,7 +81,7 @@ def test_ssim_ignores_what_lies_outside_the_mask(picture, disc):
     assert ssim(changed, picture, disc) == pytest.approx(ssim(noisy(picture), picture, disc))
 
 
-def test_ssim_refuses_pictures_smaller_than_its_window(picture):
+def test_ssim_refuses_images_smaller_than_its_window(picture):
     with pytest.raises(ValueError, match="11x11"):
         ssim(picture[:10], picture[:10])
 
@@ -106,7 +106,7 @@ def test_a_translation_within_reach_is_found_and_one_beyond_is_not():
     assert shifted_mask_iou(moved, square, 0) == mask_iou(moved, square)
 
 
-def test_what_a_translation_takes_out_of_the_picture_does_not_come_in_on_the_other_side():
+def test_what_a_translation_takes_out_of_the_image_does_not_come_in_on_the_other_side():
     first, last = torch.zeros(1, 4, dtype=torch.bool), torch.zeros(1, 4, dtype=torch.bool)
     first[0, 0], last[0, 3] = True, True
     assert shifted_mask_iou(first, last, 2) == 0

@@ -82,7 +82,7 @@ def test_views_without_masks_are_compared_whole():
     assert "mask_iou" not in figures and figures["psnr"] == pytest.approx(20.0, abs=1e-3)
 
 
-def test_groups_without_views_are_left_out():
+def test_groups_without_views_are_omitted():
     assert ViewMetrics().compute() == {} and SurfaceMetrics().compute() == {} and CameraMetrics().compute() == {}
 
 

@@ -83,12 +83,12 @@ def test_faces_that_disagree_are_turned_outward(ball):
     assert trimesh.Trimesh(*mended, process=False).volume == pytest.approx(trimesh.Trimesh(*ball, process=False).volume)
 
 
-def test_a_consistent_orientation_is_left_alone_be_it_inward(ball):
+def test_a_consistent_orientation_is_unchanged_be_it_inward(ball):
     inward = Mesh(ball.vertices, ball.faces[:, ::-1].copy())
     np.testing.assert_array_equal(orient_consistently(inward).faces, inward.faces)
 
 
-def test_an_open_mesh_whose_faces_disagree_is_left_alone(ball):
+def test_an_open_mesh_whose_faces_disagree_is_unchanged(ball):
     broken = with_some_faces_turned(Mesh(ball.vertices, ball.faces[10:]))
     np.testing.assert_array_equal(orient_consistently(broken).faces, broken.faces)
 

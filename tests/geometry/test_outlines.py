@@ -24,7 +24,7 @@ def test_the_outline_of_a_disc_is_its_circle_to_half_a_pixel_and_unbiased():
     assert len(points) >= 2 * torch.pi * 20
 
 
-def test_the_pictures_border_is_no_outline():
+def test_the_images_border_is_no_outline():
     points = outline_points(disc(64, 20.0, 0.0, 32.0))
     assert points[:, 0].min() > 0 and len(points)
     assert len(outline_points(torch.ones(8, 8, dtype=torch.bool))) == 0

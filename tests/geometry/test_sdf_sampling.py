@@ -65,7 +65,7 @@ def test_the_box_around_used_vertices_goes_to_the_middle_and_the_farthest_one_to
     (np.full((3, 3), 7.0), np.array([[0, 1, 2]]), "no size"),
     (np.array([[0, 0, 0], [1, 0, 0], [0, np.nan, 0]]), np.array([[0, 1, 2]]), "1 of 3 vertices are not finite"),
 ])  # yapf: disable
-def test_a_mesh_that_fits_no_sphere_is_told(vertices, faces, words):
+def test_a_mesh_that_fits_no_sphere_is_reported(vertices, faces, words):
     with pytest.raises(DataError, match=words):
         unit_sphere(vertices, faces)
 
@@ -122,7 +122,7 @@ def test_a_surface_turned_inside_out_gives_the_same_samples():
     np.testing.assert_allclose(found.sdf, box_sdf(found.points, (1.0, 0.7, 0.4)), atol=1e-9)
 
 
-def test_faces_that_disagree_are_mended():
+def test_faces_that_disagree_are_fixed():
     box = with_some_faces_turned(Mesh(*arrays(trimesh.creation.box((1.0, 0.7, 0.4)).subdivide())))
     found = sample_sdf(*box, PLAN, 100)
     assert found.figures["method"] == "winding"
@@ -151,7 +151,7 @@ def test_boxes_that_overlap_are_sampled_as_one_solid_without_walls_inside():
     assert hidden.sum() > 20 and (found.sdf[hidden] < -0.045).all()
 
 
-def test_a_ball_with_a_hole_is_told_by_what_is_visible():
+def test_a_ball_with_a_hole_is_reported_by_what_is_visible():
     found = sampled(ball_without_some_faces(1), Plan(count=4000, resolution=200))
     expected = np.linalg.norm(found.points, axis=1) - 0.8
     away = np.linalg.norm(found.points - [0, 0.8, 0], axis=1) > 0.2

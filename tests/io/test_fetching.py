@@ -64,7 +64,7 @@ def test_a_file_that_changed_on_the_server_is_fetched_from_its_start(tmp_path):
 
 
 @pytest.mark.parametrize("behaviour", [{"ranges": False}, {"etag": None}], ids=["no ranges", "no version"])
-def test_without_a_safe_way_to_go_on_the_file_is_fetched_from_its_start(tmp_path, behaviour):
+def test_without_a_safe_way_to_continue_the_file_is_fetched_from_its_start(tmp_path, behaviour):
     target = tmp_path / "scan.zip"
     with serve(CONTENT, cut_after=[1_000_000], **behaviour) as server:
         with pytest.raises(DataError):

@@ -102,7 +102,7 @@ def test_what_fails_in_a_folder_is_named_by_its_final_place(tmp_path):
         raise DataError(f"{part}/a.png: broken")
 
 
-def test_a_file_that_may_be_missing_is_told_once_and_stops_nothing():
+def test_a_file_that_may_be_missing_is_reported_once_and_stops_nothing():
     told, spared = [], OptionalOutput("pictures/")
     for attempt in (full, full, lambda: None):
         with spared.writing(told.append):

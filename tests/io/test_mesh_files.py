@@ -124,13 +124,13 @@ def test_folders_on_the_way_are_made_and_nothing_else_is_left(tmp_path, painted)
     assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == ["mesh.glb"]
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path, painted):
+def test_a_path_that_cannot_be_written_is_named(tmp_path, painted):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match=r"file/mesh\.ply: the mesh can't be written"):
         save_mesh(painted, tmp_path / "file" / "mesh.ply")
 
 
-def test_an_unknown_ending_is_refused(tmp_path, painted):
+def test_an_unknown_suffix_is_refused(tmp_path, painted):
     with pytest.raises(DataError, match=r"must end with \.ply, \.obj, \.glb"):
         save_mesh(painted, tmp_path / "mesh.xyz")
 
@@ -195,7 +195,7 @@ QUAD = "mtllib {}\nusemtl m\nv 0 0 0\nv 1 0 0\nv 1 1 0\nvt 0 0\nvt 1 0\nvt 1 1\n
 
 
 @pytest.mark.parametrize("material", ["/dev/zero", "pipe", "../secret.mtl", "gone.mtl"])
-def test_materials_that_are_no_files_beside_the_mesh_are_passed_over(tmp_path, material):
+def test_materials_that_are_no_files_beside_the_mesh_are_ignored(tmp_path, material):
     folder = tmp_path / "a"
     folder.mkdir()
     os.mkfifo(folder / "pipe")

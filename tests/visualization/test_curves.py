@@ -44,13 +44,13 @@ def test_after_a_resume_the_later_record_of_a_step_counts(tmp_path):
     assert steps.tolist() == [0, 10, 20] and loss.tolist() == [1, 0.5, 6]
 
 
-def test_what_is_not_a_finite_number_is_left_out_of_a_curve(tmp_path):
+def test_what_is_not_a_finite_number_is_omitted_of_a_curve(tmp_path):
     records = [dict(step=0, loss=1.0, lr=None), dict(step=1, loss=float("nan")), dict(step=2, loss=2.0, ok=True)]
     scalars = read_scalars(write(tmp_path / "s.jsonl", records))
     assert set(scalars.curves) == {"loss"} and scalars.curves["loss"][0].tolist() == [0, 2]
 
 
-def test_a_last_line_cut_by_a_kill_is_left_out(tmp_path):
+def test_a_last_line_cut_by_a_kill_is_omitted(tmp_path):
     scalars = read_scalars(write(tmp_path / "s.jsonl", decay([0, 10]), end='{"step": 20, "lo'))
     assert len(scalars.curves["loss"][0]) == 2
 

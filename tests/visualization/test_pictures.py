@@ -30,14 +30,14 @@ def test_a_saved_png_holds_the_same_pixels(tmp_path):
     (np.full((2, 2, 4), 9, np.uint8), [9, 9, 9]),
     (np.full((2, 2, 1), 0.2, np.float32), [51, 51, 51]),
 ])
-def test_usual_kinds_of_pictures_become_8_bit_rgb(image, first):
+def test_usual_kinds_of_images_become_8_bit_rgb(image, first):
     converted = pictures.as_uint8(image)
     assert converted.shape == (*image.shape[:2], 3)
     assert converted[0, 0].tolist() == first
 
 
 @pytest.mark.parametrize("image", [np.zeros(3), np.zeros((2, 2, 2)), np.zeros((2, 2), np.int64), np.zeros((0, 4, 3))])
-def test_what_is_no_picture_is_refused(image):
+def test_what_is_no_image_is_refused(image):
     with pytest.raises(DataError, match="an image has"):
         pictures.as_uint8(image)
 
@@ -57,7 +57,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_strip_holds_all_pictures_from_left_to_right_at_one_height():
+def test_a_strip_holds_all_images_from_left_to_right_at_one_height():
     red, blue = np.zeros((40, 60, 3), np.uint8), np.zeros((80, 40, 3), np.uint8)
     red[..., 0], blue[..., 2] = 255, 255
     strip = pictures.label_strip({"photo": red, "rendering": blue})
@@ -72,12 +72,12 @@ def test_a_strip_names_its_pictures():
     assert (label < 128).any() and not (blank < 128).any()
 
 
-def test_a_strip_without_pictures_is_refused():
+def test_a_strip_without_images_is_refused():
     with pytest.raises(DataError, match="at least one"):
         pictures.label_strip({})
 
 
-def test_equal_pictures_differ_nowhere_and_far_ones_reach_the_last_colour():
+def test_equal_images_differ_nowhere_and_far_ones_reach_the_last_colour():
     table = colormaps.lookup_table("difference")
     black, white = np.zeros((2, 3, 3), np.uint8), np.full((2, 3, 3), 255, np.uint8)
     assert (pictures.difference_map(black, black) == table[0]).all()

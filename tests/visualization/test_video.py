@@ -41,7 +41,7 @@ def test_an_mp4_of_odd_size_repeats_the_last_row_and_column(tmp_path):
 
 
 @pytest.mark.parametrize("ending, duration", [("gif", 120), ("webp", 125)])
-def test_a_moving_picture_holds_the_frames_and_loops(tmp_path, ending, duration):
+def test_a_moving_image_holds_the_frames_and_loops(tmp_path, ending, duration):
     path = write_video(plain_frames(repeat=1), tmp_path / f"a.{ending}", fps=8)
     with Image.open(path) as image:
         assert image.n_frames == 3 and image.info["loop"] == 0
@@ -107,7 +107,7 @@ def colored_box():
     return box
 
 
-def test_a_turntable_goes_once_around_the_upward_axis_and_stays_in_the_picture():
+def test_a_turntable_continuesce_around_the_upward_axis_and_stays_in_the_picture():
     frames = list(turntable(colored_box(), frames=4, size=(40, 60), up=(0, 0, 1), elevation=0, shading="none", supersample=1))
     assert len(frames) == 4 and frames[0].shape == (40, 60, 3)
     middle = {tuple(f[20, 30]) for f in frames}

@@ -230,8 +230,8 @@ class _Inspection:
         report.errors += [problem.split("\n")[0]] * bool(problem)  # its hints are among the warnings
         report.warnings += capture_warnings(views, given) + self._true_mesh(views)
         if self.marks and views.masks is not None:
-            if beside := landmark_mask_problem(self.marks, views.cameras, views.masks, views.names):
-                report.warnings.append(f"{self.scan.folder / FILE}: {beside}")
+            if problem := landmark_mask_problem(self.marks, views.cameras, views.masks, views.names):
+                report.warnings.append(f"{self.scan.folder / FILE}: {problem}")
 
     def _true_mesh(self, views: Silhouettes) -> list[str]:
         """Warnings about the true surface; one that belongs to the format is read and checked with it."""

@@ -50,7 +50,7 @@ def load_capture(path: str | Path,
                  **options) -> Capture:
     """Read the capture in a folder; ``capture.source`` says what was found.
 
-    A mesh ``true_mesh.ply`` beside the cameras, in their world, is the true surface, unless the format has one of its own.
+    A mesh ``true_mesh.ply`` next to the cameras, in their world, is the true surface, unless the format has one of its own.
 
     Args:
         path: a folder, or the name of a data set (see :func:`deep3dmap.io.paths.resolve_data`).

@@ -198,8 +198,8 @@ def part_past_sphere(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"])
         return 0.0
     rays = views.cameras.transformed(scene_from_world).rays(view, torch.stack([column, row], -1).double() + 0.5)
     nearest = -(rays.origins * rays.directions).sum(-1)
-    beside = (rays.origins + nearest.clamp(min=0)[:, None] * rays.directions).norm(dim=-1)
-    return float((beside > 1).double().mean())
+    distance = (rays.origins + nearest.clamp(min=0)[:, None] * rays.directions).norm(dim=-1)
+    return float((distance > 1).double().mean())
 
 
 def capture_warnings(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"] | None = None) -> list[str]:

@@ -93,7 +93,7 @@ def landmark_mask_problem(landmarks: Landmarks, cameras: Cameras, masks: Bool[Te
     views = [view for view in seen if view[1].any()]
     off = {name: _off_mask(mask, uv, depth) for name, mask, uv, depth in views}
     counted = torch.cat([*off.values(), torch.zeros(0, dtype=torch.bool)])
-    wrong = [name for name, beside in off.items() if len(beside) and beside.double().mean() > 0.5]
+    wrong = [name for name, outside in off.items() if len(outside) and outside.double().mean() > 0.5]
     if len(counted) and counted.double().mean() > 0.5:
         problem = f"outside the mask in {', '.join(wrong[:3])}{' ...' * (len(wrong) > 3)}"
     elif views and not len(counted):

@@ -159,9 +159,9 @@ def _left_out(name: str, views: MarkedViews) -> str:
 
 
 def _too_few(counts: Sequence[int], views: int, source: str | Path) -> str:
-    told = ", ".join(f"{name} in {count}" for name, count in zip(HEAD_LANDMARKS, counts))
+    marked = ", ".join(f"{name} in {count}" for name, count in zip(HEAD_LANDMARKS, counts))
     return (
-        f"{source}: {sum(c >= 2 for c in counts)} landmarks are marked in two or more of the {views} marked views ({told}); "
+        f"{source}: {sum(c >= 2 for c in counts)} landmarks are marked in two or more of the {views} marked views ({marked}); "
         f"the pose of a head needs {NEEDED}: mark more (`deep3dmap landmarks FOLDER` creates a page for it)")
 
 

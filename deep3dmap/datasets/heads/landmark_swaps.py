@@ -105,9 +105,9 @@ class _Trials:
 
 def _words(choice: tuple[Views, ...], names: Sequence[str]) -> str:
     eyes, lips = choice
-    told = [("right and left are swapped", eyes & lips), ("right_eye and left_eye are swapped", eyes - lips),
+    found = [("right and left are swapped", eyes & lips), ("right_eye and left_eye are swapped", eyes - lips),
             ("right_lips and left_lips are swapped", lips - eyes)]  # yapf: disable
-    return "; ".join(f"{text} in {_views(views, names)}" for text, views in told if views)
+    return "; ".join(f"{text} in {_views(views, names)}" for text, views in found if views)
 
 
 def _views(views: Views, names: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.io.reading import is_file, reaching
 from deep3dmap.structures import Capture
 
-LOOKED_FOR = f"H3DS: cameras.npz beside image/, mask/, {MESH} and {LANDMARKS}"
+LOOKED_FOR = f"H3DS: cameras.npz next to image/, mask/, {MESH} and {LANDMARKS}"
 REFINES = "idr"  # a scene contains this format's files too
 HELD_OUT = "test_"  # prefix of held-out views
 

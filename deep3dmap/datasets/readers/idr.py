@@ -24,7 +24,7 @@ from deep3dmap.io.images import image_files, trailing_number, write_image, write
 from deep3dmap.io.reading import reading
 from deep3dmap.structures import Capture
 
-LOOKED_FOR = "IDR/NeuS: cameras.npz or cameras_sphere.npz beside image/"
+LOOKED_FOR = "IDR/NeuS: cameras.npz or cameras_sphere.npz next to image/"
 CAMERA_FILES = ("cameras.npz", "cameras_sphere.npz", "cameras_linear_init.npz", "cameras_large.npz")
 KINDS = ("world_mat", "scale_mat")
 MAX_BYTES = 1 << 16  # of one entry; they are 4x4 matrices

@@ -28,7 +28,7 @@ from deep3dmap.io.images import image_files, write_image, write_mask
 from deep3dmap.io.reading import read_text, short
 from deep3dmap.structures import Capture
 
-LOOKED_FOR = "Middlebury: *_par.txt beside the images"
+LOOKED_FOR = "Middlebury: *_par.txt next to the images"
 FIELDS = 1 + 9 + 9 + 3
 
 

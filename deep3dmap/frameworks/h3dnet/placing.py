@@ -123,11 +123,11 @@ def fit_to_masks(decoder: Decoder,
     else:
         starts = [HeadState(start.to(cameras.K), nothing)]
     fitted = sorted((fit.run(state, FINE, iterations) for state in starts), key=lambda state: state.cost)
-    seen, told = _best_first([_Seen.by(fit, state, cameras, masks) for state in _distinct(fitted)], cameras)[:2], ()
+    seen, reasons = _best_first([_Seen.by(fit, state, cameras, masks) for state in _distinct(fitted)], cameras)[:2], ()
     if start is not None and lowest < NECK:
-        seen, told = _constrained_by_start(fit, seen, starts[0], iterations, cameras, masks)
+        seen, reasons = _constrained_by_start(fit, seen, starts[0], iterations, cameras, masks)
     found = _select(shape, cameras, masks, seen, names, start is not None)
-    return replace(found, problems=told + found.problems)
+    return replace(found, problems=reasons + found.problems)
 
 
 @dataclass(frozen=True)

@@ -223,13 +223,13 @@ class SphereTracer(nn.Module):
         """
         fraction = torch.linspace(0, 1, self.samples, device=start.device, dtype=start.dtype)
         z = start[:, None] + fraction * (end - start)[:, None]
-        beside = ~mask & training
+        outside = ~mask & training
         value = torch.full_like(z, torch.inf)
-        value[beside] = self._values_near_minimum(field, ray[beside], z[beside])
-        value[~beside] = self._values_until_inside(field, ray[~beside], z[~beside])
+        value[outside] = self._values_near_minimum(field, ray[outside], z[outside])
+        value[~outside] = self._values_until_inside(field, ray[~outside], z[~outside])
         hit = (value < 0).any(1)
         distance = z.gather(1, value.argmin(1, keepdim=True))[:, 0]
-        refine = (hit & ~beside).nonzero()[:, 0]
+        refine = (hit & ~outside).nonzero()[:, 0]
         if len(refine):
             distance[refine] = self._secant(field, ray[refine], z[refine], value[refine])
         return hit, distance

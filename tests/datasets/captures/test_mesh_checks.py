@@ -60,7 +60,7 @@ def test_heads_that_are_aligned_by_landmarks_are_not_compared():
     assert warned(mesh) == []
 
 
-def test_the_surface_goes_on_beyond_the_edge_of_an_image():
+def test_the_surface_continues_beyond_the_edge_of_an_image():
     capture = balls_capture()
     views = Silhouettes.of(capture)
     views.masks = torch.ones_like(views.masks)

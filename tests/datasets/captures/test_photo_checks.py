@@ -88,7 +88,7 @@ def test_exchanged_cameras_are_named(capture):
     assert found.startswith("view_1, view_4:")
 
 
-def test_photographs_without_texture_say_nothing(capture):
+def test_photographs_without_texture_carry_no_information(capture):
     wrong = with_cameras(capture, K=scaled(capture.cameras.K, right=16.0))
     assert not warned(replace(wrong, images=torch.full_like(capture.images, 128)))
 
@@ -100,5 +100,5 @@ def test_features_outside_the_masks_do_not_count(capture):
     assert all((abs(uv - [100, 80]) <= 21).all() for uv in photographs.pixels)
 
 
-def test_a_single_photograph_says_nothing(capture):
+def test_a_single_photograph_carries_no_information(capture):
     assert not warned(capture.subset([0]))

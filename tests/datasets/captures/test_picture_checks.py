@@ -116,7 +116,7 @@ def test_without_masks_only_blank_and_identical_photographs_are_reported():
     assert warned(replace(sound, images=sound.images.flip(0))) == []
 
 
-def test_empty_and_full_masks_and_a_single_view_say_nothing():
+def test_empty_and_full_masks_and_a_single_view_carry_no_information():
     sound = capture()
     masks = sound.masks.clone()
     masks[0], masks[1] = False, True

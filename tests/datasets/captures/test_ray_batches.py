@@ -137,7 +137,7 @@ def test_numbers_out_of_range_are_refused(scene, wrong):
         RayBatches(scene, **wrong)
 
 
-def test_a_framework_is_told_the_training_cameras_in_the_scenes_frame(scene):
+def test_a_framework_gets_the_training_cameras_in_the_scenes_frame(scene):
     dataset = RayBatches(scene)
     info = dataset.info()
     assert info["names"] == [f"view_{k:03d}" for k in range(5)] and info["size"] == list(SIZE)

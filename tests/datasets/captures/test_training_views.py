@@ -30,5 +30,5 @@ def test_every_process_gets_all_of_it(views):
     assert all(torch.equal(a, b) for a, b in zip(*(batch.values() for batch in batches)))
 
 
-def test_the_framework_is_told_where_the_scene_is(views):
+def test_the_framework_gets_the_scenes_frame(views):
     assert torch.equal(views.info()["scene_from_world"], views.scene.train.scene_from_world) and views.info()["masks"]

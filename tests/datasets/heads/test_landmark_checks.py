@@ -75,7 +75,7 @@ def test_fewer_than_four_are_refused_and_the_missing_named():
     refused({}, "no landmarks")
 
 
-def test_landmarks_on_a_line_or_in_one_place_are_refused():
+def test_landmarks_on_a_line_or_at_one_position_are_refused():
     refused({n: torch.tensor([1.0, 2.0, 3.0]).double() * i for i, n in enumerate(HEAD_LANDMARKS)}, "collinear")
     refused({n: torch.ones(3).double() for n in HEAD_LANDMARKS}, "coincide")
 
@@ -90,7 +90,7 @@ def beside(points, capture=None, **changed):
     return landmark_mask_problem(**arguments)
 
 
-def test_landmarks_on_the_masks_pass_from_all_sides_and_where_a_picture_ends():
+def test_landmarks_on_the_masks_pass_from_all_sides_and_where_an_image_ends():
     assert beside(head_points(2)) == ""
     cameras = head_capture(azimuths=(0, -35, 40, 180)).cameras
     right = replace(cameras, K=cameras.K + torch.tensor([[0.0, 0, 200], [0, 0, 0], [0, 0, 0]]))  # shows half of the face
@@ -104,17 +104,17 @@ def test_landmarks_on_the_masks_pass_from_all_sides_and_where_a_picture_ends():
     head_points() + torch.tensor([0.0, 0.0, 3000.0]),
     head_points() + torch.tensor([80.0, 0.0, 0.0]),
 ], ids=["centimetres", "behind", "aside"])  # yapf: disable
-def test_landmarks_of_another_unit_or_place_are_told_with_the_views(points):
+def test_landmarks_of_another_unit_or_place_are_reported_with_the_views(points):
     narrow = torch.zeros(4, 480, 400, dtype=torch.bool)
     narrow[:, 200:280, 150:250] = True
     message = beside(points, masks=narrow)
     assert "outside the mask in view_0" in message and "unit of its cameras" in message
 
 
-def test_landmarks_that_shrink_to_a_point_inside_the_head_are_told():
+def test_landmarks_that_shrink_to_a_point_inside_the_head_are_reported():
     assert "are nearly one point" in beside(head_points() / 1000)
 
 
-def test_landmarks_that_no_picture_shows_are_told_and_empty_masks_say_nothing():
+def test_landmarks_that_no_image_shows_are_reported_and_empty_masks_carry_no_information():
     assert "in none of the images" in beside(head_points() + torch.tensor([0.0, 900.0, 0.0]))
     assert beside(head_points() / 1000, masks=torch.zeros(4, 480, 400, dtype=torch.bool)) == ""

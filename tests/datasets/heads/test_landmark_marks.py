@@ -36,7 +36,7 @@ def test_marks_give_the_landmarks_back(scan_of, azimuths):
     assert tuple(placed.landmarks) == HEAD_LANDMARKS and placed.errors.max() < 1e-6 and not placed.warnings
 
 
-def test_careless_marks_pass_and_their_errors_are_told(scan_of):
+def test_careless_marks_pass_and_their_errors_are_reported(scan_of):
     placed = place_marks(head_marks(head_capture(FIVE), POINTS, noise=3.0), scan_of(FIVE), "marks.json")
     found = torch.stack(list(placed.landmarks.values()))
     assert (found - POINTS).norm(dim=1).max() < 6
@@ -45,7 +45,7 @@ def test_careless_marks_pass_and_their_errors_are_told(scan_of):
     assert len(lines) == 7 and all(name in line for name, line in zip(HEAD_LANDMARKS, lines[1:]))
 
 
-def test_landmarks_that_one_view_marks_are_left_out_with_a_warning(scan_of):
+def test_landmarks_that_one_view_marks_are_omitted_with_a_warning(scan_of):
     marks = head_marks(head_capture(), POINTS)
     del marks["view_0"]["left_lips"], marks["view_1"]["left_lips"]
     placed = place_marks(marks, scan_of(), "marks.json")
@@ -67,7 +67,7 @@ def test_unknown_views_and_landmarks_are_named(scan_of):
 
 
 @pytest.mark.parametrize("uv", [(-1.0, 50.0), (50.0, 481.0), (401.0, 50.0)])
-def test_a_mark_outside_its_picture_is_named(scan_of, uv):
+def test_a_mark_outside_its_image_is_named(scan_of, uv):
     marks = head_marks(head_capture(), POINTS)
     marks["view_1"]["nose_tip"] = uv
     refused(marks, scan_of(), "view 'view_1': nose_tip is marked at .* outside the image of 400x480")
@@ -101,19 +101,19 @@ def test_views_with_right_and_left_swapped_are_named(scan_of, azimuths, views):
     refused(marks, scan_of(azimuths), f"right and left are swapped in views? {told}\\. Right and left are the subject's")
 
 
-def test_views_at_one_height_with_a_swap_are_told_as_well(scan_of):
+def test_views_at_one_height_with_a_swap_are_reported_as_well(scan_of):
     marks = swap_sides(head_marks(head_capture(heights=(0.0, 0.0, 0.0)), POINTS), "view_2")
     refused(marks, scan_of(heights=(0.0, 0.0, 0.0)), "right and left are swapped in view 'view_2'")
 
 
-def test_eyes_or_lips_swapped_alone_are_told(scan_of):
+def test_eyes_or_lips_swapped_alone_are_reported(scan_of):
     marks, scan = head_marks(head_capture(), POINTS), scan_of()
     refused(swap_sides(marks, "view_1", "eye"), scan, "right_eye and left_eye are swapped in view 'view_1'")
     refused(swap_sides(marks, "view_2", "lips"), scan, "right_lips and left_lips are swapped in view 'view_2'")
 
 
 @pytest.mark.parametrize("left_out", [(), ("nose_tip", "nose_base")])
-def test_right_and_left_swapped_everywhere_are_told(scan_of, left_out):
+def test_right_and_left_swapped_everywhere_are_reported(scan_of, left_out):
     """Without the nose the landmarks lie in a plane: only that the face would look away gives it away."""
     marks = head_marks(head_capture(), POINTS)
     for view in marks:

@@ -88,7 +88,7 @@ def test_a_capture_without_the_file_has_no_landmarks(tmp_path):
     assert load_capture(tmp_path / "new").landmarks is None
 
 
-def test_wrong_landmarks_beside_a_capture_are_told_by_reading_and_by_checking(tmp_path):
+def test_wrong_landmarks_beside_a_capture_are_reported_by_reading_and_by_checking(tmp_path):
     capture = save_head(tmp_path / "new")
     path = tmp_path / "new" / "landmarks.json"
     write_landmark_file(path, marks=swap_sides(head_marks(capture, POINTS), "view_1"))
@@ -122,7 +122,7 @@ def test_the_overlay_is_no_photograph_without_a_camera(tmp_path):
         assert not [w for w in scan_capture(tmp_path / format)[1].warnings if "landmarks.png" in w]
 
 
-def test_frameworks_are_told_the_landmarks_in_the_world(tmp_path):
+def test_frameworks_get_the_landmarks_in_the_world(tmp_path):
     some = {n: LANDMARKS[n] for n in HEAD_LANDMARKS if n != "nose_base"}
     save_capture(replace(head_capture(), landmarks=some), tmp_path / "new", "transforms")
     scene = dict(capture=dict(type="FolderCapture", path=str(tmp_path / "new")), normalization="hull")

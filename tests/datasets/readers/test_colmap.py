@@ -199,6 +199,6 @@ def test_wrong_lines_are_named(text_model, file, old, new, message):
     assert str(text_model) in str(error.value)
 
 
-def test_images_without_cameras_are_left_out_with_a_warning(text_model):
+def test_images_without_cameras_are_omitted_with_a_warning(text_model):
     write_photos(text_model, ["z.png"])
     assert any("z.png" in w for w in colmap.scan(text_model).warnings) and len(colmap.read(text_model)) == 2

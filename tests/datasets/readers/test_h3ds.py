@@ -167,7 +167,7 @@ def text(name, change):
     (text("full_head.obj", lambda t: t.replace("v ", "x ", 1)), "full_head.obj: has faces with vertex indices"),
     (text("full_head.obj", lambda t: "nothing"), "full_head.obj: holds no triangles"),
 ])  # yapf: disable
-def test_what_is_wrong_with_a_scene_is_told_by_one_error_and_by_check(scene, damage, message):
+def test_what_is_wrong_with_a_scene_is_reported_by_one_error_and_by_check(scene, damage, message):
     damage(scene)
     with pytest.raises(DataError, match=message):
         load_capture(scene)
@@ -184,19 +184,19 @@ def test_an_unknown_choice_of_views_names_those_there_are(root, scene, given, me
         load_capture(scene, **options(root, "3") | given)
 
 
-def test_a_scene_that_the_list_does_not_have_is_told(root, scene):
+def test_a_scene_that_the_list_does_not_have_is_reported(root, scene):
     with pytest.raises(ConfigError, match=f"lists no scene '{SCENE}x': did you mean {SCENE}"):
         load_capture(scene.rename(root / f"{SCENE}x"), **options(root))
 
 
-def test_a_list_of_another_version_is_told(root, scene):
+def test_a_list_of_another_version_is_reported(root, scene):
     lists = root / "views.toml"
     lists.write_text(lists.read_text().replace("views = 5", "views = 66"))
     with pytest.raises(DataError, match="holds 5 photographs, but .* says 66"):
         load_capture(scene, **options(root))
 
 
-def test_a_damaged_list_is_told(root, scene):
+def test_a_damaged_list_is_reported(root, scene):
     (root / "views.toml").write_text("scenes = 3")
     with pytest.raises(DataError, match="views.toml: can't be read as TOML"):
         load_capture(scene, **options(root))
@@ -207,7 +207,7 @@ def test_an_unknown_tag_names_those_there_are(root):
         h3ds_scenes(root, {"h3dnet"}, root / "views.toml")
 
 
-def test_a_scene_that_is_missing_is_told(root):
+def test_a_scene_that_is_missing_is_reported(root):
     with pytest.raises(DataError, match="fedcba9876543210: no such scene; 1 of 2 are missing"):
         h3ds_scenes(root, config=root / "views.toml")
 

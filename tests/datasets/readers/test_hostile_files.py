@@ -129,7 +129,7 @@ def test_odd_values_of_lens_keys_are_refused_by_name(make_capture, tmp_path, val
 
 
 @pytest.mark.parametrize("value", [0, False, None, [], [0, 0, 0.0], ""])
-def test_lens_keys_that_say_nothing_are_passed_over(make_capture, tmp_path, value):
+def test_lens_keys_that_carry_no_information_are_ignored(make_capture, tmp_path, value):
     save_capture(make_capture(), tmp_path / "a", "transforms")
     path = tmp_path / "a" / "transforms.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"rolling_shutter": value}))

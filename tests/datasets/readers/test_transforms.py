@@ -74,7 +74,7 @@ def test_a_blender_set_reads_its_training_split_by_default_and_others_when_asked
         transforms.read(tmp_path, split="tset")
 
 
-def test_a_path_without_ending_finds_its_jpeg(tmp_path):
+def test_a_path_without_suffix_finds_its_jpeg(tmp_path):
     make_set(tmp_path, [frame("images/a.jpg")], **LENS)
     (tmp_path / "transforms.json").write_text(json.dumps(dict(frames=[frame("images/a")], **LENS)))
     assert transforms.read(tmp_path).names == ("a", )

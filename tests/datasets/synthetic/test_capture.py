@@ -71,7 +71,7 @@ def test_normals_are_unit_and_face_the_camera(capture):
     assert (capture.normals[~capture.masks] == 0).all()
 
 
-def test_the_mesh_fills_every_picture_without_touching_its_border(capture):
+def test_the_mesh_fills_every_image_without_touching_its_border(capture):
     masks = capture.masks
     assert not masks[:, [0, -1]].any() and not masks[:, :, [0, -1]].any()
     rows, columns = masks.any(2).sum(1), masks.any(1).sum(1)

@@ -161,7 +161,7 @@ def test_views_to_test_on_lie_between_others(views, count):
     assert (gaps.min(1) > 2).all() and gaps.min(1).max() <= 60
 
 
-def test_the_head_fills_the_pictures_without_touching_their_borders(capture):
+def test_the_head_fills_the_images_without_touching_their_borders(capture):
     masks = capture.masks
     assert not masks[:, [0, -1]].any() and not masks[:, :, [0, -1]].any()
     assert (masks.any(2).sum(1) / 40).max() > 0.8
@@ -263,12 +263,12 @@ def test_a_config_makes_it(capture, model):
     (dict(mesh=egg()[0], landmarks=egg()[1], unit_millimetres=0.0), "unit_millimetres must be positive"),
     (dict(mesh=egg()[0], landmarks=egg()[1] | dict(nose_tip=(0.0, 1.0))), "nose_tip must be three numbers"),
 ])  # yapf: disable
-def test_bad_arguments_are_told(model, options, message):
+def test_bad_arguments_are_reported(model, options, message):
     with pytest.raises(ConfigError, match=message):
         generate_head_capture(**dict(model=model) | SMALL | options)
 
 
-def test_swapped_landmarks_of_a_bust_are_told():
+def test_swapped_landmarks_of_a_bust_are_reported():
     mesh, landmarks = egg()
     sides = dict(right_eye=landmarks["left_eye"], left_eye=landmarks["right_eye"], right_lips=landmarks["left_lips"],
                  left_lips=landmarks["right_lips"])  # yapf: disable
@@ -277,12 +277,12 @@ def test_swapped_landmarks_of_a_bust_are_told():
 
 
 @pytest.mark.parametrize("moved", [lambda p: 10 * np.array(p), lambda p: np.array(p) + (0.0, 0.0, 40.0)])
-def test_landmarks_of_another_mesh_or_unit_are_told(moved):
+def test_landmarks_of_another_mesh_or_unit_are_reported(moved):
     mesh, landmarks = egg()
     with pytest.raises(DataError, match="landmark right_eye at .* is far outside the mesh.* unit"):
         generate_head_capture(mesh=mesh, landmarks={n: moved(p).tolist() for n, p in landmarks.items()}, **SMALL)
 
 
-def test_a_missing_model_is_told(tmp_path):
+def test_a_missing_model_is_reported(tmp_path):
     with pytest.raises(DataError, match="no data"):
         generate_head_capture(model=str(tmp_path / "nothing"), **SMALL)

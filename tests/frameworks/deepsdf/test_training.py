@@ -66,7 +66,7 @@ def test_two_processes_have_the_losses_and_codes_of_one(folder, two):
         torch.testing.assert_close(ours[name], value, atol=1e-4, rtol=0, msg=name)
 
 
-def test_two_processes_go_on_where_one_was(folder, two):
+def test_two_processes_continue_where_one_was(folder, two):
     assert_same_losses(folder / "resumed", folder / "one", first=6)
 
 

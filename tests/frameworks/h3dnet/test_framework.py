@@ -62,7 +62,7 @@ def test_the_head_rests_at_first_and_the_decoder_moves_last(config):
         assert all(p.requires_grad for p in framework.radiance.parameters())
 
 
-def test_a_head_is_placed_and_trained_and_a_resumed_run_goes_on_exactly(config, tmp_path, monkeypatch):
+def test_a_head_is_placed_and_trained_and_a_resumed_run_continues_exactly(config, tmp_path, monkeypatch):
     runner = run(config, tmp_path / "a")
     placed = runner.framework.geometry
     assert all(getattr(placed, name.split(".")[1]).abs().max() > 0 for name in POSE)

@@ -69,12 +69,12 @@ def test_one_place_given_six_times_is_refused():
 @pytest.mark.parametrize("order, blamed", [([1, 0, 2, 3, 5, 4], "right and left are swapped"),
                                            ([1, 0, 2, 3, 4, 5], "right_eye and left_eye are swapped"),
                                            ([0, 1, 2, 3, 5, 4], "right_lips and left_lips are swapped")])
-def test_left_and_right_exchanged_are_told(order, blamed):
+def test_left_and_right_exchanged_are_reported(order, blamed):
     with pytest.raises(DataError, match=f"a scene: {blamed}"):
         placed_by(in_scene(noise=0.005)[order])
 
 
-def test_a_mirrored_scene_is_told():
+def test_a_mirrored_scene_is_reported():
     with pytest.raises(DataError, match="or the whole scene is mirrored"):
         placed_by(in_scene() * torch.tensor([-1.0, 1.0, 1.0]))
 

@@ -60,7 +60,7 @@ def with_body(shown):
     return shown | body
 
 
-def test_a_body_in_the_masks_leaves_a_started_head_where_it_is_and_is_told():
+def test_a_body_in_the_masks_leaves_a_started_head_where_it_is_and_is_reported():
     views = cameras(TRUE, FRONT)
     found = fit(shown=with_body(masks(TRUE, views, CODE)), start=NEAR)
     assert rotation_angle_error(found.placement.rotation, TRUE.rotation) < 3.0
@@ -78,7 +78,7 @@ def test_masks_that_end_at_the_chin_leave_a_started_head_where_it_is_and_no_body
     assert found.problems == (NO_NECK, )
 
 
-def test_masks_of_an_unlikely_head_away_from_the_start_leave_the_mean_head_there_and_are_told():
+def test_masks_of_an_unlikely_head_away_from_the_start_leave_the_mean_head_there_and_are_reported():
     views = cameras(TRUE, FRONT)
     found = fit(shown=masks(TRUE, views, torch.tensor([0.3, 0.0])), start=START)  # five deviations, as hair makes a skull
     assert torch.equal(found.placement.rotation, START.rotation) and torch.equal(found.code, MEAN)
@@ -92,13 +92,13 @@ def test_the_same_seed_finds_the_same_bits_and_another_one_the_same_head():
     assert_found(other)
 
 
-def test_a_head_whose_back_looks_like_its_front_faces_the_cameras_and_is_told():
+def test_a_head_whose_back_looks_like_its_front_faces_the_cameras_and_is_reported():
     found = fit(FRONT, kind=ROUND)
     assert faces_seen(found.placement, cameras(TRUE, FRONT)).sum() > 1
     assert any("fits the masks as well" in problem for problem in found.problems)
 
 
-def test_masks_that_show_something_else_are_told():
+def test_masks_that_show_something_else_are_reported():
     box = torch.zeros(3, 128, 128, dtype=torch.bool)
     box[:, 20:110, 50:120] = True
     (problem, ) = [p for p in fit(shown=box, start=START).problems if "overlap by" in p]
@@ -122,7 +122,7 @@ def test_one_view_without_a_start_is_refused():
         fit((0.0, ))
 
 
-def test_pictures_without_an_up_in_common_are_refused():
+def test_images_without_an_up_in_common_are_refused():
     views = cameras(TRUE, (0.0, 0.0))
     views.world_to_cam[1, :2] *= -1
     with pytest.raises(DataError, match="no common up direction"):
@@ -142,7 +142,7 @@ def test_a_refusal_tells_how_badly_the_head_fits_if_it_does():
         fit((150.0, 180.0, 210.0), shown=bar, start=TRUE)
 
 
-def test_a_mask_that_cuts_the_head_is_told_by_its_views_name():
+def test_a_mask_that_cuts_the_head_is_reported_by_its_views_name():
     shown = masks(TRUE, cameras(TRUE), CODE)
     shown[2, :42] = False
     found = fit(shown=shown, start=TRUE, names=["front.png", "left.png", "right.png"])

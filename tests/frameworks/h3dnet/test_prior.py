@@ -57,7 +57,7 @@ def test_shapes_without_a_common_frame_make_no_prior():
         prior_of(space(scales=(SCALE, 0.05)))
 
 
-def test_a_decoder_that_idr_cannot_render_makes_no_prior():
+def test_a_decoder_that_idr_cannot_render_gives_no_prior():
     with pytest.raises(DataError, match="DeepSDFDecoder"):
         prior_of(space(decoder=dict(type="DeepSDFDecoder", code_length=4, dims=[16] * 8)))
 
@@ -71,7 +71,7 @@ def test_a_decoder_that_idr_cannot_render_makes_no_prior():
     ({"option.depth": np.array(-1)}, "depth"),
     ({"scale": np.array(-0.04)}, "scale is -0.04, but must be positive"),
 ])  # yapf: disable
-def test_a_prior_of_another_size_is_told_by_name(tmp_path, arrays, change, said):
+def test_a_prior_of_another_size_is_reported_by_name(tmp_path, arrays, change, said):
     path = written(tmp_path, {k: v for k, v in (arrays | change).items() if v is not None})
     with pytest.raises(DataError, match=f"prior.npz.*{said}"):
         load_prior(path)

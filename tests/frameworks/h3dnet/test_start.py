@@ -42,13 +42,13 @@ def test_landmarks_of_a_face_that_no_camera_is_in_front_of_are_refused(head):
         start_head(head, capture(head_points(), (180, 150, -140)))
 
 
-def test_a_unit_that_the_landmarks_contradict_is_told_with_theirs(prior):
+def test_a_unit_that_the_landmarks_contradict_is_reported_with_theirs(prior):
     with pytest.raises(DataError, match="unit is about (0.99|1|1.0) millimetres, but model.geometry.unit_millimetres=1000"):
         start_head(PlacedHead(prior, features=2, unit_millimetres=1000.0), capture(head_points()))
 
 
 @pytest.mark.parametrize("millimetres", [5.0, 40.0])
-def test_masks_that_pull_the_head_from_its_landmarks_are_told(head, millimetres, monkeypatch):
+def test_masks_that_pull_the_head_from_its_landmarks_are_reported(head, millimetres, monkeypatch):
 
     def pulled(*arguments, start, **options):
         moved = replace(start, translation=start.translation + torch.tensor([0.0, 0.1 * millimetres * SCALE, 0.0]))

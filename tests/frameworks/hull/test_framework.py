@@ -76,7 +76,7 @@ def test_its_colours_are_the_balls(tested):
     assert (color[up < -0.6, 2] > color[up < -0.6, 0] + 30).mean() > 0.98
 
 
-def test_figures_are_those_of_a_picture_of_the_mesh(tested, options):
+def test_figures_are_those_of_an_image_of_the_mesh(tested, options):
     """The mesh as it is written, photographed by the plain renderer of meshes."""
     scene = load_scene(str(options["scene.capture"]), test_views=4)
     seen = render_mesh(tested.mesh, scene.test.cameras)

@@ -147,16 +147,16 @@ def test_two_processes_end_with_the_weights_of_one(name, one, two):
     assert any(key.startswith("radiance") for key in moved) and ("cameras.poses.weight" in moved) == (name == "trained")
 
 
-def test_two_processes_go_on_where_one_was_in_the_middle_of_an_epoch(one, two):
+def test_two_processes_continue_where_one_was_in_the_middle_of_an_epoch(one, two):
     assert_same_losses(two["resumed"], one["trained"], first=13)
 
 
-def test_three_processes_go_on_where_two_were(one, three):
+def test_three_processes_continue_where_two_were(one, three):
     assert_same_losses(three[0], one["fixed"], first=13)
 
 
 @pytest.mark.parametrize("name", ["fixed", "trained"])
-def test_one_process_goes_on_where_two_were(name, configs, one, two, tmp_path):
+def test_one_process_continues_where_two_were(name, configs, one, two, tmp_path):
     train(configs / f"{name}.py", tmp_path, resume=str(checkpoint(two[name], 12)), progress=False)
     assert_same_losses(tmp_path, one[name], first=13)
 

@@ -76,7 +76,7 @@ def test_a_refresh_learns_how_far_a_cheaper_way_is_off_near_the_surface():
     assert cache.rounding == 0
 
 
-def test_a_saved_cache_goes_on_as_it_was():
+def test_a_saved_cache_continues_as_it_was():
     old, new = refreshed(DistanceCache(resolution=16), ball(0.5), ball(0.51)), DistanceCache(resolution=16)
     new.load(old.state())
     for cache in (old, new):

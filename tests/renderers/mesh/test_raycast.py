@@ -162,7 +162,7 @@ def test_no_samples_are_refused(sphere):
         render_mesh(sphere, camera(), supersample=0)
 
 
-def test_a_shading_is_told_the_vertices_values_where_rays_meet_the_mesh():
+def test_a_shading_is_reported_the_vertices_values_where_rays_meet_the_mesh():
     mesh, told = trimesh.creation.icosphere(subdivisions=1), []
 
     def shading(surface):

@@ -216,15 +216,15 @@ class _Progress:
 
     def __init__(self, total: int, tell: Callable[[str], object]):
         self.total, self.tell, self.done = total, tell, 0
-        self.started = self.told = time.monotonic()
+        self.started = self.reported = time.monotonic()
 
     def step(self) -> bool:
         """Count one more; returns whether progress was reported."""
         self.done += 1
         now = time.monotonic()
-        due = now - self.told > SAVE_EVERY or self.done == self.total
+        due = now - self.reported > SAVE_EVERY or self.done == self.total
         if due:
-            self.told, elapsed = now, now - self.started
+            self.reported, elapsed = now, now - self.started
             left = elapsed / self.done * (self.total - self.done)
             self.tell(f"{self.done} of {self.total} meshes in {elapsed:.0f} s" +
                       (f", about {left:.0f} s left" if left else ""))

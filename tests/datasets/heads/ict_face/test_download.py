@@ -88,7 +88,7 @@ def test_files_that_came_before_the_network_failed_are_kept(server, root):
     assert 0 < before < len(NAMES) and len(server.sent) == len(NAMES)
 
 
-def test_a_file_whose_transfer_breaks_goes_on_where_it_stopped(server, root):
+def test_a_file_whose_transfer_breaks_continues_where_it_stopped(server, root):
     server.cut_after = [10**6, 10**6, 100]  # the third file: the neutral mesh
     get(server, root)
     assert server.sent[2] == 100 and server.sent[3] == len(obj()) - 100

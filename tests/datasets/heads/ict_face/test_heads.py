@@ -54,7 +54,7 @@ def test_heads_of_a_made_model_are_closed_unless_parts_are_missing(model):
     (dict(expressions=1.5), "expressions must lie between 0 .* and 1, got 1.5"),
     (dict(missing=["hare"]), "'hare' can be missing: did you mean 'hair'"),
 ])
-def test_options_that_make_no_sense_are_refused(model, options, message):
+def test_options_that_are_invalid_are_refused(model, options, message):
     with pytest.raises(ConfigError, match=message):
         HeadMaker.build(model, **options)
 

@@ -83,7 +83,7 @@ def test_arrays_that_would_need_pickle_are_refused(broken):
         ICTFaceModel.load(broken(part_names=np.array(["face", None], object)))
 
 
-def test_a_folder_without_the_file_is_told(tmp_path):
+def test_a_folder_without_the_file_is_reported(tmp_path):
     with pytest.raises(DataError, match="ict_face_model.npz: no such ICT face model file"):
         ICTFaceModel.load(tmp_path)
 

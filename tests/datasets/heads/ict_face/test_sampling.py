@@ -64,7 +64,7 @@ def test_points_of_the_surface_lie_on_it_but_not_on_what_another_piece_hides(mod
         assert not inner.contains(points[owner != k]).any()
 
 
-def test_samples_of_a_head_without_its_neck_say_nothing_there_and_the_truth_elsewhere(real_model):
+def test_samples_of_a_head_without_its_neck_are_missing_there_and_exact_elsewhere(real_model):
     whole, cut = HeadMaker.build(real_model), HeadMaker.build(real_model, missing=["neck"])
     all_of_it, rest = (sample_head(maker, "train", 0, PLAN) for maker in (whole, cut))
     rows = {tuple(point): value for point, value in zip(all_of_it.points, all_of_it.sdf)}

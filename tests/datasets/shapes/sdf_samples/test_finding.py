@@ -61,7 +61,7 @@ def test_a_name_that_is_no_text_is_refused(folder):
     assert names(found) == {"d/shapes/a": "a.ply"} and ["UTF-8" in reason for reason in found.refused.values()] == [True]
 
 
-def test_a_missing_folder_and_one_without_meshes_are_told(folder, tmp_path):
+def test_a_missing_folder_and_one_without_meshes_are_reported(folder, tmp_path):
     with pytest.raises(DataError, match="nowhere: no such folder"):
         find_meshes(tmp_path / "nowhere", "d")
     with pytest.raises(DataError, match=r"no mesh.*\.obj, \.off, \.ply"):

@@ -76,7 +76,7 @@ def test_a_mesh_far_from_the_origin_and_of_any_size_is_prepared(prepared, tmp_pa
         assert figures["method"] == "winding" and 0.3 < figures["negative"] / 3000 < 0.6
 
 
-def test_pieces_that_overlap_are_told_by_what_is_visible(prepared):
+def test_overlapping_pieces_are_signed_by_visibility(prepared):
     both = trimesh.util.concatenate([ball((0, 0, 0)), ball((15.0, 0, 0))])
     assert prepared(both)["method"] == "visibility"
 

@@ -22,7 +22,7 @@ def test_a_report_keeps_each_data_sets_own_part(tmp_path):
     assert one.counts == dict(accepted=1, rejected=1, failed=0) and one.accepted() == [ShapeName("one", "c", "x")]
 
 
-def test_other_options_are_told_unless_all_is_drawn_again(tmp_path):
+def test_other_options_are_reported_unless_all_is_drawn_again(tmp_path):
     report = Report(tmp_path, "d", dict(samples=5, variances=(1.0, 2.0)))
     report.note("c/x", "accepted")
     report.save()
