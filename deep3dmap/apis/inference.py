@@ -36,17 +36,21 @@ def load_framework(checkpoint: str | Path, device: str = "auto") -> Framework:
     return framework.to(choose_device(device)).eval()
 
 
-def model_of(checkpoint: str | Path) -> tuple[Path, dict]:
+def model_of(checkpoint: str | Path, framework: str) -> tuple[Path, dict]:
     """The file that a name of weights means, and the ``model`` config in it: of a work folder the best checkpoint of its
     validation, or else the newest.
 
     Raises:
-        CheckpointError: if there is no usable checkpoint.
+        CheckpointError: if there is no usable checkpoint, or it is one of another framework.
         PluginError: if it needs modules that are neither installed as plug-ins nor imported yet.
     """
     best = [path for path in (Path(checkpoint) / "checkpoints" / BEST, Path(checkpoint) / BEST) if path.is_file()]
     path = best[0] if best else find_checkpoint(Path(checkpoint))
-    model, modules = _config(load_checkpoint(path), path)
+    content = load_checkpoint(path)
+    model, modules = _config(content, path)
+    found = model.get("type") if isinstance(model, Mapping) else None
+    if found != framework:
+        raise CheckpointError(f"{path}: holds a {found}, not a {framework}")
     load_plugins()
     check_imports(modules, str(path))
     return path, model

@@ -115,15 +115,19 @@ def _prepare(source, method: str, config, weights, options: Mapping | None) -> t
     else:
         cfg = load_config(config, options)
         card = card_of(cfg.model.type)
+    if source is not None and card is None and not cfg.get("scene"):
+        raise ConfigError(
+            f"{config}: {cfg.model.type} has no card that says which key of its config takes '{source}', and the "
+            "config has no scene (docs/add_a_framework.md)")
     if source is not None:
         cfg.merge_from_dict({card.source if card else Card.source: str(source)})
-    if weights is None and card is not None and card.learns_from_data and config is None:
+    if weights is None and card is not None and card.learns_from_data:
         raise ConfigError(
-            f"--method {method}: {card.title} is trained on a data set and reconstructs with the weights that it "
+            f"--method {card.name}: {card.title} is trained on a data set and reconstructs with the weights that it "
             "learned; give them with --weights CHECKPOINT (or a work folder)")
     if weights is None:
         return cfg, None
-    path, cfg.model = model_of(weights)
+    path, cfg.model = model_of(weights, cfg.model.type)
     merge_options(cfg, {key: value for key, value in (options or {}).items() if key.startswith("model.")}, "--cfg-options")
     return cfg, path
 

@@ -34,6 +34,8 @@ def write_result(result: TestResult, folder: Path) -> None:
     written += [path for item in result.items for path in _write_item(item, item_folder(folder, item.result.name))]
     for path in stale.difference(written):
         path.unlink()
+        if path.parent.parent == folder / "items" and not any(path.parent.iterdir()):
+            path.parent.rmdir()
 
 
 def _write_view(view: Evaluated, folder: Path) -> list[Path]:

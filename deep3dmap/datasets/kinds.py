@@ -74,7 +74,7 @@ class ItemDataset(Dataset):
                 raise DataError(f"{type(self).__name__}: {type(transform).__name__} dropped the item '{name}'; use transforms "
                                 "that keep every item")
             item.setdefault("name", name)
-        return item
+        return item | dict(name=str(item["name"]))
 
 
 class ClipDataset(ItemDataset):
@@ -141,6 +141,7 @@ def check_kind(dataset: Callable, kind: type, place: str) -> None:
         raise ConfigError(f"{place}: {dataset.__name__} is not a data set")
     items = kind is ItemDataset and hasattr(dataset, "__getitem__") and not issubclass(dataset, (BatchDataset, ViewDataset))
     if not (issubclass(dataset, kind) or items):
-        given = next((f"a {k.__name__}, which goes into {where}" for k, where in PLACES.items() if issubclass(dataset, k)),
-                     "of no kind of data set")
-        raise ConfigError(f"{place}: {dataset.__name__} must be a {kind.__name__} but is {given} (docs/data_formats.md)")
+        given = next((f"of the kind {k.__name__}, which goes into {where}"
+                      for k, where in PLACES.items() if issubclass(dataset, k)), "of no kind of data set")
+        raise ConfigError(
+            f"{place}: {dataset.__name__} must be of the kind {kind.__name__} but is {given} (docs/architecture.md)")

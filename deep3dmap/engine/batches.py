@@ -8,6 +8,7 @@ import itertools
 import random
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from deep3dmap.datasets.kinds import BatchDataset, ClipDataset, ItemDataset, check_kind
 from deep3dmap.datasets.kinds import Dataset as KnownDataset
-from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.errors import ConfigError, DataError, Deep3DError
 from deep3dmap.registry import DATASETS, accepted_keys, explained, resolve
 
 
@@ -57,7 +58,25 @@ class SeededItems(Dataset):
     def __getitem__(self, key: tuple[int, int]):
         seed, index = key
         seed_cpu(seed)
-        return self.items[index]
+        try:
+            return self.items[index]
+        except Deep3DError:
+            raise
+        except Exception as error:  # whatever goes wrong in an author's code
+            raise DataError(f"{type(self.items).__name__}: item {index}: {type(error).__name__}: {error} (--traceback shows "
+                            "where)") from error
+
+
+@contextmanager
+def errors_of_workers() -> Iterator[None]:
+    """Errors of our own from a worker process have their own text again; torch puts the worker's traceback around it."""
+    try:
+        yield
+    except Deep3DError as error:
+        kind, text = type(error), str(error)
+        if text.startswith("Caught "):
+            raise kind(text.rpartition(f"{kind.__name__}: ")[2].strip()) from None
+        raise
 
 
 class SeededBatches:
@@ -201,7 +220,8 @@ class BatchSource:
         first_epoch, skip = divmod(first_step, len(self))
         for epoch in itertools.count(first_epoch):
             self.dataloader.batch_sampler.begin(epoch, skip if epoch == first_epoch else 0, stage)
-            yield from self.dataloader
+            with errors_of_workers():
+                yield from self.dataloader
 
 
 def build_dataset(cfg: object, scene: Mapping | None = None):

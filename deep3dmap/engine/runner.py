@@ -281,7 +281,8 @@ class ReconstructionRunner(Runner):
         """What to print after training (nothing in other processes than the first), and the exit code."""
         if self.train_loop.interrupted:
             return f"interrupted; the state is kept in {self.work_dir}. Go on with the same command and --resume", INTERRUPTED
-        return f"{self.work_dir}: trained for {self.iter} steps" if self.rank == 0 else "", 0
+        best = self.validation.describe() if self.validation is not None else ""
+        return f"{self.work_dir}: trained for {self.iter} steps{best}" if self.rank == 0 else "", 0
 
     def record(self, values: Mapping) -> None:
         """Write scalars where the training's go."""

@@ -6,8 +6,8 @@ from functools import partial
 from torch.utils.data import DataLoader
 
 from deep3dmap.datasets.kinds import ClipDataset, Dataset, ItemDataset, ViewDataset, check_kind
-from deep3dmap.engine.batches import SeededItems, begin_worker, build_dataset, collate_function, step_seed
-from deep3dmap.errors import ConfigError
+from deep3dmap.engine.batches import SeededItems, begin_worker, build_dataset, collate_function, errors_of_workers, step_seed
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.registry import explained
 
 #: A batch: its single items, and what the framework gets of them.
@@ -58,6 +58,8 @@ class TestData:
         else:
             count = len(self._items)
             self.units = [[list(range(first, min(first + size, count)))] for first in range(0, count, size)]
+        if not self.units:
+            raise DataError(f"{type(dataset).__name__} is empty: there is nothing to evaluate")
         self._load([])  # what is wrong with the loader's settings is found now
 
     def info(self) -> dict:
@@ -70,7 +72,11 @@ class TestData:
         keys = [[(step_seed(self.seed, 9, index), index) for index in batch] for batch in indices]
         stream = iter(self._load(keys))
         for unit in units:
-            yield (next(stream) for _ in self.units[unit])
+            yield (self._next(stream) for _ in self.units[unit])
+
+    def _next(self, stream: Iterator[Batch]) -> Batch:
+        with errors_of_workers():
+            return next(stream)
 
     def _load(self, keys: list[list[tuple[int, int]]]) -> DataLoader:
         settings = dict(worker_init_fn=begin_worker) | self.loader

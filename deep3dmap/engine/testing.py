@@ -94,6 +94,7 @@ def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, res
         keep: the items and results, too, and not only the figures.
     """
     training, state, result = framework.training, framework.training_state(), TestResult()
+    names: set[str] = set()
     framework.eval()
     if left_out := getattr(data.dataset, "left_out", 0):
         result.notes.append(f"{left_out} training views are not rendered, as test_dataset.train_views says")
@@ -103,6 +104,10 @@ def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, res
             figures: dict[str, float] = {}
             for metric in metrics:
                 figures |= metric.add_item(item, reconstruction)
+            if keep and reconstruction.name in names:
+                raise DataError(f"{type(data.dataset).__name__}: two items are called '{reconstruction.name}'; results need "
+                                "names of their own")
+            names.add(reconstruction.name)
             if keep:
                 result.results.append(Evaluated(item, reconstruction, figures))
     if is_main_process():

@@ -41,16 +41,22 @@ class ValidationHook(Hook):
         self.every_steps, self.best, self.scale = every_steps, best, scale
         self.options = dict(resolution=resolution, max_seconds=max_seconds)
         self.value: float | None = None
-        self.step = -1
+        self.step = self.best_step = -1
         self._data = None
 
     def state_dict(self) -> dict:
         """The best figure, and the step of the last evaluation."""
-        return dict(value=self.value, step=self.step)
+        return dict(value=self.value, step=self.step, best_step=self.best_step)
 
     def load_state_dict(self, state: Mapping) -> None:
         """Go on with what :meth:`state_dict` gave."""
-        self.value, self.step = state.get("value"), state.get("step", -1)
+        self.value, self.step, self.best_step = state.get("value"), state.get("step", -1), state.get("best_step", -1)
+
+    def describe(self) -> str:
+        """The best figure, as a clause."""
+        if self.value is None:
+            return ""
+        return f"; best {self.best} {self.value:.4g} at step {self.best_step} (checkpoints/{BEST})"
 
     def before_train(self, runner) -> None:
         """Build the data, so that what is wrong with them is found before the first step."""
@@ -88,8 +94,10 @@ class ValidationHook(Hook):
         return found
 
     def _keep_best(self, runner, value: float, higher: bool) -> None:
-        if not math.isnan(value) and (self.value is None or (value > self.value if higher else value < self.value)):
-            self.value = value
+        if math.isnan(value):
+            runner.logger.warning(f"val_cfg.best: '{self.best}' is not a number at step {self.step}, so it is passed over")
+        elif self.value is None or (value > self.value if higher else value < self.value):
+            self.value, self.best_step = value, self.step
             runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / BEST)
 
 

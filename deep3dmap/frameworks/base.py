@@ -266,7 +266,14 @@ class BaseFramework(Framework):
     def compute_losses(self, outputs: dict, inputs: dict) -> dict[str, Tensor]:
         """The weighted terms ``loss_NAME`` of those losses that count in the present stage."""
         active = self.losses if self.stage.losses is None else self.stage.losses
-        return {f"loss_{name}": self.losses[name].weight * self.losses[name](outputs, inputs) for name in active}
+        return {f"loss_{name}": self.losses[name].weight * self._term(name, outputs, inputs) for name in active}
+
+    def _term(self, name: str, outputs: dict, inputs: dict) -> Tensor:
+        try:
+            return self.losses[name](outputs, inputs)
+        except KeyError as error:
+            raise ConfigError(f"the loss '{name}' ({type(self.losses[name]).__name__}) needs {error}, but the inputs are "
+                              f"{sorted(inputs)} and the outputs {sorted(outputs)}; input_keys may leave it out") from error
 
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
         """One step of training.
