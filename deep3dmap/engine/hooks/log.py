@@ -117,7 +117,7 @@ class LogHook(Hook):
             return
         with self._scalars.writing(runner.logger.warning):
             _append(Path(runner.work_dir) / "scalars.jsonl", json.dumps(record) + "\n")
-        if not (self._scalars.failed or self._curves.told):  # TensorBoard's writer does not survive a failure
+        if not (self._scalars.failed or self._curves.reported):  # TensorBoard's writer does not survive a failure
             numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
             with self._curves.writing(runner.logger.warning):
                 runner.visualizer.add_scalars(numbers, step=record["step"])
