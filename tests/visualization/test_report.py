@@ -156,7 +156,7 @@ def test_held_out_views_come_first_and_are_marked(tmp_path):
     assert page.count('<span class="badge held-out">held out</span>') == 2 and "not used in training" in page
 
 
-def test_a_click_enlarges_a_image_and_compare_slides_from_the_photograph_to_the_rendering(tmp_path, browser):
+def test_a_click_enlarges_an_image_and_compare_slides_from_the_photograph_to_the_rendering(tmp_path, browser):
     black, white = np.zeros((48, 64, 3), np.uint8), np.full((48, 64, 3), 255, np.uint8)
     page = tmp_path / "r.html"
     write_report(page, title="t", summary={}, metrics={}, views=[ViewComparison("v", "train", black, white)])

@@ -107,7 +107,7 @@ def colored_box():
     return box
 
 
-def test_a_turntable_continuesce_around_the_upward_axis_and_stays_in_the_picture():
+def test_a_turntable_goes_once_around_the_upward_axis_and_stays_in_the_picture():
     frames = list(turntable(colored_box(), frames=4, size=(40, 60), up=(0, 0, 1), elevation=0, shading="none", supersample=1))
     assert len(frames) == 4 and frames[0].shape == (40, 60, 3)
     middle = {tuple(f[20, 30]) for f in frames}

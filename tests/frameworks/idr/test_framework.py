@@ -196,7 +196,7 @@ def test_masks_are_needed():
 
 
 def test_cameras_to_train_must_be_known():
-    with pytest.raises(DataError, match="knows its cameras"):
+    with pytest.raises(DataError, match="with cameras"):
         small_idr(train_cameras=True).setup(dict(masks=True))
 
 
