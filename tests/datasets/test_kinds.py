@@ -88,7 +88,7 @@ def test_data_sets_of_the_kind_that_a_place_asks_for_pass(dataset, kind):
     (dict, ViewDataset, "test_dataset", "of no kind of data set"),
 ])  # yapf: disable
 def test_another_kind_is_refused_and_the_message_says_where_it_belongs(dataset, kind, place, right):
-    with pytest.raises(ConfigError, match=f"{place}: {dataset.__name__} must be a {kind.__name__} but is .*{right}"):
+    with pytest.raises(ConfigError, match=f"{place}: {dataset.__name__} must be .*{kind.__name__} but is .*{right}"):
         check_kind(dataset, kind, place)
 
 
