@@ -43,7 +43,7 @@ def annotations_of(function: Callable) -> dict[str, Any]:
     }
 
 
-def fault(value: object, annotation: Any, where: str) -> str | None:
+def type_error_message(value: object, annotation: Any, where: str) -> str | None:
     """What is wrong with a value: where, what it is and what was expected; None if nothing is, or nobody can say.
 
     Args:
@@ -54,7 +54,7 @@ def fault(value: object, annotation: Any, where: str) -> str | None:
     if fits(value, annotation) is not False:
         return None
     for inner, each, key in _entries(value, annotation):
-        found = fault(each, inner, f"{where}{key}")
+        found = type_error_message(each, inner, f"{where}{key}")
         if found:
             return found
     whole = isinstance(value, Real) and math.isfinite(value) and float(value).is_integer() and not isinstance(value, bool)

@@ -2,7 +2,7 @@
 
 Every process computes the means of its own share of a batch. Weighted by the share's size beside the average one's, their
 average over the processes (:func:`average_gradients`) is that of the whole batch, whether or not it divides evenly; and what
-all draw from one generator (:func:`draw_together`) is what one process would have drawn. So the number of processes changes
+all draw from one generator (:func:`shared_draws`) is what one process would have drawn. So the number of processes changes
 nothing but the order of additions. Alone, every function here does the plain thing at no cost.
 """
 
@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from deep3dmap.errors import TrainingError
 
 
-def agree(*values: float, average: bool = False) -> list[float]:
-    """The largest (or the average) of each value over all processes, so that they decide alike."""
+def all_reduce(*values: float, op: str = "max") -> list[float]:
+    """Each value reduced over all processes (``op``: ``max`` or ``mean``), so that all take the same decisions."""
     if dist.get_world_size() == 1:
         return list(values)
     shared = torch.tensor(values, dtype=torch.float64)
-    _together(dist.all_reduce, shared, "mean" if average else "max")
+    _communicate(dist.all_reduce, shared, op)
     return shared.tolist()
 
 
-def _together(operation: Callable, *arguments):
+def _communicate(operation: Callable, *arguments):
     """What an exchange with the other processes returns.
 
     Raises:
@@ -38,23 +38,23 @@ def _together(operation: Callable, *arguments):
                             "system's log, says why. The last checkpoint is kept: go on from it with --resume") from None
 
 
-def from_first(value):
+def broadcast_object(value):
     """A value (any picklable one) of the first process, in all of them; the others' is not looked at."""
     values = [value]
-    _together(dist.broadcast_object_list, values)
+    _communicate(dist.broadcast_object_list, values)
     return values[0]
 
 
-def gather_to_first(value) -> list:
+def gather_objects(value) -> list:
     """The values (any picklable ones) of all processes in their order, in the first process; nothing in the others."""
-    return _together(dist.gather_object, value) or []
+    return _communicate(dist.gather_object, value) or []
 
 
 # --- shares of a batch ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class CommonDraws:
+class SharedDraws:
     """What is needed to draw for a whole batch and to take one's own share of it.
 
     Attributes:
@@ -68,14 +68,14 @@ class CommonDraws:
     share: slice
 
 
-def draw_together(count: int) -> CommonDraws:
+def shared_draws(count: int) -> SharedDraws:
     """Begin common draws for a batch of which this process has ``count`` entries; seeded by the first process's generator."""
     rank, world = dist.get_dist_info()
     seed = int(torch.randint(2**48, (), generator=torch.default_generator))
     if world > 1:
-        seed, total = (round(world * value) for value in agree(seed if rank == 0 else 0, count, average=True))
+        seed, total = (round(world * value) for value in all_reduce(seed if rank == 0 else 0, count, op="mean"))
         count = total
-    return CommonDraws(torch.Generator().manual_seed(seed), count, slice(rank, None, world))
+    return SharedDraws(torch.Generator().manual_seed(seed), count, slice(rank, None, world))
 
 
 # --- gradients ------------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     parameters = [p for p in parameters if p.requires_grad]
     if dist.get_world_size() == 1 or not parameters:
         return
-    kinds = agree(*(_kind(p.grad) for p in parameters))
+    kinds = all_reduce(*(_kind(p.grad) for p in parameters))
     for dtype in dict.fromkeys(p.dtype for p in parameters):
         found = [(p, kind == SPARSE) for p, kind in zip(parameters, kinds) if p.dtype == dtype and kind]
         if found:
@@ -112,7 +112,7 @@ def _average(found: list[tuple[nn.Parameter, bool]]) -> None:
     """
     pieces = [piece for p, sparse in found for piece in _pieces(p, sparse)]
     flat = torch.cat([piece.flatten() for piece in pieces])
-    _together(dist.all_reduce, flat, "mean")
+    _communicate(dist.all_reduce, flat, "mean")
     averaged = iter([part.view_as(piece) for part, piece in zip(flat.split([p.numel() for p in pieces]), pieces)])
     for parameter, sparse in found:
         gradient = next(averaged)
@@ -138,7 +138,7 @@ def _pieces(parameter: nn.Parameter, sparse: bool) -> list[Tensor]:
 
 
 @torch.no_grad()
-def start_alike(module: nn.Module) -> None:
+def broadcast_module(module: nn.Module) -> None:
     """Give all processes the first one's parameters and buffers."""
     for tensor in [*module.parameters(), *module.buffers()]:
-        _together(dist.broadcast, tensor.data)
+        _communicate(dist.broadcast, tensor.data)

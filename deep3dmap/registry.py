@@ -15,7 +15,7 @@ import mmengine.registry as root
 from mmengine.registry import Registry
 from torch import nn
 
-from deep3dmap.annotations import annotations_of, fault
+from deep3dmap.annotations import annotations_of, type_error_message
 from deep3dmap.errors import ConfigError, PluginError, nearest
 
 PLUGIN_GROUP = "deep3dmap.plugins"
@@ -157,7 +157,7 @@ def check_values(part, values: Mapping, where: str) -> None:
         hints = annotations_of(function)
         annotations = {p.name: hints[p.name] for p in parameters if p.name in hints} | annotations
     for key in annotations:
-        wrong = fault(values[key], annotations[key], f"{where}{key}") if key in values else None
+        wrong = type_error_message(values[key], annotations[key], f"{where}{key}") if key in values else None
         if wrong:
             raise ConfigError(wrong)
 

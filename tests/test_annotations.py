@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.annotations import Count, NotNegative, Positive, Scale, Share, Whole, annotations_of, fault, fits
+from deep3dmap.annotations import Count, NotNegative, Positive, Scale, Share, Whole, annotations_of, fits, type_error_message
 
 
 class Part:
@@ -38,18 +38,18 @@ UNKNOWN = [("cpu", torch.device), ({
 
 @pytest.mark.parametrize("value, annotation", FITTING)
 def test_a_value_of_the_annotated_kind_fits(value, annotation):
-    assert fits(value, annotation) is True and fault(value, annotation, "x") is None
+    assert fits(value, annotation) is True and type_error_message(value, annotation, "x") is None
 
 
 @pytest.mark.parametrize("value, annotation, words", WRONG)
 def test_another_value_is_told_what_was_expected(value, annotation, words):
     assert fits(value, annotation) is False
-    assert fault(value, annotation, "model.x").partition("expected ")[2].startswith(words)
+    assert type_error_message(value, annotation, "model.x").partition("expected ")[2].startswith(words)
 
 
 @pytest.mark.parametrize("value, annotation", UNKNOWN)
 def test_what_a_config_may_describe_is_left_to_the_constructor(value, annotation):
-    assert fits(value, annotation) is None and fault(value, annotation, "x") is None
+    assert fits(value, annotation) is None and type_error_message(value, annotation, "x") is None
 
 
 @pytest.mark.parametrize("value, annotation, place", [
@@ -60,15 +60,15 @@ def test_what_a_config_may_describe_is_left_to_the_constructor(value, annotation
     ([1, "a"], float | Sequence[float], "x[1]='a'"),
 ])  # yapf: disable
 def test_the_wrong_entry_of_a_list_or_dictionary_is_named(value, annotation, place):
-    assert fault(value, annotation, "x").startswith(f"{place}: expected ")
+    assert type_error_message(value, annotation, "x").startswith(f"{place}: expected ")
 
 
 def test_a_float_that_is_whole_is_told_how_to_write_it():
-    assert fault(1e3, int, "max_steps") == "max_steps=1000.0: expected a whole number (write 1000)"
+    assert type_error_message(1e3, int, "max_steps") == "max_steps=1000.0: expected a whole number (write 1000)"
 
 
 def test_a_long_value_is_shortened():
-    assert len(fault("x" * 1000, int, "a")) < 150
+    assert len(type_error_message("x" * 1000, int, "a")) < 150
 
 
 def test_an_argument_with_the_default_none_takes_none():

@@ -51,7 +51,7 @@ def compare(predicted: str | Path,
             emd_samples: int = EMD_POINTS,
             seed: int = 0,
             processes: int | None = None,
-            tell: Callable[[str], object] = print) -> ShapeTable:
+            log: Callable[[str], object] = print) -> ShapeTable:
     """Figures of meshes against true shapes: two files, or two folders whose files have the same names.
 
     True shapes without a reconstruction, and reconstructions that hold no surface or can't be read, are failures of the table;
@@ -71,7 +71,7 @@ def compare(predicted: str | Path,
         emd_samples: of them for the earth mover's distance; 0 leaves it out.
         seed: of the draws.
         processes: that work at once (default: one for each core).
-        tell: prints a line.
+        log: prints a line.
 
     Raises:
         DataError: if nothing can be compared, or an option makes no sense; for two files, if one of them can't be measured.
@@ -89,7 +89,7 @@ def compare(predicted: str | Path,
     tasks = [Task(pair, _parameters(normalization, pair), normalised, options) for pair in found.pairs]
     table = ShapeTable()
     if Path(true).is_dir():
-        _measure_all(table, found, tasks, processes or default_processes(), tell)
+        _measure_all(table, found, tasks, processes or default_processes(), log)
     else:
         _add(table, tasks[0], measure_pair(tasks[0]))
     for name in found.missing:
@@ -133,7 +133,7 @@ def measure_pair(task: Task) -> tuple[dict, str]:
     elif task.normalised:
         scale = _own_normalization(true, task.pair.true).scale
     figures = shape_metrics(predicted, true, scale=scale if task.normalised else 1.0, **task.options)
-    return figures, _oddity(predicted, true)
+    return figures, _frame_warning(predicted, true)
 
 
 def _own_normalization(true, path: Path) -> Normalization:
@@ -149,11 +149,11 @@ def _parameters(normalization: str | Path | None, pair: Pair) -> Path | None:
     return Path(normalization, f"{pair.name}.npz")
 
 
-def _measure_all(table: ShapeTable, found: Pairs, tasks: list[Task], processes: int, tell) -> None:
+def _measure_all(table: ShapeTable, found: Pairs, tasks: list[Task], processes: int, log) -> None:
     """Measure every pair; what happens to one does nothing to the others."""
-    tell(f"{len(tasks)} shapes to compare" + "".join(f", {len(names)} {what}"
-                                                     for names, what in ((found.missing, "without a reconstruction"),
-                                                                         (found.extra, "without a true shape")) if names))
+    log(f"{len(tasks)} shapes to compare" + "".join(f", {len(names)} {what}"
+                                                    for names, what in ((found.missing, "without a reconstruction"),
+                                                                        (found.extra, "without a true shape")) if names))
     outcomes = dict(run_tasks(measure_pair, tasks, processes, TIMEOUT))
     for number, task in enumerate(tasks):
         if outcomes[number].kind == DONE:
@@ -163,13 +163,13 @@ def _measure_all(table: ShapeTable, found: Pairs, tasks: list[Task], processes: 
 
 
 def _add(table: ShapeTable, task: Task, measured: tuple[dict, str]) -> None:
-    figures, oddity = measured
+    figures, warning = measured
     table.add(task.pair.name, figures)
-    if oddity:
-        table.notes[task.pair.name] = oddity
+    if warning:
+        table.notes[task.pair.name] = warning
 
 
-def _oddity(predicted: trimesh.Trimesh, true) -> str:
+def _frame_warning(predicted: trimesh.Trimesh, true) -> str:
     """Whether the two look as if they were not in one frame."""
     (low, high), points = predicted.bounds, true.vertices if isinstance(true, trimesh.Trimesh) else true
     true_low, true_high = points.min(0), points.max(0)

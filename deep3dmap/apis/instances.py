@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from deep3dmap.apis.work_folder import claimed, escaped
+from deep3dmap.apis.work_folder import escaped, locked_folder
 from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, import_plugins
 from deep3dmap.engine.testing import TestResult, evaluate
@@ -70,7 +70,7 @@ def train_instances(cfg: Config,
                     folder: Path,
                     resume: bool,
                     arguments: Mapping,
-                    tell: Callable[[str], object],
+                    log: Callable[[str], object],
                     seconds: float | None = None) -> InstanceRuns:
     """Train a run for each instance.
 
@@ -79,7 +79,7 @@ def train_instances(cfg: Config,
         folder: work folder.
         resume: finished runs are left alone, others go on; or else all begin anew.
         arguments: of the runner.
-        tell: prints a line.
+        log: prints a line.
         seconds: for all runs together; None for as long as their budgets say.
 
     Returns:
@@ -103,7 +103,7 @@ def train_instances(cfg: Config,
                 found.failures[name] = outcome.reason
             elif outcome.value["interrupted"]:
                 found.interrupted.append(name)
-            tell(f"{done}/{len(todo)} {name}: {outcome.reason or '{steps} steps, {seconds:.0f} s'.format(**outcome.value)}")
+            log(f"{done}/{len(todo)} {name}: {outcome.reason or '{steps} steps, {seconds:.0f} s'.format(**outcome.value)}")
     except KeyboardInterrupt:
         found.interrupted = [name for name, place in zip(names, places) if not (place / FINISHED).is_file()]
     return found
@@ -120,7 +120,7 @@ def run_instance(task: Mapping) -> dict:
     import_plugins(cfg.get("custom_imports"), Path(task["filename"]))
     deadline = None if task["seconds"] is None else time.monotonic() + task["seconds"]
     given = {key: value for key, value in task["arguments"].items() if value is not None}
-    with claimed(folder, PATIENCE):
+    with locked_folder(folder, PATIENCE):
         runner = build_runner(cfg, work_dir=str(folder), resume=task["resume"], deadline=deadline, **given)
         runner.train()
         loop = runner.train_loop

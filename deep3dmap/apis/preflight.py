@@ -20,7 +20,7 @@ from deep3dmap.registry import DATASETS, FRAMEWORKS, METRICS, accepted_keys, res
 SHOWN = 5
 
 
-def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None:
+def preflight(cfg: Config, warn: Callable[[str], object] | None = None) -> None:
     """Find what is wrong with a checked config's method, scene, test views and metrics, and report the scene's views and
     what is odd about them.
 

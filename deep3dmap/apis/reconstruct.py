@@ -12,9 +12,9 @@ from mmengine.config import Config
 from deep3dmap.apis.arguments import TrainingArguments
 from deep3dmap.apis.inference import model_of
 from deep3dmap.apis.instances import evaluate_instances, train_instances
-from deep3dmap.apis.preflight import look_first
+from deep3dmap.apis.preflight import preflight
 from deep3dmap.apis.showing import Interrupted, show_results, show_run
-from deep3dmap.apis.work_folder import claimed, refuse_result, result_files, set_aside, untouched_unless_begun
+from deep3dmap.apis.work_folder import earlier_run_moved, locked_folder, refuse_result, restored_on_early_failure, result_files
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.loops import OutOfTimeError
@@ -44,7 +44,7 @@ def reconstruct(source: str | Path | None,
                 options: Mapping | None = None,
                 command: str = "",
                 started: float | None = None,
-                say=print,
+                log=print,
                 **arguments: Unpack[TrainingArguments]) -> TestResult:
     """From photographs to a mesh and a report, within given minutes.
 
@@ -67,7 +67,7 @@ def reconstruct(source: str | Path | None,
         options: as for :func:`deep3dmap.apis.train.train`.
         started: value of ``time.monotonic()`` from which the minutes count; now by default.
         command: how to do the same again, for the report.
-        say: prints a line.
+        log: prints a line.
 
     Raises:
         ConfigError: if ``output`` holds an earlier result, another run uses it, or the minutes are over before the first step.
@@ -82,26 +82,26 @@ def reconstruct(source: str | Path | None,
             raise ConfigError(f"--resolution {resolution}: must be at least 2")
         cfg.test_cfg = dict(cfg.get("test_cfg") or {}, resolution=resolution)
     output = Path(output)
-    with claimed(output):
+    with locked_folder(output):
         if not (resume or overwrite):
             refuse_result(output)
-        look_first(cfg)
-        tell = say if is_first_started() else lambda line: None
+        preflight(cfg)
+        log = log if is_first_started() else lambda line: None
         words = dict(command=command, again=_go_on(command, source, minutes, output))
         if "instances" in cfg:
             left = start + 60 * minutes - reserve(minutes) - time.monotonic()
-            runs = train_instances(cfg, output / "run", resume, arguments, tell, left)
+            runs = train_instances(cfg, output / "run", resume, arguments, log, left)
             if runs.interrupted or runs.failures:
                 raise Interrupted(runs.report()[0])
-            return show_results(evaluate_instances(cfg, output / "run", arguments), cfg, output, words, start, tell)
+            return show_results(evaluate_instances(cfg, output / "run", arguments), cfg, output, words, start, log)
         runner = _infer(cfg, weights, output, arguments) if weights else _train(cfg, output, start, minutes, resume, arguments)
         interrupted = not weights and runner.train_loop.interrupted
         left = start + 60 * minutes - time.monotonic() - min(REPORT_PART * reserve(minutes), REPORT_MOST)
         left = max(min(left, reserve(minutes)) if interrupted else left, 1.0)
         runner.test_cfg = dict(runner.test_cfg or {}, max_seconds=left)
         try:
-            tell("reconstructing" if weights else "extracting the mesh and rendering the views")
-            return show_run(runner, output, words, start, tell)
+            log("reconstructing" if weights else "extracting the mesh and rendering the views")
+            return show_run(runner, output, words, start, log)
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted while the results were written; the training is kept in {runner.work_dir}; "
                               f"go on with: {words['again']}") from None
@@ -157,7 +157,7 @@ def _train(cfg, output: Path, start: float, minutes: float, resume: bool, argume
     given = {key: value for key, value in arguments.items() if value is not None}
     run = output / "run"
     earlier = () if resume else (*result_files(output), run)
-    with set_aside(output, earlier, run, keep=False), untouched_unless_begun(run):
+    with earlier_run_moved(output, earlier, run, keep=False), restored_on_early_failure(run):
         runner = build_runner(cfg, work_dir=str(run), resume=resume, deadline=deadline, **given)
         try:
             runner.train()

@@ -28,7 +28,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the work was kept
 
 
 def show_run(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str], start: float,
-             tell: Callable[[str], object]) -> TestResult:  # yapf: disable
+             log: Callable[[str], object]) -> TestResult:  # yapf: disable
     """Evaluate a runner's framework and write everything.
 
     Args:
@@ -36,7 +36,7 @@ def show_run(runner: ReconstructionRunner, output: Path, commands: Mapping[str, 
         output: folder to write to.
         commands: ``command`` that did this, and ``again``, which goes on with it.
         start: value of ``time.monotonic()`` at the beginning.
-        tell: prints a line.
+        log: prints a line.
 
     Raises:
         Interrupted: if training was.
@@ -56,28 +56,28 @@ def show_run(runner: ReconstructionRunner, output: Path, commands: Mapping[str, 
             summary["time"] = f"{duration(loop.seconds)} of training, {loop.step} steps"
         summary |= dict(device=str(runner.target), seed=str(runner.seed), version=__version__)
         _write_report(result, scene, summary, commands, output, runner.cfg, Path(runner.work_dir) / "scalars.jsonl")
-    _tell_result(result, table, output, start, tell)
+    _log_result(result, table, output, start, log)
     if interrupted:
         raise Interrupted(result.notes[-1])
     return result
 
 
 def show_results(result: TestResult, cfg: Config, output: Path, commands: Mapping[str, str], start: float,
-                 tell: Callable[[str], object]) -> TestResult:  # yapf: disable
+                 log: Callable[[str], object]) -> TestResult:  # yapf: disable
     """Write an evaluation of many runs; see :func:`show_run`."""
     write_result(result, output)
     summary = dict(method=cfg.model.type, **_data(result, None, cfg), version=__version__)
     _write_report(result, None, summary, commands, output, cfg, None)
-    _tell_result(result, "\n".join([result_table(result), *result.notes]), output, start, tell)
+    _log_result(result, "\n".join([result_table(result), *result.notes]), output, start, log)
     return result
 
 
-def _tell_result(result: TestResult, table: str, output: Path, start: float, tell: Callable[[str], object]) -> None:
+def _log_result(result: TestResult, table: str, output: Path, start: float, log: Callable[[str], object]) -> None:
     if table:
-        tell(table)
+        log(table)
     names = ["mesh.ply", "mesh.glb"] if result.scene is not None and result.scene.result.mesh is not None else []
     names += ["items/"] * bool(result.items) + ["metrics.json", "report.html"]
-    tell(f"{output}: {', '.join(names)} ({duration(time.monotonic() - start)})")
+    log(f"{output}: {', '.join(names)} ({duration(time.monotonic() - start)})")
 
 
 def _scene_of(runner: ReconstructionRunner):

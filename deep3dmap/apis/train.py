@@ -6,8 +6,8 @@ from typing import Unpack
 
 from deep3dmap.apis.arguments import TrainingArguments
 from deep3dmap.apis.instances import InstanceRuns, train_instances
-from deep3dmap.apis.preflight import look_first
-from deep3dmap.apis.work_folder import TRAINED, claimed, set_aside, untouched_unless_begun
+from deep3dmap.apis.preflight import preflight
+from deep3dmap.apis.work_folder import TRAINED, earlier_run_moved, locked_folder, restored_on_early_failure
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.runner import ReconstructionRunner
 
@@ -37,10 +37,10 @@ def train(config: str | Path,
     given = {key: value for key, value in arguments.items() if value is not None}
     folder = Path(work_dir or cfg.get("work_dir") or default_work_dir(config))
     resume = resume or cfg.get("resume", False)
-    with claimed(folder):
-        look_first(cfg)
+    with locked_folder(folder):
+        preflight(cfg)
         earlier = () if resume else [folder / name for name in TRAINED]
-        with set_aside(folder, earlier, folder, keep=True), untouched_unless_begun(folder):
+        with earlier_run_moved(folder, earlier, folder, keep=True), restored_on_early_failure(folder):
             if "instances" in cfg:
                 return train_instances(cfg, folder, bool(resume), given, print)
             runner = build_runner(cfg, work_dir=str(folder), resume=resume, **given)

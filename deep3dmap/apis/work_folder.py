@@ -42,7 +42,7 @@ def warn(line: str) -> None:
 
 
 @contextmanager
-def claimed(folder: Path, patience: float = 0.0) -> Iterator[None]:
+def locked_folder(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Make a folder and hold it for this process (of several, the first one holds it for all).
 
     The system ends the claim with the process, however that ends. A folder that has nothing in it afterwards is removed.
@@ -98,7 +98,7 @@ def _holder(folder: Path) -> str:
 
 
 @contextmanager
-def untouched_unless_begun(folder: Path) -> Iterator[None]:
+def restored_on_early_failure(folder: Path) -> Iterator[None]:
     """A work folder is put back as it was, if the block fails by the user's input before there are results.
 
     Only what a runner makes is ever removed, and folders only if they are empty then.
@@ -183,7 +183,7 @@ def refuse_result(output: Path) -> None:
 
 
 @contextmanager
-def set_aside(folder: Path, earlier: Sequence[Path], work: Path, keep: bool) -> Iterator[None]:
+def earlier_run_moved(folder: Path, earlier: Sequence[Path], work: Path, keep: bool) -> Iterator[None]:
     """What an earlier run left is out of a new run's way, and back in its place if that fails before its first step.
 
     Args:

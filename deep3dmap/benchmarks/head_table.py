@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from deep3dmap.apis.reconstruct import reserve
-from deep3dmap.apis.work_folder import claimed
+from deep3dmap.apis.work_folder import locked_folder
 from deep3dmap.benchmarks import head_table_report as report
 from deep3dmap.benchmarks.head_run import (
     METRICS,
@@ -68,7 +68,7 @@ def head_table(output: str | Path,
                curve: bool = False,
                overwrite: bool = False,
                attempt: Attempt | None = None,
-               tell: Callable[[str], object] = print) -> dict[str, str]:
+               log: Callable[[str], object] = print) -> dict[str, str]:
     """Errors of methods on generated heads by number of photographs.
 
     Writes ``METHOD/HEAD/VIEWS/`` for each run, ``table.csv``, ``table.md`` and ``pictures.png`` into the folder; with
@@ -91,7 +91,7 @@ def head_table(output: str | Path,
         curve: instead of the table: errors against seconds, of the first head and views.
         overwrite: do again what was finished in this folder with other settings.
         attempt: does the runs (default: each in a process of its own).
-        tell: prints a line.
+        log: prints a line.
 
     Returns:
         Names of the runs that failed, and why.
@@ -107,7 +107,7 @@ def head_table(output: str | Path,
         raise ConfigError(f"--processes {processes}: must be at least 1")
     _check_options(minutes, dict(rays=rays, resolution=resolution, seed=seed), device)
     folder = output / "curve" if curve else output
-    amp = _settled_amp(folder, device, tell) if amp == AUTO else amp
+    amp = _settled_amp(folder, device, log) if amp == AUTO else amp
     heads = (() if busts else HEADS) if heads is None else heads
     options = dict(minutes=minutes, seed=seed, amp=amp, rays=rays, resolution=resolution, device=device)
     runs = plan(heads, busts, views, methods, threads=max(1, cores // processes), **options)
@@ -119,22 +119,22 @@ def head_table(output: str | Path,
     if not overwrite:
         _check_folder(folder, runs)
     failures: dict[str, str] = {}
-    with claimed(output):
+    with locked_folder(output):
         try:
             with termination_as_interrupt():
-                run_all(runs, folder, processes, attempt or in_processes, failures, tell)
+                run_all(runs, folder, processes, attempt or in_processes, failures, log)
         finally:
             finished = {run: figures for run in runs if (figures := finished_run(run, folder)) is not None}
-            _write(output, folder, runs, finished, failures, curve, tell)
+            _write(output, folder, runs, finished, failures, curve, log)
     return failures
 
 
 def _write(output: Path, folder: Path, runs: Sequence[HeadRun], finished: Mapping, failures: Mapping[str, str], curve: bool,
-           tell: Callable[[str], object]) -> None:  # yapf: disable
+           log: Callable[[str], object]) -> None:  # yapf: disable
     if curve:
-        tell(report.write_curve(output, finished))
+        log(report.write_curve(output, finished))
     else:
-        tell(report.write_table(output, runs, finished, failures))
+        log(report.write_table(output, runs, finished, failures))
         report.write_pictures(output / report.PICTURES, folder, finished)
 
 
@@ -175,12 +175,12 @@ def _check_options(minutes: float, numbers: Mapping[str, int], device: str) -> N
             raise ConfigError(f"--{name} {numbers[name]}: must be at least {least}")
 
 
-def _settled_amp(folder: Path, device: str, tell: Callable[[str], object]) -> bool:
+def _settled_amp(folder: Path, device: str, log: Callable[[str], object]) -> bool:
     """Whether runs are in mixed precision: as the finished ones in a folder, so that they can be compared, or as is faster."""
     finished = (read_metrics(path.parent) for path in sorted(folder.glob(f"*/*/*/{METRICS}")))
     amp = next((each["settings"]["amp"] for each in finished if each), None)
     amp, why = choose_amp(choose_device(device)) if amp is None else (amp, f"as the finished runs in {folder}")
-    tell(f"amp=auto: {why}")
+    log(f"amp=auto: {why}")
     return amp
 
 
@@ -240,11 +240,11 @@ def _check_folder(folder: Path, runs: Sequence[HeadRun]) -> None:
 
 
 def run_all(runs: Sequence[HeadRun], output: Path, processes: int, attempt: Attempt, failures: dict[str, str],
-            tell: Callable[[str], object]) -> None:  # yapf: disable
+            log: Callable[[str], object]) -> None:  # yapf: disable
     """Do what is not finished, several at once; failures are told and added by the runs' names."""
     todo = [run for run in runs if finished_run(run, output) is None]
     if len(todo) < len(runs):
-        tell(f"{len(runs) - len(todo)} of {len(runs)} runs are finished already")
+        log(f"{len(runs) - len(todo)} of {len(runs)} runs are finished already")
     start = time.monotonic()
     for run in todo:
         _begin(run, output / run.name)
@@ -254,11 +254,11 @@ def run_all(runs: Sequence[HeadRun], output: Path, processes: int, attempt: Atte
             reason = f"it wrote no {METRICS}"
         if reason:
             failures[run.name] = reason
-        tell(f"{done}/{len(todo)} {run.name}: {f'failed: {reason}' if reason else _told(run, output)} "
-             f"({duration(time.monotonic() - start)})")  # yapf: disable
+        log(f"{done}/{len(todo)} {run.name}: {f'failed: {reason}' if reason else _summary_line(run, output)} "
+            f"({duration(time.monotonic() - start)})")  # yapf: disable
 
 
-def _told(run: HeadRun, output: Path) -> str:
+def _summary_line(run: HeadRun, output: Path) -> str:
     figures = finished_run(run, output)["figures"]["with_scale"]
     return f"face {figures['face_vertices_mean']:.2f}, head {figures['head_vertices_mean']:.2f} mm"
 

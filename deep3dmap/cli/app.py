@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     argv = list(sys.argv[1:] if argv is None else argv)
     args = make_parser().parse_args(argv)
-    own = dict(command=shlex.join(["deep3dmap", *argv]), started=started, tell=lambda line: print(line, flush=True))
+    own = dict(command=shlex.join(["deep3dmap", *argv]), started=started, log=lambda line: print(line, flush=True))
     try:
         with termination_as_interrupt():
             _trust_imports(args)

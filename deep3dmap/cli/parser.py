@@ -16,7 +16,7 @@ TRACEBACK = "show where an error came from"
 TRUST = "import modules that the checkpoint names: runs their code"
 
 #: Arguments that the command line gives itself, where a function has them.
-OWN = ("command", "started", "tell")
+OWN = ("command", "started", "log")
 
 #: What options are called whose names are not those of the arguments, for every command.
 NAMES = {**OUTPUT, "options": ["--cfg-options"]}

@@ -94,7 +94,7 @@ def _leave() -> None:
         distributed.destroy_process_group()
 
 
-def step_together(wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper | OptimWrapperDict:
+def synchronise_gradients(wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper | OptimWrapperDict:
     """Let every step of the optimisers be along the average of the processes' gradients; alone, leaves them as they are.
 
     It is averaged at the moment of the step, so a framework may come by its gradients as it likes: in one backward pass or in

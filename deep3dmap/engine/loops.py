@@ -11,13 +11,13 @@ from deep3dmap.annotations import NotNegative, Share, Whole
 from deep3dmap.engine.averaging import WeightAverages
 from deep3dmap.engine.batches import BatchSource, build_source, seed_everything, step_seed
 from deep3dmap.engine.finite import FiniteWatch
-from deep3dmap.engine.launching import step_together
+from deep3dmap.engine.launching import synchronise_gradients
 from deep3dmap.engine.part_optimizers import PartOptimizers
 from deep3dmap.engine.resuming import put_settings, settings_of
 from deep3dmap.engine.stages import Budget, StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
 from deep3dmap.interrupts import Interrupts
-from deep3dmap.processes import agree, gather_to_first, start_alike
+from deep3dmap.processes import all_reduce, broadcast_module, gather_objects
 from deep3dmap.registry import LOOPS
 from deep3dmap.schedules import Progress
 
@@ -149,7 +149,7 @@ class StagedTrainLoop(BaseLoop):
         state = dict(index=self.index, stage=self.stage.name, step=self.step, seconds=self.seconds)
         state |= dict(stage_step=self.budget.step, stage_seconds=self.budget.seconds)
         own = self.runner.framework.training_state()
-        state["training"], others = own, gather_to_first(own)[1:]
+        state["training"], others = own, gather_objects(own)[1:]
         if any(others):
             state["training_of_others"] = others
         if self.averages.values:
@@ -188,7 +188,7 @@ class StagedTrainLoop(BaseLoop):
             batches = self._enter_stage()  # after this, nothing can be wrong with config and checkpoint
             if self.finished and not self.step:
                 raise OutOfTimeError("the deadline is over before the first step")
-            runner.put_aside()
+            runner.move_later_checkpoints()
             runner.call_hook("before_train")
             with self.interrupts.listen():
                 while not self.finished and not self.interrupted:
@@ -224,14 +224,14 @@ class StagedTrainLoop(BaseLoop):
         if self._pending is not None:
             self._restore(self._pending)
             self._pending = None
-        start_alike(framework)
+        broadcast_module(framework)
         framework.train()
         self._take_stock()
         return self.source(self.budget.step, self.index)
 
     def _prepare(self, wrapper: OptimWrapper) -> None:
         """Let a new optimiser step along all processes' gradients, and look at these."""
-        step_together(wrapper)
+        synchronise_gradients(wrapper)
         self._finite.watch(self.runner.framework, wrapper)
 
     def _next_batch(self, batches: Iterator[dict]) -> dict:
@@ -245,7 +245,7 @@ class StagedTrainLoop(BaseLoop):
             limits.append(min(spent + self.max_seconds - self.seconds, self.stage.max_share * self.max_seconds))
         if self.deadline is not None:
             limits.append(spent + (self.deadline - time.monotonic()) * self.stage.max_share)
-        return agree(max(min(limits), 0.0))[0] if limits else None
+        return all_reduce(max(min(limits), 0.0))[0] if limits else None
 
     def _restore(self, state: Mapping) -> None:
         framework = self.runner.framework
@@ -286,7 +286,7 @@ class StagedTrainLoop(BaseLoop):
     def _take_stock(self, spent: float = 0.0) -> None:
         """Count the time spent; look for interrupts and the deadline. Several processes agree on all of it."""
         late = self.deadline is not None and time.monotonic() >= self.deadline
-        spent, late, signals = agree(spent, late, self.interrupts.count)
+        spent, late, signals = all_reduce(spent, late, self.interrupts.count)
         self.budget.seconds += spent
         self.seconds += spent
         self.interrupted, self.finished = signals > 0, late > 0
@@ -311,7 +311,7 @@ class StagedTrainLoop(BaseLoop):
             raise ConfigError(
                 f"{framework}.train_step must return terms named 'loss*' among what it logs, got {sorted(self.log)}")
         problem = self._finite.problem(self.log)
-        if agree(float(bool(problem)))[0]:
+        if all_reduce(float(bool(problem)))[0]:
             raise TrainingError(f"step {self.step + 1}, stage '{self.stage.name}': "
                                 f"{problem or 'another process has lost its numbers'}; the last checkpoint is kept. A smaller "
                                 "learning rate usually helps.")

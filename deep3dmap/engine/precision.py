@@ -12,7 +12,7 @@ import torch
 from mmengine.dist import is_main_process
 from torch.nn.functional import linear
 
-from deep3dmap.processes import from_first
+from deep3dmap.processes import broadcast_object
 
 #: Value of ``amp`` that leaves the decision to :func:`choose_amp`.
 AUTO = "auto"
@@ -65,7 +65,7 @@ def layer_rates(device: torch.device) -> tuple[float, float]:
 
 def choose_amp(device: torch.device) -> tuple[bool, str]:
     """Whether to train in mixed precision on a device, and why. The first of several processes decides for all."""
-    return from_first(_choice(device, *layer_rates(device)) if is_main_process() else None)
+    return broadcast_object(_choice(device, *layer_rates(device)) if is_main_process() else None)
 
 
 def _choice(device: torch.device, single: float, half: float) -> tuple[bool, str]:

@@ -26,8 +26,8 @@ from deep3dmap.engine.precision import AUTO, choose_amp
 from deep3dmap.engine.resuming import check_resume, check_same_files, described, optimizer_settings, same_views
 from deep3dmap.engine.test_data import TestData, build_test_data
 from deep3dmap.errors import CheckpointError, ConfigError
-from deep3dmap.io.files import Spared, reason, write_atomically
-from deep3dmap.processes import agree
+from deep3dmap.io.files import OptionalFiles, reason, write_atomically
+from deep3dmap.processes import all_reduce
 from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, UNUSABLE
 from deep3dmap.version import __version__
 
@@ -249,7 +249,7 @@ class ReconstructionRunner(Runner):
         try:
             framework = self.train_loop.run()
         finally:
-            with Spared("the curves in vis_data").writing(self.logger.warning):
+            with OptionalFiles("the curves in vis_data").writing(self.logger.warning):
                 self.visualizer.close()  # writes what is still in memory
         self.call_hook("after_run")
         return framework
@@ -312,11 +312,11 @@ class ReconstructionRunner(Runner):
             self.load_checkpoint(self._load_from)
         if self.resume_from:
             self.dump_config()
-        agree(0.0)  # all processes have read what they need
+        all_reduce(0.0)  # all processes have read what they need
         if self.rank == 0:
             files.remove_leftovers(Path(self.work_dir))
 
-    def put_aside(self) -> None:
+    def move_later_checkpoints(self) -> None:
         """Checkpoints of later steps are another run's, or damaged: they would be taken for this one's newest."""
         later = [path for path in files.list_checkpoints(Path(self.work_dir)) if files.step_of(path) > self.iter]
         if not later or self.rank != 0:

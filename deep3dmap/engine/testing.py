@@ -15,7 +15,7 @@ from deep3dmap.engine.test_data import Batch, TestData
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import Framework
-from deep3dmap.processes import agree, from_first, gather_to_first
+from deep3dmap.processes import all_reduce, broadcast_object, gather_objects
 from deep3dmap.registry import LOOPS, METRICS
 from deep3dmap.structures import Reconstruction
 
@@ -112,7 +112,7 @@ def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, res
             result.notes += metric.notes()
     framework.train(training)
     framework.load_training_state(state)
-    return from_first(result)
+    return broadcast_object(result)
 
 
 def _reconstructed(framework: Framework, data: TestData, resolution: int, max_seconds: float | None,
@@ -123,11 +123,11 @@ def _reconstructed(framework: Framework, data: TestData, resolution: int, max_se
     mine = data.batches(range(rank, units, world))
     for done in range(0, units, world):
         begun = time.perf_counter()
-        if done > world and max_seconds is not None and any(agree(begun - start + longest > max_seconds)):
+        if done > world and max_seconds is not None and any(all_reduce(begun - start + longest > max_seconds)):
             notes.append(f"{units - done} of {units} items were not evaluated: out of time")
             return
         found = _unit_results(framework, next(mine), resolution) if done + rank < units else []
-        yield [pair for each in gather_to_first(found) for pair in each]
+        yield [pair for each in gather_objects(found) for pair in each]
         longest = max(longest, time.perf_counter() - begun) if done else 0.0
 
 

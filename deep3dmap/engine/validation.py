@@ -10,7 +10,7 @@ from deep3dmap.annotations import Count, NotNegative, Scale, Whole
 from deep3dmap.engine.testing import evaluate
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.base import Metric
-from deep3dmap.processes import start_alike
+from deep3dmap.processes import broadcast_module
 from deep3dmap.registry import HOOKS, METRICS, nearest
 
 BEST = "best.pth"
@@ -77,7 +77,7 @@ class ValidationHook(Hook):
             return {}
         self.step = loop.step
         with loop.averages.applied(runner.framework):
-            start_alike(runner.framework)  # running statistics are each process's own
+            broadcast_module(runner.framework)  # running statistics are each process's own
             found = evaluate(runner.framework, self._data, metrics, keep=False, **self.options).metrics
         names = [name for figures in found.values() for name in figures]
         values = {f"val_{name}" if names.count(name) == 1 else f"val_{group}_{name}".replace(" ", "_"): value

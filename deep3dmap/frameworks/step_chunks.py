@@ -14,7 +14,7 @@ from torch import Tensor
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.base import BaseFramework, first_of
 from deep3dmap.frameworks.optimizer_steps import update_params
-from deep3dmap.processes import CommonDraws, agree, draw_together
+from deep3dmap.processes import SharedDraws, all_reduce, shared_draws
 
 
 def part_of(inputs: Mapping,
@@ -92,7 +92,7 @@ class SplitSteps(BaseFramework):
         raise DataError(f"{type(self).__name__} counts a batch's items by {' or '.join(self.item_keys)}, but there are only "
                         f"{sorted(inputs)}")
 
-    def draw(self, inputs: dict, common: CommonDraws) -> dict:
+    def draw(self, inputs: dict, common: SharedDraws) -> dict:
         """The inputs of a training step with all its random numbers, so that they don't depend on how it is split.
 
         Those that ``inputs`` hold already are kept.
@@ -116,7 +116,7 @@ class SplitSteps(BaseFramework):
         log: dict[str, Tensor] = {}
         inputs = self.prepare_inputs(data, True)
         with first_of(optim_wrapper).optim_context(self):
-            inputs = self.draw(inputs, draw_together(self.count_items(inputs)))
+            inputs = self.draw(inputs, shared_draws(self.count_items(inputs)))
         update_params(self._partial_losses(inputs, optim_wrapper, log), optim_wrapper)
         return log
 
@@ -144,7 +144,7 @@ class SplitSteps(BaseFramework):
         With them for divisors, the average over the processes is the term of the whole batch.
         """
         names = list(names)
-        counts = agree(*(self.loss_count(name, inputs) for name in names), average=True)
+        counts = all_reduce(*(self.loss_count(name, inputs) for name in names), op="mean")
         return {name: count or 1 for name, count in zip(names, counts)}
 
 

@@ -144,8 +144,8 @@ def reason(error: OSError) -> str:
     return f"{text}: free some space" if error.errno in FULL else text
 
 
-class Spared:
-    """A kind of files that a run can do without: the first failure to write one is told, and none stops the run.
+class OptionalFiles:
+    """Files that a run can do without: the first failure to write one is a warning, and none stops the run.
 
     Args:
         what: the files' name in the message.
@@ -155,7 +155,7 @@ class Spared:
     """
 
     def __init__(self, what: str):
-        self.what, self.told, self.failed = what, False, False
+        self.what, self.warned, self.failed = what, False, False
 
     @contextmanager
     def writing(self, warn: Callable[[str], object]) -> Iterator[None]:
@@ -165,6 +165,6 @@ class Spared:
             yield
         except OSError as error:
             self.failed = True
-            if not self.told:
-                self.told = True
+            if not self.warned:
+                self.warned = True
                 warn(f"{self.what} can't be written ({reason(error)}); training goes on without")

@@ -23,7 +23,7 @@ def prepare_ict_heads(output: str | Path,
                       samples: Count = 100_000,
                       surface_samples: Count = 30_000,
                       processes: Count | None = None,
-                      tell: Callable[[str], object] = print) -> int:
+                      log: Callable[[str], object] = print) -> int:
     """Heads drawn from the ICT face model, and their signed-distance samples. ``docs/ict_face.md`` tells what is made and how.
 
     Args:
@@ -39,7 +39,7 @@ def prepare_ict_heads(output: str | Path,
         samples: for each head.
         surface_samples: points on each surface.
         processes: that work at once, each on one core (default: one for each core).
-        tell: prints a line.
+        log: prints a line.
 
     Returns:
         How many heads were made; those that were there are not counted.
@@ -51,20 +51,20 @@ def prepare_ict_heads(output: str | Path,
     settings = HeadSettings(str(model), seed, expressions, tuple(sorted(set(missing))), not closed_mouth, eyeballs, samples,
                             surface_samples)
     counts = (train, validation, test)
-    made = prepare_heads(output, counts, settings, processes or default_processes(), _Progress(tell))
-    tell(f"{output}: {sum(counts)} heads, {made} of them made now; splits: "
-         f"{', '.join(sorted(path.name for path in Path(output, 'splits').glob('*.json')))}")
+    made = prepare_heads(output, counts, settings, processes or default_processes(), _Progress(log))
+    log(f"{output}: {sum(counts)} heads, {made} of them made now; splits: "
+        f"{', '.join(sorted(path.name for path in Path(output, 'splits').glob('*.json')))}")
     return made
 
 
 class _Progress:
     """Tells at each tenth how many heads are done, and how long the others will take."""
 
-    def __init__(self, tell: Callable[[str], object]):
-        self.tell, self.started, self.told = tell, time.monotonic(), 0
+    def __init__(self, log: Callable[[str], object]):
+        self.log, self.started, self.told = log, time.monotonic(), 0
 
     def __call__(self, done: int, total: int) -> None:
         if total and 10 * done // total > self.told:
             self.told = 10 * done // total
             left = (time.monotonic() - self.started) * (total - done) / done
-            self.tell(f"{done} of {total} heads, about {left:.0f} s left")
+            self.log(f"{done} of {total} heads, about {left:.0f} s left")

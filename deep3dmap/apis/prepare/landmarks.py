@@ -53,7 +53,7 @@ def save_landmarks(folder: str | Path,
                    *,
                    format: str | None = None,
                    force: bool = False,
-                   tell: Callable[[str], object] = print) -> PlacedLandmarks:
+                   log: Callable[[str], object] = print) -> PlacedLandmarks:
     """Triangulate marks with a capture's cameras; writes ``landmarks.json`` and the overlay ``landmarks.png`` beside it.
 
     Args:
@@ -61,7 +61,7 @@ def save_landmarks(folder: str | Path,
         marks: file that the page downloaded.
         format: of the capture; detected by default.
         force: replace a ``landmarks.json`` that is there.
-        tell: gets a line for each landmark, and for what was left out.
+        log: gets a line for each landmark, and for what was left out.
 
     Raises:
         DataError: if there is a ``landmarks.json`` already, the capture can't be read, or the marks are not a head's
@@ -81,7 +81,7 @@ def save_landmarks(folder: str | Path,
     write_landmark_file(target, placed.landmarks, named)
     save_image(folder / OVERLAY, landmark_overlay(_pictures(capture, named), placed.seen.numpy()))
     for line in [*placed.lines(), *(f"warning: {w}" for w in placed.warnings)]:
-        tell(line)
+        log(line)
     return placed
 
 

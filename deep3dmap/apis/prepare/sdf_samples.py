@@ -30,7 +30,7 @@ def prepare_sdf_samples(meshes: str | Path,
                         timeout: Positive = 600.0,
                         max_faces: Count = 5_000_000,
                         overwrite: bool = False,
-                        tell: Callable[[str], object] = print) -> Report:
+                        log: Callable[[str], object] = print) -> Report:
     """Signed-distance samples of meshes, in DeepSDF's layout. ``docs/sdf_samples.md`` tells what is made and how.
 
     Args:
@@ -50,7 +50,7 @@ def prepare_sdf_samples(meshes: str | Path,
         timeout: seconds after which a mesh is given up.
         max_faces: reject meshes with more.
         overwrite: draw samples of finished shapes again.
-        tell: prints a line.
+        log: prints a line.
 
     Returns:
         What became of each mesh; also written as ``report.json``.
@@ -71,12 +71,12 @@ def prepare_sdf_samples(meshes: str | Path,
     if report.outdated:
         remove_outdated(root, report)
     for name, reason in found.refused.items():
-        tell(f"{REJECTED}: {name}: {reason}")
+        log(f"{REJECTED}: {name}: {reason}")
         report.note(name.removeprefix(f"{dataset}/"), REJECTED, reason)
     prepare_meshes(found.meshes, root, options, report, processes=processes or default_processes(), timeout=timeout,
-                   overwrite=overwrite, tell=tell)  # yapf: disable
+                   overwrite=overwrite, log=log)  # yapf: disable
     written = _write_splits(root, report, split, test_share, seed)
-    tell(_summary(report, written))
+    log(_summary(report, written))
     return report
 
 

@@ -75,7 +75,7 @@ def fit_shapes(checkpoint: str | Path,
                amp: bool = False,
                device: str = "auto",
                skip_existing: bool = False,
-               tell: Callable[[str], object] = print) -> list[ShapeFit]:
+               log: Callable[[str], object] = print) -> list[ShapeFit]:
     """New shapes from samples, points, meshes or depth maps.
 
     Leaves ``meshes/<name>.ply``, ``codes/<name>.npz`` and ``fits.csv`` in ``output``. Other arguments as for
@@ -98,7 +98,7 @@ def fit_shapes(checkpoint: str | Path,
         amp: mixed precision (bfloat16) where it is safe.
         skip_existing: leave alone what the output folder holds already. A code and a mesh; those made of other files, with
             other options, or by another decoder, are refused.
-        tell: prints a line.
+        log: prints a line.
 
     Returns:
         What became of each input; one that fails doesn't stop the others.
@@ -124,7 +124,7 @@ def fit_shapes(checkpoint: str | Path,
         row = _skipped(shape, fitter) if skip_existing else None
         row = row or _one(fitter, shape, lambda s: observe(s, frames, viewpoint, offset, seed))
         rows.append(row)
-        tell(f"[{k}/{len(shapes)}] {row.name}: {row.status}" + (f": {row.reason}" if row.reason else f", loss {row.loss:.4g}"))
+        log(f"[{k}/{len(shapes)}] {row.name}: {row.status}" + (f": {row.reason}" if row.reason else f", loss {row.loss:.4g}"))
         write_fits(fitter.output / "fits.csv", rows)
     return rows
 

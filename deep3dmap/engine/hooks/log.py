@@ -15,8 +15,8 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from deep3dmap.annotations import Count, NotNegative
-from deep3dmap.io.files import Spared, write_atomically
-from deep3dmap.processes import agree
+from deep3dmap.io.files import OptionalFiles, write_atomically
+from deep3dmap.processes import all_reduce
 from deep3dmap.registry import HOOKS
 
 
@@ -70,8 +70,8 @@ class LogHook(Hook):
         self._values: dict[str, list[torch.Tensor]] = {}
         self._count, self._counted, self._since, self._printed = 0, "", 0.0, -math.inf
         self._live = sys.stdout.isatty()
-        self._scalars, self._curves, self._lines = (Spared(name) for name in ("scalars.jsonl", "the curves in vis_data",
-                                                                              "progress on the terminal"))
+        self._scalars, self._curves, self._lines = (OptionalFiles(name) for name in ("scalars.jsonl", "the curves in vis_data",
+                                                                                     "progress on the terminal"))
 
     def before_train(self, runner) -> None:
         """Forget records of steps that a resumed run does again."""
@@ -96,7 +96,7 @@ class LogHook(Hook):
         now, loop = time.perf_counter(), runner.train_loop
         elapsed = max(now - self._since, 1e-9)
         record = dict(step=loop.step, stage=loop.stage.name, stage_step=loop.budget.step, epoch=loop.epoch)
-        means = agree(*(torch.stack(values).mean().item() for values in self._values.values()), average=True)
+        means = all_reduce(*(torch.stack(values).mean().item() for values in self._values.values()), op="mean")
         record |= dict(zip(self._values, means)) | learning_rates(runner.optim_wrapper)
         record |= dict(items_per_second=self._count * runner.world_size / elapsed,
                        seconds=loop.seconds,
@@ -116,7 +116,7 @@ class LogHook(Hook):
             return
         with self._scalars.writing(runner.logger.warning):
             _append(Path(runner.work_dir) / "scalars.jsonl", json.dumps(record) + "\n")
-        if not (self._scalars.failed or self._curves.told):  # TensorBoard's writer does not survive a failure
+        if not (self._scalars.failed or self._curves.warned):  # TensorBoard's writer does not survive a failure
             numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
             with self._curves.writing(runner.logger.warning):
                 runner.visualizer.add_scalars(numbers, step=record["step"])

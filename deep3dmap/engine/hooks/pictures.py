@@ -6,7 +6,7 @@ import torch
 from mmengine.hooks import Hook
 
 from deep3dmap.annotations import NotNegative, Scale
-from deep3dmap.io.files import Spared
+from deep3dmap.io.files import OptionalFiles
 from deep3dmap.registry import HOOKS
 from deep3dmap.visualization.pictures import save_image
 
@@ -27,7 +27,7 @@ class PictureHook(Hook):
 
     def __init__(self, minutes: NotNegative = 2.0, view: int = -1, scale: Scale = 0.5):
         self.seconds, self.view, self.scale = 60 * minutes, view, scale
-        self._last, self._files = 0.0, Spared("pictures/")
+        self._last, self._files = 0.0, OptionalFiles("pictures/")
 
     def before_train(self, runner) -> None:
         """Start the clock."""

@@ -66,14 +66,14 @@ def test_landmarks_that_are_there_are_replaced_only_by_force(head, capsys):
     assert (load_capture(folder).landmarks["nose_tip"] - POINTS[2]).norm() < 3
 
 
-def test_what_one_view_alone_marks_is_told(head):
+def test_what_one_view_alone_marks_is_logged(head):
     folder, marks = head
     document = json.loads(marks.read_text())
     del document["marks"]["view_0"]["nose_base"], document["marks"]["view_2"]["nose_base"]
     marks.write_text(json.dumps(document))
-    told = []
-    save_landmarks(folder, marks, tell=told.append)
-    assert told[-1].startswith("warning: nose_base is marked in view 'view_1' only")
+    logged = []
+    save_landmarks(folder, marks, log=logged.append)
+    assert logged[-1].startswith("warning: nose_base is marked in view 'view_1' only")
 
 
 def test_marks_that_are_wrong_write_nothing(head):
