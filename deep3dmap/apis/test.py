@@ -22,9 +22,9 @@ def test(config: str | Path,
          *,
          options: Mapping | None = None,
          **arguments: Unpack[RunArguments]) -> TestResult:
-    """Evaluate a checkpoint: figures, pictures, mesh.
+    """Evaluate a checkpoint: metrics, pictures, mesh.
 
-    Writes what :func:`deep3dmap.apis.results.write_result` says into the folder ``test`` of the work folder.
+    Writes to the folder ``test`` of the work folder; see :func:`deep3dmap.apis.results.write_result`.
 
     Args:
         config: config file.

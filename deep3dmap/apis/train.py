@@ -18,19 +18,18 @@ def train(config: str | Path,
           resume: bool | str | Path = False,
           options: Mapping | None = None,
           **arguments: Unpack[TrainingArguments]) -> ReconstructionRunner | InstanceRuns:
-    """Train what a config describes.
+    """Train from a config file.
 
     Args:
         config: config file.
-        work_dir: where everything is written (default: the config's, or else work_dirs/METHOD/CONFIG). What an earlier run
-            left there moves to ``earlier_run_K`` in it, unless this one resumes it. A run that fails before its first step
-            leaves it as it was.
-        resume: go on with the newest checkpoint of the work folder, or with this one. The config's by default.
-        options: values that replace the config's, for example ``optim_wrapper.optimizer.lr=1e-3``. By dotted key.
-        arguments: of :class:`deep3dmap.engine.runner.ReconstructionRunner` that win over the config's.
+        work_dir: work folder (default: the config's, or else work_dirs/METHOD/CONFIG). Files of an earlier run are moved to
+            ``earlier_run_K`` in it, unless this run resumes it. A run that fails before its first step leaves it unchanged.
+        resume: continue from the newest checkpoint of the work folder, or from this one. The config's by default.
+        options: values that override the config's, for example ``optim_wrapper.optimizer.lr=1e-3``. By dotted key.
+        arguments: of :class:`deep3dmap.engine.runner.ReconstructionRunner` that override the config's.
 
     Returns:
-        The runner after training; ``runner.framework`` is the trained framework. For a config with ``instances``, the outcome
+        The runner after training; ``runner.framework`` is the trained framework. With ``instances`` in the config, the outcome
         of their runs.
     """
     cfg = load_config(config, options)

@@ -318,7 +318,7 @@ def test_a_curve_measures_states_on_the_way_of_the_first_head_and_views(tmp_path
     (("--heads", ), "no heads"),
     (("--heads", "test"), "--heads test: expected a split"),
     (("--heads", "crown:test_00000"), "no accessory 'crown'"),
-    (("--heads", "test_00000", "test_00000"), "'test_00000' is asked for twice"),
+    (("--heads", "test_00000", "test_00000"), "'test_00000' is given twice"),
     (("--views", "0"), "--views 0"),
     (("--minutes", "0"), "--minutes 0: must be positive"),
     (("--processes", "0"), "--processes 0"),

@@ -1,5 +1,5 @@
-"""Photographs of a known surface, as a user would bring them, and the surface to compare a reconstruction with: of any mesh
-(``deep3dmap prepare capture``), or of a head (``deep3dmap prepare head-capture``)."""
+"""Rendered photographs of a known surface, with the surface as ground truth: of any mesh (``deep3dmap prepare capture``) or of
+a head (``deep3dmap prepare head-capture``)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ def prepare_capture(mesh: str | Path,
         test_views: further ones to test on.
         size: height and width, pixels.
         format: of the cameras: ``idr``, ``h3ds``, ``middlebury``, ``transforms``, ``colmap``.
-        light: stands still, or moves with the camera.
+        light: fixed, or moving with the camera.
         log: prints a line.
 
     Raises:
@@ -91,7 +91,7 @@ def prepare_head_capture(output: str | Path,
 
 
 def _written(capture: Capture, output: str | Path, format: str, others: str, log: Callable[[str], object]) -> Capture:
-    """Write a generated capture with its surface, all or nothing; ``others`` are files besides photographs, masks, cameras."""
+    """Write a generated capture with its surface, atomically; ``others`` names its further files."""
     ordered = capture.subset(sorted(range(len(capture)), key=capture.names.__getitem__))  # names stay
     with reaching(Path(output)), filling(output) as part:
         save_capture(ordered, part, format)

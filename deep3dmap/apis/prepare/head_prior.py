@@ -21,7 +21,7 @@ def prepare_head_prior(checkpoint: str | Path, output: str | Path, *, log: Calla
 
     Raises:
         CheckpointError: if it is not such a checkpoint.
-        DataError: if ``output`` is no ``.npz``.
+        DataError: if ``output`` doesn't end in ``.npz``.
     """
     output = Path(output)
     if output.suffix != ".npz":
@@ -32,6 +32,6 @@ def prepare_head_prior(checkpoint: str | Path, output: str | Path, *, log: Calla
     except DataError as error:
         raise CheckpointError(f"{checkpoint}: {error}") from None
     write_atomically(output, npz_bytes(**prior_arrays(prior)))
-    log(f"{output}: a space of heads from {len(space.names)} of them, codes of {space.decoder.code_length} entries, "
+    log(f"{output}: a prior from {len(space.names)} heads, codes of {space.decoder.code_length} entries, "
         f"{output.stat().st_size / 2**20:.1f} MiB")
     return output

@@ -60,7 +60,7 @@ def test_landmarks_that_are_there_are_replaced_only_by_force(head, capsys):
     write_landmark_file(folder / "landmarks.json", named(torch.zeros(6, 3).double()))
     before = (folder / "landmarks.json").read_text()
     assert run(folder, "--marks", marks) == 1
-    assert "landmarks.json: is there already; give --force" in capsys.readouterr().err
+    assert "landmarks.json: already exists; use --force" in capsys.readouterr().err
     assert (folder / "landmarks.json").read_text() == before and not (folder / "landmarks.png").exists()
     assert run(folder, "--marks", marks, "--force") == 0
     assert (load_capture(folder).landmarks["nose_tip"] - POINTS[2]).norm() < 3
