@@ -1,10 +1,10 @@
-"""Values of a config compared with the annotations of what they are given to.
+"""Checks of a config's values against the annotations of the arguments that they are passed to.
 
-Only what an annotation says beyond doubt is refused: plain types, and lists, dictionaries and unions of them. Of every other
-class a config may name or describe an object, so its values are left to the constructor.
+Only unambiguous annotations are checked: plain types, and lists, dictionaries and unions of them. A value for any other class
+may be a name or a description of an object, so it is left to the constructor.
 
-A part whose numbers have a range says so in its signature (``width: Count = 512``); the range is then checked with the type,
-before anything is built, and named with the place in the config.
+Ranges of numbers are part of the signature (``width: Count = 512``) and are checked with the type before anything is built;
+the error names the location in the config.
 """
 
 import inspect
@@ -22,16 +22,16 @@ from torch import Tensor
 
 from deep3dmap.ranges import Count, NotNegative, Positive, Range, Scale, Share, Whole  # noqa: F401 - parts take them from here
 
-#: What a value of a plain type is called, one and many.
-WORDS = {bool: ("True or False", "True or False"), int: ("a whole number", "whole numbers"), float: ("a number", "numbers"),
-         str: ("a text", "texts"), Path: ("a path", "paths"), type(None): ("None", "None"),
+#: Names of plain types in messages, singular and plural.
+WORDS = {bool: ("True or False", "True or False"), int: ("an integer", "integers"), float: ("a number", "numbers"),
+         str: ("a string", "strings"), Path: ("a path", "paths"), type(None): ("None", "None"),
          Tensor: ("a tensor", "tensors")}  # yapf: disable
 LISTS = (list, tuple, set, frozenset, Sequence, Iterable, Collection)
 MAPPINGS = (dict, Mapping)
 
 
 def annotations_of(function: Callable) -> dict[str, Any]:
-    """The annotations of a function's arguments, resolved; none where they can't be. A default of None allows None."""
+    """The annotations of a function's arguments, resolved; empty if they can't be. A default of None allows None."""
     try:
         hints = typing.get_type_hints(function, include_extras=True)
         parameters = inspect.signature(function).parameters
@@ -43,18 +43,18 @@ def annotations_of(function: Callable) -> dict[str, Any]:
     }
 
 
-def value_problem(value: object, annotation: Any, where: str) -> str | None:
-    """What is wrong with a value: where, what it is and what was expected; None if nothing is, or nobody can say.
+def type_error_message(value: object, annotation: Any, where: str) -> str | None:
+    """Error message for a value that doesn't match an annotation; None if it matches, or the annotation is ambiguous.
 
     Args:
-        value: of a config.
-        annotation: of the argument to which it goes.
-        where: it stands; entries of lists and dictionaries are added to it.
+        value: a config's value.
+        annotation: annotation of the argument that it is passed to.
+        where: its location in the config; entries of lists and dictionaries are appended.
     """
     if fits(value, annotation) is not False:
         return None
     for inner, each, key in _entries(value, annotation):
-        found = value_problem(each, inner, f"{where}{key}")
+        found = type_error_message(each, inner, f"{where}{key}")
         if found:
             return found
     whole = isinstance(value, Real) and math.isfinite(value) and float(value).is_integer() and not isinstance(value, bool)
@@ -63,7 +63,7 @@ def value_problem(value: object, annotation: Any, where: str) -> str | None:
 
 
 def fits(value: object, annotation: Any) -> bool | None:
-    """Whether a value is what an annotation says; None if the annotation doesn't say it beyond doubt."""
+    """Whether a value matches an annotation; None if the annotation is ambiguous."""
     origin = typing.get_origin(annotation) or annotation
     inner = typing.get_args(annotation)
     if origin is Annotated:
@@ -115,7 +115,7 @@ def _fixed_length(annotation: Any) -> int | None:
 
 
 def _entries(value: object, annotation: Any) -> list[tuple[Any, object, str]]:
-    """The entries of a list or dictionary: annotation, value, and how a config names it."""
+    """The entries of a list or dictionary: annotation, value, and key as written in a config."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (Union, types.UnionType):  # the one alternative that is of the value's kind
         kinds = MAPPINGS if isinstance(value, Mapping) else LISTS
@@ -136,7 +136,7 @@ def describe(annotation: Any, many: bool = False) -> str:
     if origin is Annotated:
         return " ".join([describe(inner[0], many), *(str(each) for each in inner[1:] if isinstance(each, Range))])
     if origin in (Union, types.UnionType):
-        shown = [each for each in inner if each is not Tensor] or inner  # nobody writes a tensor into a config
+        shown = [each for each in inner if each is not Tensor] or inner  # configs hold no tensors
         return " or ".join(dict.fromkeys(describe(each, many) for each in shown))
     if origin is Literal:
         return "one of " + ", ".join(map(repr, inner))

@@ -3,12 +3,12 @@
 import difflib
 from collections.abc import Iterable
 
-#: Known names in a message at most.
+#: Maximum number of known names in a message.
 LISTED = 60
 
 
 class Deep3DError(Exception):
-    """Base of every error that is the input's fault and not the program's; the command line prints only its text."""
+    """Base of every error caused by the input, not by the program; the command line prints only its text."""
 
 
 class DataError(Deep3DError):
@@ -28,15 +28,15 @@ class PluginError(Deep3DError):
 
 
 class MissingDependencyError(Deep3DError):
-    """An optional package is not installed; the message holds the ``pip install`` line that mends it."""
+    """An optional package is not installed; the message holds the ``pip install`` line that fixes it."""
 
 
 class TrainingError(Deep3DError):
-    """Training can't go on (for example a loss that is no longer a number)."""
+    """Training can't continue (for example a loss that is not finite)."""
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:
-    """A sentence that names the known names nearest to a misspelt one."""
+    """A hint that lists the known names closest to a misspelt one."""
     known = sorted(known)
     lower = {k.lower(): k for k in known}
     close = [lower[k] for k in difflib.get_close_matches(name.lower(), lower, count, 0.5)]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training runs: work is finished in order, and what is being written is written."""
+"""Ctrl-C and SIGTERM during training: the current step and writes in progress are completed."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """Within the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does; other threads than the main one can't change that."""
+    """Within the block SIGTERM raises KeyboardInterrupt, as Ctrl-C does; no effect outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -23,10 +23,10 @@ def termination_as_interrupt() -> Iterator[None]:
 
 
 class Interrupts:
-    """Counts the signals that ask for an end, for a loop that looks at ``count`` between its steps.
+    """Counts termination signals, for a loop that checks ``count`` between its steps.
 
-    The first one changes nothing else. A Ctrl-C after it raises KeyboardInterrupt: at once, or, within :meth:`shield`, when
-    that is done. A further SIGTERM never does, since schedulers may send several.
+    The first signal is only counted. A further Ctrl-C raises KeyboardInterrupt: at once, or at the end of :meth:`shield`. A
+    further SIGTERM never does, since schedulers may send several.
     """
 
     def __init__(self):
@@ -37,16 +37,16 @@ class Interrupts:
         self.count += 1
         if self.count > 1 and number == signal.SIGINT:
             self._held = True
-            self._give_way()
+            self._raise_held()
 
-    def _give_way(self) -> None:
+    def _raise_held(self) -> None:
         if self._held and not self._shields:
             self._held = False
             raise KeyboardInterrupt
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Take the signals over within the block; other threads than the main one can't, and leave them as they are."""
+        """Handle the signals within the block; no effect outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -59,10 +59,10 @@ class Interrupts:
 
     @contextmanager
     def shield(self) -> Iterator[None]:
-        """No signal that :meth:`listen` hears cuts the block off."""
+        """Defer KeyboardInterrupt to the end of the block."""
         self._shields += 1
         try:
             yield
         finally:
             self._shields -= 1
-        self._give_way()
+        self._raise_held()

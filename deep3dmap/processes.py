@@ -1,9 +1,9 @@
-"""What processes that train together share: decisions, chance, and gradients.
+"""Communication between the processes of a distributed run: decisions, random draws and gradients.
 
-Every process computes the means of its own share of a batch. Weighted by the share's size beside the average one's, their
-average over the processes (:func:`average_gradients`) is that of the whole batch, whether or not it divides evenly; and what
-all draw from one generator (:func:`draw_together`) is what one process would have drawn. So the number of processes changes
-nothing but the order of additions. Alone, every function here does the plain thing at no cost.
+Every process averages over its own share of a batch. Weighted by the share's size relative to the mean size, the average over
+the processes (:func:`average_gradients`) is that of the whole batch, whether or not it divides evenly; and numbers drawn from
+a shared generator (:func:`shared_draws`) are those that a single process would draw. So the number of processes changes only
+the order of additions. In a single process these functions communicate nothing.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,51 +16,51 @@ from torch import Tensor, nn
 from deep3dmap.errors import TrainingError
 
 
-def agree(*values: float, average: bool = False) -> list[float]:
-    """The largest (or the average) of each value over all processes, so that they decide alike."""
+def all_reduce(*values: float, op: str = "max") -> list[float]:
+    """Each value reduced over all processes (``op``: ``max`` or ``mean``), so that all take the same decisions."""
     if dist.get_world_size() == 1:
         return list(values)
     shared = torch.tensor(values, dtype=torch.float64)
-    _together(dist.all_reduce, shared, "mean" if average else "max")
+    _communicate(dist.all_reduce, shared, op)
     return shared.tolist()
 
 
-def _together(operation: Callable, *arguments):
-    """What an exchange with the other processes returns.
+def _communicate(operation: Callable, *arguments):
+    """The result of a collective operation.
 
     Raises:
-        TrainingError: if one of them is gone.
+        TrainingError: if another process has ended.
     """
     try:
         return operation(*arguments)
     except RuntimeError as error:
-        raise TrainingError(f"another process of this run has ended ({str(error).splitlines()[0]}); what it printed, or the "
-                            "system's log, says why. The last checkpoint is kept: go on from it with --resume") from None
+        raise TrainingError(f"another process of this run has ended ({str(error).splitlines()[0]}); see its output or the "
+                            "system log for the reason. The last checkpoint is kept: continue from it with --resume") from None
 
 
-def from_first(value):
-    """A value (any picklable one) of the first process, in all of them; the others' is not looked at."""
+def broadcast_object(value):
+    """The first process's value (any picklable object), in all processes; the others' values are ignored."""
     values = [value]
-    _together(dist.broadcast_object_list, values)
+    _communicate(dist.broadcast_object_list, values)
     return values[0]
 
 
-def gather_to_first(value) -> list:
-    """The values (any picklable ones) of all processes in their order, in the first process; nothing in the others."""
-    return _together(dist.gather_object, value) or []
+def gather_objects(value) -> list:
+    """The values (picklable objects) of all processes by rank, in the first process; an empty list in the others."""
+    return _communicate(dist.gather_object, value) or []
 
 
 # --- shares of a batch ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class CommonDraws:
-    """What is needed to draw for a whole batch and to take one's own share of it.
+class SharedDraws:
+    """A generator shared by all processes, and this process's share of a batch.
 
     Attributes:
-        generator: on the CPU, in the same state in all processes.
+        generator: CPU generator, in the same state in all processes.
         total: entries in the whole batch.
-        share: of anything drawn for the whole batch, this process's.
+        share: this process's slice of anything drawn for the whole batch.
     """
 
     generator: torch.Generator
@@ -68,14 +68,14 @@ class CommonDraws:
     share: slice
 
 
-def draw_together(count: int) -> CommonDraws:
-    """Begin common draws for a batch of which this process has ``count`` entries; seeded by the first process's generator."""
+def shared_draws(count: int) -> SharedDraws:
+    """Shared draws for a batch of which this process has ``count`` entries; seeded by the first process's generator."""
     rank, world = dist.get_dist_info()
     seed = int(torch.randint(2**48, (), generator=torch.default_generator))
     if world > 1:
-        seed, total = (round(world * value) for value in agree(seed if rank == 0 else 0, count, average=True))
+        seed, total = (round(world * value) for value in all_reduce(seed if rank == 0 else 0, count, op="mean"))
         count = total
-    return CommonDraws(torch.Generator().manual_seed(seed), count, slice(rank, None, world))
+    return SharedDraws(torch.Generator().manual_seed(seed), count, slice(rank, None, world))
 
 
 # --- gradients ------------------------------------------------------------------------------------------------------------
@@ -85,13 +85,13 @@ def draw_together(count: int) -> CommonDraws:
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace gradients by their average over all processes.
 
-    A parameter that has a gradient in some processes only counts as zero in the others; one that has none anywhere keeps none.
+    Where only some processes have a gradient for a parameter, it counts as zero in the others; without any it stays None.
     Sparse gradients (rows of an embedding) stay sparse: their rows are those that any process touched.
     """
     parameters = [p for p in parameters if p.requires_grad]
     if dist.get_world_size() == 1 or not parameters:
         return
-    kinds = agree(*(_kind(p.grad) for p in parameters))
+    kinds = all_reduce(*(_kind(p.grad) for p in parameters))
     for dtype in dict.fromkeys(p.dtype for p in parameters):
         found = [(p, kind == SPARSE) for p, kind in zip(parameters, kinds) if p.dtype == dtype and kind]
         if found:
@@ -106,13 +106,13 @@ def _kind(gradient: Tensor | None) -> int:
 
 
 def _average(found: list[tuple[nn.Parameter, bool]]) -> None:
-    """Average gradients of one type in a single exchange; those that are sparse bring a flag for each row.
+    """Average gradients of one dtype in a single all-reduce; sparse ones add a flag for each row.
 
     ``mmengine.dist.all_reduce_params`` takes neither sparse tensors nor parameters without a gradient.
     """
     pieces = [piece for p, sparse in found for piece in _pieces(p, sparse)]
     flat = torch.cat([piece.flatten() for piece in pieces])
-    _together(dist.all_reduce, flat, "mean")
+    _communicate(dist.all_reduce, flat, "mean")
     averaged = iter([part.view_as(piece) for part, piece in zip(flat.split([p.numel() for p in pieces]), pieces)])
     for parameter, sparse in found:
         gradient = next(averaged)
@@ -138,7 +138,7 @@ def _pieces(parameter: nn.Parameter, sparse: bool) -> list[Tensor]:
 
 
 @torch.no_grad()
-def start_alike(module: nn.Module) -> None:
-    """Give all processes the first one's parameters and buffers."""
+def broadcast_module(module: nn.Module) -> None:
+    """Broadcast the first process's parameters and buffers to all."""
     for tensor in [*module.parameters(), *module.buffers()]:
-        _together(dist.broadcast, tensor.data)
+        _communicate(dist.broadcast, tensor.data)

@@ -7,11 +7,11 @@ from typing import Annotated
 
 @dataclass(frozen=True)
 class Range:
-    """Where a number has to lie, as metadata of ``Annotated``.
+    """Allowed range of a number, as metadata of ``Annotated``.
 
     Attributes:
-        least, most: bounds that belong to the range.
-        above: a lower bound that doesn't, or None.
+        least, most: inclusive bounds.
+        above: exclusive lower bound, or None.
     """
 
     least: float = -math.inf

@@ -15,21 +15,21 @@ import mmengine.registry as root
 from mmengine.registry import Registry
 from torch import nn
 
-from deep3dmap.annotations import annotations_of, value_problem
+from deep3dmap.annotations import annotations_of, type_error_message
 from deep3dmap.errors import ConfigError, PluginError, nearest
 
 PLUGIN_GROUP = "deep3dmap.plugins"
 
-#: What constructors raise where they can't use a value; what is shown of a config then.
+#: Exceptions that constructors raise for unusable values; types of a config's values that are shown then.
 UNUSABLE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, AssertionError, RuntimeError)
 PLAIN = (bool, int, float, str, list, tuple, type(None))
 
 
 def _registered(registry: Registry, name: str):
-    """What a registry, or one that it inherits from, holds under a name; ``scope.name`` looks only at those of that scope.
+    """The part registered under a name in a registry or its parents; ``scope.name`` searches that scope only.
 
-    Replaces :meth:`Registry.get` of mmengine, which imports whatever a dotted path names where nothing is registered under it,
-    so that a config or checkpoint from elsewhere could call any function.
+    Replaces :meth:`Registry.get` of mmengine, which imports any dotted path that is not registered, so that an untrusted
+    config or checkpoint could call any function.
     """
     scope, _, plain = name.rpartition(".")
     while registry is not None:
@@ -43,7 +43,7 @@ def _registered(registry: Registry, name: str):
 
 @contextmanager
 def _unswitched(registry: Registry, scope: str | None) -> Iterator[Registry]:
-    """The registry itself; mmengine imports the module ``SCOPE.registry`` that a config's ``_scope_`` names."""
+    """The registry itself; mmengine would import the module ``SCOPE.registry`` given by a config's ``_scope_``."""
     yield registry
 
 
@@ -61,7 +61,7 @@ def resolve(registry: Registry, name):
     """The class or function that ``type=name`` means in a registry.
 
     Raises:
-        ConfigError: if the registry has no such part; names the registry and the nearest known names.
+        ConfigError: if the registry has no such part; names the registry and the closest known names.
     """
     if not isinstance(name, str):
         if callable(name):
@@ -74,7 +74,7 @@ def resolve(registry: Registry, name):
 
 
 def _constructors(part) -> Iterator[Callable]:
-    """The functions that take a part's arguments: its constructor; behind ``**kwargs`` that of its base class as well."""
+    """The functions that take a part's arguments: its constructor and, through ``**kwargs``, its base classes'."""
     owners = [c for c in part.__mro__ if "__init__" in vars(c)] if inspect.isclass(part) else [part]
     for owner in owners:
         if owner not in (object, nn.Module):
@@ -82,7 +82,7 @@ def _constructors(part) -> Iterator[Callable]:
 
 
 def _signatures(part) -> Iterator[tuple[Callable, list[inspect.Parameter], bool]]:
-    """The functions that take a part's arguments, what they take, and whether anything else is taken by nobody knows whom."""
+    """The functions that take a part's arguments, their parameters, and whether they take arbitrary keywords."""
     for function in _constructors(part):
         try:
             parameters = list(inspect.signature(function).parameters.values())
@@ -99,7 +99,7 @@ def _signatures(part) -> Iterator[tuple[Callable, list[inspect.Parameter], bool]
 def accepted_keys(part) -> set[str] | None:
     """The keyword arguments that a part's constructor takes, or None where it takes any.
 
-    A constructor with ``**kwargs`` hands them on to its base class, so that one's arguments count as well.
+    A constructor with ``**kwargs`` passes them to its base class, so that class's arguments count as well.
     """
     signatures = list(_signatures(part))
     if signatures and signatures[-1][2]:
@@ -108,15 +108,15 @@ def accepted_keys(part) -> set[str] | None:
 
 
 def takes_weights(part) -> bool:
-    """Whether a config may name ``weights`` for a part, which a run loads into it: it is a module without such an argument."""
+    """Whether a config may give ``weights`` for a part, to load before training: a module without such an argument."""
     return inspect.isclass(part) and issubclass(part, nn.Module) and "weights" not in (accepted_keys(part) or ())
 
 
 def check_keys(part, keys, where: str) -> None:
-    """Compare a config's keys with what a part's constructor takes.
+    """Check a config's keys against the arguments of a part's constructor.
 
     Raises:
-        ConfigError: naming the first unknown key, the part and the nearest known key.
+        ConfigError: naming the first unknown key, the part and the closest known key.
     """
     accepted = accepted_keys(part)
     for key in keys:
@@ -125,7 +125,7 @@ def check_keys(part, keys, where: str) -> None:
 
 
 def check_required(part, keys, where: str) -> None:
-    """Compare a config's keys with what a part's constructor can't do without.
+    """Check that a config has the required arguments of a part's constructor.
 
     Raises:
         ConfigError: naming the missing keys and the part.
@@ -142,32 +142,32 @@ def check_required(part, keys, where: str) -> None:
 
 
 def check_values(part, values: Mapping, where: str) -> None:
-    """Compare a config's values with the annotations of a part's constructor, where these are plain types.
+    """Check a config's values against the annotations of a part's constructor, where these are plain types.
 
     Args:
         part: class or function.
         values: by key.
-        where: they stand, for the message; the key is added to it.
+        where: location in the config, for the message; the key is appended.
 
     Raises:
-        ConfigError: naming the first wrong value's place, the value and what was expected.
+        ConfigError: naming the first wrong value's location, the value and the expected type.
     """
     annotations: dict = {}
     for function, parameters, _ in _signatures(part):
         hints = annotations_of(function)
         annotations = {p.name: hints[p.name] for p in parameters if p.name in hints} | annotations
     for key in annotations:
-        wrong = value_problem(values[key], annotations[key], f"{where}{key}") if key in values else None
+        wrong = type_error_message(values[key], annotations[key], f"{where}{key}") if key in values else None
         if wrong:
             raise ConfigError(wrong)
 
 
 @contextmanager
 def explained(what: str, cfg: Mapping) -> Iterator[None]:
-    """What a constructor in the block raises becomes a ConfigError that shows what it was given.
+    """Convert exceptions of a constructor in the block to a ConfigError that shows its arguments.
 
     Args:
-        what: is built, for the message.
+        what: name of the part, for the message.
         cfg: its config.
     """
     try:
@@ -179,11 +179,11 @@ def explained(what: str, cfg: Mapping) -> Iterator[None]:
 
 
 def build_part(cfg: object, registry: Registry, default_args: Mapping | None = None):
-    """Build a part from its config; arguments that it leaves out come from ``default_args``.
+    """Build a part from its config; omitted arguments are taken from ``default_args``.
 
     Raises:
         ConfigError: if there is no ``type``, the registry has no such part, the part takes no such argument or can't use a
-            value, or one that it needs is missing.
+            value, or a required argument is missing.
     """
     if not isinstance(cfg, Mapping) or "type" not in cfg:
         raise ConfigError(f"a part of the registry '{registry.name}' is a dictionary with a 'type', got {cfg!r}")
@@ -231,16 +231,16 @@ def load_plugins() -> list[str]:
         except Exception:
             owner = entry.dist.name if entry.dist is not None else "an unknown distribution"
             raise PluginError(f"the plug-in '{entry.name}' ({entry.value}, from {owner}) can't be imported; "
-                              f"mend or uninstall it.\n{traceback.format_exc()}") from None
+                              f"fix or uninstall it.\n{traceback.format_exc()}") from None
         names.append(entry.name)
     return names
 
 
 def check_imports(names: Iterable[str], source: str) -> None:
-    """Make sure that a file which may be a stranger's imports nothing but what is installed as a plug-in, or imported already.
+    """Check that an untrusted file imports only installed plug-ins and modules that are already imported.
 
     Args:
-        names: of the modules that it wants.
+        names: modules that the file imports.
         source: the file, for the message.
 
     Raises:
@@ -249,5 +249,5 @@ def check_imports(names: Iterable[str], source: str) -> None:
     known = {entry.module for entry in entry_points(group=PLUGIN_GROUP)} | set(sys.modules)
     if others := [name for name in names if name not in known]:
         raise PluginError(f"{source}: needs the module{'s' * (len(others) > 1)} {', '.join(others)}, not among the installed "
-                          "plug-ins, and importing one runs its code. If you trust the file and the modules, say so with "
-                          "--trust-imports (from Python: import them before)")
+                          "plug-ins, and importing one runs its code. If you trust the file and the modules, use "
+                          "--trust-imports (from Python: import them first)")

@@ -1,4 +1,4 @@
-"""Numbers that change during training: a loss's weight, the mask loss's alpha, the factor of a learning rate."""
+"""Scheduled values: a loss weight, the mask loss's alpha, the factor of a learning rate."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from deep3dmap.errors import ConfigError
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage has come.
+    """Progress within a stage.
 
     Attributes:
         step: training steps done in this stage.
         epoch: epochs done in this stage.
-        fraction: of the stage's budget that is spent (steps or minutes, whichever is further), in [0, 1].
+        fraction: spent part of the stage's budget (steps or minutes, whichever is larger), in [0, 1].
     """
 
     step: int = 0
@@ -27,18 +27,18 @@ def _numbers(values) -> bool:
 
 
 class Schedule:
-    """A number as a function of progress.
+    """A value as a function of progress.
 
     Args:
-        value: a number (constant); a list (its values share the stage in equal parts); or a dictionary, one of
+        value: a number (constant); a list (the stage is divided equally among its values); or a dictionary, one of
 
             - ``dict(start=50, factor=2, milestones=[250, 500])``: multiplied by ``factor`` at each milestone;
-            - ``dict(start=50, factor=2, every=250)``: multiplied by ``factor`` every so often;
-            - ``dict(start=0.1, end=1, length=100)``: moves evenly from ``start`` to ``end`` and stays there;
+            - ``dict(start=50, factor=2, every=250)``: multiplied by ``factor`` at each interval of ``every``;
+            - ``dict(start=0.1, end=1, length=100)``: linear from ``start`` to ``end``, then constant;
 
-            each with ``by``, what they count (``epoch``, the default; ``step``; or ``fraction``, the spent part of the stage),
-            and ``first``, the number of the first epoch or step (0 by default; DeepSDF's code counts from 1).
-        name: of the number, for messages.
+            each with ``by``, the unit (``epoch``, the default; ``step``; or ``fraction``, the spent part of the stage), and
+            ``first``, the number of the first epoch or step (0 by default; DeepSDF's code counts from 1).
+        name: name of the value, for messages.
 
     Raises:
         ConfigError: if ``value`` is none of these.
@@ -64,11 +64,11 @@ class Schedule:
         form = next((f for f in self.FORMS if f - {"factor"} <= keys <= f | options), None)
         if form is None:
             forms = " or ".join(", ".join(sorted(f)) for f in self.FORMS)
-            raise ConfigError(f"{name}: a schedule has the keys {forms}, besides by and first, got {dict(value)}")
+            raise ConfigError(f"{name}: a schedule has the keys {forms}, and optionally by and first, got {dict(value)}")
         numbers = {key: value.get(key, 1.0) for key in form - {"milestones"}} | {"first": value.get("first", 0)}
         milestones = value.get("milestones", [])
         if not _numbers(list(numbers.values())) or not _numbers(milestones):
-            raise ConfigError(f"{name}: milestones is a list of numbers, all else of a schedule numbers, got {dict(value)}")
+            raise ConfigError(f"{name}: milestones must be a list of numbers, all other values numbers, got {dict(value)}")
         if min(numbers.get("every", 1), numbers.get("length", 1)) <= 0:
             raise ConfigError(f"{name}: every and length must be positive, got {dict(value)}")
         self.by, self.first = value.get("by", "epoch"), numbers["first"]
@@ -78,7 +78,7 @@ class Schedule:
         self.values = [numbers["start"] * numbers.get("factor", 1.0)**k for k in range(len(self.milestones) + 1)]
 
     def __call__(self, progress: Progress) -> float:
-        """The number's value at this progress."""
+        """The value at this progress."""
         at = getattr(progress, self.by) + self.first
         if self.ramp is not None:
             start, end, length = self.ramp

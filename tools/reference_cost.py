@@ -1,9 +1,9 @@
-"""What the authors' DeepSDF costs on this machine, to stand beside ``deep3dmap benchmark deepsdf``.
+"""Cost of the authors' DeepSDF on this machine, for comparison with ``deep3dmap benchmark deepsdf``.
 
     git clone https://github.com/facebookresearch/DeepSDF
     python tools/reference_cost.py DeepSDF
 
-Their decoder, with their losses and optimisers around it, on random samples: a training step of 8 shapes with 2,048 samples
+Their decoder, with their losses and optimisers, on random samples: a training step of 8 shapes with 2,048 samples
 each, an iteration of the fit of a code on 8,000, and the decoding of a lattice of 256 (timed on 65,536 of its points). The
 fastest of four counts. Prints JSON lines as the benchmark does.
 """
@@ -77,7 +77,7 @@ def decoding(decoder):
 
 
 def cost(step, repeats: int = 4) -> tuple[float, float]:
-    """CPU and wall seconds of the fastest of some runs, after one that warms up."""
+    """CPU and wall seconds of the fastest of some runs, after a warm-up."""
     step()
     times = []
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""The Python entry points; the command line calls the same functions."""
+"""The Python API; the command line calls the same functions."""
 
 from deep3dmap.apis.convert import convert_checkpoint
 from deep3dmap.apis.export import export_mesh, render_video, swap_appearance

@@ -1,10 +1,10 @@
-"""Arguments of a run that win over its config's, for every function that makes one."""
+"""Keyword arguments that override a config's, for every function that builds a runner."""
 
 from typing import Literal, TypedDict
 
 
 class RunArguments(TypedDict, total=False):
-    """Of :class:`deep3dmap.engine.runner.ReconstructionRunner`; None leaves the config's.
+    """Arguments of :class:`deep3dmap.engine.runner.ReconstructionRunner`; None keeps the config's.
 
     Attributes:
         seed: of every random choice (default: the config's).
@@ -18,10 +18,10 @@ class RunArguments(TypedDict, total=False):
 
 
 class TrainingArguments(RunArguments, total=False):
-    """Those of a run that trains.
+    """Arguments of a training run.
 
     Attributes:
-        amp: train in mixed precision (bfloat16): on (as ``--amp`` alone), off, or auto, where it is faster; default: the
+        amp: train in mixed precision (bfloat16): on (as ``--amp`` alone), off, or auto (if it is faster); default: the
             config's, auto unless it is a paper's.
     """
 

@@ -1,4 +1,4 @@
-"""What a data folder holds, what is wrong with it, and which methods can use it: ``deep3dmap check``."""
+"""Contents and problems of a data folder, and which methods can use it: ``deep3dmap check``."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from deep3dmap.registry import FRAMEWORKS
 
 
 def check_for_methods(data: str | Path, format: str | None = None) -> CaptureReport:
-    """What a data folder holds and what is wrong with it, and what each registered method lacks in it.
+    """Contents and problems of a data folder, and what each registered method lacks in it.
 
     Args:
         data: folder, or a data set's name.

@@ -1,4 +1,4 @@
-"""Figures of reconstructed meshes against true shapes: one pair of files, or two folders matched by name."""
+"""Metrics of reconstructed meshes against true shapes: one pair of files, or two folders matched by name."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,10 +23,10 @@ MUCH_LARGER = 10.0
 
 
 class Task(NamedTuple):
-    """A pair to measure in a process of its own.
+    """A pair to measure in a worker process.
 
     Attributes:
-        pair: of files.
+        pair: pair of files.
         normalization: of the shape, if its reconstruction lies in the normalised frame.
         normalised: whether lengths are measured in normalised units.
         options: of :func:`~deep3dmap.evaluation.shapes.shape_metrics`.
@@ -51,31 +51,31 @@ def compare(predicted: str | Path,
             emd_samples: int = EMD_POINTS,
             seed: int = 0,
             processes: int | None = None,
-            tell: Callable[[str], object] = print) -> ShapeTable:
-    """Figures of meshes against true shapes: two files, or two folders whose files have the same names.
+            log: Callable[[str], object] = print) -> ShapeTable:
+    """Metrics of meshes against true shapes: two files, or two folders whose files have the same names.
 
-    True shapes without a reconstruction, and reconstructions that hold no surface or can't be read, are failures of the table;
-    reconstructions of no true shape are named in its notes.
+    True shapes without a reconstruction, and reconstructions that are empty or can't be read, are listed as failures;
+    reconstructions without a true shape are listed in the notes.
 
     Args:
         predicted: mesh, or folder of meshes.
         true: mesh or surface samples (PLY without faces), or folder of them with the same names.
         output: folder for ``shapes.csv`` and ``summary.json`` (default: only print).
         split: file that names the shapes of the folders to compare (default: all). In DeepSDF's form.
-        normalization: NormalizationParameters (folder, or one file): meshes lie in that frame. Of DeepSDF's layout, the folder
-            down to the names of the shapes; DeepSDF's code leaves reconstructions in the normalised frame.
+        normalization: NormalizationParameters (folder, or one file): meshes lie in that frame. In DeepSDF's layout, the folder
+            that holds the shapes' files; DeepSDF's code leaves reconstructions in the normalised frame.
         normalised: lengths in units of the shapes' normalisation. ``normalization``'s, or else the true mesh's.
         thresholds: distances for precision, recall and F-score.
         completion_distance: at which a true point counts as completed.
         samples: points on each surface.
-        emd_samples: of them for the earth mover's distance; 0 leaves it out.
-        seed: of the draws.
-        processes: that work at once (default: one for each core).
-        tell: prints a line.
+        emd_samples: points for the earth mover's distance; 0 skips it.
+        seed: of the point sampling.
+        processes: parallel processes (default: one for each core).
+        log: prints a line.
 
     Raises:
         DataError: if nothing can be compared, or an option makes no sense; for two files, if one of them can't be measured.
-        OSError: if the output can't be written; a place that can't be made is told before anything is measured.
+        OSError: if the output can't be written; checked before anything is measured.
     """
     _check_options(samples, emd_samples, (completion_distance, *thresholds))
     _check_numbers(seed, processes)
@@ -89,24 +89,24 @@ def compare(predicted: str | Path,
     tasks = [Task(pair, _parameters(normalization, pair), normalised, options) for pair in found.pairs]
     table = ShapeTable()
     if Path(true).is_dir():
-        _measure_all(table, found, tasks, processes or default_processes(), tell)
+        _measure_all(table, found, tasks, processes or default_processes(), log)
     else:
         _add(table, tasks[0], measure_pair(tasks[0]))
     for name in found.missing:
-        table.fail(name, f"there is no reconstruction of it in {predicted}")
+        table.fail(name, f"no reconstruction in {predicted}")
     for name in unknown:
-        table.fail(name, f"the split names it, and there is no true shape of that name in {true}")
+        table.fail(name, f"it is in the split, but there is no true shape of that name in {true}")
     for name in found.extra:
-        table.notes[name] = f"left out: there is no true shape of that name in {true}"
+        table.notes[name] = f"skipped: there is no true shape of that name in {true}"
     if output is not None:
         table.write(output)
     return table
 
 
 def _only(found: Pairs, split: str | Path, true: Path) -> tuple[Pairs, list[str]]:
-    """Of what was found, the shapes that a split names; and the names of those that are not there.
+    """The found pairs of a split, and the names of its shapes that are missing.
 
-    A folder may begin at the data sets, at the classes of one, or at the shapes of one class.
+    A folder may hold data sets, the classes of one, or the shapes of one class.
     """
     if not true.is_dir():
         raise DataError(f"--split {split}: names shapes of folders, but {true} is a file")
@@ -120,7 +120,7 @@ def _only(found: Pairs, split: str | Path, true: Path) -> tuple[Pairs, list[str]
 
 
 def measure_pair(task: Task) -> tuple[dict, str]:
-    """Figures of a pair, and what is odd about it.
+    """Metrics of a pair, and a warning if the frames don't match.
 
     Raises:
         DataError: if a file can't be read, the reconstruction has no faces, or there is nothing to normalise by.
@@ -149,11 +149,11 @@ def _parameters(normalization: str | Path | None, pair: Pair) -> Path | None:
     return Path(normalization, f"{pair.name}.npz")
 
 
-def _measure_all(table: ShapeTable, found: Pairs, tasks: list[Task], processes: int, tell) -> None:
-    """Measure every pair; what happens to one does nothing to the others."""
-    tell(f"{len(tasks)} shapes to compare" + "".join(f", {len(names)} {what}"
-                                                     for names, what in ((found.missing, "without a reconstruction"),
-                                                                         (found.extra, "without a true shape")) if names))
+def _measure_all(table: ShapeTable, found: Pairs, tasks: list[Task], processes: int, log) -> None:
+    """Measure every pair; a failure doesn't affect the others."""
+    log(f"{len(tasks)} shapes to compare" + "".join(f", {len(names)} {what}"
+                                                    for names, what in ((found.missing, "without a reconstruction"),
+                                                                        (found.extra, "without a true shape")) if names))
     outcomes = dict(run_tasks(measure_pair, tasks, processes, TIMEOUT))
     for number, task in enumerate(tasks):
         if outcomes[number].kind == DONE:
@@ -170,13 +170,13 @@ def _add(table: ShapeTable, task: Task, measured: tuple[dict, str]) -> None:
 
 
 def _frame_warning(predicted: trimesh.Trimesh, true) -> str:
-    """Whether the two look as if they were not in one frame."""
+    """Warning if the two don't seem to be in the same frame; else empty."""
     (low, high), points = predicted.bounds, true.vertices if isinstance(true, trimesh.Trimesh) else true
     true_low, true_high = points.min(0), points.max(0)
     sizes = [float(np.linalg.norm(extent)) for extent in (high - low, true_high - true_low)]
     if (low > true_high).any() or (true_low > high).any():
         boxes = [np.round(box, 4).tolist() for box in (low, high, true_low, true_high)]
-        return (f"its box ({boxes[0]} to {boxes[1]}) lies apart from the true one ({boxes[2]} to {boxes[3]}): are both in the "
+        return (f"its box ({boxes[0]} to {boxes[1]}) doesn't overlap the true one ({boxes[2]} to {boxes[3]}): are both in the "
                 "same frame?")
     ratio = sizes[0] / sizes[1] if sizes[1] else np.inf
     if not 1 / MUCH_LARGER < ratio < MUCH_LARGER:
@@ -186,17 +186,17 @@ def _frame_warning(predicted: trimesh.Trimesh, true) -> str:
 
 def _check_numbers(seed: int, processes: int | None) -> None:
     if not 0 <= seed < 2**63:
-        raise DataError(f"--seed {seed}: must be a number from 0 to 2^63 - 1")
+        raise DataError(f"--seed {seed}: must be from 0 to 2^63 - 1")
     if processes is not None and processes < 1:
-        raise DataError(f"--processes {processes}: at least one must work")
+        raise DataError(f"--processes {processes}: must be at least 1")
 
 
 def _check_options(samples: int, emd_samples: int, distances: Sequence[float]) -> None:
     if samples < 1:
-        raise DataError(f"{samples} points on each surface can't be compared; draw some thousands")
+        raise DataError(f"{samples} points on each surface can't be compared; use some thousands")
     if not 0 <= emd_samples <= MOST_EMD_POINTS:
         raise DataError(
-            f"the earth mover's distance matches at most {MOST_EMD_POINTS} points (0 leaves it out), not {emd_samples}")
+            f"the earth mover's distance supports at most {MOST_EMD_POINTS} points (0 skips it), not {emd_samples}")
     wrong = [distance for distance in distances if not 0 < distance < np.inf]
     if wrong:
-        raise DataError(f"the distance {wrong[0]:g} is not positive; thresholds are lengths in the units that are measured in")
+        raise DataError(f"the distance {wrong[0]:g} is not positive; thresholds are lengths in the units of the measurement")

@@ -1,4 +1,4 @@
-"""Published checkpoints as our own."""
+"""Conversion of published checkpoints."""
 
 import json
 from pathlib import Path
@@ -15,12 +15,12 @@ def convert_checkpoint(source: str | Path, target: str | Path, method: str = "id
 
     Args:
         source: published checkpoint: ``ModelParameters/EPOCH.pth``. IDR: trained poses beside it in ``CamParameters/`` are
-            taken along, and the configuration is read off the weights. DeepSDF: the codes beside it in ``LatentCodes/`` are
-            needed; ``specs.json`` above it, and a copy of the training split beside that, are used where they are there.
+            included, and the configuration is inferred from the weights. DeepSDF: the codes beside it in ``LatentCodes/`` are
+            required; ``specs.json`` above it, and a copy of the training split beside that, are used if present.
         target: checkpoint to write.
-        method: whose format it is: a method with a converter, such as ``idr`` and ``deepsdf``.
-        capture: IDR: what it was trained on, with the ``scene_from_world`` of its cameras' file, so that meshes come out in
-            the world's units and videos know the cameras; without it, meshes are in the unit sphere.
+        method: method of the checkpoint; must have a converter, such as ``idr`` and ``deepsdf``.
+        capture: IDR: its training data, with the ``scene_from_world`` of the camera file, for meshes in world units and the
+            cameras of videos; without it, meshes are in the unit sphere.
 
     Returns:
         The target.

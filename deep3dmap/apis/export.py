@@ -1,4 +1,4 @@
-"""What a trained framework gives: its mesh, videos, and its surface under another scene's appearance."""
+"""Exports of a trained framework: mesh, videos, and the surface with another scene's appearance."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ def export_mesh(checkpoint: str | Path, target: str | Path, *, resolution: int =
         target: mesh to write: ``.ply``, ``.obj`` or ``.glb``.
         resolution: grid points along an edge of the scene's cube.
         device: auto, cpu, cuda ...
-        options: of the framework's ``extract_mesh``.
+        options: further arguments of the framework's ``extract_mesh``.
     """
     check_mesh_name(target)
     check_resolution(resolution)
@@ -48,15 +48,15 @@ def render_video(checkpoint: str | Path,
                  scale: float = 0.5,
                  fps: Positive = 24.0,
                  device: str = "auto") -> Path:
-    """Fly through a reconstruction along its training cameras, also under another scene's appearance.
+    """Render a video along the training cameras, optionally with another scene's appearance.
 
     Args:
         checkpoint: checkpoint, or a work folder for its newest.
         target: video to write: ``.mp4``, ``.gif`` or ``.webp``.
-        appearance: paint the surface as this other checkpoint would. See :func:`swap_appearance`.
-        frames: how many.
-        scale: of the pictures against the photographs.
-        fps: frames a second.
+        appearance: checkpoint of another scene whose appearance to use. See :func:`swap_appearance`.
+        frames: number of frames.
+        scale: size of the frames relative to the photographs.
+        fps: frames per second.
         device: auto, cpu, cuda ...
     """
     framework = swap_appearance(checkpoint, appearance, device) if appearance else load_framework(checkpoint, device)
@@ -65,7 +65,7 @@ def render_video(checkpoint: str | Path,
 
 
 def swap_appearance(geometry: str | Path, appearance: str | Path, device: str = "auto") -> Framework:
-    """The surface of one checkpoint under the appearance of another (Yariv et al. 2020, section 4.3).
+    """The surface of one checkpoint with the appearance of another (Yariv et al. 2020, section 4.3).
 
     Raises:
         CheckpointError: if a framework has no separate appearance, or the two don't fit.
@@ -73,9 +73,9 @@ def swap_appearance(geometry: str | Path, appearance: str | Path, device: str = 
     shape, paint = (load_framework(c, device) for c in (geometry, appearance))
     for framework, source in ((shape, geometry), (paint, appearance)):
         if not hasattr(framework, "radiance"):
-            raise CheckpointError(f"{source}: {type(framework).__name__} doesn't keep appearance apart from geometry")
+            raise CheckpointError(f"{source}: {type(framework).__name__} doesn't separate appearance from geometry")
     if shape.radiance.features != paint.radiance.features:
-        raise CheckpointError(f"{geometry} gives {shape.radiance.features} features but {appearance} paints "
+        raise CheckpointError(f"{geometry} gives {shape.radiance.features} features but {appearance} takes "
                               f"{paint.radiance.features}")
     shape.radiance = paint.radiance
     return shape
@@ -86,7 +86,7 @@ def _training_cameras(checkpoint: str | Path) -> Cameras:
     path = find_checkpoint(Path(checkpoint))
     info = load_checkpoint(path)["info"]
     if "size" not in info:
-        raise CheckpointError(f"{path}: doesn't know the cameras it was trained with, so there is no path to fly")
+        raise CheckpointError(f"{path}: has no training cameras, so there is no camera path")
     try:
         K, cam_to_world, (height, width) = info["K"].double(), info["cam_to_world"].double(), map(int, info["size"])
         rotation, count = cam_to_world[:, :, :3].transpose(1, 2), len(cam_to_world)

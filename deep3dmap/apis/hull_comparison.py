@@ -1,4 +1,4 @@
-"""Whether a reconstructed mesh fits the silhouettes worse than the visual hull, which takes seconds."""
+"""Comparison of a reconstructed mesh with the visual hull, by their silhouettes."""
 
 import torch
 import trimesh
@@ -15,7 +15,7 @@ CLEARLY = 0.05  # difference of the IoUs
 
 
 def hull_notes(mesh: trimesh.Trimesh | None, scene: Scene) -> list[str]:
-    """A line if the mesh (in the world) fits the masks of the training views clearly worse than their visual hull."""
+    """A note if the mesh (in the world) fits the masks of the training views clearly worse than their visual hull."""
     if mesh is None or scene.capture.masks is None:
         return []
     views = Silhouettes.of(scene.train)
@@ -29,7 +29,7 @@ def hull_notes(mesh: trimesh.Trimesh | None, scene: Scene) -> list[str]:
 
 
 def mesh_agreement(mesh: trimesh.Trimesh, capture: Capture) -> float:
-    """Mean IoU of a mesh's silhouettes with the masks of some views, at every few pixels."""
+    """Mean IoU of a mesh's silhouettes and the masks of some views, on subsampled pixels."""
     views = spread(len(capture), VIEWS)
     step = -(-max(capture.cameras.size) // SIDE)
     masks = capture.masks[views, step // 2::step, step // 2::step]

@@ -1,4 +1,4 @@
-"""Frameworks from checkpoints alone: a checkpoint holds its config and what it was told about its data."""
+"""Loading frameworks from checkpoints, which hold their config and the ``info`` about the data."""
 
 import importlib
 import json
@@ -15,7 +15,7 @@ from deep3dmap.registry import FRAMEWORKS, check_imports, load_plugins
 
 
 def load_framework(checkpoint: str | Path, device: str = "auto") -> Framework:
-    """A trained framework, ready to predict and to give its mesh.
+    """Load a trained framework, ready for prediction and mesh extraction.
 
     Args:
         checkpoint: file, or work folder (its newest checkpoint).
@@ -37,8 +37,8 @@ def load_framework(checkpoint: str | Path, device: str = "auto") -> Framework:
 
 
 def model_of(checkpoint: str | Path, framework: str) -> tuple[Path, dict]:
-    """The file that a name of weights means, and the ``model`` config in it: of a work folder the best checkpoint of its
-    validation, or else the newest.
+    """The checkpoint file of ``--weights`` and its ``model`` config; of a work folder the best checkpoint of validation or
+    the newest.
 
     Raises:
         CheckpointError: if there is no usable checkpoint, or it is one of another framework.
@@ -57,7 +57,7 @@ def model_of(checkpoint: str | Path, framework: str) -> tuple[Path, dict]:
 
 
 def trust_imports(checkpoint: str | Path) -> None:
-    """Import the modules that a checkpoint's config names, which runs their code; :func:`load_framework` alone imports none.
+    """Import the modules in a checkpoint's config, which runs their code; :func:`load_framework` alone imports none.
 
     Raises:
         CheckpointError: if there is no usable checkpoint.
@@ -67,13 +67,13 @@ def trust_imports(checkpoint: str | Path) -> None:
     for module in _config(load_checkpoint(path), path)[1]:
         try:
             importlib.import_module(module)
-        except Exception as error:  # whatever goes wrong in foreign code
-            raise PluginError(f"{path}: was made with the plug-in '{module}', which can't be imported here "
+        except Exception as error:  # third-party code can raise anything
+            raise PluginError(f"{path}: needs the plug-in '{module}', which can't be imported here "
                               f"({type(error).__name__}: {error}); put its folder on PYTHONPATH, or install it") from error
 
 
 def _config(content: Mapping, path: Path) -> tuple[object, list[str]]:
-    """The ``model`` of a checkpoint's config, and the modules that it was made with."""
+    """The ``model`` of a checkpoint's config, and the modules of its ``custom_imports``."""
     try:
         config = json.loads(content["meta"]["config"])
         return config["model"], imported_modules(config.get("custom_imports"), str(path))

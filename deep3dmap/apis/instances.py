@@ -1,6 +1,6 @@
-"""Methods that are trained anew on each instance: one run for each item of a data set, in the pool of worker processes.
+"""Per-instance training: one run for each item of a data set, in the pool of worker processes.
 
-Every run has a work folder of its own, ``instances/NAME``, and is resumed by itself.
+Every run has its own work folder ``instances/NAME`` and is resumed separately.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from deep3dmap.apis.work_folder import claimed, escaped
+from deep3dmap.apis.work_folder import escaped, locked_folder
 from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, import_plugins
 from deep3dmap.engine.testing import TestResult, evaluate
@@ -22,19 +22,19 @@ from deep3dmap.io.workers import DONE, default_processes, run_tasks
 from deep3dmap.registry import DATASETS, METRICS, load_plugins
 
 INSTANCES, FINISHED, OUTPUT = "instances", "finished.json", "output.txt"
-#: Seconds that runs have to write their last checkpoint after an interrupt; that a run waits for an earlier one in its folder.
+#: Seconds for runs to write their last checkpoint after an interrupt; seconds to wait for an earlier run in the same folder.
 GRACE, PATIENCE = 30.0, 60.0
 
 
 @dataclass
 class InstanceRuns:
-    """What became of the runs.
+    """Outcome of the runs.
 
     Attributes:
-        folder: that holds them.
-        names: of all instances, in the order of the data set.
+        folder: work folder of all runs.
+        names: names of all instances, in the order of the data set.
         failures: reasons by name.
-        interrupted: names of runs that were interrupted, and have kept their state.
+        interrupted: names of interrupted runs, whose state is saved.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class InstanceRuns:
     def report(self) -> tuple[str, int]:
         """What to print, and the exit code."""
         if self.interrupted:
-            return f"interrupted; the state is kept in {self.folder}. Go on with the same command and --resume", 130
+            return f"interrupted; state saved in {self.folder}. Continue with the same command and --resume", 130
         lines = [f"{name} failed: {reason}" for name, reason in self.failures.items()]
         done = len(self.names) - len(self.failures)
         return "\n".join([*lines, f"{self.folder}: {done} of {len(self.names)} instances trained"]), int(bool(self.failures))
@@ -70,20 +70,20 @@ def train_instances(cfg: Config,
                     folder: Path,
                     resume: bool,
                     arguments: Mapping,
-                    tell: Callable[[str], object],
+                    log: Callable[[str], object],
                     seconds: float | None = None) -> InstanceRuns:
-    """Train a run for each instance.
+    """Train one run for each instance.
 
     Args:
-        cfg: config with ``instances``: ``dataset`` and ``workers`` (runs at once; one for each core by default).
+        cfg: config with ``instances``: ``dataset`` and ``workers`` (parallel runs; one for each core by default).
         folder: work folder.
-        resume: finished runs are left alone, others go on; or else all begin anew.
+        resume: skip finished runs and resume the others; otherwise all start from scratch.
         arguments: of the runner.
-        tell: prints a line.
-        seconds: for all runs together; None for as long as their budgets say.
+        log: prints a line.
+        seconds: time limit of all runs together; None for their budgets alone.
 
     Returns:
-        What became of them; after Ctrl-C when those that ran have written their state.
+        Their outcome; after Ctrl-C once running ones have saved their state.
     """
     names, places = instance_names(cfg), _places(cfg, folder)
     workers = min(cfg.instances.get("workers") or default_processes(), len(names)) or 1
@@ -103,7 +103,7 @@ def train_instances(cfg: Config,
                 found.failures[name] = outcome.reason
             elif outcome.value["interrupted"]:
                 found.interrupted.append(name)
-            tell(f"{done}/{len(todo)} {name}: {outcome.reason or '{steps} steps, {seconds:.0f} s'.format(**outcome.value)}")
+            log(f"{done}/{len(todo)} {name}: {outcome.reason or '{steps} steps, {seconds:.0f} s'.format(**outcome.value)}")
     except KeyboardInterrupt:
         found.interrupted = [name for name, place in zip(names, places) if not (place / FINISHED).is_file()]
     return found
@@ -114,13 +114,13 @@ def _places(cfg: Config, folder: Path) -> list[Path]:
 
 
 def run_instance(task: Mapping) -> dict:
-    """Train one instance, in a process of its own; returns its steps, seconds, and whether it was interrupted."""
+    """Train one instance in a worker process; returns its steps, seconds, and whether it was interrupted."""
     cfg, folder = Config(json.loads(task["config"])), Path(task["folder"])
     load_plugins()
     import_plugins(cfg.get("custom_imports"), Path(task["filename"]))
     deadline = None if task["seconds"] is None else time.monotonic() + task["seconds"]
     given = {key: value for key, value in task["arguments"].items() if value is not None}
-    with claimed(folder, PATIENCE):
+    with locked_folder(folder, PATIENCE):
         runner = build_runner(cfg, work_dir=str(folder), resume=task["resume"], deadline=deadline, **given)
         runner.train()
         loop = runner.train_loop
@@ -131,7 +131,7 @@ def run_instance(task: Mapping) -> dict:
 
 
 def evaluate_instances(cfg: Config, folder: Path, arguments: Mapping) -> TestResult:
-    """Evaluate the newest state of every instance's run in a work folder, with the same metrics.
+    """Evaluate the newest checkpoint of every instance's run in a work folder.
 
     Raises:
         CheckpointError: if an instance has none.

@@ -1,4 +1,4 @@
-"""Every registered part, with the first line of its documentation."""
+"""List of all registered parts, with the first line of their docstrings."""
 
 import inspect
 
@@ -8,7 +8,7 @@ from deep3dmap.registry import ALL, load_plugins
 
 
 def list_parts(registry: str | None = None) -> str:
-    """All methods, and all registered parts with their one-line help. Plug-ins are loaded first.
+    """All methods and registered parts with their one-line help. Including plug-ins.
 
     Args:
         registry: only this registry (framework, backbone, renderer, loss, dataset ...), or methods.

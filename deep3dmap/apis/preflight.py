@@ -1,4 +1,4 @@
-"""What is looked at before a run touches its work folder."""
+"""Checks before a run changes its work folder."""
 
 from collections.abc import Callable
 
@@ -20,17 +20,16 @@ from deep3dmap.registry import DATASETS, FRAMEWORKS, METRICS, accepted_keys, res
 SHOWN = 5
 
 
-def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None:
-    """Find what is wrong with a checked config's method, scene, test views and metrics, and report the scene's views and
-    what is odd about them.
+def preflight(cfg: Config, warn: Callable[[str], object] | None = None) -> None:
+    """Validate a checked config's method, scene, test views and metrics, and print the scene's views and warnings about them.
 
     Args:
         cfg: the config.
-        warn: gets each warning; by default they go to the terminal, from the first process only.
+        warn: called with each warning; by default the first process prints them.
 
     Raises:
         ConfigError: if a part can't be built, or the mesh's grid is too large for the machine.
-        DataError: if the scene can't be read, or is nothing for the method.
+        DataError: if the scene can't be read, or doesn't suit the method.
     """
     framework = FRAMEWORKS.build(cfg.model)
     check_resolution((cfg.get("test_cfg") or {}).get("resolution", 0))
@@ -41,7 +40,7 @@ def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None
     framework.setup(scene_info(scene))
     views = cfg.get("test_dataset")
     if views is not None and "scene" in (accepted_keys(resolve(DATASETS, views["type"])) or ()):
-        build_dataset(views, cfg.scene)  # what is wrong with it would else be told when training is over
+        build_dataset(views, cfg.scene)  # errors would otherwise appear only after training
     for metric in [*(cfg.get("test_evaluator") or ()), *(cfg.get("val_evaluator") or ())]:
         METRICS.build(metric)
     if warn is None and is_first_started():
@@ -52,7 +51,7 @@ def look_first(cfg: Config, warn: Callable[[str], object] | None = None) -> None
 
 
 def scene_warnings(scene: Scene) -> list[str]:
-    """What may spoil a reconstruction of a scene, or its figures on held-out views; the first few."""
+    """Possible problems of a scene or its held-out views; the first few."""
     capture, views = scene.capture, Silhouettes.of(scene.capture)
     found = capture_warnings(views, capture.scene_from_world) + true_mesh_warnings(capture.mesh, views, TRUE_MESH)
     found += picture_warnings(Pictures.of(capture)) + photo_warnings(Photographs.of(capture))

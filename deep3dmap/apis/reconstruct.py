@@ -1,4 +1,4 @@
-"""From a folder of photographs to a measured mesh and a report, within given minutes."""
+"""Reconstruction of a folder of photographs within a time limit: mesh, metrics and report."""
 
 import math
 import shlex
@@ -12,9 +12,9 @@ from mmengine.config import Config
 from deep3dmap.apis.arguments import TrainingArguments
 from deep3dmap.apis.inference import model_of
 from deep3dmap.apis.instances import evaluate_instances, train_instances
-from deep3dmap.apis.preflight import look_first
+from deep3dmap.apis.preflight import preflight
 from deep3dmap.apis.showing import Interrupted, show_results, show_run
-from deep3dmap.apis.work_folder import claimed, refuse_result, result_files, set_aside, untouched_unless_begun
+from deep3dmap.apis.work_folder import earlier_run_moved, locked_folder, refuse_result, restored_on_early_failure, result_files
 from deep3dmap.engine.config import build_runner, load_config, merge_options
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.loops import OutOfTimeError
@@ -24,10 +24,10 @@ from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.cards import Card, card_of, find_card
 from deep3dmap.ranges import Positive
 
-#: Kept for the mesh, the pictures and the report: seconds, a part of the minutes besides, and at most so many seconds.
+#: Time reserved for mesh, pictures and report: seconds, plus a share of the minutes, and maximum seconds.
 RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
 
-#: The part of these seconds for what comes after mesh and views (surface metrics, turntable, report), and the most it gets.
+#: Share of these seconds for the steps after mesh and views (surface metrics, turntable, report), and its maximum.
 REPORT_PART, REPORT_MOST = 0.25, 15.0
 
 
@@ -44,34 +44,34 @@ def reconstruct(source: str | Path | None,
                 options: Mapping | None = None,
                 command: str = "",
                 started: float | None = None,
-                say=print,
+                log=print,
                 **arguments: Unpack[TrainingArguments]) -> TestResult:
     """From photographs to a mesh and a report, within given minutes.
 
-    A method of single scenes is trained on the source; one that has learned from a data set, or is given ``weights``, infers.
-    Leaves what was reconstructed (see :func:`deep3dmap.apis.results.write_result`), ``metrics.json``, ``report.html`` and the
-    work folder ``run/`` in ``output``; of a scene also ``mesh.glb`` and ``turntable.mp4``.
+    A single-scene method is trained on the source; a method trained on a data set, or with given ``weights``, runs inference.
+    Writes the reconstruction (see :func:`deep3dmap.apis.results.write_result`), ``metrics.json``, ``report.html`` and the work
+    folder ``run/`` to ``output``; for a scene also ``mesh.glb`` and ``turntable.mp4``.
 
     Args:
-        source: photographs with cameras and masks, or a data set's name (``deep3dmap check`` looks at it); or what else the
-            method takes. None takes the config's own data.
+        source: photographs with cameras and masks, or a data set's name (see ``deep3dmap check``); or other input of the
+            method. None for the config's data.
         output: folder to write to.
         method: ``idr``; ``h3dnet`` for heads; ``hull``: a first mesh within seconds; ``deepsdf`` with ``--weights`` (all:
             ``deep3dmap list methods``).
         weights: checkpoint or work folder of a trained model: infer with it instead of training.
-        minutes: for everything together.
-        config: another config than the method's own.
-        resume: go on with what the output folder holds from before.
-        overwrite: replace what the output folder holds from before. Once the new run has begun; other files stay.
-        resolution: of the mesh (default: the config's).
+        minutes: time limit of the whole command.
+        config: config to use instead of the method's own.
+        resume: continue the run in the output folder.
+        overwrite: replace the result in the output folder. Only when the new run begins; other files are kept.
+        resolution: resolution of the mesh (default: the config's).
         options: as for :func:`deep3dmap.apis.train.train`.
-        started: value of ``time.monotonic()`` from which the minutes count; now by default.
-        command: how to do the same again, for the report.
-        say: prints a line.
+        started: value of ``time.monotonic()`` at which the minutes begin; now by default.
+        command: the command line, for the report.
+        log: prints a line.
 
     Raises:
-        ConfigError: if ``output`` holds an earlier result, another run uses it, or the minutes are over before the first step.
-        Interrupted: after Ctrl-C, when everything is written.
+        ConfigError: if ``output`` holds an earlier result, another run uses it, or the time is up before the first step.
+        Interrupted: after Ctrl-C, once everything is written.
     """
     start = time.monotonic() if started is None else started
     if minutes <= 0:
@@ -82,33 +82,33 @@ def reconstruct(source: str | Path | None,
             raise ConfigError(f"--resolution {resolution}: must be at least 2")
         cfg.test_cfg = dict(cfg.get("test_cfg") or {}, resolution=resolution)
     output = Path(output)
-    with claimed(output):
+    with locked_folder(output):
         if not (resume or overwrite):
             refuse_result(output)
-        look_first(cfg)
-        tell = say if is_first_started() else lambda line: None
-        words = dict(command=command, again=_go_on(command, source, minutes, output))
+        preflight(cfg)
+        log = log if is_first_started() else lambda line: None
+        words = dict(command=command, again=_resume_command(command, source, minutes, output))
         if "instances" in cfg:
             left = start + 60 * minutes - reserve(minutes) - time.monotonic()
-            runs = train_instances(cfg, output / "run", resume, arguments, tell, left)
+            runs = train_instances(cfg, output / "run", resume, arguments, log, left)
             if runs.interrupted or runs.failures:
                 raise Interrupted(runs.report()[0])
-            return show_results(evaluate_instances(cfg, output / "run", arguments), cfg, output, words, start, tell)
+            return show_results(evaluate_instances(cfg, output / "run", arguments), cfg, output, words, start, log)
         runner = _infer(cfg, weights, output, arguments) if weights else _train(cfg, output, start, minutes, resume, arguments)
         interrupted = not weights and runner.train_loop.interrupted
         left = start + 60 * minutes - time.monotonic() - min(REPORT_PART * reserve(minutes), REPORT_MOST)
         left = max(min(left, reserve(minutes)) if interrupted else left, 1.0)
         runner.test_cfg = dict(runner.test_cfg or {}, max_seconds=left)
         try:
-            tell("reconstructing" if weights else "extracting the mesh and rendering the views")
-            return show_run(runner, output, words, start, tell)
+            log("reconstructing" if weights else "extracting the mesh and rendering the views")
+            return show_run(runner, output, words, start, log)
         except KeyboardInterrupt:
-            raise Interrupted(f"interrupted while the results were written; the training is kept in {runner.work_dir}; "
-                              f"go on with: {words['again']}") from None
+            raise Interrupted(f"interrupted while writing the results; the training is saved in {runner.work_dir}; "
+                              f"continue with: {words['again']}") from None
 
 
 def _prepare(source, method: str, config, weights, options: Mapping | None) -> tuple[Config, Path | None]:
-    """The config with the user's data in it, and the checkpoint to infer with, or None where the method is to be trained."""
+    """The config with the user's data, and the checkpoint for inference, or None for training."""
     if config is None:
         card = find_card(method, "your_own")
         cfg, weights = load_config(card.your_own, options), weights or card.weights
@@ -122,9 +122,8 @@ def _prepare(source, method: str, config, weights, options: Mapping | None) -> t
     if source is not None:
         cfg.merge_from_dict({card.source if card else Card.source: str(source)})
     if weights is None and card is not None and card.learns_from_data:
-        raise ConfigError(
-            f"--method {card.name}: {card.title} is trained on a data set and reconstructs with the weights that it "
-            "learned; give them with --weights CHECKPOINT (or a work folder)")
+        raise ConfigError(f"--method {card.name}: {card.title} is trained on a data set and needs trained "
+                          "weights; give --weights CHECKPOINT (or a work folder)")
     if weights is None:
         return cfg, None
     path, cfg.model = model_of(weights, cfg.model.type)
@@ -140,8 +139,8 @@ def _infer(cfg: Config, weights: Path, output: Path, arguments: Mapping) -> Reco
     return runner
 
 
-def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path) -> str:
-    """The command that goes on with a reconstruction."""
+def _resume_command(command: str, folder: str | Path | None, minutes: float, output: Path) -> str:
+    """The command that resumes a reconstruction."""
     if not command:
         source = ["reconstruct", str(folder)] if folder is not None else ["demo"]
         command = shlex.join(["deep3dmap", *source, "--minutes", f"{minutes:g}", "-o", str(output)])
@@ -150,7 +149,7 @@ def _go_on(command: str, folder: str | Path | None, minutes: float, output: Path
 
 
 def reserve(minutes: float) -> float:
-    """Seconds kept for what comes after training."""
+    """Seconds reserved for the steps after training."""
     return min(RESERVE_SECONDS + RESERVE_PART * 60 * minutes, RESERVE_MOST, 0.5 * 60 * minutes)
 
 
@@ -162,7 +161,7 @@ def _train(cfg, output: Path, start: float, minutes: float, resume: bool, argume
     given = {key: value for key, value in arguments.items() if value is not None}
     run = output / "run"
     earlier = () if resume else (*result_files(output), run)
-    with set_aside(output, earlier, run, keep=False), untouched_unless_begun(run):
+    with earlier_run_moved(output, earlier, run, keep=False), restored_on_early_failure(run):
         runner = build_runner(cfg, work_dir=str(run), resume=resume, deadline=deadline, **given)
         try:
             runner.train()
@@ -172,8 +171,8 @@ def _train(cfg, output: Path, start: float, minutes: float, resume: bool, argume
 
 
 def _too_short(start: float, minutes: float) -> ConfigError:
-    """The refusal of minutes that are over before the first step; with twice what was spent, half of which is kept."""
+    """Error if the time is up before the first step; suggests a minimum from the time spent."""
     spent = time.monotonic() - start
     least = math.ceil((2 * spent + RESERVE_SECONDS) / 6) / 10
-    return ConfigError(f"--minutes {minutes:g}: {spent:.0f} s have passed before the first step of training, and mesh and "
-                       f"report need time, too; give at least --minutes {least:g}")
+    return ConfigError(f"--minutes {minutes:g}: {spent:.0f} s passed before the first training step, and mesh and "
+                       f"report take time, too; give at least --minutes {least:g}")

@@ -1,4 +1,4 @@
-"""What an evaluation found, as files and as text."""
+"""Evaluation results as files and as text."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +16,10 @@ from deep3dmap.visualization.pictures import as_uint8, normal_map, save_image
 
 
 def write_result(result: TestResult, folder: Path) -> None:
-    """``metrics.json`` (figures by group, view and item), what else the metrics write, and what was reconstructed.
+    """Write ``metrics.json`` (by group, view and item), further files of the metrics, and the reconstructions.
 
-    A scene leaves ``mesh.ply`` and pictures of its views; every other item its own folder ``items/NAME/``, with what there is
-    of ``mesh.ply``, a picture for each image, ``arrays.npz`` and ``cameras.npz``. Files of an earlier result that this one
-    doesn't have are removed.
+    For a scene ``mesh.ply`` and pictures of its views; for every other item a folder ``items/NAME/`` with ``mesh.ply``, a
+    picture for each image, ``arrays.npz`` and ``cameras.npz``, as available. Other files of an earlier result are removed.
     """
     stale = set(result_files(folder))
     views = {each.result.name: dict(split=each.item["split"], **each.figures) for each in result.views}
@@ -60,7 +59,7 @@ def _write_item(item: Evaluated, folder: Path) -> list[Path]:
 
 
 def as_picture(image: Tensor) -> np.ndarray:
-    """An image of a result as 8-bit RGB: colours in [0, 1] and masks as they are, maps of one number by their range."""
+    """An image of a result as 8-bit RGB: colours in [0, 1] and masks unchanged, scalar maps scaled to their range."""
     values = image.cpu().numpy()
     if image.dtype in (torch.bool, torch.uint8) or values.shape[2:] == (3, ):
         return as_uint8(values)
@@ -77,7 +76,7 @@ def _save_arrays(path: Path, arrays: Mapping[str, Tensor]) -> Path:
 
 
 def result_table(result: TestResult) -> str:
-    """All figures as text: a table for each set of groups with the same figures, one row a figure."""
+    """All metrics as text: a table for each set of groups with the same metrics, one row per metric."""
     blocks: dict[tuple, dict[str, dict]] = {}
     for group, figures in result.metrics.items():
         blocks.setdefault(tuple(figures), {})[group] = figures

@@ -1,4 +1,4 @@
-"""Results on the disk and on the terminal: files, the report, the table."""
+"""Output of results: files, report, and table on the terminal."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -23,23 +23,23 @@ from deep3dmap.visualization.report import ViewComparison, write_report
 from deep3dmap.visualization.video import turntable, write_video
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the work was kept
-    """Training was interrupted; everything that was asked for was written all the same."""
+class Interrupted(Exception):  # noqa: N818 - not an error: the state is saved
+    """Training was interrupted; all results were written."""
 
 
 def show_run(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str], start: float,
-             tell: Callable[[str], object]) -> TestResult:  # yapf: disable
+             log: Callable[[str], object]) -> TestResult:  # yapf: disable
     """Evaluate a runner's framework and write everything.
 
     Args:
         runner: trained, or with loaded weights.
         output: folder to write to.
-        commands: ``command`` that did this, and ``again``, which goes on with it.
+        commands: the ``command`` line, and ``again``, the one that resumes it.
         start: value of ``time.monotonic()`` at the beginning.
-        tell: prints a line.
+        log: prints a line.
 
     Raises:
-        Interrupted: if training was.
+        Interrupted: if training was interrupted.
     """
     loop = runner._train_loop if runner.trained else None
     result, scene = runner.test(), _scene_of(runner)
@@ -48,7 +48,7 @@ def show_run(runner: ReconstructionRunner, output: Path, commands: Mapping[str, 
     table = "\n".join([result_table(result), *result.notes])
     interrupted = loop is not None and loop.interrupted
     if interrupted:
-        result.notes.append(f"training was interrupted after {duration(loop.seconds)}; go on with: {commands['again']}")
+        result.notes.append(f"training was interrupted after {duration(loop.seconds)}; continue with: {commands['again']}")
     if is_main_process():
         write_result(result, output)
         summary = dict(method=type(runner.framework).__name__, **_data(result, scene, runner.cfg))
@@ -56,28 +56,28 @@ def show_run(runner: ReconstructionRunner, output: Path, commands: Mapping[str, 
             summary["time"] = f"{duration(loop.seconds)} of training, {loop.step} steps"
         summary |= dict(device=str(runner.target), seed=str(runner.seed), version=__version__)
         _write_report(result, scene, summary, commands, output, runner.cfg, Path(runner.work_dir) / "scalars.jsonl")
-    _tell_result(result, table, output, start, tell)
+    _log_result(result, table, output, start, log)
     if interrupted:
         raise Interrupted(result.notes[-1])
     return result
 
 
 def show_results(result: TestResult, cfg: Config, output: Path, commands: Mapping[str, str], start: float,
-                 tell: Callable[[str], object]) -> TestResult:  # yapf: disable
-    """Write an evaluation of many runs; see :func:`show_run`."""
+                 log: Callable[[str], object]) -> TestResult:  # yapf: disable
+    """Write the evaluation of per-instance runs; see :func:`show_run`."""
     write_result(result, output)
     summary = dict(method=cfg.model.type, **_data(result, None, cfg), version=__version__)
     _write_report(result, None, summary, commands, output, cfg, None)
-    _tell_result(result, "\n".join([result_table(result), *result.notes]), output, start, tell)
+    _log_result(result, "\n".join([result_table(result), *result.notes]), output, start, log)
     return result
 
 
-def _tell_result(result: TestResult, table: str, output: Path, start: float, tell: Callable[[str], object]) -> None:
+def _log_result(result: TestResult, table: str, output: Path, start: float, log: Callable[[str], object]) -> None:
     if table:
-        tell(table)
+        log(table)
     names = ["mesh.ply", "mesh.glb"] if result.scene is not None and result.scene.result.mesh is not None else []
     names += ["items/"] * bool(result.items) + ["metrics.json", "report.html"]
-    tell(f"{output}: {', '.join(names)} ({duration(time.monotonic() - start)})")
+    log(f"{output}: {', '.join(names)} ({duration(time.monotonic() - start)})")
 
 
 def _scene_of(runner: ReconstructionRunner):
@@ -93,7 +93,7 @@ def _data(result: TestResult, scene, cfg: Config) -> dict[str, str]:
 
 def _write_report(result: TestResult, scene, summary: dict, commands: Mapping[str, str], output: Path, cfg: Config,
                   curves: Path | None) -> None:  # yapf: disable
-    """The report; of a scene also the mesh as GLB and the turntable."""
+    """Write the report; for a scene also the mesh as GLB and the turntable."""
     truth = None if scene is None else scene.capture.mesh
     up, error, moving, downloads = None if scene is None else scene_up(scene), None, None, {"metrics.json": "metrics.json"}
     if scene is not None and result.mesh is not None:
@@ -119,7 +119,7 @@ def _write_report(result: TestResult, scene, summary: dict, commands: Mapping[st
 
 
 def scene_up(scene) -> list[float]:
-    """The upward direction of a scene in the world: the mean of its cameras' upward axes."""
+    """The up direction of a scene in the world: the mean of its cameras' up axes."""
     up = -scene.train.cameras.rotations[:, 1].mean(0)
     return (up / up.norm().clamp(min=1e-9)).tolist()
 

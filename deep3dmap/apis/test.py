@@ -8,9 +8,9 @@ from mmengine.dist import is_main_process
 
 from deep3dmap.apis.arguments import RunArguments
 from deep3dmap.apis.instances import evaluate_instances
-from deep3dmap.apis.preflight import look_first
+from deep3dmap.apis.preflight import preflight
 from deep3dmap.apis.results import write_result
-from deep3dmap.apis.work_folder import claimed, untouched_unless_begun
+from deep3dmap.apis.work_folder import locked_folder, restored_on_early_failure
 from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.testing import TestResult
@@ -22,9 +22,9 @@ def test(config: str | Path,
          *,
          options: Mapping | None = None,
          **arguments: Unpack[RunArguments]) -> TestResult:
-    """Evaluate a checkpoint: figures, pictures, mesh.
+    """Evaluate a checkpoint: metrics, pictures, mesh.
 
-    Writes what :func:`deep3dmap.apis.results.write_result` says into the folder ``test`` of the work folder.
+    Writes to the folder ``test`` of the work folder; see :func:`deep3dmap.apis.results.write_result`.
 
     Args:
         config: config file.
@@ -40,9 +40,9 @@ def test(config: str | Path,
         return result
     path = find_checkpoint(Path(checkpoint))
     folder = Path(work_dir) if work_dir else path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    with claimed(folder / "test"):
-        look_first(cfg)
-        with untouched_unless_begun(folder / "test"):
+    with locked_folder(folder / "test"):
+        preflight(cfg)
+        with restored_on_early_failure(folder / "test"):
             runner = build_runner(cfg, work_dir=str(folder / "test"), **given)
             runner.load_checkpoint(str(path))
             result = runner.test()

@@ -6,8 +6,8 @@ from typing import Unpack
 
 from deep3dmap.apis.arguments import TrainingArguments
 from deep3dmap.apis.instances import InstanceRuns, train_instances
-from deep3dmap.apis.preflight import look_first
-from deep3dmap.apis.work_folder import TRAINED, claimed, set_aside, untouched_unless_begun
+from deep3dmap.apis.preflight import preflight
+from deep3dmap.apis.work_folder import TRAINED, earlier_run_moved, locked_folder, restored_on_early_failure
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.engine.runner import ReconstructionRunner
 
@@ -18,29 +18,28 @@ def train(config: str | Path,
           resume: bool | str | Path = False,
           options: Mapping | None = None,
           **arguments: Unpack[TrainingArguments]) -> ReconstructionRunner | InstanceRuns:
-    """Train what a config describes.
+    """Train from a config file.
 
     Args:
         config: config file.
-        work_dir: where everything is written (default: the config's, or else work_dirs/METHOD/CONFIG). What an earlier run
-            left there moves to ``earlier_run_K`` in it, unless this one resumes it. A run that fails before its first step
-            leaves it as it was.
-        resume: go on with the newest checkpoint of the work folder, or with this one. The config's by default.
-        options: values that replace the config's, for example ``optim_wrapper.optimizer.lr=1e-3``. By dotted key.
-        arguments: of :class:`deep3dmap.engine.runner.ReconstructionRunner` that win over the config's.
+        work_dir: work folder (default: the config's, or else work_dirs/METHOD/CONFIG). Files of an earlier run are moved to
+            ``earlier_run_K`` in it, unless this run resumes it. A run that fails before its first step leaves it unchanged.
+        resume: continue from the newest checkpoint of the work folder, or from this one. The config's by default.
+        options: values that override the config's, for example ``optim_wrapper.optimizer.lr=1e-3``. By dotted key.
+        arguments: of :class:`deep3dmap.engine.runner.ReconstructionRunner` that override the config's.
 
     Returns:
-        The runner after training; ``runner.framework`` is the trained framework. For a config with ``instances``, the outcome
+        The runner after training; ``runner.framework`` is the trained framework. With ``instances`` in the config, the outcome
         of their runs.
     """
     cfg = load_config(config, options)
     given = {key: value for key, value in arguments.items() if value is not None}
     folder = Path(work_dir or cfg.get("work_dir") or default_work_dir(config))
     resume = resume or cfg.get("resume", False)
-    with claimed(folder):
-        look_first(cfg)
+    with locked_folder(folder):
+        preflight(cfg)
         earlier = () if resume else [folder / name for name in TRAINED]
-        with set_aside(folder, earlier, folder, keep=True), untouched_unless_begun(folder):
+        with earlier_run_moved(folder, earlier, folder, keep=True), restored_on_early_failure(folder):
             if "instances" in cfg:
                 return train_instances(cfg, folder, bool(resume), given, print)
             runner = build_runner(cfg, work_dir=str(folder), resume=resume, **given)

@@ -1,4 +1,4 @@
-"""A run's folder: one run at a time uses it, a run that fails early leaves it as it was, and no two runs mix in it."""
+"""Work folders: locking, restoring after an early failure, and moving earlier runs away."""
 
 import itertools
 import json
@@ -22,14 +22,14 @@ from deep3dmap.io.files import remove, write_atomically
 
 LOCK, HOLDER = ".lock", ".lock.json"
 
-#: What a runner writes before it trains or tests; what only a run that has begun writes.
+#: Files written before training or testing starts; files written only afterwards.
 PREPARED, BEGUN = ("config.py", "log.txt", "vis_data"), ("scalars.jsonl", "checkpoints", "pictures", "metrics.json")
 
-#: What ``train`` leaves in its work folder; the files that ``test`` and ``reconstruct`` leave, besides pictures.
+#: Files of ``train`` in its work folder; files of ``test`` and ``reconstruct`` other than pictures.
 TRAINED = (*PREPARED, "scalars.jsonl", "checkpoints", "pictures", "test", "instances")
 RESULTS = ("mesh.ply", "mesh.glb", "metrics.json", "report.html", "turntable.mp4")
 
-#: In the name of a view: folders, the sign that escapes, what some systems forbid, and the end that marks normals.
+#: Characters of a view's name to escape: separators, the escape sign, those some systems forbid, and the suffix of normals.
 NOT_IN_NAMES = re.compile(r'[/\\%<>:"|?*\x00-\x1f]|_(?=normals$)')
 
 
@@ -42,17 +42,17 @@ def warn(line: str) -> None:
 
 
 @contextmanager
-def claimed(folder: Path, patience: float = 0.0) -> Iterator[None]:
-    """Make a folder and hold it for this process (of several, the first one holds it for all).
+def locked_folder(folder: Path, patience: float = 0.0) -> Iterator[None]:
+    """Create a folder and lock it for this run (in a distributed run, the first process holds the lock).
 
-    The system ends the claim with the process, however that ends. A folder that has nothing in it afterwards is removed.
+    The system releases the lock when the process ends, however it ends. A folder that is empty afterwards is removed.
 
     Args:
-        folder: to hold.
+        folder: folder to lock.
         patience: seconds to wait for another run to end.
 
     Raises:
-        ConfigError: if another run holds the folder (names host and process), or it can't be written.
+        ConfigError: if another run holds the lock (names host and process), or the folder can't be written.
     """
     if not is_first_started():
         yield
@@ -63,12 +63,12 @@ def claimed(folder: Path, patience: float = 0.0) -> Iterator[None]:
     try:
         lock.acquire(timeout=patience)
     except Timeout:
-        raise ConfigError(f"{folder}: in use by {_holder(folder)}; wait until that has ended, or choose another folder with "
+        raise ConfigError(f"{folder}: in use by {_holder(folder)}; wait until it has ended, or choose another folder with "
                           "--work-dir (reconstruct: -o)") from None
     except (OSError, NotImplementedError) as error:
         warn(f"{folder} can't be locked ({error}): make sure that no other run uses it")
     try:
-        _sign(folder)
+        _write_holder(folder)
         yield
     finally:
         (folder / HOLDER).unlink(missing_ok=True)
@@ -80,7 +80,7 @@ def claimed(folder: Path, patience: float = 0.0) -> Iterator[None]:
                 path.rmdir()
 
 
-def _sign(folder: Path) -> None:
+def _write_holder(folder: Path) -> None:
     holder = dict(host=socket.gethostname(), process=os.getpid(), since=time.strftime("%Y-%m-%d %H:%M:%S"),
                   command=shlex.join(sys.argv))  # yapf: disable
     write_atomically(folder / HOLDER, json.dumps(holder).encode())
@@ -90,7 +90,7 @@ def _holder(folder: Path) -> str:
     try:
         holder = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
         return "process {process} on {host} since {since} ({command})".format(**holder)
-    except (OSError, ValueError, KeyError):  # it has the lock, and is about to sign
+    except (OSError, ValueError, KeyError):  # it has the lock, but hasn't written its holder file yet
         return "another process"
 
 
@@ -98,10 +98,10 @@ def _holder(folder: Path) -> str:
 
 
 @contextmanager
-def untouched_unless_begun(folder: Path) -> Iterator[None]:
-    """A work folder is put back as it was, if the block fails by the user's input before there are results.
+def restored_on_early_failure(folder: Path) -> Iterator[None]:
+    """Restore a work folder if the block fails because of the user's input before there are results.
 
-    Only what a runner makes is ever removed, and folders only if they are empty then.
+    Removes only files made by a runner, and folders only if empty.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     files = {path: path.read_bytes() for path in _prepared(folder)}
@@ -110,7 +110,7 @@ def untouched_unless_begun(folder: Path) -> Iterator[None]:
         yield
     except Deep3DError as error:
         if not isinstance(error, TrainingError) and _stamps(folder) == results and is_first_started():
-            _put_back(folder, files, made)
+            _restore(folder, files, made)
         raise
 
 
@@ -124,8 +124,8 @@ def _stamps(folder: Path) -> list[int]:
     return [path.stat().st_mtime_ns if path.exists() else 0 for path in (folder / name for name in BEGUN)]
 
 
-def _put_back(folder: Path, files: dict[Path, bytes], made: list[Path]) -> None:
-    with suppress(OSError):  # the error that is being raised says more than one from here
+def _restore(folder: Path, files: dict[Path, bytes], made: list[Path]) -> None:
+    with suppress(OSError):  # keep the original error
         for path in _prepared(folder):
             if path not in files:
                 path.unlink()
@@ -136,11 +136,11 @@ def _put_back(folder: Path, files: dict[Path, bytes], made: list[Path]) -> None:
             path.rmdir()
 
 
-# --- what an earlier run left ------------------------------------------------------------------------------------------------
+# --- files of an earlier run -------------------------------------------------------------------------------------------------
 
 
 def result_files(folder: Path) -> list[Path]:
-    """The files of an earlier result in a folder; of its views and items those that its ``metrics.json`` names."""
+    """Files of an earlier result in a folder; for views and items those listed in its ``metrics.json``."""
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         views, items = list(metrics["views"]), list(metrics.get("items", ()))
@@ -154,23 +154,23 @@ def result_files(folder: Path) -> list[Path]:
 
 
 def item_folder(folder: Path, name: str) -> Path:
-    """Where the result of an item is written; its name is escaped as those of :func:`picture_paths`."""
+    """Folder of an item's result; its name is escaped as in :func:`picture_paths`."""
     name = escaped(name)
     return folder / "items" / ("%2E" * len(name) if name in (".", "..") else name)
 
 
 def picture_paths(folder: Path, view: str) -> tuple[Path, Path]:
-    """Where the rendering of a view and its normals are written; no two views, whatever their names, share a file.
+    """Paths of a view's rendering and normals, unique for every view name.
 
-    What a file's name can't hold is written as in addresses (``a/000`` becomes ``a%2F000.png``), and so is what would make the
-    picture of one view the normals of another.
+    Invalid characters are percent-encoded (``a/000`` becomes ``a%2F000.png``), as is a suffix by which the picture of one view
+    would be the normals of another.
     """
     name = escaped(view)
     return folder / "pictures" / f"{name}.png", folder / "pictures" / f"{name}_normals.png"
 
 
 def escaped(name: str) -> str:
-    """A name as that of a file or folder: what such names can't hold is written as in addresses."""
+    """A name as a valid file name, percent-encoded."""
     return NOT_IN_NAMES.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
 
 
@@ -178,19 +178,19 @@ def refuse_result(output: Path) -> None:
     """Raise a ConfigError if a reconstruction's folder holds an earlier one."""
     found = result_files(output) or list_checkpoints(output / "run")
     if found:
-        raise ConfigError(f"{output}: holds an earlier result ({found[0].relative_to(output)}): --resume goes on with it, "
-                          "--overwrite replaces it, -o names another folder")
+        raise ConfigError(f"{output}: holds an earlier result ({found[0].relative_to(output)}): --resume continues it, "
+                          "--overwrite replaces it, -o selects another folder")
 
 
 @contextmanager
-def set_aside(folder: Path, earlier: Sequence[Path], work: Path, keep: bool) -> Iterator[None]:
-    """What an earlier run left is out of a new run's way, and back in its place if that fails before its first step.
+def earlier_run_moved(folder: Path, earlier: Sequence[Path], work: Path, keep: bool) -> Iterator[None]:
+    """Move files of an earlier run away, and back if the new run fails before its first step.
 
     Args:
-        folder: of the run.
-        earlier: files and folders in it, which are moved to ``folder/earlier_run_K``.
+        folder: the run's folder.
+        earlier: files and folders in it to move to ``folder/earlier_run_K``.
         work: the new run's work folder.
-        keep: leave them there; or else remove them once the new run has begun.
+        keep: keep them there; otherwise remove them when the new run has begun.
     """
     earlier = [path for path in earlier if path.exists()] if is_first_started() else []
     if not earlier:
@@ -215,4 +215,4 @@ def set_aside(folder: Path, earlier: Sequence[Path], work: Path, keep: bool) -> 
         if not keep:
             remove(place)
         elif place.exists():
-            warn(f"{folder} held an earlier run; it is in {place} now")
+            warn(f"{folder} held an earlier run; it was moved to {place}")

@@ -1,6 +1,6 @@
-"""What a benchmark measures: a method's networks, variants of their configs, and kinds of work in growing amounts.
+"""Benchmark definitions: a method's networks, variants of their configs, and kinds of work in growing amounts.
 
-A method says it in a module of its own, as :class:`Method`.
+Each method defines them in its module, as a :class:`Method`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -22,8 +22,8 @@ class Network:
     """A network to measure.
 
     Attributes:
-        config: path of the config that holds it.
-        rate: learning rate of the measured steps: about that of the middle of the config's schedule.
+        config: path of its config.
+        rate: learning rate of the measured steps: about that in the middle of the config's schedule.
     """
 
     config: str
@@ -35,12 +35,12 @@ class Work:
     """A kind of work.
 
     Attributes:
-        unit: what its amount counts.
-        amounts: how much of it is measured.
-        quick: the same in quick mode.
-        ablation: amount at which all variants are compared; None where a variant changes nothing.
-        job: makes it ready, from the framework, the amount, and by name the learning ``rate``, ``amp`` and the state of the
-            ``optimizer``; None for the machine's own work, for which no framework is needed.
+        unit: unit of its amount.
+        amounts: measured amounts.
+        quick: amounts in quick mode.
+        ablation: amount at which variants are compared; None if variants don't affect it.
+        job: function that sets up a :class:`Job`, from the framework, the amount, and by name the learning ``rate``, ``amp``
+            and the state of the ``optimizer``; None for work without a framework.
     """
 
     unit: str
@@ -52,19 +52,18 @@ class Work:
 
 @dataclass(frozen=True)
 class Method:
-    """What is measured of a method, and how.
+    """The benchmark of a method.
 
     Attributes:
-        networks: by name.
-        variants: by name: dotted keys of the config and their values, rows of the ablation. ``model.*`` and ``amp`` can be
-            changed.
-        work: its kinds by name.
-        parts: the framework's modules whose weights are prepared. Configs that agree in them share what is prepared.
-        prepare: brings a framework near an object, as in the middle of a training: given steps of fitting, then of training,
-            and the learning rate of the latter; gives the training's optimisers.
-        watch: makes the framework ask another field instead of its own, which the given function makes from that.
-        info: what the data tell the framework before training (``setup``); None for nothing.
-        preparation: steps of fitting and of training before anything is measured.
+        networks: networks by name.
+        variants: rows of the ablation by name: values by dotted key of the config (``model.*`` and ``amp``).
+        work: kinds of work by name.
+        parts: the framework's modules whose weights are prepared, shared between configs with equal parts.
+        prepare: brings a framework to a state as in the middle of a training: takes the steps of fitting, the steps of
+            training, and the latter's learning rate; returns the training's optimisers.
+        watch: replaces the framework's field by the result of the given function of it.
+        info: argument of the framework's ``setup``; None to skip it.
+        preparation: steps of fitting and of training before the measurements.
         quick_preparation: the same in quick mode.
     """
 
@@ -79,18 +78,18 @@ class Method:
     quick_preparation: tuple[int, int] = (10, 2)
 
 
-#: The machine's own work: its rate of matrix products by type.
+#: The machine's rate of matrix products by type.
 PRODUCTS = {f"matrix_product_{dtype}": Work("rows", (2048, ), (256, )) for dtype in ("float32", "bfloat16")}
 
-#: Name of what a config holds as it is.
+#: Name of the unchanged config.
 AS_CONFIGURED = "as configured"
 
 
 def choose(names: Iterable[str] | str | None, known: Mapping, what: str) -> list[str]:
-    """The chosen names: all that are known, one, or several.
+    """The chosen names: all known ones, one, or several.
 
     Raises:
-        ConfigError: for a name that isn't known.
+        ConfigError: for an unknown name.
     """
     chosen = list(known) if names is None else [names] if isinstance(names, str) else list(names)
     for name in chosen:

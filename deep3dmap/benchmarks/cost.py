@@ -1,8 +1,7 @@
-"""Cost against work: what one step, one trace, one mesh, one picture cost as they grow, as JSON lines.
+"""Cost against work: training steps, traces, meshes and rendered views in growing amounts, as JSON lines.
 
-Every measurement runs in a process of its own, so that its peak memory is its own. Before them the machine's rate of matrix
-products is measured in the same way, and every network is brought near an object once, as its config has it, so that all
-variants and amounts are measured in the same state.
+Every measurement runs in a separate process, so that peak memory is measured separately. The machine's rate of matrix products
+is measured first, and every network is trained once (with its unchanged config) to a common state for all measurements.
 """
 
 import hashlib
@@ -35,12 +34,12 @@ from deep3dmap.version import __version__
 
 REPEATS = 3
 PRODUCT_SECONDS = 2.0
-#: Work that takes longer than this many seconds is measured once.
+#: Work longer than this many seconds is measured once.
 LONG = 20.0
 
 
 def cases_of(method: str) -> Method:
-    """What is measured of a method: ``METHOD`` of the module that its card names.
+    """A method's benchmark: ``METHOD`` of the module in its card.
 
     Raises:
         ConfigError: for an unknown method, or one without a benchmark.
@@ -62,17 +61,17 @@ def benchmark(method: str = "idr",
 
     Args:
         method: idr, deepsdf or h3dnet.
-        quick: small work only. Each is measured once.
+        quick: small amounts only. Each is measured once.
         networks: some of the method's networks instead of all. By name; or other ``model`` configs by name.
-        variants: variants of the configs, instead of the configs as they are.
-        ablation: compare the variants on one amount of each kind of work. All of them if None are chosen.
+        variants: variants of the configs, instead of the unchanged configs.
+        ablation: compare the variants on one amount of each kind of work. All variants if None are chosen.
         only: some kinds of work instead of all.
         device: auto, cpu, cuda ...
-        states: folder that keeps the prepared networks for later measurements.
-        write: called with each measurement as a line of JSON, as it comes.
+        states: folder to keep the prepared networks for later measurements.
+        write: called with each measurement as a line of JSON.
 
     Returns:
-        The measurements. docs/benchmarks.md says what they hold.
+        The measurements; see docs/benchmarks.md.
 
     Raises:
         ConfigError: for an unknown method, network, variant or measurement.
@@ -113,7 +112,7 @@ class _Run:
         self.rates: dict[str, float] = {}
 
     def measure_products(self) -> None:
-        """The machine's rates of matrix products: lines of their own, and what all others are compared with."""
+        """Measure the machine's rates of matrix products, the reference of all other measurements."""
         products = [dict(name=name, work=_amounts(work, self.quick, False)[0], unit=work.unit)
                     for name, work in PRODUCTS.items()]  # yapf: disable
         for result in self._start(dict(products=products), "matrix products"):
@@ -121,7 +120,7 @@ class _Run:
             self._keep(result)
 
     def measure(self, case: Mapping) -> None:
-        """Run one case in a process of its own, and write its line."""
+        """Run one case in a separate process, and write its line."""
         where = f"{case['name']} with {case['unit']}={case['work']} of the network '{case['network']}'"
         self._keep(self._start(dict(case, state=self._state(case), rates=self.rates), where))
 
@@ -130,7 +129,7 @@ class _Run:
         self.write(json.dumps(result))
 
     def _state(self, case: Mapping) -> str:
-        """File of the prepared weights of a case's network; made once for all variants that share them."""
+        """File of the prepared weights of a case's network, shared by its variants."""
         method = cases_of(self.method)
         parts = {key: value for key, value in case["model"].items() if key in method.parts}
         steps = method.quick_preparation if self.quick else method.preparation
@@ -158,7 +157,7 @@ def _type_of(product: str) -> str:
 
 
 def run_case(case: Mapping) -> dict | list:
-    """Do what a case asks for, in this process: measure the machine, prepare a network, or measure work."""
+    """Run a case in this process: measure the machine, prepare a network, or measure work."""
     silence_known_warnings()
     load_plugins()
     torch.manual_seed(0)
@@ -174,7 +173,7 @@ def run_case(case: Mapping) -> dict | list:
 
 
 def measure_product(case: Mapping, device: torch.device, seconds: float) -> dict:
-    """The machine's rate of matrix products of one type, with all threads, in so many seconds."""
+    """The machine's rate of matrix products of one type, with all threads, measured for ``seconds``."""
     run = matrix_product(case["work"], getattr(torch, _type_of(case["name"])), device)
     with MatrixFlops() as flops:
         run()
@@ -185,7 +184,7 @@ def measure_product(case: Mapping, device: torch.device, seconds: float) -> dict
 
 
 def build(method: Method, model: Mapping, device: torch.device) -> Framework:
-    """A method's framework before its training."""
+    """Build a method's framework, untrained."""
     framework = FRAMEWORKS.build(dict(model)).to(device)
     if method.info is not None:
         framework.setup(method.info)
@@ -194,15 +193,15 @@ def build(method: Method, model: Mapping, device: torch.device) -> Framework:
 
 def prepared_state(method: Method, model: Mapping, device: torch.device, fit_steps: int, train_steps: int,
                    rate: float) -> dict[str, dict]:
-    """Weights after fitting what the method shall see and a short training that begins gently.
+    """Weights after fitting the distances and a short training with warm-up.
 
     Args:
-        method: whose framework it is.
+        method: the method.
         model: config of the framework.
-        device: where to compute.
-        fit_steps: of Adam to fit the distances.
-        train_steps: of training afterwards.
-        rate: learning rate of the training, reached in its middle.
+        device: device to compute on.
+        fit_steps: Adam steps to fit the distances.
+        train_steps: training steps afterwards.
+        rate: learning rate of the training, reached half-way.
 
     Returns:
         State dictionaries of the method's ``parts``, and that of the training's ``optimizer``.
@@ -216,7 +215,7 @@ def prepared_state(method: Method, model: Mapping, device: torch.device, fit_ste
 
 
 def measure(case: Mapping, device: torch.device) -> dict:
-    """Cost of one kind of work; see docs/benchmarks.md for what the result holds."""
+    """Cost of one kind of work; see docs/benchmarks.md for the result."""
     method = cases_of(case["method"])
     framework = build(method, case["model"], device)
     state = torch.load(case["state"], map_location=device, weights_only=True)
@@ -270,12 +269,12 @@ def _mean_cost(job: Job, device: torch.device, quick: bool) -> tuple[float, floa
 
 
 class EvaluationCounter:
-    """Counts the points at which fields are asked for distances alone, as tracing and meshing do.
+    """Counts the points at which fields are evaluated without gradients, as in tracing and meshing.
 
     Attributes:
-        points: asked for since the last reset.
-        flops: of these evaluations, by type, while ``counting`` is set.
-        counting: counts all matrix products at present, or None.
+        points: points since the last reset.
+        flops: operations of these evaluations, by type, while ``counting`` is set.
+        counting: the active counter of all matrix products, or None.
     """
 
     def __init__(self):
@@ -283,11 +282,11 @@ class EvaluationCounter:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Reset the counts."""
         self.points, self.flops = 0, Counter()
 
     def watched(self, field: Field) -> Field:
-        """The same field, counted."""
+        """The field, with counting."""
 
         def evaluate(points: Tensor) -> Tensor:
             before = None if self.counting is None else Counter(self.counting.by_type)
@@ -303,8 +302,8 @@ class EvaluationCounter:
 def _count_flops(job: Job, counter: EvaluationCounter, runs: int = 2) -> Callable[[float], dict[str, float]]:
     """Floating-point operations by type of one run with a given number of evaluations.
 
-    Counted while the work warms up. Runs may differ in their evaluations (a grid is refreshed now and then), the rest is the
-    same in all.
+    Counted during warm-up. The number of evaluations may differ between runs (a grid is refreshed at intervals), the rest is
+    constant.
     """
     runs = runs if job.steps else 1
     counter.reset()

@@ -1,7 +1,6 @@
-"""DeepSDF's benchmark: its networks, variants and work, and the state in which: a few shapes learnt, as in the middle of a
-training.
+"""DeepSDF's benchmark: networks, variants and work, measured after a short training on a few shapes.
 
-The shapes are balls, rings and boxes of several sizes, whose distances are computed, so that no data are needed.
+The shapes are balls, rings and boxes with analytic distances, so that no data are needed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +24,7 @@ from deep3dmap.benchmarks.work import (
     fit,
     mesh,
     points_around,
-    train_gently,
+    train_with_warmup,
     training,
 )
 from deep3dmap.engine.optim import load_optimizers_state
@@ -34,11 +33,11 @@ from deep3dmap.frameworks.deepsdf import Observations
 
 #: Samples of each shape in a step of the preparation.
 PREPARED_SAMPLES = 128
-#: Learning rate of the codes while distances are fitted, for few steps are to tell the shapes apart.
+#: Learning rate of the codes while distances are fitted, high enough to separate the shapes in few steps.
 CODE_FIT_RATE = 2e-2
-#: Learning rate of the codes, over that of the decoder.
+#: Learning rate of the codes relative to that of the decoder.
 CODE_RATE = 2.0
-#: Samples that a fitted shape is known by.
+#: Observed samples of a fitted shape.
 OBSERVED = 50_000
 #: The shape that is meshed and fitted: a ring.
 SHAPE = 3
@@ -52,7 +51,7 @@ def ball(points: Float[Tensor, "p 3"], radius: float) -> Float[Tensor, "p"]:
 
 
 def ring(points: Float[Tensor, "p 3"], radius: float, thickness: float) -> Float[Tensor, "p"]:
-    """Signed distances to a ring in the plane z = 0: all that is no further than ``thickness`` from a circle."""
+    """Signed distances to a ring in the plane z = 0: points within ``thickness`` of a circle."""
     return torch.stack([points[:, :2].norm(dim=1) - radius, points[:, 2]], 1).norm(dim=1) - thickness
 
 
@@ -98,7 +97,7 @@ def _prepare(framework: Framework, fit_steps: int, train_steps: int, rate: float
     parts = [dict(params=framework.decoder.parameters()), dict(params=framework.codes.parameters(), lr=CODE_FIT_RATE)]
     fit(parts, loss, fit_steps)
     step, optimizers = _training(framework, PREPARED_SAMPLES, rate, False)
-    train_gently(step, optimizers, train_steps)
+    train_with_warmup(step, optimizers, train_steps)
     return optimizers
 
 

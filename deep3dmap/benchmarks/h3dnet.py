@@ -1,7 +1,7 @@
-"""H3D-Net's benchmark: IDR's, with the shipped prior's head as the surface, and what placing that head in a scene costs.
+"""H3D-Net's benchmark: IDR's, with the shipped prior's head as the surface, and the placement of that head in a scene.
 
-The object that is looked at is IDR's, so that the two methods' steps can be compared; heads are placed by the outlines of the
-prior's mean head, so that no data are needed.
+The object is IDR's, so that the two methods' steps can be compared; heads are placed by silhouettes of the prior's mean head,
+so that no data are needed.
 """
 
 from dataclasses import replace
@@ -22,10 +22,10 @@ from deep3dmap.geometry.outlines import lowest_along_rays, within_sphere
 from deep3dmap.structures import Cameras
 
 SIZE, FOCAL, DISTANCE, REACH = 96, 1.6, 2.5, 1.0
-#: Degrees above and below the head's horizon at which it is photographed.
+#: Elevations of the cameras, degrees.
 ELEVATIONS = (-15.0, 15.0)
-#: How far off landmarks place the head: head units, and its scale.
-OFF, GROWN = (0.03, -0.02, 0.03), 1.02
+#: Error of the placement from landmarks: offset in head units, and scale.
+OFFSET, SCALE = (0.03, -0.02, 0.03), 1.02
 
 
 def head_cameras(views: int, device: torch.device) -> Cameras:
@@ -50,7 +50,7 @@ def head_masks(head: PlacedHead, cameras: Cameras) -> Bool[Tensor, "n h w"]:
 
 
 def _place(framework: Framework, views: int, start: Placement | None = None, **_) -> Job:
-    """Pose and code of the mean head from its masks, and from about where it is, if that is known."""
+    """Pose and code of the mean head from its masks, optionally from an approximate placement."""
     head = PlacedHead(features=0).to(framework.device)
     head.decoder.eval()
     cameras = head_cameras(views, framework.device)
@@ -60,7 +60,7 @@ def _place(framework: Framework, views: int, start: Placement | None = None, **_
 
 # --- what is measured -----------------------------------------------------------------------------------------------------
 
-VIEWS, NEARLY = (3, 8, 32), Placement(torch.eye(3), torch.tensor(OFF), GROWN)
+VIEWS, NEARLY = (3, 8, 32), Placement(torch.eye(3), torch.tensor(OFFSET), SCALE)
 
 METHOD = replace(
     idr.METHOD,

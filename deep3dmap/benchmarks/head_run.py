@@ -1,7 +1,7 @@
 """One run of the table of heads: a method reconstructs a synthetic head and is measured against the true one.
 
-:func:`run_in` does what ``settings.json`` in a folder says, in a process of its own, so that a crash loses this run only. It
-leaves ``run/`` (the work folder), ``mesh.ply``, ``error_map.png`` and, last of all, ``metrics.json``.
+:func:`run_in` does the run described by ``settings.json`` in a folder, in a separate process, so that a crash affects this run
+only. It writes ``run/`` (the work folder), ``mesh.ply``, ``error_map.png`` and, last, ``metrics.json``.
 """
 
 import hashlib
@@ -41,23 +41,23 @@ ALIGNMENTS = {"with_scale": True, "rigid": False}
 
 @dataclass(frozen=True)
 class HeadRun:
-    """What one run does; a finished one with equal values is not done again.
+    """Settings of one run; a finished run with equal settings is not repeated.
 
     Attributes:
-        method: one whose card has a config for ``heads``; what is measured replaces its capture.
+        method: a method whose card has a config for ``heads``; its capture is replaced.
         head: name of the head, and of its folder.
-        kind: of the head: ``head``, an accessory's name, or ``bust``.
-        views: photographs.
-        capture: options of :func:`~deep3dmap.datasets.synthetic.generate_head_capture` besides the views.
-        minutes: for the capture, the training and what comes after, divided as ``deep3dmap reconstruct`` does.
-        seed: of the training; captures keep theirs, for the prior's own heads hang on it.
+        kind: ``head``, an accessory's name, or ``bust``.
+        views: number of photographs.
+        capture: options of :func:`~deep3dmap.datasets.synthetic.generate_head_capture` other than the views.
+        minutes: for capture, training and evaluation, divided as in ``deep3dmap reconstruct``.
+        seed: seed of the training; captures keep theirs, since the prior's training heads depend on it.
         amp: mixed precision.
-        rays: in a step.
-        resolution: of the mesh.
+        rays: rays per step.
+        resolution: resolution of the mesh.
         device: as in a config.
-        threads: of the process.
-        snapshots: training minutes at which the state is kept and measured when training is over.
-        config: checksum of the method's config, so that a changed one makes another run.
+        threads: threads of the process.
+        snapshots: training minutes at which to save states, which are measured after training.
+        config: checksum of the method's config, so that a changed config is another run.
     """
 
     method: str
@@ -77,33 +77,33 @@ class HeadRun:
 
     @property
     def name(self) -> str:
-        """Where the run lies, below the table's folder."""
+        """The run's path, relative to the table's folder."""
         return f"{self.method}/{self.head}/{self.views}"
 
     def settings(self) -> dict:
-        """All values, as JSON gives them back."""
+        """All values, as loaded from JSON."""
         return json.loads(json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> "HeadRun":
-        """The run whose settings a file holds."""
+        """Read a run's settings from a file."""
         values = json.loads(path.read_text(encoding="utf-8"))
         return cls(**values | dict(snapshots=tuple(values["snapshots"])))
 
 
 def head_config(run: HeadRun) -> Config:
-    """The method's config with the run's head; both methods get the same rays a step, and no pictures in between."""
+    """The method's config with the run's head; all methods get the same rays per step, and no pictures during training."""
     capture = dict(_delete_=True, type="SyntheticHeadCapture", **run.capture, views=run.views, test_views=0)
     checkpoints = dict(_delete_=True, type="CheckpointHook", minutes=None, keep=1, at_minutes=list(run.snapshots))
     options = {"scene.capture": capture, "scene.test_views": 0, "test_dataset": None, "train_dataset.rays": run.rays,
                "default_hooks.pictures": None, "default_hooks.checkpoint": checkpoints}  # yapf: disable
     cfg = load_config(find_card(run.method, "heads").heads, options)
-    cfg.train_cfg.pop("max_minutes", None)  # the run's minutes are told by the deadline
+    cfg.train_cfg.pop("max_minutes", None)  # the deadline limits the run
     return cfg
 
 
 def config_checksum(method: str) -> str:
-    """Of all that a method's config says."""
+    """Checksum of a method's resolved config."""
     return hashlib.sha256(load_config(find_card(method, "heads").heads).pretty_text.encode()).hexdigest()[:12]
 
 
@@ -111,13 +111,13 @@ def do_run(run: HeadRun, folder: Path, start: float) -> None:
     """Train, mesh, measure and write everything.
 
     Args:
-        run: what to do.
-        folder: of the run; a work folder of an earlier attempt in it is thrown away.
-        start: value of ``time.monotonic()`` from which the minutes count.
+        run: the run.
+        folder: the run's folder; a work folder of an earlier attempt in it is removed.
+        start: value of ``time.monotonic()`` at which the minutes begin.
 
     Raises:
         KeyboardInterrupt: if training was interrupted.
-        DataError, ConfigError: if the capture or the method can't be made.
+        DataError, ConfigError: if the capture or the method can't be built.
         NoSurfaceError: if training ended without a surface.
     """
     torch.set_num_threads(run.threads)
@@ -138,7 +138,7 @@ def do_run(run: HeadRun, folder: Path, start: float) -> None:
 
 
 def read_metrics(folder: Path) -> dict:
-    """What a finished run has left in its folder; empty where none has."""
+    """Metrics of a finished run in its folder; empty if there is none."""
     try:
         found = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -147,23 +147,23 @@ def read_metrics(folder: Path) -> dict:
 
 
 def changed_settings(run: HeadRun, found: Mapping) -> set[str]:
-    """In what a run differs from a finished one, by what that has left."""
+    """Keys in which a run's settings differ from those in a finished run's metrics."""
     wanted, had = run.settings(), found["settings"]
     return {key for key in {*wanted, *had} if wanted.get(key) != had.get(key)}
 
 
 def only_measured_otherwise(run: HeadRun, folder: Path) -> bool:
-    """Whether a finished run in a folder was trained as this one would be, so that measuring it again is enough."""
+    """Whether a finished run in a folder has the same training, so that only its evaluation must be repeated."""
     found = read_metrics(folder)
     return bool(found and not run.snapshots and changed_settings(run, found) == {"resolution"}
                 and list_checkpoints(folder / WORK))
 
 
 def measure_again(run: HeadRun, folder: Path) -> None:
-    """Mesh and measure a finished run in another resolution; its steps and seconds remain.
+    """Mesh and measure a finished run in another resolution; its steps and seconds are kept.
 
     Raises:
-        DataError, ConfigError, CheckpointError: if the capture can't be made, or the weights can't be read.
+        DataError, ConfigError, CheckpointError: if the capture can't be built, or the weights can't be read.
         NoSurfaceError: if there is no surface.
     """
     torch.set_num_threads(run.threads)
@@ -187,7 +187,7 @@ def _truth(scene: Scene) -> TrueHead:
 
 def _write_surface(runner: ReconstructionRunner, scene: Scene, truth: TrueHead, run: HeadRun,
                    folder: Path) -> dict[str, dict[str, float]]:
-    """Mesh and error map of the present state, and its figures by alignment."""
+    """Write mesh and error map of the current state; returns its metrics by alignment."""
     mesh, figures = _measured(runner, scene, truth, run.resolution)
     save_mesh(mesh, folder / MESH)
     save_error_map(mesh, truth, f"{run.head}, {run.method}", folder / ERROR_MAP)
@@ -196,7 +196,7 @@ def _write_surface(runner: ReconstructionRunner, scene: Scene, truth: TrueHead, 
 
 def _measured(runner: ReconstructionRunner, scene: Scene, truth: TrueHead,
               resolution: int) -> tuple[trimesh.Trimesh, dict[str, dict[str, float]]]:  # yapf: disable
-    """The mesh of the present state in the true frame, and its figures by alignment."""
+    """The mesh of the current state in the true frame, and its metrics by alignment."""
     framework = runner.framework.eval()
     mesh = in_true_frame(framework.extract_mesh(resolution), framework.trained_cameras(), scene.train.true_cameras)
     mesh = in_millimetres(mesh, 1.0)
@@ -204,11 +204,11 @@ def _measured(runner: ReconstructionRunner, scene: Scene, truth: TrueHead,
 
 
 def _curve(runner: ReconstructionRunner, scene: Scene, truth: TrueHead, run: HeadRun, before: float) -> list[dict]:
-    """Figures of the snapshots, by seconds since the run began; those without a surface yet are left out."""
+    """Metrics of the snapshots, by seconds since the run began; those without a surface are skipped."""
     points = []
     for minutes in sorted(run.snapshots):
         path = Path(runner.work_dir) / "checkpoints" / f"minute_{minutes:g}.pth"
-        if path.is_file():  # training may have had less time
+        if path.is_file():  # training may have ended earlier
             runner.load_checkpoint(str(path))
             try:
                 points.append(dict(seconds=before + 60 * minutes,

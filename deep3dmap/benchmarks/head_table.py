@@ -1,6 +1,6 @@
-"""The table of H3D-Net's paper on synthetic heads: methods x heads x numbers of photographs, each in a process of its own.
+"""The table of H3D-Net's paper on synthetic heads: methods x heads x numbers of photographs, each in a separate process.
 
-What is finished is not done again, what fails is told and the others go on; see docs/h3dnet.md.
+Finished runs are not repeated, failures are logged and don't stop the others; see docs/h3dnet.md.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from deep3dmap.apis.reconstruct import reserve
-from deep3dmap.apis.work_folder import claimed
+from deep3dmap.apis.work_folder import locked_folder
 from deep3dmap.benchmarks import head_table_report as report
 from deep3dmap.benchmarks.head_run import (
     METRICS,
@@ -44,11 +44,11 @@ VIEWS = (3, 4, 8, 16, 32)
 OUTPUT = "output.txt"
 MODEL = "ict_face"
 CURVE_PARTS = (1 / 256, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
-"""Of the training time, when the states for a learning curve are kept."""
+"""Shares of the training time at which to save states for a learning curve."""
 SPARE_SECONDS = 900.0
-"""Beside twice its minutes, after which a run is given up: capture, mesh and figures on a busy machine."""
+"""Time limit of a run in addition to twice its minutes: capture, mesh and metrics on a busy machine."""
 
-#: Does runs in their folders, so many at once; gives their numbers and why they failed, or nothing, as they finish.
+#: Does runs in their folders in parallel; yields index and failure reason (or nothing) as they finish.
 Attempt = Callable[[Sequence[HeadRun], Path, int], Iterable[tuple[int, str]]]
 
 
@@ -68,38 +68,38 @@ def head_table(output: str | Path,
                curve: bool = False,
                overwrite: bool = False,
                attempt: Attempt | None = None,
-               tell: Callable[[str], object] = print) -> dict[str, str]:
+               log: Callable[[str], object] = print) -> dict[str, str]:
     """Errors of methods on synthetic heads by number of photographs.
 
     Writes ``METHOD/HEAD/VIEWS/`` for each run, ``table.csv``, ``table.md`` and ``pictures.png`` into the folder; with
     ``curve`` instead ``curve.csv`` and ``curve.png`` of the first head and number of views, and its runs into ``curve/``.
 
     Args:
-        output: folder to write to; what is finished there with the same settings is not done again.
+        output: folder to write to; finished runs there with the same settings are not repeated.
         heads: test_00000, or hat:test_00000 (hair, glasses); default: ten test heads, none with a bust.
         busts: a mesh in millimetres and its six landmarks.
-        views: photographs.
+        views: numbers of photographs.
         methods: names of methods.
-        minutes: for each run, everything together.
-        processes: runs at once, which share the cores evenly (default: one for each two cores).
-        seed: of training.
+        minutes: total time of each run.
+        processes: parallel runs, which share the cores evenly (default: one for each two cores).
+        seed: seed of the training.
         amp: train in mixed precision (bfloat16): on (as ``--amp`` alone), off, or auto: as the finished runs in the folder, or
-            else where it is faster.
-        rays: in a step, of all methods.
-        resolution: of the meshes.
+            else if it is faster.
+        rays: rays per step, for all methods.
+        resolution: resolution of the meshes.
         device: auto, cpu, cuda ...
         curve: instead of the table: errors against seconds, of the first head and views.
-        overwrite: do again what was finished in this folder with other settings.
-        attempt: does the runs (default: each in a process of its own).
-        tell: prints a line.
+        overwrite: repeat runs in this folder that were finished with other settings.
+        attempt: function that does the runs (default: each in a separate process).
+        log: prints a line.
 
     Returns:
-        Names of the runs that failed, and why.
+        Names of failed runs, with reasons.
 
     Raises:
-        ConfigError, DataError: for arguments that make no sense, a folder whose finished runs have other settings, or one
-            that another table is being made in, before anything is made.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM; what is finished is in the table.
+        ConfigError, DataError: for invalid arguments, a folder whose finished runs have other settings, or one that is in
+            use, before anything is run.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM; finished runs are in the table.
     """
     output, cores = Path(output), default_processes()
     processes = max(1, cores // 2) if processes is None else processes
@@ -107,7 +107,7 @@ def head_table(output: str | Path,
         raise ConfigError(f"--processes {processes}: must be at least 1")
     _check_options(minutes, dict(rays=rays, resolution=resolution, seed=seed), device)
     folder = output / "curve" if curve else output
-    amp = _settled_amp(folder, device, tell) if amp == AUTO else amp
+    amp = _resolve_amp(folder, device, log) if amp == AUTO else amp
     heads = (() if busts else HEADS) if heads is None else heads
     options = dict(minutes=minutes, seed=seed, amp=amp, rays=rays, resolution=resolution, device=device)
     runs = plan(heads, busts, views, methods, threads=max(1, cores // processes), **options)
@@ -119,48 +119,48 @@ def head_table(output: str | Path,
     if not overwrite:
         _check_folder(folder, runs)
     failures: dict[str, str] = {}
-    with claimed(output):
+    with locked_folder(output):
         try:
             with termination_as_interrupt():
-                run_all(runs, folder, processes, attempt or in_processes, failures, tell)
+                run_all(runs, folder, processes, attempt or in_processes, failures, log)
         finally:
             finished = {run: figures for run in runs if (figures := finished_run(run, folder)) is not None}
-            _write(output, folder, runs, finished, failures, curve, tell)
+            _write(output, folder, runs, finished, failures, curve, log)
     return failures
 
 
 def _write(output: Path, folder: Path, runs: Sequence[HeadRun], finished: Mapping, failures: Mapping[str, str], curve: bool,
-           tell: Callable[[str], object]) -> None:  # yapf: disable
+           log: Callable[[str], object]) -> None:  # yapf: disable
     if curve:
-        tell(report.write_curve(output, finished))
+        log(report.write_curve(output, finished))
     else:
-        tell(report.write_table(output, runs, finished, failures))
+        log(report.write_table(output, runs, finished, failures))
         report.write_pictures(output / report.PICTURES, folder, finished)
 
 
 def plan(heads: Sequence[str], busts: Sequence[tuple[str | Path, str | Path]], views: Sequence[int], methods: Sequence[str],
          **options) -> list[HeadRun]:  # yapf: disable
-    """All runs: heads outermost, so that a table that is cut short has whole rows of heads.
+    """All runs, ordered by head, so that an interrupted table is complete for some heads.
 
     Raises:
-        ConfigError: if there is nothing to do, or a name or number is none.
+        ConfigError: if there is nothing to do, or a name or number is invalid.
         DataError: if a bust's files can't be read.
     """
     if not heads and not busts:
         raise ConfigError("no heads: give --heads, or a mesh with its landmarks as --bust")
     for given, what in ((methods, "methods"), (views, "views")):
         if not given:
-            raise ConfigError(f"no {what}: give one at least as --{what}")
+            raise ConfigError(f"no {what}: give at least one with --{what}")
     for method in methods:
         find_card(method, "heads")
     for count in views:
         if count < 1:
-            raise ConfigError(f"--views {count}: a head is photographed once at least")
+            raise ConfigError(f"--views {count}: must be at least 1")
     subjects = [*(_head(name) for name in heads), *(_bust(*bust) for bust in busts)]
     names = [subject[0] for subject in subjects]
     for given in (names, list(views), list(methods)):
         if twice := next((each for each in given if given.count(each) > 1), None):
-            raise ConfigError(f"'{twice}' is asked for twice; each run has a folder of its name")
+            raise ConfigError(f"'{twice}' is given twice")
     sums = {method: config_checksum(method) for method in methods}
     return [HeadRun(method, name, kind, count, capture, config=sums[method], **options)
             for name, kind, capture in subjects for count in views for method in methods]  # yapf: disable
@@ -175,12 +175,12 @@ def _check_options(minutes: float, numbers: Mapping[str, int], device: str) -> N
             raise ConfigError(f"--{name} {numbers[name]}: must be at least {least}")
 
 
-def _settled_amp(folder: Path, device: str, tell: Callable[[str], object]) -> bool:
-    """Whether runs are in mixed precision: as the finished ones in a folder, so that they can be compared, or as is faster."""
+def _resolve_amp(folder: Path, device: str, log: Callable[[str], object]) -> bool:
+    """Resolve ``amp=auto``: as in the finished runs of a folder, for comparability, or else the faster one."""
     finished = (read_metrics(path.parent) for path in sorted(folder.glob(f"*/*/*/{METRICS}")))
     amp = next((each["settings"]["amp"] for each in finished if each), None)
     amp, why = choose_amp(choose_device(device)) if amp is None else (amp, f"as the finished runs in {folder}")
-    tell(f"amp=auto: {why}")
+    log(f"amp=auto: {why}")
     return amp
 
 
@@ -220,13 +220,13 @@ def _with_snapshots(run: HeadRun) -> HeadRun:
 
 
 def finished_run(run: HeadRun, output: Path) -> dict | None:
-    """What a finished run with these settings measured, or None."""
+    """Metrics of a finished run with these settings, or None."""
     found = read_metrics(output / run.name)
     return found if found.get("settings") == run.settings() else None
 
 
 def _check_folder(folder: Path, runs: Sequence[HeadRun]) -> None:
-    """Refuse to replace what was finished with other settings."""
+    """Refuse to replace finished runs with other settings."""
     others = {
         run.name: changed_settings(run, found)
         for run in runs if (found := read_metrics(folder / run.name)) and not only_measured_otherwise(run, folder / run.name)
@@ -236,15 +236,15 @@ def _check_folder(folder: Path, runs: Sequence[HeadRun]) -> None:
         keys = ", ".join(sorted(set().union(*others.values())))
         raise ConfigError(
             f"{folder}: {len(others)} of the runs were finished with other settings (the first is {min(others)}; they "
-            f"differ in {keys}); choose another folder, or give --overwrite to do them again")
+            f"differ in {keys}); choose another folder, or use --overwrite to repeat them")
 
 
 def run_all(runs: Sequence[HeadRun], output: Path, processes: int, attempt: Attempt, failures: dict[str, str],
-            tell: Callable[[str], object]) -> None:  # yapf: disable
-    """Do what is not finished, several at once; failures are told and added by the runs' names."""
+            log: Callable[[str], object]) -> None:  # yapf: disable
+    """Do the unfinished runs in parallel; failures are logged and added by run name."""
     todo = [run for run in runs if finished_run(run, output) is None]
     if len(todo) < len(runs):
-        tell(f"{len(runs) - len(todo)} of {len(runs)} runs are finished already")
+        log(f"{len(runs) - len(todo)} of {len(runs)} runs are finished already")
     start = time.monotonic()
     for run in todo:
         _begin(run, output / run.name)
@@ -254,17 +254,17 @@ def run_all(runs: Sequence[HeadRun], output: Path, processes: int, attempt: Atte
             reason = f"it wrote no {METRICS}"
         if reason:
             failures[run.name] = reason
-        tell(f"{done}/{len(todo)} {run.name}: {f'failed: {reason}' if reason else _told(run, output)} "
-             f"({duration(time.monotonic() - start)})")  # yapf: disable
+        log(f"{done}/{len(todo)} {run.name}: {f'failed: {reason}' if reason else _summary_line(run, output)} "
+            f"({duration(time.monotonic() - start)})")  # yapf: disable
 
 
-def _told(run: HeadRun, output: Path) -> str:
+def _summary_line(run: HeadRun, output: Path) -> str:
     figures = finished_run(run, output)["figures"]["with_scale"]
     return f"face {figures['face_vertices_mean']:.2f}, head {figures['head_vertices_mean']:.2f} mm"
 
 
 def _begin(run: HeadRun, folder: Path) -> None:
-    """Make a run's folder ready: an earlier result counts no longer, unless it is only measured again."""
+    """Prepare a run's folder: remove an earlier result, unless it is only measured again."""
     folder.mkdir(parents=True, exist_ok=True)
     if not only_measured_otherwise(run, folder):
         (folder / METRICS).unlink(missing_ok=True)
@@ -272,7 +272,7 @@ def _begin(run: HeadRun, folder: Path) -> None:
 
 
 def in_processes(runs: Sequence[HeadRun], output: Path, processes: int) -> Iterator[tuple[int, str]]:
-    """Do runs, each in a process of its own; gives their numbers and why they failed, or nothing."""
+    """Do runs in separate processes; yields index and failure reason, or nothing."""
     folders = [output / run.name for run in runs]
     if not runs:
         return

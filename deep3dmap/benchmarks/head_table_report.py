@@ -1,4 +1,4 @@
-"""What the table of heads shows: runs as CSV, means over heads beside the paper's as Markdown, error maps, learning curves.
+"""Output of the table of heads: runs as CSV, means over heads beside the paper's as Markdown, error maps, learning curves.
 
 The paper's figures: Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reconstruction", ICCV 2021, the table of errors on
 H3DS by number of views (face / head, millimetres, to the nearest vertex of the prediction).
@@ -37,17 +37,17 @@ PAPER = {
 }
 KINDS = {"head": "Heads of the face model", "bust": "Busts"}
 MEASURES = {
-    ("with_scale", "vertices"): "to the nearest vertex, alignment may scale: the figure of H3DS",
-    ("with_scale", "surface"): "to the surface, alignment may scale",
-    ("rigid", "vertices"): "to the nearest vertex, alignment does not scale",
-    ("rigid", "surface"): "to the surface, alignment does not scale",
+    ("with_scale", "vertices"): "to the nearest vertex, alignment with scale: the metric of H3DS",
+    ("with_scale", "surface"): "to the surface, alignment with scale",
+    ("rigid", "vertices"): "to the nearest vertex, rigid alignment",
+    ("rigid", "surface"): "to the surface, rigid alignment",
 }
 PICTURE_VIEWS = 3
 Finished = Mapping[HeadRun, Mapping]
 
 
 def write_table(output: Path, runs: Sequence[HeadRun], finished: Finished, failures: Mapping[str, str]) -> str:
-    """Write ``table.csv`` and ``table.md``; returns the latter's text."""
+    """Write ``table.csv`` and ``table.md``; returns the Markdown."""
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / TABLE, table_csv(runs, finished, failures).encode())
     text = table_markdown(runs, finished, failures)
@@ -56,7 +56,7 @@ def write_table(output: Path, runs: Sequence[HeadRun], finished: Finished, failu
 
 
 def table_csv(runs: Sequence[HeadRun], finished: Finished, failures: Mapping[str, str]) -> str:
-    """A row for each run; below, mean and standard deviation over the heads of a kind for each method and number of views."""
+    """A row for each run, then mean and standard deviation over the heads of a kind for each method and number of views."""
     rows = [_run_row(run, finished.get(run), failures) for run in runs]
     for kind, method, views in dict.fromkeys((run.kind, run.method, run.views) for run in runs):
         group = [
@@ -82,7 +82,7 @@ def _figure_names() -> list[str]:
 
 
 def _figures(found: Mapping) -> dict[str, float | None]:
-    """Means of one run, or of one point of its curve, by the names of the columns."""
+    """Means of one run, or of one point of its curve, by column name."""
     return {f"{region}_{to}_{alignment}": found["figures"][alignment][f"{region}_{to}_mean"]
             for alignment, to in MEASURES for region in ("face", "head")}  # yapf: disable
 
@@ -100,7 +100,7 @@ def _csv(columns: Sequence[str], rows: Sequence[Mapping]) -> str:
 
 
 def table_markdown(runs: Sequence[HeadRun], finished: Finished, failures: Mapping[str, str]) -> str:
-    """For each kind of head and each measure a table: methods x views, ``face / head`` in millimetres, means over heads."""
+    """A table for each kind of head and each measure: methods x views, ``face / head`` in millimetres, means over heads."""
     parts = []
     for kind in dict.fromkeys(run.kind for run in runs):
         chosen = [run for run in runs if run.kind == kind]
@@ -131,7 +131,7 @@ def _measure_table(runs: Sequence[HeadRun], finished: Finished, failures: Mappin
 
 
 def _cell(runs: Sequence[HeadRun], finished: Finished, failures: Mapping[str, str], measure: tuple[str, str]) -> str:
-    """``face / head`` of the runs of a method and a number of views, and what is missing."""
+    """``face / head`` of the runs of a method and a number of views, and the number of missing runs."""
     alignment, to = measure
     group = [_figures(finished[run]) for run in runs if run in finished]
     means = [statistics.fmean(values) if (values := _known(group, f"{region}_{to}_{alignment}")) else None
@@ -170,7 +170,7 @@ def _picture(path: Path) -> np.ndarray:
 
 
 def write_curve(output: Path, finished: Finished) -> str:
-    """Write ``curve.csv`` and ``curve.png``: errors against the seconds since a run began; returns the former's text."""
+    """Write ``curve.csv`` and ``curve.png``: errors against the seconds since a run began; returns the CSV."""
     output.mkdir(parents=True, exist_ok=True)
     rows = [dict(method=run.method, head=run.head, views=run.views, seconds=f"{point['seconds']:.1f}") |
             {key: f"{value:.4f}" for key, value in _figures(point).items() if value is not None}

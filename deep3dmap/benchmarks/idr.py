@@ -1,7 +1,6 @@
-"""IDR's benchmark: its networks, variants and work, and the state in which: near an object's surface, as in the middle of a
-training.
+"""IDR's benchmark: networks, variants and work, measured near an object's surface, as in the middle of a training.
 
-The object is a ball with a ring around it, whose distances, masks and colours are computed, so that no data are needed.
+The object is a ball with a ring around it, with analytic distances, masks and colours, so that no data are needed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +25,7 @@ from deep3dmap.benchmarks.work import (
     mesh,
     points_around,
     steps_on,
-    train_gently,
+    train_with_warmup,
     training,
 )
 from deep3dmap.engine.optim import load_optimizers_state
@@ -60,7 +59,7 @@ def meets_object(origins: Float[Tensor, "r 3"], directions: Float[Tensor, "r 3"]
 
 
 def batch_of_rays(count: int, device: torch.device, seed: int = 0) -> dict[str, Tensor]:
-    """Rays of 16 cameras on a sphere around the object, as ``RayBatches`` gives them: as many of each, camera by camera."""
+    """Rays of 16 cameras on a sphere around the object, as from ``RayBatches``: equally many per camera, in order."""
     generator = torch.Generator().manual_seed(seed)
     cameras = cameras_around()
     view = torch.arange(count) * VIEWS // count
@@ -73,7 +72,7 @@ def batch_of_rays(count: int, device: torch.device, seed: int = 0) -> dict[str, 
 
 
 def cameras_around() -> Cameras:
-    """The cameras of the batches; a picture is one unit wide and high."""
+    """The cameras of the batches; images are one unit wide and high."""
     poses = sphere_of_cameras(VIEWS, DISTANCE).float()
     K = torch.tensor([[FOCAL, 0, 0.5], [0, FOCAL, 0.5], [0, 0, 1.0]])
     return Cameras(K.repeat(VIEWS, 1, 1), poses, (1, 1))
@@ -83,7 +82,7 @@ def cameras_around() -> Cameras:
 
 
 def _prepare(framework: Framework, fit_steps: int, train_steps: int, rate: float) -> Optimizers:
-    """Fit the object's distances, then train for a while that begins gently."""
+    """Fit the object's distances, then train shortly with warm-up."""
 
     def loss() -> Tensor:
         points, target = points_around(object_sdf, FIT_POINTS, framework.device)
@@ -92,7 +91,7 @@ def _prepare(framework: Framework, fit_steps: int, train_steps: int, rate: float
 
     fit(framework.geometry.parameters(), loss, fit_steps)
     step, optimizer = _training(framework, TRAIN_RAYS, rate, False)
-    train_gently(step, optimizer, train_steps)
+    train_with_warmup(step, optimizer, train_steps)
     return optimizer
 
 
@@ -134,7 +133,7 @@ def _trace(framework: Framework, rays: int, **_) -> Job:
 
 
 def _forward_backward(framework: Framework, rays: int, amp: bool, **_) -> Job:
-    """What a step does once its rays are traced, but for the optimiser."""
+    """A training step without tracing and optimiser."""
     batch = batch_of_rays(rays, framework.train().device)
     bundle, _ = framework.rays(batch)
     trace = framework.trace(bundle, batch["mask"], True)
@@ -160,7 +159,7 @@ def _render_view(framework: Framework, pixels: int, **_) -> Job:
 RAYS, RESOLUTIONS = (512, 1024, 2048, 4096, 8192), (64, 128, 256, 512)
 UNCOLORED = dict(color=False)
 
-#: The paper's tracer in single precision: every faster way switched off.
+#: The paper's tracer in single precision, without accelerations.
 PLAIN = {"model.renderer.samples": 100, "model.renderer.slope_bound": None, "model.renderer.cache": None, "amp": False}
 SLOPE_BOUND = {"model.renderer.slope_bound": 2.0}
 CACHED_GRID = {"model.renderer.cache": {}}  # with its defaults

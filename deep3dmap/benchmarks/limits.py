@@ -1,4 +1,4 @@
-"""What a machine could do: its rate of matrix products, and the products that a piece of work asks for."""
+"""The machine's limit: its rate of matrix products, and the number of operations in a piece of work."""
 
 import time
 from collections import Counter
@@ -15,8 +15,7 @@ from deep3dmap.engine.precision import WIDTH, timed
 class MatrixFlops(TorchDispatchMode):
     """Counts the floating-point operations of all matrix products done inside, backward passes included.
 
-    ``with MatrixFlops() as flops: ...`` As torch's ``FlopCounterMode`` does (a multiplication and an addition are two), but by
-    type.
+    ``with MatrixFlops() as flops: ...`` Like torch's ``FlopCounterMode`` (a multiply-add counts as two), but by dtype.
 
     Attributes:
         by_type: operations by the products' type (``float32``).
@@ -36,7 +35,7 @@ class MatrixFlops(TorchDispatchMode):
 
 
 def matrix_product(rows: int, dtype: torch.dtype, device: torch.device) -> Callable[[], Any]:
-    """A product of the size of a published layer's: ``rows`` points through 512 x 512 weights."""
+    """A matrix product as in a published layer: ``rows`` points through 512 x 512 weights."""
     generator = torch.Generator().manual_seed(0)
     left, right = (torch.randn(n, WIDTH, generator=generator).to(device, dtype) for n in (rows, WIDTH))
     out = torch.empty(rows, WIDTH, dtype=dtype, device=device)
@@ -44,13 +43,13 @@ def matrix_product(rows: int, dtype: torch.dtype, device: torch.device) -> Calla
 
 
 def fastest(work: Callable[[], Any], device: torch.device, seconds: float, batch_seconds: float = 0.02) -> tuple[float, float]:
-    """CPU and wall seconds of one run of short work: of the fastest of many batches, so that clocks and pauses don't count.
+    """CPU and wall seconds of one run of short work: the fastest of many batches, to exclude clock resolution and pauses.
 
     Args:
-        work: to run.
-        device: where it computes.
-        seconds: how long to go on.
-        batch_seconds: least length of a batch of runs.
+        work: function to run.
+        device: its device.
+        seconds: total measurement time.
+        batch_seconds: minimum duration of a batch.
     """
 
     def batch(count: int) -> tuple[float, float]:
@@ -67,11 +66,11 @@ def fastest(work: Callable[[], Any], device: torch.device, seconds: float, batch
 
 
 def least_seconds(flops: Mapping[str, float], rates: Mapping[str, float]) -> float | None:
-    """How long the products of a piece of work take at least, at the machine's rates; None where a type's is not known.
+    """Minimum time of a number of operations at the machine's rates; None if a type's rate is unknown.
 
     Args:
         flops: floating-point operations by type.
-        rates: operations a second by type.
+        rates: operations per second by type.
     """
     if not flops or not set(flops) <= set(rates):
         return None

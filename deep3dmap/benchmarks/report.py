@@ -1,4 +1,4 @@
-"""What the benchmark's JSON lines say: tables for the docs, and a plot of the growth."""
+"""Reports of the benchmark's JSON lines: tables for the docs, and a plot of cost against work."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ MARKERS = "os^Dvx+*"
 
 
 def line_writer(path: str | Path | None) -> Callable[[str], None]:
-    """What prints lines as they come, and keeps them in a new file as well, if a path is given.
+    """A function that prints lines, and also writes them to a new file if a path is given.
 
     Raises:
         ConfigError: if the file can't be written.
@@ -87,7 +87,7 @@ def _work(result: dict) -> str:
 
 
 def _cell(result: dict, key: str) -> str:
-    if key == "memory":  # an extrapolated mesh was not made
+    if key == "memory":  # not measured if extrapolated
         return "" if "extrapolated" in result else f"{_memory(result):,.0f}"
     value = result.get(key)
     if value is None:
@@ -100,20 +100,20 @@ def _memory(result: dict) -> float:
 
 
 def plot(results: Iterable[dict], path: str | Path) -> None:
-    """Draw CPU seconds and peak memory against the work, both axes logarithmic; one column for each unit of work.
+    """Plot CPU seconds and peak memory against work, both axes logarithmic; one column for each unit of work.
 
     Args:
-        results: measurements. Those with a single amount of work are left out.
-        path: of the picture; its suffix names the format (``.png``, ``.svg``, ``.pdf``).
+        results: measurements. Those with a single amount of work are skipped.
+        path: image file; its suffix sets the format (``.png``, ``.svg``, ``.pdf``).
 
     Raises:
-        ConfigError: if the picture can't be written there, or nothing grows.
+        ConfigError: if it can't be written, or there is nothing to plot.
     """
     from matplotlib.figure import Figure  # takes a second; nothing else here needs it
     curves = _curves(results)
     units = list(dict.fromkeys(unit for unit, _ in curves))
     if not units:
-        raise ConfigError(f"{path}: nothing to draw; a curve needs two amounts of the same work at least")
+        raise ConfigError(f"{path}: nothing to plot; a curve needs at least two amounts of the same work")
     figure = Figure(figsize=(4.6 * len(units), 7.8), layout="constrained")
     axes = figure.subplots(2, len(units), squeeze=False)
     for column, unit in enumerate(units):
@@ -130,7 +130,7 @@ def plot(results: Iterable[dict], path: str | Path) -> None:
         axes[0, column].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=7, frameon=False)
     try:
         figure.savefig(path, dpi=80)
-        if Path(path).suffix.lower() == ".png":  # a few colours make a quarter of the file
+        if Path(path).suffix.lower() == ".png":  # a small palette makes a quarter of the file
             with Image.open(path) as picture:
                 few = picture.convert("RGB").quantize(64)
             few.save(path, optimize=True)

@@ -1,5 +1,5 @@
-"""What the benchmarks of all methods share: a piece of work that can be measured, how a network is brought into the state in
-which it is, and the kinds of work that are the same for every method with a mesh.
+"""Common to the benchmarks of all methods: measurable jobs, preparation of networks, and the kinds of work of every method
+with a mesh.
 """
 
 import itertools
@@ -19,17 +19,17 @@ from deep3dmap.schedules import Progress
 
 #: Signed distances (p,) at points (p, 3).
 Field = Callable[[Tensor], Tensor]
-#: How a framework is asked for the distances of what it has learnt, within a context.
+#: Context manager that gives a framework's signed distance field.
 FieldOf = Callable[[Framework], AbstractContextManager[Field]]
 
 FIT_RATE = 1e-3
-#: Batches that training goes round in.
+#: Number of batches that training cycles through.
 BATCHES = 8
-#: Part of the training that the measured steps are taken from.
+#: Progress of the training at the measured steps.
 MIDDLE = 0.5
-#: Number of training steps in a row that are measured.
+#: Number of consecutive training steps to measure.
 STEPS = 5
-#: Resolution up to which the mesh of all lattice points is really made; beyond, its evaluations are timed on a sample.
+#: Maximum resolution of a measured dense mesh (beyond, the cost is extrapolated), and points of that sample.
 DENSE, SAMPLE = 128, 100_000
 
 
@@ -39,10 +39,10 @@ class Job:
 
     Attributes:
         run: does it once.
-        steps: how many runs in a row make a fair mean, where runs differ (a grid is refreshed now and then); None where they
-            are all alike and the fastest counts.
-        warm_up: what it takes until runs cost what they will cost.
-        scale: how much more work than one run the amount asks for.
+        steps: number of consecutive runs to average, if runs differ (a grid is refreshed at intervals); None if all are equal
+            and the fastest counts.
+        warm_up: warm-up before the measurement.
+        scale: the amount of work relative to one run.
     """
 
     run: Callable[[], Any]
@@ -66,7 +66,7 @@ def points_around(sdf: Field, count: int, device: torch.device) -> tuple[Tensor,
 
 
 def fit(parameters: Iterable[Tensor] | Sequence[Mapping], loss: Callable[[], Tensor], steps: int) -> None:
-    """So many steps of Adam on parameters, or groups of them; the learning rate rises quickly and falls slowly."""
+    """Adam on parameters or parameter groups for ``steps``, with warm-up and exponential decay of the learning rate."""
     optimizer = torch.optim.Adam(parameters, lr=FIT_RATE)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: min((k + 1) / 20, 1.0) * 0.05**(k / max(steps, 1)))
     for _ in range(steps):
@@ -82,13 +82,13 @@ Optimizers = OptimWrapper | OptimWrapperDict
 
 def training(framework: Framework, batches: Sequence[Mapping], optimizers: Mapping,
              amp: bool) -> tuple[Callable[[], Any], Optimizers]:
-    """A function that does a step of training, on the next batch each, and the optimisers (a config's ``optim_wrapper``)."""
+    """A function that does a training step on the next batch, and the optimisers (from a config's ``optim_wrapper``)."""
     wrapper = build_optimizers(framework.train(), optimizers, amp=amp)
     return steps_on(framework, batches, wrapper), wrapper
 
 
 def steps_on(framework: Framework, batches: Sequence[Mapping], wrapper: Optimizers) -> Callable[[], Any]:
-    """A function that does a step of training with given optimisers, on the next batch each."""
+    """A function that does a training step on the next batch, with given optimisers."""
     endless, count = itertools.cycle(batches), itertools.count()
 
     def step():
@@ -98,8 +98,8 @@ def steps_on(framework: Framework, batches: Sequence[Mapping], wrapper: Optimize
     return step
 
 
-def train_gently(step: Callable[[], Any], optimizers: Optimizers, steps: int) -> None:
-    """Training whose learning rates rise to the optimisers' own, which they reach in its middle."""
+def train_with_warmup(step: Callable[[], Any], optimizers: Optimizers, steps: int) -> None:
+    """Training with a warm-up: learning rates reach the optimisers' own half-way."""
     wrappers = optimizers.values() if isinstance(optimizers, OptimWrapperDict) else [optimizers]
     groups = [(group, group["lr"]) for wrapper in wrappers for group in wrapper.param_groups]
     for k in range(steps):
@@ -112,7 +112,7 @@ def train_gently(step: Callable[[], Any], optimizers: Optimizers, steps: int) ->
 
 
 def evaluate(framework: Framework, points: int, *, field: FieldOf, chunk: int | None = None, **_) -> Job:
-    """Distances alone, without gradients, in chunks."""
+    """Evaluation of distances without gradients, in chunks."""
     generator = torch.Generator().manual_seed(0)
     where = torch.rand(points, 3, generator=generator).to(framework.device) * 2 - 1
     chunk = chunk or (2048 if framework.device.type == "cpu" else CHUNK)
@@ -132,7 +132,7 @@ def mesh(framework: Framework, resolution: int, *, options: Mapping, **_) -> Job
 
 
 def dense_mesh(framework: Framework, resolution: int, *, field: FieldOf, options: Mapping, **_) -> Job:
-    """The mesh from all points of the lattice, or the time that its evaluations would take."""
+    """The mesh from all lattice points, or a sample of its evaluations."""
     if resolution <= DENSE:
         return mesh(framework, resolution, options={**options, "method": "dense"})
     return Job(evaluate(framework, SAMPLE, field=field, chunk=CHUNK).run, scale=(resolution + 1)**3 / SAMPLE)

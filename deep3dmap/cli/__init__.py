@@ -1,4 +1,4 @@
-"""The command line: parsing only. What a command needs is imported when it runs."""
+"""The command line: parsing only. Commands import what they need when they run."""
 
 from deep3dmap.cli.app import main
 

@@ -1,4 +1,4 @@
-"""The command ``deep3dmap``: reads its arguments, calls a function with them, and tells errors in one message."""
+"""The command ``deep3dmap``: parses arguments, calls a function, and prints errors as one message."""
 
 import os
 import shlex
@@ -17,12 +17,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0; 1 after an error that the input caused (one message, no traceback); 130 when interrupted.
+        0; 1 after an error caused by the input (one message, no traceback); 130 when interrupted.
     """
     started = time.monotonic()
     argv = list(sys.argv[1:] if argv is None else argv)
     args = make_parser().parse_args(argv)
-    own = dict(command=shlex.join(["deep3dmap", *argv]), started=started, tell=lambda line: print(line, flush=True))
+    own = dict(command=shlex.join(["deep3dmap", *argv]), started=started, log=lambda line: print(line, flush=True))
     try:
         with termination_as_interrupt():
             _trust_imports(args)
@@ -41,20 +41,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if args.traceback or (error.filename is None and error.errno not in FULL):
             raise
-        print(_about_place(error), file=sys.stderr)
+        print(_path_error(error), file=sys.stderr)
         return 1
 
 
 def _trust_imports(args) -> None:
-    """Import the modules that the command's checkpoints name, where ``--trust-imports`` asks for it."""
+    """Import the modules of the command's checkpoints, if ``--trust-imports`` is given."""
     if getattr(args, "trust_imports", False):
         from deep3dmap.apis.inference import trust_imports
         for checkpoint in filter(None, (args.checkpoint, getattr(args, "appearance", None))):
             trust_imports(checkpoint)
 
 
-def _about_place(error: OSError) -> str:
-    """One message about a place that can't be written, or read."""
+def _path_error(error: OSError) -> str:
+    """Message for a path that can't be written or read."""
     if error.errno in FULL:
         return f"{error.filename or 'the output'}: can't be written ({reason(error)}, and run the command again)"
-    return f"{type(error).__name__}: {error.filename}: {reason(error)}; choose another place (--traceback shows what for)"
+    return f"{type(error).__name__}: {error.filename}: {reason(error)}; choose another path (--traceback shows where)"

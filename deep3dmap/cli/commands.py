@@ -1,7 +1,7 @@
-"""The commands: the function that each one calls, and what it says of the result.
+"""The commands: the function that each one calls, and how its result is printed.
 
-Arguments and help are those of the function (:mod:`deep3dmap.cli.signatures`). What runs it gets it with the arguments that
-were given, prints what there is to say and returns the exit code; its own keyword arguments are options as well.
+Arguments and help are those of the function (:mod:`deep3dmap.cli.signatures`). A command's ``run`` gets the function bound to
+its arguments, prints the result and returns the exit code; its keyword arguments are options as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +65,7 @@ def _convert(call, *, data: str | Path | None = None, cameras: str | None = None
     """Convert a checkpoint.
 
     Args:
-        data: folder of the scene it was trained on, so that meshes come out in the world's units.
+        data: folder of the scene it was trained on, for meshes in world units.
         cameras: the scene's file of cameras, for example cameras_linear_init.npz (default: its own).
     """
     from deep3dmap.datasets.captures.formats import load_capture
@@ -91,7 +91,7 @@ def _landmarks(call, *, marks: str | Path | None = None, force: bool = False) ->
 
     Args:
         marks: file that the page downloaded: write landmarks.json into the folder.
-        force: replace a landmarks.json that is there.
+        force: replace an existing landmarks.json.
     """
     from deep3dmap.apis.prepare.landmarks import save_landmarks
     if marks is None:
@@ -115,12 +115,12 @@ def _head_table(call) -> int:
 
 
 def _benchmark(call, *, output: Path | None = None, source: Path | None = None, plot: Path | None = None) -> int:
-    """Measure, or show what was measured.
+    """Measure, or print measurements.
 
     Args:
-        output: keep the lines in this file, too.
-        source: measure nothing: print tables of the lines in this file.
-        plot: draw cost against work into this picture.
+        output: also write the lines to this file.
+        source: don't measure: print tables of the lines in this file.
+        plot: plot cost against work to this file.
     """
     from deep3dmap.benchmarks import report
     if source is None:
@@ -169,16 +169,16 @@ class Command:
     """A command.
 
     Attributes:
-        function: dotted path, within the package, of what it calls; ``a.b`` of ``deep3dmap.a.b``.
+        function: dotted path of the function within the package; ``a.b`` for ``deep3dmap.a.b``.
         run: calls it, and returns the exit code.
         summary: its line of help (default: the function's).
-        defaults: values of arguments where they are other than the function's.
-        hidden: arguments that are no options here.
-        names: of options that are not called as the arguments; what the function needs is an option, too, if it has one here.
-        empty: lists that may be given without a word.
-        exclusive: options of which only one may be given.
-        one_of_them: whether one of ``exclusive`` must be given.
-        trust: whether it builds what a checkpoint's own config describes, and so takes ``--trust-imports``.
+        defaults: default values that differ from the function's.
+        hidden: arguments that are not options.
+        names: option names that differ from the arguments'; a required argument with a name here is an option, too.
+        empty: list options that may be empty.
+        exclusive: mutually exclusive options.
+        one_of_them: whether one of ``exclusive`` is required.
+        trust: whether it builds parts from a checkpoint's config, and so takes ``--trust-imports``.
     """
 
     function: str
@@ -229,7 +229,7 @@ COMMANDS = {
     "landmarks": Command("apis.prepare.landmarks.make_marking_page", _landmarks,
                          "mark the six landmarks of a head on photographs", exclusive=("page", "marks")),
     "prepare": ("make data: signed-distance samples and photographs of meshes, heads", "kind", "what to make", KINDS),
-    "shape": ("what a trained shape space is good for: new shapes from partial data", "verb", "what to do", VERBS),
+    "shape": ("use a trained shape space: new shapes from partial data", "verb", "what to do", VERBS),
     "compare": Command("apis.compare.compare", _compare),
     "head-table": Command("benchmarks.head_table.head_table", _head_table, names=dict(busts=["--bust"]),
                           empty=("heads", )),

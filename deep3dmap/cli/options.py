@@ -1,4 +1,4 @@
-"""From a function's argument to one of the command line: by its type."""
+"""Command-line options from a function's arguments, by type."""
 
 import argparse
 import ast
@@ -15,7 +15,7 @@ WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
 def add_option(group, parameter: Parameter, names: Sequence[str], empty: bool = False) -> None:
-    """Add an option to a parser or a group of it; ``empty`` allows an empty list. What isn't given is not among the parsed."""
+    """Add an option to a parser or group; ``empty`` allows an empty list. Options that are not given have no attribute."""
     settings = _settings(parameter.annotation) | (dict(nargs="*") if empty else {})
     if parameter.annotation is bool and parameter.default:
         names, settings = [f"--no-{name.lstrip('-')}" for name in names], dict(action="store_false")
@@ -28,7 +28,7 @@ def add_option(group, parameter: Parameter, names: Sequence[str], empty: bool = 
 
 
 def add_positional(parser: argparse.ArgumentParser, parameter: Parameter) -> None:
-    """Add a positional argument; it may be left out if the function has a default for it."""
+    """Add a positional argument; optional if the function has a default for it."""
     settings = _settings(parameter.annotation)
     settings.pop("metavar", None)
     if parameter.default is not REQUIRED:
@@ -37,7 +37,7 @@ def add_positional(parser: argparse.ArgumentParser, parameter: Parameter) -> Non
 
 
 def as_annotated(annotation: Any, value: Any) -> Any:
-    """A parsed value as the function takes it: argparse makes lists of all that has several words."""
+    """Convert a parsed value to the annotated type: argparse returns lists for multiple values."""
     kinds = [get_origin(kind) for kind in _members(annotation)]
     if Mapping in kinds:
         return dict(value)
@@ -57,14 +57,14 @@ def _help(parameter: Parameter) -> str:
 
 
 def _members(annotation: Any) -> list:
-    """The types of a union besides None; a list, if there is one, is all that a command line gives."""
+    """The types of a union other than None; only the list type, if there is one."""
     kinds = get_args(annotation) if get_origin(annotation) in (Union, types.UnionType) else (annotation, )
     kinds = [Mapping[str, object] if kind is Mapping else kind for kind in kinds if kind is not type(None)]
     return [kind for kind in kinds if get_origin(kind) in LISTS] or kinds
 
 
 def _settings(annotation: Any) -> dict[str, Any]:
-    """What argparse has to know of a type."""
+    """argparse settings of a type."""
     kinds = _members(annotation)
     by_origin = {get_origin(kind): get_args(kind) for kind in kinds}
     if not by_origin.keys().isdisjoint(LISTS):
@@ -109,13 +109,13 @@ def _number(kind: Any) -> Callable[[str], float]:
                 raise argparse.ArgumentTypeError(f"{text} is not a number {each}")
         return value
 
-    convert.__name__ = plain.__name__  # argparse names it where the text is no number
+    convert.__name__ = plain.__name__  # used in argparse's messages
     return convert
 
 
 def _place(text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError("an empty name would be the present folder; write . if that is meant")
+        raise argparse.ArgumentTypeError("empty path; write . for the current folder")
     return text
 
 
@@ -128,7 +128,7 @@ def pair(text: str) -> tuple[str, object]:
 
 
 def _literal(text: str) -> object:
-    """A Python literal (or true, false, null) where a text reads as one, else the text."""
+    """A Python literal (or true, false, null) if the string is one, else the string."""
     if text in WORDS:
         return WORDS[text]
     try:

@@ -1,4 +1,4 @@
-"""How the command line is read: commands with sub-commands, and the nearest known word for a misspelt one."""
+"""The argument parser: commands with sub-commands, and suggestions for misspelt words."""
 
 import argparse
 import importlib
@@ -12,21 +12,21 @@ from deep3dmap.cli.signatures import REQUIRED, Parameter, read_function
 from deep3dmap.errors import nearest
 from deep3dmap.version import __version__
 
-TRACEBACK = "show where an error came from"
-TRUST = "import modules that the checkpoint names: runs their code"
+TRACEBACK = "show an error's traceback"
+TRUST = "import the modules in the checkpoint's config: runs their code"
 
-#: Arguments that the command line gives itself, where a function has them.
-OWN = ("command", "started", "tell")
+#: Arguments set by the command line itself, if a function has them.
+OWN = ("command", "started", "log")
 
-#: What options are called whose names are not those of the arguments, for every command.
+#: Option names that differ from the arguments', for every command.
 NAMES = {**OUTPUT, "options": ["--cfg-options"]}
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a misspelt option or choice with the usage of the command at hand and the nearest known one."""
+    """Reports a misspelt option or choice with the command's usage and the closest known one."""
 
     def parse_known_args(self, args=None, namespace=None):
-        """As the base class, but nothing may be left over: sub-commands report it themselves, with their own usage."""
+        """As the base class, but unknown arguments are an error, so that sub-commands report them with their own usage."""
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             known = [option for option in self._option_string_actions if option.startswith("--")]
@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action, value):
         if action.choices is not None and value not in action.choices:
-            known = [name for name in action.choices if "_" not in name]  # without the second spelling of commands
+            known = [name for name in action.choices if "_" not in name]  # without aliases
             raise argparse.ArgumentError(action, f"unknown '{value}': {nearest(value, known)}")
 
 
@@ -51,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_commands(parser: argparse.ArgumentParser, dest: str, help: str, commands: Mapping[str, Any]) -> None:
-    """Add sub-commands, of which ``a_b`` is another spelling of ``a-b``; a pair is a help line and sub-commands of its own."""
+    """Add sub-commands, with ``a_b`` as an alias of ``a-b``; a tuple is a group with a help line and sub-commands."""
     chosen = parser.add_subparsers(dest=dest, required=True, metavar=dest.upper(), help=help, parser_class=Parser)
     for name, command in commands.items():
         group = isinstance(command, tuple)
@@ -67,8 +67,8 @@ def _add_commands(parser: argparse.ArgumentParser, dest: str, help: str, command
 
 
 def _add_arguments(parser: argparse.ArgumentParser, command: Command, parameters: Sequence[Parameter]) -> None:
-    """Those of the function: the first, and what it needs, by position; and those of what runs it."""
-    more = read_function(f"deep3dmap.cli.commands.{command.run.__name__}").parameters[1:]  # without what it calls
+    """Add the function's arguments (the first and required ones positional) and those of ``command.run``."""
+    more = read_function(f"deep3dmap.cli.commands.{command.run.__name__}").parameters[1:]  # without the function
     either = parser.add_mutually_exclusive_group(required=command.one_of_them) if command.exclusive else parser
     for number, each in enumerate([*parameters, *more]):
         if each.annotation is None or each.name in (*OWN, *command.hidden):
@@ -86,7 +86,7 @@ def _add_arguments(parser: argparse.ArgumentParser, command: Command, parameters
 
 def _run(command: Command, parameters: Sequence[Parameter], more: Sequence[Parameter], args: argparse.Namespace,
          own: Mapping[str, Any]) -> int:  # yapf: disable
-    """Import a command's function, which takes seconds, and run it; ``own`` is what the command line gives itself."""
+    """Import a command's function, which takes seconds, and run it; ``own`` are the arguments set by the command line."""
     given = {each.name: as_annotated(each.annotation, getattr(args, each.name))
              for each in [*parameters, *more] if hasattr(args, each.name)}  # yapf: disable
     values = {**command.defaults, **given, **own}

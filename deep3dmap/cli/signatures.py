@@ -1,7 +1,7 @@
-"""What a function says of its arguments, read from its source: help can't wait for the import of PyTorch.
+"""Signatures and docstrings read from source, so that ``--help`` doesn't import PyTorch.
 
-The signature gives names, types and defaults; the docstring's ``Args`` give the words. Names are followed to where they are
-imported from, so that a default may be a constant, and ``**arguments: Unpack[...]`` a ``TypedDict``.
+The signature gives names, types and defaults; the docstring's ``Args`` the help. Imported names are resolved, so a default may
+be a constant, and ``**arguments: Unpack[...]`` a ``TypedDict``.
 """
 
 import ast
@@ -16,7 +16,7 @@ from deep3dmap import ranges
 
 ROOT = Path(__file__).parents[2]
 
-#: What annotations may be made of. An argument that is annotated otherwise is for callers in Python only.
+#: Types allowed in annotations. Arguments with other annotations are for Python callers only.
 TYPES = dict(vars(ranges), Iterable=Iterable, Mapping=Mapping, Sequence=Sequence, Path=Path, Literal=Literal)
 
 REQUIRED = inspect.Parameter.empty
@@ -26,9 +26,9 @@ class Parameter(NamedTuple):
     """An argument of a function.
 
     Attributes:
-        name: of the argument.
-        annotation: its type; None where that is none that a command line could give.
-        default: its value; ``REQUIRED`` without.
+        name: its name.
+        annotation: its type; None if not supported on the command line.
+        default: its default; ``REQUIRED`` if there is none.
         help: the first sentence of its description.
     """
 
@@ -39,7 +39,7 @@ class Parameter(NamedTuple):
 
 
 class Function(NamedTuple):
-    """A function as its source describes it: the first sentence of its docstring, and its arguments."""
+    """A function: the first sentence of its docstring, and its arguments."""
 
     summary: str
     parameters: list[Parameter]
@@ -61,7 +61,7 @@ def read_function(path: str) -> Function:
 
 
 def _fields(module: str, name: str) -> Iterator[Parameter]:
-    """The keys of a ``TypedDict``, those of its base first; they need not be given."""
+    """The keys of a ``TypedDict``, those of its base first; all optional."""
     module, node = _find(module, name)
     texts = _texts(module, node)
     for base in node.bases:
@@ -85,7 +85,7 @@ def _split(path: str) -> tuple[str, str]:
 
 
 def _find(module: str, name: str) -> tuple[str, ast.AST]:
-    """What a name of a module stands for, and the module that defines it."""
+    """The definition of a name in a module, and the module that defines it."""
     for node in _tree(module).body:
         if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
             return _find(node.module, name)
@@ -108,7 +108,7 @@ def _value(module: str, node: ast.expr) -> Any:
 
 
 def _texts(module: str, node: ast.AST) -> dict[str, str]:
-    """The first sentence on each argument; where a docstring says "as for :func:`other`", on that one's, too."""
+    """The first sentence for each argument; "as for :func:`other`" includes that function's."""
     text = (ast.get_docstring(node) or "") + "\n"
     other = re.search(r"as for\s+:func:`~?([\w.]+)`", text)
     found = _texts(*_find(*_split(other[1] if "." in other[1] else f"{module}.{other[1]}"))) if other else {}

@@ -1,7 +1,7 @@
-"""Averages of the weights of a part while it is trained, which is what a run hands out.
+"""Averages of a part's weights during training; checkpoints and results hold these.
 
-While the learning rate is high, weights waver around what they have learnt; their average is nearly as good as weights whose
-learning rate was lowered to nothing (Polyak and Juditsky 1992; exponential averages serve most of today's generative models).
+At a high learning rate weights fluctuate; their average is nearly as good as weights whose learning rate was decayed to zero
+(Polyak and Juditsky 1992; most current generative models use exponential averages).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -16,16 +16,16 @@ from deep3dmap.errors import ConfigError
 
 
 class PartAverage(ExponentialMovingAverage):
-    """The exponential average of parameters and buffers of a part that began to be trained together.
+    """Exponential trainable average of a part's parameters and buffers whose training began together.
 
-    At first it is the plain mean, until there is enough of the past for its weight.
+    A plain mean during the first steps.
 
     Args:
         part: module to average.
-        prefix: of its names in the framework.
-        decay: weight of the past in each step's average.
+        prefix: prefix of its names in the framework.
+        decay: weight of the previous average in each step.
         chosen: ``id`` of the parameters to average.
-        buffers: whether all of the part's buffers are averaged with them.
+        buffers: whether to average all of the part's buffers, too.
 
     Attributes:
         values: the averages by their names in the framework.
@@ -42,16 +42,16 @@ class PartAverage(ExponentialMovingAverage):
         self.values = {f"{prefix}{name}": value for name, value in self.avg_parameters.items() if value.is_floating_point()}
 
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: Tensor) -> None:
-        """Take in the next value."""
+        """Update the average with the next value."""
         averaged_param.lerp_(source_param, max(self.momentum, 1 / (int(steps) + 1)))
 
     @property
-    def moving(self) -> bool:
-        """Whether any of its parameters moves; otherwise it stays as it is."""
+    def trainable(self) -> bool:
+        """Whether any of its parameters is trained; otherwise the average doesn't change."""
         return any(p.requires_grad for p in self.view[0].parameters())
 
     def update(self) -> None:
-        """Take in the part as it is after a step."""
+        """Update the average after a step."""
         self.update_parameters(self.view[0])
 
 
@@ -64,38 +64,38 @@ class WeightAverages:
 
     def __init__(self):
         self.values: dict[str, Tensor] = {}
-        self._moving: list[PartAverage] = []
+        self._trained: list[PartAverage] = []
 
     def enter(self, parts: Iterable[PartAverage]) -> None:
-        """Begin a stage with the averages of the parts that it trains; those of resting parts stay as they are."""
-        self._moving = [part for part in parts if part.moving]
-        for part in self._moving:
+        """Begin a stage with the averages of the parts that it trains; those of frozen parts are kept."""
+        self._trained = [part for part in parts if part.trainable]
+        for part in self._trained:
             self.values |= part.values
 
     def update(self) -> None:
-        """Take in the framework as it is after a step."""
-        for part in self._moving:
+        """Update the averages after a step."""
+        for part in self._trained:
             part.update()
 
     def state_dict(self, framework: nn.Module) -> dict[str, Tensor]:
-        """The framework's state with the averages for what has one."""
+        """The framework's state, with averages in place of the weights that have one."""
         return framework.state_dict() | self.values
 
     def load(self, names: Iterable[str], state: Mapping[str, Tensor], parts: Iterable[PartAverage]) -> None:
-        """Go on with the averages of these names in a state that :meth:`state_dict` gave; ``parts`` are those that go on."""
+        """Restore the averages of these names from the result of :meth:`state_dict`; ``parts`` are those still updated."""
         own = {name: value for part in parts for name, value in part.values.items()}
         self.values = {name: own[name].copy_(state[name]) if name in own else state[name].clone() for name in names}
 
     @torch.no_grad()
     def apply(self, framework: nn.Module) -> None:
-        """Give the framework the averages for its weights."""
+        """Replace the framework's weights by the averages."""
         own = framework.state_dict()
         for name, value in self.values.items():
             own[name].copy_(value)
 
     @contextmanager
     def applied(self, framework: nn.Module) -> Iterator[None]:
-        """Within this context the framework has the averages for its weights."""
+        """Within this context the framework has the averages as its weights."""
         trained = {name: value.clone() for name, value in framework.state_dict().items() if name in self.values}
         self.apply(framework)
         try:

@@ -1,7 +1,7 @@
-"""Where batches come from: a dataset that hands out whole batches, or a dataloader that makes them from items.
+"""Sources of batches: a dataset of whole batches, or a dataloader over items.
 
-Either way the batch of a step is a function of the seed, the stage and the step alone, so a resumed run sees exactly what an
-uninterrupted one would have seen, whatever the number of workers.
+In both cases a step's batch is a function of seed, stage and step alone, so a resumed run gets the same batches as an
+uninterrupted one, with any number of workers.
 """
 
 import itertools
@@ -24,14 +24,14 @@ from deep3dmap.registry import DATASETS, accepted_keys, explained, resolve
 
 
 def step_seed(seed: int, *numbers: int) -> int:
-    """A seed for one step (or rank, or epoch), well mixed."""
+    """A well-mixed seed for one step (or rank, or epoch)."""
     return int(np.random.SeedSequence([seed, *numbers]).generate_state(1)[0])
 
 
 def seed_cpu(seed: int) -> None:
     """Seed Python, NumPy and torch's CPU generator.
 
-    ``torch.manual_seed`` takes 100 times as long, because it asks for every kind of device.
+    ``torch.manual_seed`` takes 100 times as long, because it queries every type of device.
     """
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -46,8 +46,7 @@ def seed_everything(seed: int) -> None:
 
 
 class SeededItems(Dataset):
-    """A dataset whose items are asked for as (seed, index), so that what is random in an item depends on the seed alone and
-    not on the worker that makes it."""
+    """A dataset indexed by (seed, index), so that an item's randomness depends on the seed alone, not on the worker."""
 
     def __init__(self, items):
         self.items = items
@@ -80,12 +79,12 @@ def errors_of_workers() -> Iterator[None]:
 
 
 class SeededBatches:
-    """A batch sampler for :class:`SeededItems` that can begin anywhere in an epoch, without making the items before.
+    """A batch sampler for :class:`SeededItems` that can start anywhere in an epoch, without loading the items before.
 
     Args:
-        batches: the batch sampler that says which items make a batch.
+        batches: the underlying batch sampler.
         seed: of the run.
-        rank, world: this process and how many there are; an item's seed depends on its place in the global batch.
+        rank, world: rank and number of processes; an item's seed depends on its position in the global batch.
     """
 
     def __init__(self, batches, seed: int, rank: int, world: int):
@@ -96,17 +95,17 @@ class SeededBatches:
         return len(self.batches)
 
     def begin(self, epoch: int, skip: int, stage: int = 0) -> None:
-        """Say which epoch comes next, and how many of its batches are done already."""
+        """Set the next epoch, and how many of its batches to skip."""
         self.stage, self.epoch, self.skip = stage, epoch, skip
         for sampler in (getattr(self.batches, "sampler", None), self.batches):
             if hasattr(sampler, "set_epoch"):
-                sampler.set_epoch(epoch + 1_000_003 * stage)  # an order of its own for every epoch of every stage
+                sampler.set_epoch(epoch + 1_000_003 * stage)  # another order in every epoch of every stage
 
     def _seed(self, *numbers: int) -> int:
         return step_seed(self.seed, 2, self.stage, self.epoch, *numbers)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        seed_everything(self._seed())  # for samplers that draw without a generator of their own
+        seed_everything(self._seed())  # for samplers without a generator
         order = list(itertools.islice(self.batches, len(self)))
         place = sum(len(batch) for batch in order[:self.skip])
         for batch in order[self.skip:]:
@@ -116,30 +115,30 @@ class SeededBatches:
 
 
 class ClipBatches:
-    """A batch sampler of clips that keeps their order: a batch holds the next clip of as many sequences as its size.
+    """A batch sampler of clips that keeps their order: a batch of size n holds the next clip of each of n sequences.
 
-    Each place in the batches of all processes goes through sequences of its own in an epoch, and begins again with them where
-    it is done before the others, so that batches are full to the end.
+    The sequences are distributed over the slots of the batches of all processes. A slot that finishes its sequences before the
+    others in an epoch repeats them, so that all batches are full.
 
     Args:
-        sequences: the clips of each, in their order.
-        size: of a batch of each process.
-        shuffle: the sequences of each place, anew for every epoch.
-        seed: of that.
-        rank, world: this process and how many there are.
+        sequences: the clips of each sequence, in order.
+        size: batch size of each process.
+        shuffle: shuffle the sequences of each slot in every epoch.
+        seed: seed of the shuffling.
+        rank, world: rank and number of processes.
     """
 
     def __init__(self, sequences: Sequence[range], size: int, shuffle: bool, seed: int, rank: int, world: int):
         self.shuffle, self.seed, self.rank, self.world, self.epoch = shuffle, seed, rank, world, 0
         if len(sequences) < size * world:
             raise DataError(f"{len(sequences)} sequences don't fill batches of {size} clips in each of {world} processes; "
-                            "make the batches smaller")
+                            "reduce the batch size")
         self.streams: list[list[range]] = [[] for _ in range(size * world)]
         for sequence in sorted(sequences, key=len, reverse=True):
             min(self.streams, key=_clips).append(sequence)
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch comes next."""
+        """Set the next epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -151,7 +150,7 @@ class ClipBatches:
             yield [stream[step % len(stream)] for stream in mine]
 
     def _ordered(self, number: int) -> list[int]:
-        """The clips at one place of the batches, in an epoch."""
+        """The clips of one slot in an epoch."""
         sequences = sorted(self.streams[number], key=lambda sequence: sequence[0])
         generator = torch.Generator().manual_seed(step_seed(self.seed, 10, self.epoch, number))
         order = torch.randperm(len(sequences), generator=generator).tolist() if self.shuffle else range(len(sequences))
@@ -169,12 +168,12 @@ class BatchSource:
         dataset: a :class:`deep3dmap.datasets.kinds.BatchDataset`, or None.
         dataloader: over :class:`SeededItems` with :class:`SeededBatches`, used where ``dataset`` is None.
         seed: of the run.
-        rank, world: this process and how many there are.
+        rank, world: rank and number of processes.
     """
 
     def __init__(self, dataset=None, dataloader: DataLoader | None = None, seed: int = 0, rank: int = 0, world: int = 1):
         if (dataset is None) == (dataloader is None):
-            raise ConfigError("training needs either train_dataset (hands out whole batches) or train_dataloader, not "
+            raise ConfigError("training needs either train_dataset (whole batches) or train_dataloader, not "
                               f"{'both' if dataset is not None else 'neither'}")
         self.dataloader, self.seed, self.rank, self.world = dataloader, seed, rank, world
         self.whole_batches = dataset is not None
@@ -182,22 +181,22 @@ class BatchSource:
         if self.whole_batches:
             dataset.set_seed(step_seed(seed, 8))
         if not len(self):
-            raise DataError(f"{type(self.dataset).__name__} gives no batch (it has {len(self.dataset)} entries)")
+            raise DataError(f"{type(self.dataset).__name__} has no batch ({len(self.dataset)} entries)")
 
     def __len__(self) -> int:
         """Steps in an epoch."""
         return len(self.dataset if self.whole_batches else self.dataloader)
 
     def info(self) -> Mapping:
-        """What the dataset says of itself, for ``framework.setup``."""
+        """The dataset's ``info``, for ``framework.setup``."""
         return self.dataset.info() if isinstance(self.dataset, KnownDataset) else {}
 
     def __call__(self, first_step: int, stage: int = 0) -> Iterator[dict]:
-        """Batches from a step of a stage on, for ever."""
+        """Endless iterator over batches, starting at a step of a stage."""
         return self._from_dataset(first_step, stage) if self.whole_batches else self._from_loader(first_step, stage)
 
     def close(self) -> None:
-        """End persistent workers; left to the garbage collector, that can take 5 seconds a worker."""
+        """Shut down persistent workers; garbage collection can take 5 seconds per worker."""
         if self.dataloader is not None:
             self.dataloader._iterator = None
 
@@ -214,7 +213,7 @@ class BatchSource:
         sizes = [len(value) for value in batch.values() if isinstance(value, torch.Tensor) and value.ndim]
         if sizes and not any(sizes):
             raise DataError(f"{type(self.dataset).__name__}: process {self.rank + 1} of {self.world} got no part of a batch: "
-                            "start fewer processes, or make the batches larger")
+                            "start fewer processes, or increase the batch size")
 
     def _from_loader(self, first_step: int, stage: int) -> Iterator[dict]:
         first_epoch, skip = divmod(first_step, len(self))
@@ -225,10 +224,10 @@ class BatchSource:
 
 
 def build_dataset(cfg: object, scene: Mapping | None = None):
-    """A dataset from its config; one that wants a ``scene`` and names none gets the config's.
+    """Build a dataset from its config; one that takes a ``scene`` and has none gets the config's.
 
     Raises:
-        ConfigError: if it has no ``type``, or no scene where it needs one.
+        ConfigError: if it has no ``type``, or needs a scene and has none.
     """
     if not isinstance(cfg, Mapping) or "type" not in cfg:
         raise ConfigError(f"a dataset is a dictionary with a 'type', got {cfg!r}")
@@ -236,15 +235,15 @@ def build_dataset(cfg: object, scene: Mapping | None = None):
     accepted = accepted_keys(resolve(DATASETS, cfg["type"])) or ()
     if "scene" in accepted and "scene" not in cfg:
         if scene is None:
-            raise ConfigError(f"{cfg['type']} needs a scene: give it one, or the config a top-level 'scene'")
+            raise ConfigError(f"{cfg['type']} needs a scene: set its 'scene', or the config's top-level 'scene'")
         cfg["scene"] = scene
     return DATASETS.build(cfg)
 
 
 def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank: int = 0, world: int = 1) -> DataLoader:
     """A dataloader from its config: ``dataset``, ``sampler`` (or ``shuffle``, True by default), ``batch_sampler``,
-    ``batch_size`` (of each process), ``collate_fn`` (stacks by default), and what else torch's takes. Clips come in their
-    sequences' order unless a sampler is named.
+    ``batch_size`` (of each process), ``collate_fn`` (stacks by default), and torch's other arguments. Clips keep their
+    sequences' order unless a sampler is given.
 
     Raises:
         ConfigError: if it has no dataset.
@@ -275,7 +274,7 @@ def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank
 
 
 def begin_worker(number: int, then: Callable | None = None) -> None:
-    """Ctrl-C reaches workers too: they go on, so that the step can be finished; the main process ends them."""
+    """Ignore Ctrl-C in workers, so that the current step can finish; the main process stops them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if then is not None:
@@ -283,12 +282,12 @@ def begin_worker(number: int, then: Callable | None = None) -> None:
 
 
 def collate_function(cfg: Mapping | Callable | None) -> Callable:
-    """What makes a batch of items; stacks by default."""
+    """The function that collates items to a batch; stacks by default."""
     return default_collate if cfg is None else _function(cfg)
 
 
 def _function(cfg: Mapping | Callable | None) -> Callable | None:
-    """A registered function with some of its arguments set."""
+    """A registered function, partially applied."""
     if not isinstance(cfg, Mapping):
         return cfg
     return partial(resolve(FUNCTIONS, cfg["type"]), **{k: v for k, v in cfg.items() if k != "type"})
@@ -305,7 +304,7 @@ def build_source(dataset: Mapping | None,
                  seed: int = 0,
                  rank: int = 0,
                  world: int = 1) -> BatchSource:
-    """The batches that a config asks for by ``train_dataset`` or ``train_dataloader``."""
+    """The batches of a config's ``train_dataset`` or ``train_dataloader``."""
     loader = None if dataloader is None else build_loader(dataloader, scene, seed, rank, world)
     built = None if dataset is None else build_dataset(dataset, scene)
     if built is not None:

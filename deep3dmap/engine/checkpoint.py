@@ -1,9 +1,9 @@
-"""Checkpoints: plain dictionaries of tensors and simple values, so that ``weights_only=True`` is all that loading ever needs.
+"""Checkpoints: plain dictionaries of tensors and simple values, always loaded with ``weights_only=True``.
 
-Layout of a file: ``format``, ``meta`` (version, framework, config as JSON text, seed), ``info`` (what the framework was told
-about its data), ``state_dict`` (to test and to export: the averaged weights, where the run averages them), ``loop`` (stage,
-step, seconds, ``optimizers`` and ``schedulers`` of the stage, the framework's ``training`` state (``training_of_others``: that
-of each further process), and the trained ``weights`` themselves where they are averaged).
+Layout of a file: ``format``, ``meta`` (version, framework, config as JSON text, seed), ``info`` (the data's properties
+for the framework's ``setup``), ``state_dict`` (for testing and export: averaged weights, if the run averages them), ``loop``
+(stage, step, seconds, ``optimizers`` and ``schedulers`` of the stage, the framework's ``training`` state
+(``training_of_others``: that of each other process), and the trained ``weights`` where ``state_dict`` holds averages).
 """
 
 import collections
@@ -24,26 +24,26 @@ from deep3dmap.registry import UNUSABLE
 
 FORMAT = "deep3dmap-1"
 
-#: What torch says of a file that wants to call or build something.
+#: torch's error messages for files that would call or build something.
 REFUSED = re.compile(r"(unsupported (?:global|class|operand|persistent)|can only|trying to)[^.\n]*(?:\.\w+)?", re.IGNORECASE)
 PATTERN = re.compile(r"step_(\d+)\.pth")
 
-#: What ``weights_only=True`` reads back, besides tensors; subclasses (NumPy's floats, for example) don't count.
+#: Types other than tensors that ``weights_only=True`` loads; not their subclasses (NumPy's floats, for example).
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.Size, torch.dtype, torch.device)
 CONTAINERS = (list, tuple, set, dict, collections.OrderedDict, collections.Counter)
 
 
 def check_plain(value, where: str = "checkpoint") -> None:
-    """Make sure that a value can be read back with ``weights_only=True``.
+    """Check that a value can be loaded with ``weights_only=True``.
 
     Raises:
-        CheckpointError: naming where something else stands, and what it is.
+        CheckpointError: naming the location and type of the first other value.
     """
     if isinstance(value, torch.Tensor) or type(value) in PLAIN:
         return
     if type(value) not in CONTAINERS:
         raise CheckpointError(f"{where} is a {type(value).__module__}.{type(value).__qualname__}, but a checkpoint holds only "
-                              "tensors and plain values: convert it (a framework's state and a dataset's info() end up there)")
+                              "tensors and plain values: convert it (it comes from a framework's state or a dataset's info())")
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, each in items:
         if isinstance(value, dict):
@@ -51,8 +51,8 @@ def check_plain(value, where: str = "checkpoint") -> None:
         check_plain(each, f"{where}[{key!r}]")
 
 
-class _Remembering:
-    """A file that remembers why it could not be written: torch says only that something went wrong."""
+class _ErrorRecorder:
+    """A file that keeps its last write error, since torch's own error lacks the reason."""
 
     def __init__(self, file: BinaryIO):
         self.file, self.error = file, None
@@ -70,17 +70,17 @@ class _Remembering:
 
 def _write(checkpoint: dict, part: Path) -> None:
     with open(part, "wb") as file:
-        remembering = _Remembering(file)
+        recorder = _ErrorRecorder(file)
         try:
-            torch.save(checkpoint, remembering)
+            torch.save(checkpoint, recorder)
         except RuntimeError:
-            if remembering.error is None:
+            if recorder.error is None:
                 raise
-            raise remembering.error from None
+            raise recorder.error from None
 
 
 def _why(error: Exception, path: Path) -> str:
-    """The reason in a few words; with the space that is left where there is too little."""
+    """The reason in short; if the disk is full, with the free space."""
     if not isinstance(error, OSError):
         return str(error).splitlines()[0]
     text = error.strerror or str(error)
@@ -90,11 +90,11 @@ def _why(error: Exception, path: Path) -> str:
 
 
 def save_checkpoint(checkpoint: dict, path: Path) -> None:
-    """Write a checkpoint beside its place and rename it, so that no reader ever sees half a file.
+    """Write a checkpoint to a temporary file and rename it, so that no reader sees a partial file.
 
     Raises:
-        CheckpointError: if it can't be written (a full disk, for example), or holds what could not be read back; an older
-            file of that name stays as it was.
+        CheckpointError: if it can't be written (a full disk, for example), or could not be loaded again; an existing file of
+            that name is kept.
     """
     check_plain(checkpoint)
     path = Path(path)
@@ -102,12 +102,13 @@ def save_checkpoint(checkpoint: dict, path: Path) -> None:
         with replacing(path) as part:
             _write(checkpoint, part)
     except (OSError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: the checkpoint can't be written ({_why(error, path)}); free some space and go on with "
-                              "--resume, or choose another --work-dir. Checkpoints written before are untouched.") from None
+        raise CheckpointError(
+            f"{path}: the checkpoint can't be written ({_why(error, path)}); free some space and continue with "
+            "--resume, or choose another --work-dir. Earlier checkpoints are untouched.") from None
 
 
 def read_pickle(path: Path) -> object:
-    """Read any torch file without letting it run code.
+    """Read any torch file without running code from it.
 
     Raises:
         CheckpointError: if it is missing, damaged, or holds anything but tensors and plain values.
@@ -118,28 +119,28 @@ def read_pickle(path: Path) -> object:
     try:
         _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # reading a damaged file can fail in any way
+    except Exception as error:  # a damaged file can raise anything
         refused = REFUSED.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if refused and _has_pickle(path):
             raise CheckpointError(f"{path}: refused, because it holds more than tensors and plain values and loading it could "
-                                  f"run foreign code ({refused[0]})") from None
+                                  f"run arbitrary code ({refused[0]})") from None
         raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({type(error).__name__})") from None
 
 
 def _has_pickle(path: Path) -> bool:
-    """Whether a file is an archive or a whole pickle: rubbish that is neither can't run code, whatever it starts with."""
+    """Whether a file is an archive or a complete pickle: anything else can't run code, whatever its first bytes."""
     if zipfile.is_zipfile(path):
         return True
     try:
         with open(path, "rb") as file:
-            collections.deque(pickletools.genops(file), maxlen=0)  # reads, and runs nothing
+            collections.deque(pickletools.genops(file), maxlen=0)  # parses without executing
         return True
-    except Exception:  # rubbish can fail in any way
+    except Exception:  # invalid data can raise anything
         return False
 
 
 def _check_sums(path: Path) -> None:
-    """Compare every tensor's bytes with the checksum that torch writes and never looks at."""
+    """Verify the checksums of all tensors, which torch writes but doesn't check."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if (name := archive.testzip()) is not None:
@@ -147,10 +148,10 @@ def _check_sums(path: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> dict:
-    """Read one of our own checkpoints.
+    """Read a deep3dmap checkpoint.
 
     Raises:
-        CheckpointError: as :func:`read_pickle`, and if the file has another layout (says how to convert published ones).
+        CheckpointError: as :func:`read_pickle`, and if the file has another layout (names the converter of published ones).
     """
     checkpoint = read_pickle(path)
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
@@ -163,7 +164,7 @@ def load_checkpoint(path: Path) -> dict:
 
 
 def step_of(path: Path) -> int:
-    """The step at which a checkpoint was written, by its name; -1 where the name doesn't say."""
+    """The step of a checkpoint, from its file name; -1 if the name has none."""
     match = PATTERN.fullmatch(path.name)
     return int(match[1]) if match else -1
 
@@ -177,11 +178,11 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def find_checkpoint(path: Path, warn=print) -> Path:
-    """The checkpoint that a path means: a file, or the newest readable one of a work folder.
+    """The checkpoint at a path: a file, or the newest readable one of a work folder.
 
     Args:
         path: file or folder.
-        warn: called with a message for each damaged file that is passed over.
+        warn: called with a message for each damaged file that is skipped.
 
     Raises:
         CheckpointError: if there is none.
@@ -195,23 +196,23 @@ def find_checkpoint(path: Path, warn=print) -> Path:
             load_checkpoint(candidate)
             return candidate
         except CheckpointError as error:
-            warn(f"{error}; trying the one before")
+            warn(f"{error}; trying the previous one")
     if not path.exists():
         raise CheckpointError(f"{path}: no such file or folder")
     if candidates:
         raise CheckpointError(
             f"{path}: none of its {len(candidates)} checkpoints can be read; without --resume training starts "
-            "afresh and puts them aside")
+            "from scratch and moves them")
     raise CheckpointError(f"{path}: no checkpoint there (looked for step_*.pth, also in checkpoints/ and run/checkpoints/)")
 
 
 def remove_leftovers(work_dir: Path) -> list[Path]:
-    """Remove what earlier, killed runs left half-written in a work folder; returns what it was."""
+    """Remove partial files of earlier, killed runs from a work folder; returns their paths."""
     return [path for name in ("", "checkpoints", "pictures") for path in remove_parts(Path(work_dir) / name)]
 
 
 def set_up(framework: torch.nn.Module, info: dict, source: str) -> None:
-    """Give a framework what a checkpoint says of the data that it was trained on.
+    """Call a framework's ``setup`` with a checkpoint's ``info``.
 
     Raises:
         CheckpointError: if the framework can't use it.
@@ -219,15 +220,15 @@ def set_up(framework: torch.nn.Module, info: dict, source: str) -> None:
     try:
         framework.setup(info)
     except (Deep3DError, *UNUSABLE) as error:
-        raise CheckpointError(f"{source}: its 'info' is nothing for a {type(framework).__name__}: {type(error).__name__}: "
+        raise CheckpointError(f"{source}: its 'info' doesn't fit {type(framework).__name__}: {type(error).__name__}: "
                               f"{error}") from error
 
 
 def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:
-    """Put weights into a model, all of them.
+    """Load weights into a model; all must be present.
 
     Raises:
-        CheckpointError: if names or shapes differ, or a weight is not a finite number; names the first ones.
+        CheckpointError: if names or shapes differ, or a weight is not finite; names the first ones.
     """
     own = model.state_dict()
     missing, unknown = sorted(set(own) - set(state_dict)), sorted(set(state_dict) - set(own))
@@ -238,7 +239,7 @@ def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:
         raise CheckpointError(f"{source}: its weights don't fit this config's {type(model).__name__}: " + "; ".join(problems))
     broken = [name for name, value in state_dict.items() if isinstance(value, torch.Tensor) and not value.isfinite().all()]
     if broken:
-        raise CheckpointError(f"{source}: {len(broken)} of its {len(state_dict)} tensors hold numbers that are not finite: "
+        raise CheckpointError(f"{source}: {len(broken)} of its {len(state_dict)} tensors are not finite: "
                               f"{', '.join(broken[:3])}")
     model.load_state_dict(state_dict)
 

@@ -1,4 +1,4 @@
-"""Reading a config, and the runner that it describes."""
+"""Reading configs, and building the runner from one."""
 
 import copy
 import importlib
@@ -26,21 +26,21 @@ from deep3dmap.registry import (
 
 
 class PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, which let a few lines stand for gigabytes."""
+    """YAML without aliases, since a few lines of them can expand to gigabytes."""
 
     def compose_node(self, parent, index):
         """A node of the document."""
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"aliases are not read (*{self.peek_event().anchor}): write the value out")
+            raise yaml.YAMLError(f"aliases are not supported (*{self.peek_event().anchor}): repeat the value")
         return super().compose_node(parent, index)
 
 
-#: How configs that are only data are read.
+#: Parsers of data-only configs.
 PARSERS = {".json": json.loads} | dict.fromkeys((".yaml", ".yml"), partial(yaml.load, Loader=PlainLoader))
 
 
 def find_config(path: str | Path) -> Path:
-    """A config's file: as given, or else below the ``configs`` that came with the package."""
+    """Path of a config file: as given, or below the package's ``configs``."""
     relative = Path(path)
     if relative.is_file() or relative.is_absolute():
         return relative
@@ -49,13 +49,13 @@ def find_config(path: str | Path) -> Path:
 
 
 def _package_configs() -> tuple[Path, Path]:
-    """Where the configs that came with the package are: inside it where it is installed, beside it in a checkout."""
+    """Folders of the package's configs: inside it if installed, beside it in a checkout."""
     package = Path(__file__).parents[1]
     return package / "configs", package.parent / "configs"
 
 
 def _similar_configs(path: Path) -> str:
-    """A sentence that names the configs with the nearest names: beside a path, or among the package's."""
+    """A hint that lists the configs with the closest names, beside a path or in the package."""
     own = {f"configs/{p.relative_to(folder).as_posix()}" for folder in _package_configs() for p in folder.glob("[!_]*/*.py")}
     return nearest(str(path), own | {str(p) for p in path.parent.glob("*.py")})
 
@@ -63,10 +63,10 @@ def _similar_configs(path: Path) -> str:
 def load_config(path: str | Path, options: Mapping | None = None) -> Config:
     """Read a config file with its bases, apply ``key=value`` options, import plug-ins and check everything.
 
-    Names that begin with an underscore are the config's private variables.
+    Names that begin with an underscore are private variables of the config.
 
     Raises:
-        ConfigError: if the file is missing or broken, or something in it is unknown.
+        ConfigError: if the file is missing or broken, or has unknown keys or parts.
         PluginError: if an installed plug-in can't be imported.
     """
     path = find_config(path)
@@ -83,7 +83,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
 
 
 def _read(path: Path) -> Config:
-    """A config as it stands in its file: ``.py`` is run, with its bases; ``.json``, ``.yaml`` and ``.yml`` are only data.
+    """Read a config file: ``.py`` is executed, with its bases; ``.json``, ``.yaml`` and ``.yml`` are data only.
 
     Raises:
         ConfigError: if it can't be read, or has another ending.
@@ -92,7 +92,7 @@ def _read(path: Path) -> Config:
         raise ConfigError(f"{path}: a config ends in .py, {', '.join(PARSERS)}")
     try:
         return _parse(path) if path.suffix in PARSERS else Config.fromfile(str(path), import_custom_modules=False)
-    except Exception as error:  # a config may be a program: anything can go wrong in it
+    except Exception as error:  # a .py config can raise anything
         if isinstance(error, OSError) and error.errno in FULL:
             raise ConfigError(f"{path}: can't be copied to the temporary folder {tempfile.gettempdir()} ({reason(error)}, or "
                               "name another folder in TMPDIR)") from None
@@ -108,11 +108,11 @@ def _parse(path: Path) -> Config:
 
 
 def _check_names(node) -> None:
-    """Make sure that keys are words: a work folder's ``config.py``, which is a program, has them as they are."""
+    """Check that keys are safe to write to a work folder's ``config.py``, which is a program."""
     if isinstance(node, dict):
         for key, value in node.items():
             if not isinstance(key, str) or not key.isprintable() or set(key) & set("'\"\\"):
-                raise ValueError(f"the key {key!r} must be a text without quotes, backslashes and control characters")
+                raise ValueError(f"the key {key!r} must be a string without quotes, backslashes and control characters")
             _check_names(value)
     elif isinstance(node, list):
         for value in node:
@@ -123,7 +123,7 @@ def imported_modules(wanted: object, source: str) -> list[str]:
     """The names of the modules in a config's ``custom_imports``.
 
     Raises:
-        ConfigError: if it is of another form.
+        ConfigError: if it has another form.
     """
     if wanted is None:
         return []
@@ -138,19 +138,19 @@ def import_plugins(wanted: object, path: Path) -> None:
     """Import what a config's ``custom_imports`` names: modules beside a ``.py`` config, or on Python's path.
 
     Raises:
-        ConfigError: if it names no modules, one can't be imported, or one beside the config is hidden by another of its name.
-        PluginError: if a config that is only data names modules that are no installed plug-ins.
+        ConfigError: if it names no modules, one can't be imported, or one beside the config is shadowed by another.
+        PluginError: if a data-only config names modules that are not installed plug-ins.
     """
     imports, where = imported_modules(wanted, str(path)), f"{path}: custom_imports"
     if path.suffix != ".py":
         check_imports(imports, str(path))
     folder = path.resolve().parent
     if any(_beside(folder, name) for name in imports) and str(folder) not in sys.path:
-        sys.path.append(str(folder))  # last, so that no part of Python or of the package is hidden; it stays for late imports
+        sys.path.append(str(folder))  # last, so that it shadows nothing; kept for late imports
     for name in imports:
         try:
             module = importlib.import_module(name)
-        except Exception as error:  # whatever goes wrong in foreign code
+        except Exception as error:  # third-party code can raise anything
             raise ConfigError(f"{path}: can't be read: custom_imports: '{name}' can't be imported (looked on Python's path "
                               f"and in {folder}): {type(error).__name__}: {error}") from error
         own, file = _beside(folder, name), getattr(module, "__file__", None)
@@ -160,21 +160,21 @@ def import_plugins(wanted: object, path: Path) -> None:
 
 
 def _beside(folder: Path, name: str) -> Path | None:
-    """The file or package in a folder that an import of a name would find there."""
+    """The file or package in a folder that an import of a name would find."""
     top = folder / name.split(".")[0]
     return next((p for p in (top.with_suffix(".py"), top / "__init__.py") if p.is_file()), None)
 
 
 def runner_arguments(cfg: Config) -> dict:
-    """The part of a checked config that goes to the runner."""
+    """The part of a checked config that is passed to the runner."""
     return {k: v for k, v in cfg.items() if k not in EXTRA_KEYS}
 
 
 def merge_options(cfg: Config, options: Mapping, where: str) -> None:
-    """Replace a config's values by dotted keys, one after the other.
+    """Override a config's values by dotted keys, in order.
 
     Raises:
-        ConfigError: if a key doesn't fit the config; it begins with ``where``.
+        ConfigError: if a key doesn't fit the config; the message begins with ``where``.
     """
     for key, value in options.items():
         try:
@@ -184,9 +184,10 @@ def merge_options(cfg: Config, options: Mapping, where: str) -> None:
 
 
 def build_runner(cfg: Config, **arguments) -> ReconstructionRunner:
-    """The runner that a config describes; ``arguments`` win over the config's."""
+    """Build the runner of a config; ``arguments`` override the config's."""
     cfg = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(ConfigDict(cfg))
-    cfg.merge_from_dict({key: arguments[key] for key in ("seed", "amp") if key in arguments})  # what is written is what ran
+    cfg.merge_from_dict({key: arguments[key]
+                         for key in ("seed", "amp") if key in arguments})  # the written config is the one that ran
     arguments = runner_arguments(cfg) | arguments
     runner = registry.RUNNERS.get(cfg.get("runner_type", "ReconstructionRunner"))
     if runner is None:

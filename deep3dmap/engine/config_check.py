@@ -1,4 +1,4 @@
-"""The check of a config: every key and every named part, before anything heavy starts."""
+"""Validation of a config: every key and every part, before anything is built."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -19,10 +19,10 @@ from deep3dmap.errors import ConfigError
 from deep3dmap.registry import check_keys, check_required, check_values, known_parts, nearest, takes_weights
 from deep3dmap.schedules import Schedule
 
-#: Keys of a config's top level besides the runner's own arguments.
+#: Top-level keys of a config in addition to the runner's arguments.
 EXTRA_KEYS = {"custom_imports", "runner_type", "experiment", "instances"}
 
-#: Which registries may hold a part that is found under a key; other typed dictionaries are searched for in all of them.
+#: Registries of the parts under a key; parts under other keys are looked up in all registries.
 BY_KEY = {
     "model": (registry.FRAMEWORKS, ),
     "geometry": (registry.BACKBONES, ),
@@ -49,39 +49,39 @@ BY_KEY = {
 }
 OTHERS = (root.DATA_SAMPLERS, root.FUNCTIONS, root.OPTIM_WRAPPERS, root.OPTIMIZERS, root.PARAM_SCHEDULERS, root.VISBACKENDS)
 
-#: Types that a config may leave out.
+#: Types that a config may omit.
 DEFAULT_TYPES = {"train_cfg": "StagedTrainLoop", "val_cfg": "ValidationHook", "test_cfg": "ReconstructionTestLoop"}
 
-#: The kind of data set that each place asks for; ``test_dataset`` and ``val_dataset`` take views or items.
+#: The kind of data set for each key; ``test_dataset`` and ``val_dataset`` take views or items.
 KINDS = {"train_dataset": BatchDataset, "train_dataloader": ItemDataset, "val_dataloader": ItemDataset,
          "test_dataloader": ItemDataset}  # yapf: disable
 
-#: Keys that are the builder's and not the part's.
+#: Keys used by the builder, not by the part.
 BUILDERS = {"type", "constructor", "paramwise_cfg", "convert_to_iter_based"}
 
 
 def top_level_keys() -> set[str]:
-    """All keys that a config may have at its top."""
+    """All allowed top-level keys of a config."""
     arguments = inspect.signature(ReconstructionRunner.__init__).parameters
     return set(arguments) - {"self", "cfg", "progress", "deadline"} | EXTRA_KEYS
 
 
 def check_config(cfg: Mapping | Config, source: str = "config") -> None:
-    """Look at every key and every named part of a config.
+    """Check every key and every part of a config.
 
     Raises:
-        ConfigError: for the first unknown key or part; names where it stands and the nearest known names.
+        ConfigError: for the first unknown key or part; names its location and the closest known names.
     """
     if "model" not in cfg:
         raise ConfigError(f"{source}: has no 'model'; {nearest('model', cfg)}")
     for key in cfg:
         if key not in top_level_keys():
-            raise ConfigError(f"{source}: unknown key '{key}' at the top: {nearest(key, top_level_keys())}. "
+            raise ConfigError(f"{source}: unknown top-level key '{key}': {nearest(key, top_level_keys())}. "
                               "Private variables of a config begin with an underscore.")
     check_values(ReconstructionRunner, dict(cfg.items()), f"{source}: ")
     check_structure(cfg, f"{source}: ")
     stages = (cfg.get("train_cfg") or {}).get("stages") or ()
-    stages = stages if isinstance(stages, (list, tuple)) else ()  # otherwise the loop's own check says so, below
+    stages = stages if isinstance(stages, (list, tuple)) else ()  # otherwise the loop's check below reports it
     for k, stage in enumerate(stages):
         if isinstance(stage, Mapping):
             check_values(StageConfig, stage, f"{source}: train_cfg.stages[{k}].")
@@ -103,10 +103,10 @@ def check_config(cfg: Mapping | Config, source: str = "config") -> None:
 
 
 def check_structure(cfg: Mapping | Config, where: str) -> None:
-    """Make sure that parts stand where parts have to be, in a config or in a stage of it.
+    """Check that parts of a config, or of one of its stages, are dictionaries with a ``type``.
 
     Raises:
-        ConfigError: naming the first place with anything but a dictionary with a ``type``.
+        ConfigError: naming the first location with anything else.
     """
     hooks = cfg.get("default_hooks") or {}
     places = [(key, cfg[key]) for key in ("train_dataset", "val_dataset", "test_dataset") if cfg.get(key) is not None]
@@ -124,7 +124,7 @@ def check_structure(cfg: Mapping | Config, where: str) -> None:
 
 
 def _schedules(place: str, node) -> list[tuple[str, object]]:
-    """All learning-rate schedules: a single one, those of a list, or those that are named by optimisers."""
+    """All learning-rate schedules: a single one, a list, or a dictionary by optimiser."""
     if isinstance(node, (list, tuple)):
         return [(f"{place}[{k}]", each) for k, each in enumerate(node)]
     if isinstance(node, Mapping) and "type" not in node:
@@ -133,7 +133,7 @@ def _schedules(place: str, node) -> list[tuple[str, object]]:
 
 
 def _check_training(cfg: Mapping | Config, where: str) -> None:
-    """Data and optimisers of a stage, or of the whole run."""
+    """Check data and optimisers of a stage, or of the whole run."""
     for use in ("train", "val", "test"):
         _check_loader(cfg, use, where)
     wrapper = cfg.get("optim_wrapper")
@@ -150,7 +150,7 @@ def _check_training(cfg: Mapping | Config, where: str) -> None:
 
 
 def _check_loader(cfg: Mapping | Config, use: str, where: str) -> None:
-    """A dataloader, and the kinds of data sets, for one use of the data."""
+    """Check the dataloader and the kind of data set for one use of the data."""
     loader, dataset = cfg.get(f"{use}_dataloader"), cfg.get(f"{use}_dataset")
     if loader is not None and dataset is not None:
         raise ConfigError(f"{where}{use}_dataset and {use}_dataloader can't both be given")
@@ -165,7 +165,7 @@ def _check_loader(cfg: Mapping | Config, use: str, where: str) -> None:
 
 
 def _check_optimizer(cfg: Mapping, where: str) -> None:
-    """One optimiser: its keys, clipping, and the schedule and average of its part."""
+    """Check one optimiser: its keys, clipping, and the schedule and average of its part."""
     if "type" not in cfg:
         check_keys(root.OPTIM_WRAPPERS.get("OptimWrapper"), set(cfg) - BUILDERS - set(OWN_KEYS), where)
     _check_clipping(cfg.get("clip_grad"), f"{where}.clip_grad")
@@ -175,15 +175,15 @@ def _check_optimizer(cfg: Mapping, where: str) -> None:
 
 
 def _instances(dataset: Mapping, workers: Count | None = None) -> None:
-    """What ``instances`` may hold: the data set with an item for each run, and how many run at once."""
+    """Signature of ``instances``: a data set with an item for each run, and the number of parallel runs."""
 
 
 def _own_settings(average: Share = 0.0, schedule: object = None, fresh_each_stage: bool = False) -> None:
-    """What may stand beside a part's optimiser, by type."""
+    """Signature of the keys beside a part's optimiser."""
 
 
 def _check_clipping(clip: object, where: str) -> None:
-    """The arguments of torch's gradient clipping, which would else be looked at in the first step."""
+    """Check the arguments of torch's gradient clipping, which would otherwise fail in the first step."""
     if clip is None:
         return
     if not isinstance(clip, Mapping):
@@ -196,7 +196,7 @@ def _check_clipping(clip: object, where: str) -> None:
 
 
 def _named(name: str, node, where: str = "") -> Iterator[tuple[str, Mapping]]:
-    """Every dictionary that stands under a name, anywhere, and where."""
+    """Every dictionary under a key, at any depth, with its location."""
     if isinstance(node, (Mapping, Config)):
         for key, value in node.items():
             here = f"{where}.{key}".lstrip(".")
@@ -209,7 +209,7 @@ def _named(name: str, node, where: str = "") -> Iterator[tuple[str, Mapping]]:
 
 
 def _parts(node, where: str = "", key: str = "") -> Iterator[tuple[str, str, Mapping]]:
-    """Every dictionary with a ``type``, where it stands, and the nearest key above that says what it is."""
+    """Every dictionary with a ``type``: its location, and the closest enclosing key of ``BY_KEY``."""
     if isinstance(node, (Mapping, Config)):
         if "type" in node:
             yield where, key, node
@@ -224,7 +224,7 @@ def _parts(node, where: str = "", key: str = "") -> Iterator[tuple[str, str, Map
 
 
 def _meaning(name: str, key: str) -> str:
-    """Which key says what stands under a name: that name, or the ``key`` above, below which names are free."""
+    """The key of ``BY_KEY`` that applies under a name: the name itself, or the enclosing ``key`` where names are arbitrary."""
     free = key in ("default_hooks", "losses", "param_scheduler") or (key == "optim_wrapper" and name != "optimizer")
     return key if free or name not in BY_KEY else name
 

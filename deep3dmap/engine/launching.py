@@ -1,10 +1,10 @@
-"""Starting one process or several, on a CPU or on GPUs; and the repairs that mmengine 0.10.7 needs for it.
+"""Launching one or several processes on CPU or GPUs, with workarounds for mmengine 0.10.7.
 
 mmengine's ``init_dist`` calls ``torch.cuda.set_device`` even on a CPU, so the process group is made here, before the runner.
-Its data-parallel wrappers want to see every forward pass and every parameter in it, and know nothing of unequal shares: here
-gradients are averaged before each step of an optimiser instead (see ``processes.py``), and frameworks stay unwrapped.
-Its checkpoints need a pickle allow-list: ours are written as plain values instead (see ``checkpoint.py``).
-Its default ``collate_fn`` doesn't stack: ``batches.py`` asks for ``default_collate``.
+Its data-parallel wrappers require every parameter in every forward pass and don't support unequal shares: gradients are
+averaged before each optimiser step instead (see ``processes.py``), and frameworks stay unwrapped.
+Its checkpoints need a pickle allow-list: ours hold plain values only (see ``checkpoint.py``).
+Its default ``collate_fn`` doesn't stack: ``batches.py`` uses ``default_collate``.
 """
 
 import atexit
@@ -25,13 +25,13 @@ LAUNCHERS = ("none", "pytorch", "slurm")
 
 
 def silence_known_warnings() -> None:
-    """Hide exactly those warnings that mmengine 0.10.7 causes on a current torch and that no user can act on."""
+    """Hide the warnings that mmengine 0.10.7 causes with current torch and that users can't act on."""
     for message in (".*torch.jit.script.*", ".*FileClient.*", ".*pkg_resources.*", ".*weights_only.*"):
         warnings.filterwarnings("ignore", message=message, module="mmengine.*")
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device that a name means: ``auto`` takes this process's GPU if there is one, else the CPU; ``cuda`` takes it too.
+    """The device of a name: ``auto`` is this process's GPU if there is one, else the CPU; ``cuda`` is this process's GPU.
 
     Raises:
         ConfigError: if the device doesn't exist here.
@@ -51,7 +51,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def is_first_started() -> bool:
-    """Whether this is the first of the processes that were started together, before they have met."""
+    """Whether this process has rank 0; usable before the process group is initialised."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", 0))) == 0
 
 
@@ -65,7 +65,7 @@ def _slurm_environment() -> None:
 
 
 def launch(launcher: str, device: torch.device) -> None:
-    """Join the process group that ``torchrun`` or Slurm started; nothing for the launcher ``none``.
+    """Join the process group of ``torchrun`` or Slurm; does nothing for the launcher ``none``.
 
     Raises:
         ConfigError: for an unknown launcher, or if the environment variables of the launcher are missing.
@@ -89,16 +89,16 @@ def launch(launcher: str, device: torch.device) -> None:
 
 
 def _leave() -> None:
-    """Leave the process group: its threads, still running at the end, can abort a process that has done its work."""
+    """Leave the process group: its threads, if still running at exit, can abort the process."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
-def step_together(wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper | OptimWrapperDict:
-    """Let every step of the optimisers be along the average of the processes' gradients; alone, leaves them as they are.
+def synchronise_gradients(wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper | OptimWrapperDict:
+    """Average gradients over all processes before every optimiser step; no effect in a single process.
 
-    It is averaged at the moment of the step, so a framework may come by its gradients as it likes: in one backward pass or in
-    several, for one optimiser or for each in turn, through all of its parts or some; and what clips them sees the average.
+    Since averaging happens at the step, gradients may come from one backward pass or several, for one optimiser or several in
+    turn, and from any subset of the parts; clipping is applied to the average.
     """
     if get_world_size() > 1:
         for each in wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:

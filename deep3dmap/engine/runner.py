@@ -1,4 +1,4 @@
-"""The runner: mmengine's, with whole-batch datasets, stages, plain checkpoints and a tidy work folder.
+"""mmengine's runner with whole-batch datasets, stages, plain checkpoints and one work folder per run.
 
 A work folder holds ``config.py`` (resolved), ``log.txt``, ``scalars.jsonl``, ``vis_data`` (TensorBoard), ``checkpoints/`` and
 ``pictures/``.
@@ -26,8 +26,8 @@ from deep3dmap.engine.precision import AUTO, choose_amp
 from deep3dmap.engine.resuming import check_resume, check_same_files, described, optimizer_settings, same_views
 from deep3dmap.engine.test_data import TestData, build_test_data
 from deep3dmap.errors import CheckpointError, ConfigError
-from deep3dmap.io.files import OptionalOutput, reason, write_atomically
-from deep3dmap.processes import agree
+from deep3dmap.io.files import OptionalFiles, reason, write_atomically
+from deep3dmap.processes import all_reduce
 from deep3dmap.registry import FRAMEWORKS, HOOKS, LOOPS, RUNNERS, UNUSABLE
 from deep3dmap.version import __version__
 
@@ -43,7 +43,7 @@ _NUMBERS = itertools.count()
 
 
 def complete_hooks(hooks: Mapping | None) -> dict:
-    """The default hooks with a config's changes: ``dict(log=dict(interval=5))`` keeps the type, ``log=None`` takes one out."""
+    """The default hooks with a config's changes: ``dict(log=dict(interval=5))`` keeps the type, ``log=None`` removes one."""
     merged = dict(DEFAULT_HOOKS)
     for name, hook in (hooks or {}).items():
         known = DEFAULT_HOOKS.get(name, {}) if isinstance(hook, Mapping) and "type" not in hook else {}
@@ -59,7 +59,7 @@ def make_work_folder(path: Path) -> None:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()  # a name of its own for every process
+        tempfile.TemporaryFile(dir=path).close()  # a unique name in every process
     except OSError as error:
         raise ConfigError(f"the work folder {path} can't be written ({error.strerror}); choose another with "
                           "--work-dir (reconstruct: -o)") from None
@@ -72,27 +72,27 @@ class ReconstructionRunner(Runner):
     Args:
         model: config of a framework.
         work_dir: where everything is written.
-        scene: arguments of :func:`deep3dmap.datasets.captures.scene.load_scene`, for every dataset that names no other.
-        train_dataset: config of a dataset that hands out whole batches; or else ``train_dataloader``.
+        scene: arguments of :func:`deep3dmap.datasets.captures.scene.load_scene`, for every dataset without its own.
+        train_dataset: config of a dataset of whole batches; alternatively ``train_dataloader``.
         train_dataloader: as in mmengine.
-        test_dataset: config of a dataset of views, or of items that are reconstructed one by one; or else
+        test_dataset: config of a dataset of views, or of items that are reconstructed one by one; alternatively
             ``test_dataloader``, whose items are collated.
-        test_dataloader: ``dataset``, ``batch_size`` and what else torch's dataloader takes.
+        test_dataloader: ``dataset``, ``batch_size`` and further arguments of torch's dataloader.
         val_dataset, val_dataloader: likewise, for evaluation during training.
         train_cfg, test_cfg: loops.
         val_cfg: arguments of :class:`deep3dmap.engine.validation.ValidationHook`; None for no evaluation during training.
-        optim_wrapper, param_scheduler: of the stages that have none of their own.
-        test_evaluator, val_evaluator: lists of metrics; validation has those of the test by default.
-        default_hooks: changes of the default ones (``param_scheduler``, ``log``, ``checkpoint``), or further ones.
+        optim_wrapper, param_scheduler: for stages without their own.
+        test_evaluator, val_evaluator: lists of metrics; validation uses those of the test by default.
+        default_hooks: changes to the default hooks (``param_scheduler``, ``log``, ``checkpoint``), or further hooks.
         custom_hooks: as in mmengine.
         seed: of every random choice.
-        amp: train in mixed precision (bfloat16); ``auto`` where that is faster on the device and tested for the framework.
+        amp: train in mixed precision (bfloat16); ``auto`` if faster on the device and tested for the framework.
         device: ``auto``, ``cpu``, ``cuda``...
         launcher: ``none``, ``pytorch`` or ``slurm``.
-        resume: go on with the newest checkpoint of ``work_dir``, or with the given one.
+        resume: continue from the newest checkpoint of ``work_dir``, or from the given one.
         load_from: start from the weights of this checkpoint.
         progress: live progress line on the terminal.
-        deadline: value of ``time.monotonic()`` at which training ends, whatever its budget.
+        deadline: value of ``time.monotonic()`` at which training ends at the latest.
         cfg: the whole config, kept in checkpoints.
     """
 
@@ -157,26 +157,26 @@ class ReconstructionRunner(Runner):
         return self._work_dir
 
     @_log_dir.setter
-    def _log_dir(self, value: str) -> None:  # mmengine would make a folder per start; one work folder is one run
+    def _log_dir(self, value: str) -> None:  # mmengine would make a folder per start
         pass
 
     def build_logger(self, log_level="INFO", log_file=None, **kwargs):
-        """A log file in the work folder; the terminal gets warnings only (progress is ``LogHook``'s)."""
+        """A log file in the work folder; the terminal gets warnings only (``LogHook`` prints progress)."""
         logger = super().build_logger(log_level, str(Path(self.work_dir) / "log.txt"), file_mode="a", logger_name="deep3dmap",
                                       **kwargs)  # yapf: disable
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:
                 handler.setLevel(logging.WARNING)
-            handler.handleError = lambda record: None  # a full disk: what can't be logged is no reason to stop or to shout
+            handler.handleError = lambda record: None  # a full disk must not stop training
         return logger
 
     def _log_env(self, env_cfg) -> None:
-        """What a run depends on; mmengine's own list takes a second to collect."""
+        """Log versions, device and seed; mmengine's own list takes a second to collect."""
         self.logger.info(f"deep3dmap {__version__}, torch {torch.__version__}, device {self.target}, seed {self.seed}, "
                          f"{self.world_size} process(es); the config is in config.py")
 
     def dump_config(self) -> None:
-        """Write the resolved config as ``config.py``; that of a resumed run once it is certain that it can go on with it."""
+        """Write the resolved config as ``config.py``; on resume only after the config is accepted."""
         resumes = self.resume_from and (self.resume_from is not True or files.list_checkpoints(Path(self.work_dir)))
         if self.rank == 0 and (not resumes or self._train_loop is not None):
             try:
@@ -186,7 +186,7 @@ class ReconstructionRunner(Runner):
                                   "with --work-dir (reconstruct: -o)") from None
 
     def register_default_hooks(self, hooks=None) -> None:
-        """Only the hooks that our configs name; mmengine's own set is for its own loops."""
+        """Register only the configured hooks; mmengine's defaults are for its own loops."""
         self.register_custom_hooks([hook for hook in (hooks or {}).values() if hook is not None])
 
     def register_custom_hooks(self, hooks) -> None:
@@ -201,19 +201,19 @@ class ReconstructionRunner(Runner):
     # --- building ---------------------------------------------------------------------------------------------------------
 
     def set_randomness(self, seed, **kwargs) -> None:
-        """One seed for everything."""
+        """Seed all generators."""
         self._seed, self._deterministic = seed, False
         seed_everything(step_seed(seed, 0))
 
     def build_model(self, model):
-        """The framework, from its config."""
+        """Build the framework from its config."""
         return FRAMEWORKS.build(dict(model)) if isinstance(model, Mapping) else model
 
     def wrap_model(self, model_wrapper_cfg, model):
-        """Only moves the framework to its device: it is never wrapped (see ``launching.py``)."""
+        """Move the framework to its device, without a wrapper (see ``launching.py``)."""
         return model.to(self.target)
 
-    # --- the three things a runner does -----------------------------------------------------------------------------------
+    # --- setup, training, testing -----------------------------------------------------------------------------------------
 
     @property
     def framework(self):
@@ -221,7 +221,7 @@ class ReconstructionRunner(Runner):
         return self.model
 
     def setup(self, info: Mapping) -> None:
-        """Tell the framework about its data."""
+        """Set up the framework for its data."""
         self.info = dict(info)
         self.framework.setup(self.info)
         self.framework.to(self.target)
@@ -242,14 +242,14 @@ class ReconstructionRunner(Runner):
         self.call_hook("before_run")
         self.load_or_resume()
         if self.amp == AUTO:
-            self._settle_amp(*self._choose_amp())
-        self.dump_config()  # again, with what is settled by now
+            self._set_amp(*self._choose_amp())
+        self.dump_config()  # again, now with the resolved values
         if self.iter == 0 and not self.starts_from_weights and isinstance(self.cfg.get("model"), Mapping):
             load_part_weights(self.framework, self.cfg.model)
         try:
             framework = self.train_loop.run()
         finally:
-            with OptionalOutput("the curves in vis_data").writing(self.logger.warning):
+            with OptionalFiles("the curves in vis_data").writing(self.logger.warning):
                 self.visualizer.close()  # writes what is still in memory
         self.call_hook("after_run")
         return framework
@@ -261,15 +261,15 @@ class ReconstructionRunner(Runner):
 
     @property
     def starts_from_weights(self) -> bool:
-        """Whether training begins with the weights of another run."""
+        """Whether training starts from the weights of another run."""
         return self._load_from is not None
 
     def build_test_data(self, scale: float = 1.0) -> TestData:
-        """The test data, from the config; ``scale`` is that of views."""
+        """Build the test data; ``scale`` is that of views."""
         return build_test_data("test", self.test_dataset_cfg, self.test_loader_cfg, self.scene, self.seed, scale)
 
     def build_validation_data(self, scale: float = 1.0) -> TestData:
-        """The data for evaluation during training, from the config."""
+        """Build the validation data; ``scale`` is that of views."""
         return build_test_data("val", self.val_dataset_cfg, self.val_loader_cfg, self.scene, self.seed, scale)
 
     @property
@@ -278,14 +278,14 @@ class ReconstructionRunner(Runner):
         return self._train_loop is not None
 
     def report(self) -> tuple[str, int]:
-        """What to print after training (nothing in other processes than the first), and the exit code."""
+        """Message to print after training (empty in all processes but the first), and the exit code."""
         if self.train_loop.interrupted:
-            return f"interrupted; the state is kept in {self.work_dir}. Go on with the same command and --resume", INTERRUPTED
+            return f"interrupted; state saved in {self.work_dir}. Continue with the same command and --resume", INTERRUPTED
         best = self.validation.describe() if self.validation is not None else ""
         return f"{self.work_dir}: trained for {self.iter} steps{best}" if self.rank == 0 else "", 0
 
     def record(self, values: Mapping) -> None:
-        """Write scalars where the training's go."""
+        """Log scalars, in addition to those of training."""
         for hook in self.hooks:
             if isinstance(hook, LogHook):
                 hook.write(self, dict(values))
@@ -295,30 +295,30 @@ class ReconstructionRunner(Runner):
             return False, f"float32: {type(self.framework).__name__} is not tested in mixed precision"
         return choose_amp(self.target)
 
-    def _settle_amp(self, amp: bool, why: str) -> None:
-        """Replace ``auto`` by a decision, also in the config that is recorded: a resumed run keeps to it."""
+    def _set_amp(self, amp: bool, why: str) -> None:
+        """Resolve ``auto``, also in the recorded config, so that a resumed run keeps it."""
         self.amp = self.cfg.amp = amp
         self.logger.info(f"amp=auto: {why}")
 
     # --- checkpoints ------------------------------------------------------------------------------------------------------
 
     def load_or_resume(self) -> None:
-        """Resume from a checkpoint, or start from one's weights, as asked."""
+        """Resume from a checkpoint, or load the weights of one, as configured."""
         start = self.work_dir if self.resume_from is True else self.resume_from
         if self.resume_from is True and not files.list_checkpoints(Path(start)):
-            self.logger.warning(f"nothing to resume in {start}: starting afresh")
+            self.logger.warning(f"nothing to resume in {start}: starting a new run")
         elif start:
             self.resume(str(files.find_checkpoint(Path(start), self.logger.warning)))
         elif self._load_from is not None:
             self.load_checkpoint(self._load_from)
         if self.resume_from:
             self.dump_config()
-        agree(0.0)  # all processes have read what they need
+        all_reduce(0.0)  # a barrier: all processes have read the checkpoint
         if self.rank == 0:
             files.remove_leftovers(Path(self.work_dir))
 
-    def put_aside(self) -> None:
-        """Checkpoints of later steps are another run's, or damaged: they would be taken for this one's newest."""
+    def move_later_checkpoints(self) -> None:
+        """Move checkpoints of later steps (of another run, or damaged) away, so that none counts as this run's newest."""
         later = [path for path in files.list_checkpoints(Path(self.work_dir)) if files.step_of(path) > self.iter]
         if not later or self.rank != 0:
             return
@@ -327,10 +327,10 @@ class ReconstructionRunner(Runner):
         target.mkdir()
         for path in later:
             path.rename(target / path.name)
-        self.logger.warning(f"{self.work_dir} held checkpoints of an earlier run; they are in {target.name} now")
+        self.logger.warning(f"{self.work_dir} held checkpoints of an earlier run; they were moved to {target.name}")
 
     def save_checkpoint(self, path: Path) -> None:
-        """Write a checkpoint of all processes' states; each of them calls this. mmengine's takes more arguments."""
+        """Write a checkpoint of all processes' states; a collective call. mmengine's takes more arguments."""
         framework, loop = self.framework, self._train_loop.state_dict()
         if self.rank != 0:
             return
@@ -347,30 +347,30 @@ class ReconstructionRunner(Runner):
                      loop=loop), path)
 
     def resume(self, filename: str, **kwargs) -> None:
-        """Go on exactly where a checkpoint was written."""
+        """Resume exactly from a checkpoint."""
         checkpoint = files.load_checkpoint(Path(filename))
         if "loop" not in checkpoint:
-            raise CheckpointError(f"{filename}: holds weights only; use it with load_from instead of --resume")
+            raise CheckpointError(f"{filename}: has weights only; use load_from instead of --resume")
         try:
             loop, old = checkpoint["loop"], json.loads(checkpoint["meta"]["config"])
             if self.amp == AUTO:
-                self._settle_amp(old.get("amp", False), f"as {filename} was trained")
+                self._set_amp(old.get("amp", False), f"as in {filename}")
             seen = same_views(checkpoint["info"], self.info)
             changes = check_resume(old, self.cfg.to_dict(), loop["index"], seen, filename)
             check_same_files(checkpoint["info"], self.info, filename)
-            self._take(checkpoint, filename)
+            self._load(checkpoint, filename)
             self._train_loop.load_state_dict(dict(loop, averages=checkpoint["state_dict"]), optimizer_settings(changes))
         except UNUSABLE as error:
             raise CheckpointError(f"{filename}: can't be resumed: {type(error).__name__}: {error}") from error
         self.logger.info(f"resumed from {filename} at step {self._train_loop.step}")
         if changes:
-            self.logger.warning(f"from step {self._train_loop.step} on other settings hold:\n{described(changes)}")
+            self.logger.warning(f"from step {self._train_loop.step} on, settings are changed:\n{described(changes)}")
 
     def load_checkpoint(self, filename: str, **kwargs) -> dict:
-        """Take the weights of a checkpoint."""
-        return self._take(files.load_checkpoint(Path(filename)), filename)
+        """Load the weights of a checkpoint."""
+        return self._load(files.load_checkpoint(Path(filename)), filename)
 
-    def _take(self, checkpoint: dict, filename: str) -> dict:
+    def _load(self, checkpoint: dict, filename: str) -> dict:
         if not self.info:
             self.info = checkpoint["info"]
             files.set_up(self.framework, self.info, filename)
@@ -380,6 +380,6 @@ class ReconstructionRunner(Runner):
 
 
 def build_train_source(runner: ReconstructionRunner):
-    """Batches of the config's top-level training data, outside a loop (profiling, benchmarks)."""
+    """Batches of the config's top-level training data, for use without a loop (profiling, benchmarks)."""
     return build_source(runner.train_dataset, runner.train_loader_cfg, runner.scene, runner.seed, runner.rank,
                         runner.world_size)

@@ -1,4 +1,4 @@
-"""What a config says of the stages of a training run, and the budget of each."""
+"""Stages of a training run: config entries and budgets."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ class StageConfig:
     """One entry of ``train_cfg.stages``.
 
     Attributes:
-        name: of the framework's stage.
+        name: name of the framework's stage.
         max_steps, max_epochs, max_minutes: its budget; whichever ends first. At least one, unless the run has minutes.
-        max_share: of the run's minutes that it may take, where the run has any.
-        params: glob patterns of the parameters that move (all by default).
-        losses: names of the loss terms that count (all by default).
-        optim_wrapper, param_scheduler: of this stage; the config's top-level ones where they are left out.
-        train_dataset, train_dataloader: data of this stage; the config's top-level ones where both are left out.
+        max_share: maximum share of the run's minutes, if it has any.
+        params: glob patterns of the trainable parameters (all by default).
+        losses: names of the active loss terms (all by default).
+        optim_wrapper, param_scheduler: of this stage (default: the config's top-level ones).
+        train_dataset, train_dataloader: data of this stage (default: the config's top-level ones).
     """
 
     name: str = "train"
@@ -47,7 +47,7 @@ class StageConfig:
         """Check and read one entry.
 
         Raises:
-            ConfigError: for an unknown key, or a budget that is no positive number.
+            ConfigError: for an unknown key, or a negative budget.
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"train_cfg.stages: a stage is a dictionary with {', '.join(cls.keys())}, got {values!r}")
@@ -57,23 +57,23 @@ class StageConfig:
         for key in ("max_steps", "max_epochs", "max_minutes", "max_share"):
             value = values.get(key)
             if value is not None and not (isinstance(value, (int, float)) and value >= 0):
-                raise ConfigError(f"train_cfg.stages: {key}={value!r} must be a number that is not negative")
+                raise ConfigError(f"train_cfg.stages: {key}={value!r} must be a non-negative number")
         return cls(**values)
 
     def stage(self, number: int = 0) -> Stage:
-        """The part that the framework sees; ``number`` is the stage's place in the run."""
+        """The stage as passed to the framework; ``number`` is its index in the run."""
         params = (self.params, ) if isinstance(self.params, str) else tuple(self.params)
         return Stage(self.name, params, None if self.losses is None else tuple(self.losses), number)
 
     def steps(self, epoch_length: int) -> int | None:
-        """Budget in steps, or None where only minutes limit it."""
+        """Budget in steps, or None if only minutes limit it."""
         limits = [self.max_steps, None if self.max_epochs is None else self.max_epochs * epoch_length]
         return min((limit for limit in limits if limit is not None), default=None)
 
 
 @dataclass
 class Budget:
-    """How much of a stage's steps and seconds is spent.
+    """A stage's budget in steps and seconds.
 
     Attributes:
         max_steps, max_seconds: limits, or None.
@@ -88,7 +88,7 @@ class Budget:
 
     @property
     def fraction(self) -> float:
-        """The spent part, in [0, 1]: of the steps or of the seconds, whichever is further."""
+        """The spent part, in [0, 1]: of the steps or of the seconds, whichever is larger."""
         steps = self.step / self.max_steps if self.max_steps else 0.0
         seconds = self.seconds / self.max_seconds if self.max_seconds else float(self.max_seconds == 0)
         return min(max(steps, seconds), 1.0)
@@ -101,7 +101,7 @@ class Budget:
 
     @property
     def seconds_left(self) -> float:
-        """An estimate, infinite before the first step."""
+        """Estimated remaining time; infinite before the first step."""
         estimates = []
         if self.max_steps is not None and self.step:
             estimates.append(self.seconds / self.step * (self.max_steps - self.step))
@@ -110,5 +110,5 @@ class Budget:
         return max(min(estimates, default=math.inf), 0.0)
 
     def progress(self, epoch_length: int) -> Progress:
-        """For schedules."""
+        """The progress, for schedules."""
         return Progress(self.step, self.step // epoch_length, self.fraction)

@@ -1,4 +1,4 @@
-"""What is evaluated: views, items or clips, in units that one process works on."""
+"""Test data: views, items or clips, grouped into units that are distributed over processes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -10,12 +10,12 @@ from deep3dmap.engine.batches import SeededItems, begin_worker, build_dataset, c
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.registry import explained
 
-#: A batch: its single items, and what the framework gets of them.
+#: A batch: its single items, and the collated input of the framework.
 Batch = tuple[list[Mapping], Mapping]
 
 
 class _SceneAndViews:
-    """The scene as a whole, and then its views: held-out ones first."""
+    """The whole scene, then its views: held-out ones first."""
 
     def __init__(self, views: ViewDataset, scale: float):
         self.views, self.scale = views, scale
@@ -32,14 +32,14 @@ class TestData:
     """The data of an evaluation.
 
     Args:
-        dataset: of views, or of items, which come one by one as they are.
-        loader: config of a dataloader instead (``batch_size``, ``num_workers``, ``collate_fn``), for ``dataset``'s items.
-        seed: of what is random in items.
+        dataset: dataset of views, or of items, which are not collated.
+        loader: config of a dataloader for ``dataset``'s items (``batch_size``, ``num_workers``, ``collate_fn``).
+        seed: seed of the items' randomness.
         scale: of views.
 
     Attributes:
         dataset: the data set.
-        units: batches, as indices of their items, that one process works on in their order: a batch each, or the clips of a
+        units: lists of batches, as indices of items, that one process handles in order: a single batch, or the clips of a
             whole sequence.
     """
 
@@ -53,21 +53,21 @@ class TestData:
         self._collate = partial(_paired, collate)
         if isinstance(dataset, ClipDataset):
             if size != 1:
-                raise ConfigError(f"batch_size={size}: the clips of a sequence are evaluated one after the other; use 1")
+                raise ConfigError(f"batch_size={size}: clips of a sequence are evaluated one by one; use 1")
             self.units = [[[index] for index in sequence] for sequence in dataset.sequences()]
         else:
             count = len(self._items)
             self.units = [[list(range(first, min(first + size, count)))] for first in range(0, count, size)]
         if not self.units:
             raise DataError(f"{type(dataset).__name__} is empty: there is nothing to evaluate")
-        self._load([])  # what is wrong with the loader's settings is found now
+        self._load([])  # validates the loader's settings now
 
     def info(self) -> dict:
-        """What the framework is told of the data, where it was not trained on any."""
+        """Argument of the framework's ``setup``, if it was not trained in this run."""
         return self.dataset.info() if isinstance(self.dataset, Dataset) else {}
 
     def batches(self, units: Sequence[int]) -> Iterator[Iterator[Batch]]:
-        """The batches of each of some units."""
+        """The batches of each of the given units."""
         indices = [batch for unit in units for batch in self.units[unit]]
         keys = [[(step_seed(self.seed, 9, index), index) for index in batch] for batch in indices]
         stream = iter(self._load(keys))
@@ -90,7 +90,7 @@ def _paired(collate, items: list[Mapping]) -> Batch:
 
 def build_test_data(place: str, dataset: Mapping | None, loader: Mapping | None, scene: Mapping | None, seed: int,
                     scale: float) -> TestData:  # yapf: disable
-    """The data that a config names by ``PLACE_dataset`` or ``PLACE_dataloader``.
+    """The data of a config's ``PLACE_dataset`` or ``PLACE_dataloader``.
 
     Raises:
         ConfigError: if there are none, or both.

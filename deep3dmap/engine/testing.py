@@ -1,6 +1,6 @@
-"""The evaluation of all methods: reconstruct what the data show, let the metrics look at items and results.
+"""Evaluation of all methods: reconstruct the test data and compute metrics of the results.
 
-One loop serves tests, validation during training, and inference.
+Used for tests, validation during training, and inference.
 """
 
 import time
@@ -15,19 +15,19 @@ from deep3dmap.engine.test_data import Batch, TestData
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import Framework
-from deep3dmap.processes import agree, from_first, gather_to_first
+from deep3dmap.processes import all_reduce, broadcast_object, gather_objects
 from deep3dmap.registry import LOOPS, METRICS
 from deep3dmap.structures import Reconstruction
 
 
 @dataclass
 class Evaluated:
-    """An item beside its reconstruction.
+    """An item with its reconstruction.
 
     Attributes:
-        item: as its data set gives it; with what is known of the truth.
-        result: what the method made of it.
-        figures: its own.
+        item: the data set's item, with ground truth if known.
+        result: its reconstruction.
+        figures: its metrics.
     """
 
     item: Mapping
@@ -36,19 +36,19 @@ class Evaluated:
 
     @property
     def name(self) -> str:
-        """What the item is called."""
+        """The item's name."""
         return self.result.name
 
 
 @dataclass
 class TestResult:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes:
-        metrics: figures by group.
-        results: all items, in the order in which they were evaluated: a scene, its held-out views, then others.
-        notes: what was left out, and why.
-        files: texts that the metrics want written, by file name.
+        metrics: metrics by group.
+        results: all items, in order of evaluation: a scene, its held-out views, then others.
+        notes: omissions and warnings.
+        files: contents of further files to write, by file name.
     """
 
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -58,40 +58,40 @@ class TestResult:
 
     @property
     def scene(self) -> Evaluated | None:
-        """The result of the scene as a whole, where the data are one."""
+        """The result of the whole scene, if the data are a scene."""
         return next((each for each in self.results if "true_cameras" in each.item), None)
 
     @property
     def mesh(self) -> trimesh.Trimesh | None:
-        """The first mesh among the results: a scene's, where the data are one."""
+        """The first mesh among the results: the scene's, if the data are a scene."""
         return next((each.result.mesh for each in self.results if each.result.mesh is not None), None)
 
     @property
     def views(self) -> list[Evaluated]:
-        """Renderings of a scene's photographs."""
+        """Rendered views of a scene."""
         return [each for each in self.results if "split" in each.item]
 
     @property
     def items(self) -> list[Evaluated]:
-        """All results besides a scene and its views."""
+        """All results other than a scene and its views."""
         return [each for each in self.results if not {"split", "true_cameras"} & set(each.item)]
 
 
 def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, resolution: int = 256,
              max_seconds: float | None = None, keep: bool = True) -> TestResult:  # yapf: disable
-    """Reconstruct what the data show and measure it.
+    """Reconstruct the test data and compute metrics.
 
-    Several processes share the data; the first one measures, and all return what it found. The framework's mode and training
-    state are afterwards as before.
+    The data are distributed over processes; the first process computes the metrics, and all return them. The framework's mode
+    and training state are restored afterwards.
 
     Args:
-        framework: to evaluate.
-        data: to evaluate it on.
-        metrics: new ones.
-        resolution: of meshes that are extracted from a field; 0 for none.
-        max_seconds: nothing further is begun when the next would likely end later than this; two units are always done, for
-            the first may be a scene's mesh.
-        keep: the items and results, too, and not only the figures.
+        framework: framework to evaluate.
+        data: test data.
+        metrics: newly built metrics.
+        resolution: resolution of extracted meshes; 0 for none.
+        max_seconds: time limit; no unit is started that would likely exceed it. Two units are always evaluated, since the
+            first may be a scene's mesh.
+        keep: also return items and results.
     """
     training, state, result = framework.training, framework.training_state(), TestResult()
     names: set[str] = set()
@@ -117,30 +117,30 @@ def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, res
             result.notes += metric.notes()
     framework.train(training)
     framework.load_training_state(state)
-    return from_first(result)
+    return broadcast_object(result)
 
 
 def _reconstructed(framework: Framework, data: TestData, resolution: int, max_seconds: float | None,
                    notes: list[str]) -> Iterator[list[tuple[Mapping, Reconstruction]]]:  # yapf: disable
-    """Items with their results, unit by unit, in the first process; each process works on every so many-th unit."""
+    """Items with their results, unit by unit, in the first process; units are distributed round-robin."""
     (rank, world), start, longest = get_dist_info(), time.perf_counter(), 0.0
     units = len(data.units)
     mine = data.batches(range(rank, units, world))
     for done in range(0, units, world):
         begun = time.perf_counter()
-        if done > world and max_seconds is not None and any(agree(begun - start + longest > max_seconds)):
+        if done > world and max_seconds is not None and any(all_reduce(begun - start + longest > max_seconds)):
             notes.append(f"{units - done} of {units} items were not evaluated: out of time")
             return
         found = _unit_results(framework, next(mine), resolution) if done + rank < units else []
-        yield [pair for each in gather_to_first(found) for pair in each]
+        yield [pair for each in gather_objects(found) for pair in each]
         longest = max(longest, time.perf_counter() - begun) if done else 0.0
 
 
 def _unit_results(framework: Framework, batches: Iterator[Batch], resolution: int) -> list[tuple[Mapping, Reconstruction]]:
-    """Items with their results.
+    """Items of a unit with their results.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there are none.
     """
     names, found = [], []
     for batch in batches:
@@ -148,16 +148,16 @@ def _unit_results(framework: Framework, batches: Iterator[Batch], resolution: in
         found += _results(framework, batch, resolution)
     if not found:
         raise DataError(
-            f"{type(framework).__name__}.reconstruct gave no complete result for {', '.join(dict.fromkeys(names))}")
+            f"{type(framework).__name__}.reconstruct returned no complete result for {', '.join(dict.fromkeys(names))}")
     return found
 
 
 def _results(framework: Framework, batch: Batch, resolution: int) -> Iterator[tuple[Mapping, Reconstruction]]:
-    """The items of a batch with their results; of a sequence the last one only."""
+    """Items of a batch with their results; for a sequence only the last one."""
     items, inputs = batch
     results = [each for each in framework.reconstruct(inputs, resolution) if not each.partial]
     if results and len(results) != len(items):
-        raise DataError(f"{type(framework).__name__}.reconstruct gave {len(results)} results for {len(items)} items")
+        raise DataError(f"{type(framework).__name__}.reconstruct returned {len(results)} results for {len(items)} items")
     yield from zip(items, results)
 
 
@@ -167,8 +167,8 @@ class ReconstructionTestLoop:
 
     Args:
         runner: the runner.
-        resolution: of meshes; 0 for none.
-        scale: of rendered views, relative to the photographs.
+        resolution: resolution of meshes; 0 for none.
+        scale: size of rendered views relative to the photographs.
         max_seconds: see :func:`evaluate`.
     """
 
@@ -179,7 +179,7 @@ class ReconstructionTestLoop:
         self.runner, self.resolution, self.scale, self.max_seconds = runner, resolution, scale, max_seconds
 
     def run(self) -> TestResult:
-        """Evaluate the framework as it is."""
+        """Evaluate the framework's current weights."""
         runner = self.runner
         data = runner.build_test_data(self.scale)
         if not runner.info:

@@ -1,4 +1,4 @@
-"""Evaluation while training runs, and the checkpoint with the best figure."""
+"""Evaluation during training, and the checkpoint with the best metric."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from deep3dmap.annotations import Count, NotNegative, Scale, Whole
 from deep3dmap.engine.testing import evaluate
 from deep3dmap.errors import ConfigError
 from deep3dmap.evaluation.base import Metric
-from deep3dmap.processes import start_alike
+from deep3dmap.processes import broadcast_module
 from deep3dmap.registry import HOOKS, METRICS, nearest
 
 BEST = "best.pth"
@@ -18,16 +18,16 @@ BEST = "best.pth"
 
 @HOOKS.register_module()
 class ValidationHook(Hook):
-    """Evaluates the (averaged) weights every so many steps, and keeps the best of them as ``checkpoints/best.pth``.
+    """Evaluates the (averaged) weights at regular intervals, and keeps the best as ``checkpoints/best.pth``.
 
-    Its time is not counted as training time. Figures go to ``scalars.jsonl`` as ``val_NAME``.
+    Doesn't count as training time. Metrics are logged to ``scalars.jsonl`` as ``val_NAME``.
 
     Args:
-        every_steps: steps of the run between two evaluations; there is one at the end of training, too.
-        best: figure by which the best checkpoint is chosen, as ``NAME`` or ``GROUP/NAME``; None keeps none.
-        resolution: of meshes; 0 for none.
-        scale: of rendered views, relative to the photographs.
-        max_seconds: of one evaluation.
+        every_steps: steps between two evaluations; there is one at the end of training, too.
+        best: metric that selects the best checkpoint, as ``NAME`` or ``GROUP/NAME``; None keeps none.
+        resolution: resolution of meshes; 0 for none.
+        scale: size of rendered views relative to the photographs.
+        max_seconds: time limit of one evaluation.
     """
 
     priority = "LOW"
@@ -45,26 +45,26 @@ class ValidationHook(Hook):
         self._data = None
 
     def state_dict(self) -> dict:
-        """The best figure, and the step of the last evaluation."""
+        """The best value, and the step of the last evaluation."""
         return dict(value=self.value, step=self.step, best_step=self.best_step)
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Go on with what :meth:`state_dict` gave."""
+        """Restore the result of :meth:`state_dict`."""
         self.value, self.step, self.best_step = state.get("value"), state.get("step", -1), state.get("best_step", -1)
 
     def describe(self) -> str:
-        """The best figure, as a clause."""
+        """The best value, as a clause."""
         if self.value is None:
             return ""
         return f"; best {self.best} {self.value:.4g} at step {self.best_step} (checkpoints/{BEST})"
 
     def before_train(self, runner) -> None:
-        """Build the data, so that what is wrong with them is found before the first step."""
+        """Build data and metrics, to find errors before the first step."""
         self._data = runner.build_validation_data(self.scale)
         self._metrics(runner)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Evaluate when it is time."""
+        """Evaluate if due."""
         if runner.train_loop.step % self.every_steps == 0:
             self.evaluate(runner)
 
@@ -77,13 +77,13 @@ class ValidationHook(Hook):
         return [METRICS.build(m) for m in runner.val_evaluator_cfg or runner.test_evaluator_cfg or ()]
 
     def evaluate(self, runner) -> dict[str, dict[str, float]]:
-        """Evaluate the present weights; returns the figures by group."""
+        """Evaluate the current weights; returns the metrics by group."""
         loop, metrics = runner.train_loop, self._metrics(runner)
         if self.step == loop.step:
             return {}
         self.step = loop.step
         with loop.averages.applied(runner.framework):
-            start_alike(runner.framework)  # running statistics are each process's own
+            broadcast_module(runner.framework)  # running statistics differ between processes
             found = evaluate(runner.framework, self._data, metrics, keep=False, **self.options).metrics
         names = [name for figures in found.values() for name in figures]
         values = {f"val_{name}" if names.count(name) == 1 else f"val_{group}_{name}".replace(" ", "_"): value
@@ -102,15 +102,15 @@ class ValidationHook(Hook):
 
 
 def _figure(metrics: Mapping[str, Mapping[str, float]], wanted: str) -> float:
-    """The figure of that name in any group, or of ``GROUP/NAME``.
+    """The metric of a name in any group, or of ``GROUP/NAME``.
 
     Raises:
-        ConfigError: if there is none, or several.
+        ConfigError: if there is none, or more than one.
     """
     found = {f"{group}/{name}": value for group, figures in metrics.items() for name, value in figures.items()}
     matching = [key for key in found if key == wanted or key.rpartition("/")[2] == wanted]
     if len(matching) != 1:
-        problem = f"is in {', '.join(matching)}: say which" if matching else f"is no figure: {nearest(wanted, found)}"
+        problem = f"is in {', '.join(matching)}: give the group" if matching else f"is not a metric: {nearest(wanted, found)}"
         raise ConfigError(f"val_cfg.best='{wanted}' {problem}")
     return found[matching[0]]
 

@@ -1,7 +1,7 @@
-"""The two bases of every method: :class:`BaseFramework` (one loss, trained in the common way) and :class:`CustomFramework` (a
-training procedure of its own).
+"""The two base classes of all methods: :class:`BaseFramework` (one loss, standard training step) and :class:`CustomFramework`
+(a custom training step).
 
-Runners, metrics, export and the command line only use what is declared here, so they never ask which method it is.
+Runners, metrics, export and the command line use only this interface, so they don't depend on the method.
 """
 
 from abc import abstractmethod
@@ -25,13 +25,13 @@ from deep3dmap.structures import Reconstruction
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training run: what moves and what counts in it.
+    """A stage of a training run: its parameters and loss terms.
 
     Attributes:
         name: one of the framework's ``stages``.
         params: glob patterns of the parameters that are trained (all by default).
-        losses: names of the loss terms that count, or None for all.
-        number: its place in the run, counted from 0.
+        losses: names of the active loss terms, or None for all.
+        number: its index in the run.
     """
 
     name: str = "train"
@@ -41,20 +41,20 @@ class Stage:
 
 
 class Framework(BaseModel):
-    """What both bases share: the input dictionary, stages, progress and the call contract.
+    """Common to both base classes: input dictionary, stages, progress and interface.
 
     Args:
-        input_keys: which keys of a batch reach ``forward``: a list of names, or a dictionary ``{name in forward: key in
-            the batch}`` that renames. None lets all through.
+        input_keys: keys of a batch that are passed to ``forward``: a list of names, or a dictionary ``{name in forward: key in
+            the batch}`` that renames. None passes all.
     """
 
     #: Names of the stages that a config may train; subclasses override it.
     stages: tuple[str, ...] = ("train", )
-    #: What a batch is a number of, for the log, by the first key that it holds tensors under.
+    #: Unit of a batch's size in the log, by the first key of the batch that holds tensors.
     items: Mapping[str, str] = {"origins": "rays", "points": "points", "images": "views"}
-    #: What captures must have besides photographs and cameras; None for a method that says nothing of captures.
+    #: What captures must have in addition to photographs and cameras; None for a method that doesn't use captures.
     needs: tuple[str, ...] | None = None
-    #: Whether tests show that training in mixed precision gives the same results; ``amp='auto'`` asks only then if it pays.
+    #: Whether training in mixed precision is tested to give the same results; a condition for ``amp='auto'`` to choose it.
     mixed_precision: bool = False
 
     def __init__(self, input_keys: Sequence[str] | Mapping[str, str] | None = None, data_preprocessor: dict | None = None):
@@ -68,18 +68,18 @@ class Framework(BaseModel):
     # --- the dictionary of inputs -----------------------------------------------------------------------------------
 
     def check_inputs(self, batch: Mapping, source: str) -> None:
-        """Make sure, before the first step, that a batch holds every key of ``input_keys``.
+        """Check, before the first step, that a batch holds every key of ``input_keys``.
 
         Raises:
             DataError: naming the missing key, the framework and the dataset ``source``.
         """
         for name, key in (self.input_keys or {}).items():
             if key not in batch:
-                raise DataError(f"{type(self).__name__} wants '{key}' (as '{name}', from its input_keys), but {source} gives "
+                raise DataError(f"{type(self).__name__} needs '{key}' (as '{name}', from its input_keys), but {source} has "
                                 f"{sorted(batch)}; {nearest(key, batch)}")
 
     def select_inputs(self, batch: Mapping) -> dict:
-        """The part of a batch that ``input_keys`` let through, under the names that ``forward`` knows."""
+        """The entries of a batch selected by ``input_keys``, under the names that ``forward`` expects."""
         if self.input_keys is None:
             return dict(batch)
         return {name: batch[key] for name, key in self.input_keys.items() if key in batch}
@@ -88,65 +88,66 @@ class Framework(BaseModel):
         """A batch on the framework's device, reduced to its inputs."""
         return self.select_inputs(self.data_preprocessor(dict(batch), training))
 
-    # --- contract -------------------------------------------------------------------------------------------------------
+    # --- interface -------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def forward(self, inputs: dict, mode: str = "tensor") -> dict:
         """Compute ``loss`` terms, a ``predict``-ion by key, or raw ``tensor`` outputs, as ``mode`` says."""
 
     def setup(self, info: Mapping) -> None:
-        """Learn what the data are like before training (``dataset.info()``): cameras, the scene's frame, bounds...
+        """Take the properties of the data before training (``dataset.info()``): cameras, the scene's frame, bounds...
 
-        Called once on a fresh run, before the optimisers are built. What must survive belongs into buffers.
+        Called once, before the optimisers are built. State that checkpoints must hold belongs in buffers.
         """
 
     def check_needs(self, info: Mapping) -> None:
-        """Make sure that the data (``dataset.info()``) have what the method ``needs``.
+        """Check that the data (``dataset.info()``) have what the method ``needs``.
 
         Raises:
-            DataError: naming what is missing, and how to get it.
+            DataError: naming what is missing, and how to provide it.
         """
         if "masks" in (self.needs or ()) and info.get("masks") is False:
-            raise DataError(f"{info.get('source', 'the data')}: {type(self).__name__} needs a mask for every view; "
-                            "docs/data_formats.md says where masks go, `deep3dmap make-masks` makes them for objects before a "
-                            "plain background")
+            raise DataError(
+                f"{info.get('source', 'the data')}: {type(self).__name__} needs a mask for every view; "
+                "docs/data_formats.md describes the layout, `deep3dmap make-masks` makes masks of objects before a "
+                "plain background")
 
     def begin_stage(self, stage: Stage, data: object) -> Sequence[str]:
-        """Look at the data before the first step of a stage: to start from what only all of them together show.
+        """Initialise from the whole dataset before the first step of a stage.
 
         Not called when a run is resumed, nor for the first stage of a run that starts from loaded weights.
 
         Args:
-            stage: that begins.
+            stage: the stage.
             data: its dataset.
 
         Returns:
-            What the user should be warned of.
+            Warnings for the user.
         """
         return ()
 
     def training_state(self) -> dict:
-        """What training needs to go on exactly, besides weights and buffers: tensors and plain values."""
+        """Training state other than weights and buffers, for an exact resume: tensors and plain values."""
         return {}
 
     def load_training_state(self, state: Mapping) -> None:
-        """Take back what :meth:`training_state` gave; an empty one (of another config's run) means a fresh start."""
+        """Restore the result of :meth:`training_state`; an empty one (from another config's run) resets it."""
 
     def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:
-        """What a batch of test data shows: a result for each of its items, in their order.
+        """Reconstruct a batch of test data: a result for each item, in order.
 
-        By default the arrays that ``forward`` gives in the mode ``predict``, which has an entry for each item. Methods whose
-        results are pictures, meshes or cameras say so here.
+        By default the arrays that ``forward`` returns in the mode ``predict``, with an entry for each item. Methods whose
+        results are images, meshes or cameras override this.
 
         Args:
-            batch: collated items, or a single item as its dataset gives it; ``name`` says which (a list, or one name).
-            resolution: cells along an edge where meshes are extracted from a field; 0 for no meshes.
+            batch: collated items, or a single item of the dataset; ``name`` holds their names (a list), or its name.
+            resolution: grid cells along an edge for meshes extracted from a field; 0 for no meshes.
 
         Yields:
-            Results. A clip of a longer sequence may give a ``partial`` one, which the sequence's next replaces.
+            Results. A clip of a longer sequence may yield a ``partial`` one, which the next clip's result replaces.
 
         Raises:
-            DataError: if a prediction has not as many entries as there are items.
+            DataError: if a prediction doesn't have one entry per item.
         """
         predictions = self.test_step(batch)
         arrays = {key: value.detach().cpu() for key, value in predictions.items()}
@@ -156,17 +157,17 @@ class Framework(BaseModel):
         for key, value in arrays.items():
             if value.shape[:1] != (len(batch["name"]), ):
                 raise DataError(f"{type(self).__name__} predicts '{key}' with shape {tuple(value.shape)} for "
-                                f"{len(batch['name'])} items; it must have an entry for each")
+                                f"{len(batch['name'])} items; it must have one entry per item")
         for k, name in enumerate(batch["name"]):
             yield Reconstruction(name, arrays={key: value[k] for key, value in arrays.items()})
 
     def extract_mesh(self, resolution: int = 256, **options) -> trimesh.Trimesh:
-        """The reconstructed surface in the data's own frame and units, for methods of one scene.
+        """The reconstructed surface in the data's frame and units, for single-scene methods.
 
         Raises:
             ConfigError: if the method does not produce such a mesh.
         """
-        raise ConfigError(f"{type(self).__name__} does not produce a mesh of its own")
+        raise ConfigError(f"{type(self).__name__} does not produce a mesh")
 
     @property
     def device(self) -> torch.device:
@@ -176,7 +177,7 @@ class Framework(BaseModel):
     # --- stages -----------------------------------------------------------------------------------------------------------
 
     def check_stage(self, stage: Stage) -> None:
-        """Make sure, before the first step of a run, that a stage can be entered.
+        """Check, before the first step of a run, that a stage is valid.
 
         Raises:
             ConfigError: for an unknown stage, or a pattern that matches no parameter.
@@ -189,24 +190,24 @@ class Framework(BaseModel):
                 raise ConfigError(f"stage '{stage.name}': no parameter of {type(self).__name__} matches '{pattern}'; they are "
                                   f"{', '.join(names[:8])}{' ...' * (len(names) > 8)}")
 
-    def moving_parameters(self, stage: Stage) -> dict[str, nn.Parameter]:
+    def trainable_parameters(self, stage: Stage) -> dict[str, nn.Parameter]:
         """The parameters that a stage trains, by name."""
         return {name: p for name, p in self.named_parameters() if any(fnmatchcase(name, each) for each in stage.params)}
 
     def enter_stage(self, stage: Stage) -> None:
-        """Begin a stage: its parameters move, the others rest. A resumed run enters its stage before its weights are put back.
+        """Begin a stage: unfreeze its parameters, freeze the others. On resume, called before the weights are restored.
 
         Raises:
             ConfigError: see :meth:`check_stage`.
         """
         self.check_stage(stage)
-        moving = self.moving_parameters(stage)
+        moving = self.trainable_parameters(stage)
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in moving)
         self.stage = stage
 
     def set_progress(self, progress: Progress) -> None:
-        """Tell the framework and its loss terms how far the stage has come; called before every step."""
+        """Set the stage's progress in the framework and its loss terms; called before every step."""
         self.progress = progress
         for module in self.modules():
             if isinstance(module, Loss):
@@ -221,20 +222,20 @@ class Framework(BaseModel):
     val_step = test_step
 
     def parse_losses(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The sum of the terms named ``loss*``, and all terms for the log.
+        """The sum of the terms named ``loss*``, and all terms to log.
 
         Raises:
             ConfigError: if there is no such term.
         """
         terms = [value for name, value in losses.items() if name.startswith("loss")]
         if not terms:
-            raise ConfigError(f"{type(self).__name__} gave no loss in stage '{self.stage.name}', only {sorted(losses)}")
+            raise ConfigError(f"{type(self).__name__} returned no loss in stage '{self.stage.name}', only {sorted(losses)}")
         total = torch.stack([t.mean() for t in terms]).sum()
         return total, {"loss": total, **losses}
 
 
 class BaseFramework(Framework):
-    """A method that is built wholly from a config and trains in the common way: forward, sum of losses, backward, step.
+    """A method built entirely from a config, with the standard training step: forward, sum of losses, backward, step.
 
     Args:
         backbone: config of a part of the registry ``BACKBONES``, or None.
@@ -257,14 +258,14 @@ class BaseFramework(Framework):
         self.losses = nn.ModuleDict({name: LOSSES.build(loss) for name, loss in (losses or {}).items()})
 
     def check_stage(self, stage: Stage) -> None:
-        """A stage's loss terms must be among those of the config, too."""
+        """Also check that the stage's loss terms are in the config."""
         super().check_stage(stage)
         for name in stage.losses or ():
             if name not in self.losses:
-                raise ConfigError(f"stage '{stage.name}' wants the loss '{name}': {nearest(name, self.losses)}")
+                raise ConfigError(f"stage '{stage.name}' uses the loss '{name}': {nearest(name, self.losses)}")
 
     def compute_losses(self, outputs: dict, inputs: dict) -> dict[str, Tensor]:
-        """The weighted terms ``loss_NAME`` of those losses that count in the present stage."""
+        """The weighted terms ``loss_NAME`` of the losses that are active in the current stage."""
         active = self.losses if self.stage.losses is None else self.stage.losses
         return {f"loss_{name}": self.losses[name].weight * self._term(name, outputs, inputs) for name in active}
 
@@ -283,7 +284,7 @@ class BaseFramework(Framework):
             optim_wrapper: one optimiser, or several that all step on the same loss.
 
         Returns:
-            What to log: the loss, its terms, and what else ``forward`` gave.
+            Values to log: the loss, its terms, and other outputs of ``forward``.
         """
         inputs = self.prepare_inputs(data, True)
         with first_of(optim_wrapper).optim_context(self):
@@ -293,20 +294,20 @@ class BaseFramework(Framework):
 
 
 def first_of(optim_wrapper: OptimWrapper | OptimWrapperDict) -> OptimWrapper:
-    """The optimiser whose precision counts where several step on the same loss."""
+    """The optimiser whose precision is used where several step on the same loss."""
     return next(iter(optim_wrapper.values())) if isinstance(optim_wrapper, OptimWrapperDict) else optim_wrapper
 
 
 class CustomFramework(Framework):
-    """A method with a training procedure of its own: several optimisers, alternating players, inner loops.
+    """A method with a custom training step: several optimisers, alternating updates, inner loops.
 
-    A subclass names its ``stages`` and owns ``train_step(data, optim_wrapper)``. With several optimisers the config gives
-    ``optim_wrapper=dict(generator=dict(optimizer=...), discriminator=dict(optimizer=...))``: one for each named part of the
-    framework; those of the parts that move in the present stage arrive as an ``OptimWrapperDict`` with those names. With
-    several processes, each optimiser's step is along the average of their gradients.
+    A subclass defines its ``stages`` and ``train_step(data, optim_wrapper)``. For several optimisers the config has
+    ``optim_wrapper=dict(generator=dict(optimizer=...), discriminator=dict(optimizer=...))``: one for each named submodule;
+    those trained in the current stage are passed as an ``OptimWrapperDict`` with those names. In distributed runs each
+    optimiser steps with gradients averaged over all processes.
     """
 
     @abstractmethod
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
-        """One step of training: backward passes and optimiser steps included. Returns what to log, at least one term named
-        ``loss*``: all such terms are watched, and a run stops where one is not finite."""
+        """One step of training, including backward passes and optimiser steps. Returns values to log, at least one term named
+        ``loss*``: a run stops if one of these is not finite."""

@@ -1,7 +1,7 @@
-"""Method cards: what commands and pages know of a method besides its framework.
+"""Method cards: metadata of a method for commands and documentation.
 
-``--method``, ``convert-checkpoint``, ``benchmark``, ``head-table``, ``list methods`` and the README's table read them, so that
-a new method, also one from outside the package, is known everywhere once it has registered its card.
+``--method``, ``convert-checkpoint``, ``benchmark``, ``head-table``, ``list methods`` and the README's table read them, so a
+new method, also one from a plug-in, is available everywhere once its card is registered.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,31 +14,30 @@ from deep3dmap.errors import ConfigError
 from deep3dmap.registry import FRAMEWORKS, load_plugins, nearest
 from deep3dmap.structures import Capture
 
-#: From a published file, a function that reads files of weights, and the capture that it was trained on, if that is known: the
-#: ``model`` config, what the framework is told about its data (``setup``), and its state.
+#: Takes a published file, a function that reads weight files, and the capture it was trained on, if known; returns the
+#: ``model`` config, the ``info`` for the framework's ``setup``, and its state dictionary.
 Converter = Callable[[Path, Callable[[Path], object], Capture | None], tuple[dict, dict, dict[str, Tensor]]]
 
 
 @dataclass(frozen=True)
 class Card:
-    """A method.
+    """Metadata of a method.
 
     Attributes:
-        name: as commands know it.
+        name: name in commands.
         framework: registered name of its framework.
-        title: as pages call it.
-        takes: what it reconstructs from.
-        gives: what it makes of that.
+        title: name in the documentation.
+        takes: its inputs.
+        gives: its outputs.
         paper: authors, venue, year.
-        page: in ``docs/``.
-        subject: what it is for, where that is not any object: ``heads``.
+        page: path of its page in ``docs/``.
+        subject: kind of object that it is limited to (``heads``), if any.
         your_own: config for a user's own data.
-        source: dotted key of that config which the user's data replace.
-        learns_from_data: whether it is trained once on a data set and then infers; otherwise it is trained anew on what it
-            reconstructs.
-        weights: checkpoint that ships with it, for a method that learns from data.
-        heads: config with which comparisons of heads run it.
-        convert: reads a published checkpoint.
+        source: dotted key of that config to replace by the user's data.
+        learns_from_data: whether it is trained once on a data set and then infers; otherwise it is trained per scene.
+        weights: shipped checkpoint, for a method that learns from data.
+        heads: its config for ``head-table``.
+        convert: converter of published checkpoints.
         benchmark: module with ``METHOD``, a :class:`deep3dmap.benchmarks.cases.Method`.
     """
 
@@ -63,7 +62,7 @@ _CARDS: dict[str, Card] = {}
 
 
 def register_card(card: Card) -> Card:
-    """Make a method known by its card.
+    """Register a method's card.
 
     Raises:
         ConfigError: if another method has that name.

@@ -1,4 +1,4 @@
-"""A step of one optimiser or several along a loss that may come in parts."""
+"""A step of one or several optimisers on a loss that may be split into parts."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def update_params(losses: Tensor | Iterable[Tensor], optim_wrapper: OptimWrapper | OptimWrapperDict) -> None:
-    """Backward passes of a step's loss, or of its parts, and one step of the optimiser, or of each where there are several.
+    """Backward passes of a step's loss or its parts, and one step of each optimiser.
 
     Args:
-        losses: the loss, or an iterator over parts of it: the next is asked for when the one before has gone backward.
+        losses: the loss, or an iterator over parts of it; each part is requested after the previous one's backward pass.
         optim_wrapper: one optimiser, or several that all step on the same loss.
     """
     losses = iter((losses, ) if isinstance(losses, Tensor) else losses)
@@ -20,7 +20,7 @@ def update_params(losses: Tensor | Iterable[Tensor], optim_wrapper: OptimWrapper
     before = optim_wrapper.inner_count
     for loss in losses:
         optim_wrapper.backward(optim_wrapper.scale_loss(loss))
-        optim_wrapper._inner_count = before  # mmengine counts backward passes; all of a step's are one
+        optim_wrapper._inner_count = before  # mmengine counts backward passes; those of one step count once
     optim_wrapper._inner_count = before + 1
     if optim_wrapper.should_update():
         optim_wrapper.step()

@@ -1,4 +1,4 @@
-"""What methods of a single scene share: its frame, its views as pictures, its surface as a mesh."""
+"""Common to single-scene methods: the scene's frame, rendered views, the mesh."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +11,7 @@ from deep3dmap.structures import Cameras, Reconstruction
 
 
 class SceneMethod(Framework):
-    """A framework that renders rays (``predict`` gives ``rgb``, ``mask`` ...) and extracts a mesh; a mix-in before a base.
+    """A framework that renders rays (``predict`` returns ``rgb``, ``mask`` ...) and extracts a mesh; a mix-in.
 
     Attributes:
         scene_from_world: (4, 4) buffer, the similarity from the data's frame to the unit sphere.
@@ -24,7 +24,7 @@ class SceneMethod(Framework):
         self.register_buffer("scene_from_world", torch.eye(4, dtype=torch.float64))
 
     def setup(self, info: Mapping) -> None:
-        """Take over the scene's frame.
+        """Set the scene's frame.
 
         Raises:
             DataError: if the data lack what the method ``needs``.
@@ -38,7 +38,7 @@ class SceneMethod(Framework):
         return None
 
     def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:
-        """A view's pictures, where the batch is one (``directions``, ``size``); else the scene's mesh and cameras."""
+        """Images of a view, if the batch is one (``directions``, ``size``); otherwise the scene's mesh and cameras."""
         yield self._view(batch) if "directions" in batch else self._scene(batch["name"], resolution)
 
     def _view(self, view: Mapping) -> Reconstruction:
@@ -55,5 +55,5 @@ class SceneMethod(Framework):
 
 
 def _image(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Values by ray, row by row, as a picture (h, w) or (h, w, c)."""
+    """Values of rays in row-major order as an image (h, w) or (h, w, c)."""
     return values.reshape(*size, *values.shape[1:])

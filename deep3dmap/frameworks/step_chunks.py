@@ -1,7 +1,7 @@
-"""A training step that can be split, among chunks that bound its memory and among processes with unequal shares.
+"""Training steps split into chunks, to bound memory, and among processes with unequal shares.
 
-Loss terms are means over what a batch holds (rays, points). So the batch is split, every chunk goes forward and backward on
-its own, its terms weighted by the chunk's share of what they average over, the gradients add up to the whole batch's, and the
+Loss terms are means over the items of a batch (rays, points). Each chunk has its own forward and backward pass, with its terms
+weighted by the chunk's share of the items that they average over; the gradients add up to the whole batch's, and the
 optimisers step once.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.base import BaseFramework, first_of
 from deep3dmap.frameworks.optimizer_steps import update_params
-from deep3dmap.processes import CommonDraws, agree, draw_together
+from deep3dmap.processes import SharedDraws, all_reduce, shared_draws
 
 
 def part_of(inputs: Mapping,
@@ -26,11 +26,11 @@ def part_of(inputs: Mapping,
     """The inputs of the items from ``first`` up to ``last`` (excluded), out of ``count``.
 
     Args:
-        inputs: of the whole batch. Tensors of length ``count`` have one entry an item; all else belongs to every part.
+        inputs: of the whole batch. Tensors of length ``count`` have one entry per item; everything else goes to every part.
         count: items in the whole batch.
         first, last: items of the part.
-        shared: keys that belong to every part, although their length may be ``count`` by chance.
-        proportional: keys with another number of entries than items, shared out in proportion to these.
+        shared: keys that go to every part, even if their length happens to be ``count``.
+        proportional: keys whose number of entries differs from ``count``, split in proportion to the items.
     """
 
     def portion(key: str, value):
@@ -45,9 +45,9 @@ def part_of(inputs: Mapping,
 
 def split_batch(inputs: Mapping, count: int, size: int, shared: Collection[str] = (),
                 proportional: Collection[str] = ()) -> list[dict]:
-    """A batch of ``count`` items as the fewest parts with at most ``size`` items, all about equally large.
+    """Split a batch of ``count`` items into the fewest parts of at most ``size`` items, of about equal size.
 
-    See :func:`part_of` for what a part holds.
+    See :func:`part_of`.
     """
     number = max(-(-count // size), 1)
     bounds = [k * count // number for k in range(number + 1)]
@@ -59,7 +59,7 @@ class SplitSteps(BaseFramework):
     over items (rays, points) of a batch in memory.
 
     Args:
-        step_chunk: items of a batch that go forward and backward at once in training; None for all. It bounds the memory and
+        step_chunk: items of a batch per forward and backward pass in training; None for all. It bounds the memory and
             changes losses and gradients by rounding only.
         arguments: of :class:`BaseFramework`.
 
@@ -67,11 +67,11 @@ class SplitSteps(BaseFramework):
         ConfigError: for a ``step_chunk`` below 1.
     """
 
-    #: Inputs with one entry an item; the first that a batch holds counts its items.
+    #: Inputs with one entry per item; the length of the first one in a batch is its number of items.
     item_keys: tuple[str, ...] = ()
-    #: Inputs that belong to all items alike, although they may be as many as these by chance.
+    #: Inputs that go to every part, even if their length happens to be the number of items.
     shared_keys: tuple[str, ...] = ()
-    #: Inputs with another number of entries than items, of which a part of the items gets its share.
+    #: Inputs whose number of entries differs from that of the items, split in proportion to the items.
     proportional_keys: tuple[str, ...] = ()
 
     def __init__(self, step_chunk: int | None = None, **arguments):
@@ -81,7 +81,7 @@ class SplitSteps(BaseFramework):
         self.step_chunk = step_chunk
 
     def count_items(self, inputs: Mapping) -> int:
-        """How many items (rays, points) a batch, or a part of it, holds.
+        """Number of items (rays, points) in a batch or a part of it.
 
         Raises:
             DataError: if it holds none of ``item_keys``.
@@ -92,37 +92,37 @@ class SplitSteps(BaseFramework):
         raise DataError(f"{type(self).__name__} counts a batch's items by {' or '.join(self.item_keys)}, but there are only "
                         f"{sorted(inputs)}")
 
-    def draw(self, inputs: dict, common: CommonDraws) -> dict:
-        """The inputs of a training step with all its random numbers, so that they don't depend on how it is split.
+    def draw(self, inputs: dict, common: SharedDraws) -> dict:
+        """Add all random numbers of a training step to its inputs, so that they don't depend on how it is split.
 
-        Those that ``inputs`` hold already are kept.
+        Those already in ``inputs`` are kept.
 
         Args:
             inputs: of a whole batch, or of this process's share of it.
-            common: draw with its generator for the whole batch's ``total`` items, and keep the ``share`` of what has an entry
-                an item, or is shared out like items.
+            common: draw with its generator for the whole batch's ``total`` items, and keep the ``share`` of what has one entry
+                per item, or is split like items.
         """
         return inputs
 
     def loss_count(self, name: str, inputs: Mapping) -> int:
-        """How many entries the term ``name`` (as in the log) averages over, given a batch or a part of it: its items.
+        """Number of entries that the term ``name`` (as logged) averages over in a batch or a part of it; by default its items.
 
-        The term of the whole batch is the sum of the parts' terms, each times its part of this count.
+        The term of the whole batch is the sum of the parts' terms, each weighted by its share of this count.
         """
         return self.count_items(inputs)
 
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
-        """One step of training, in chunks where ``step_chunk`` says so; see :meth:`BaseFramework.train_step`."""
+        """One step of training, in chunks of ``step_chunk``; see :meth:`BaseFramework.train_step`."""
         log: dict[str, Tensor] = {}
         inputs = self.prepare_inputs(data, True)
         with first_of(optim_wrapper).optim_context(self):
-            inputs = self.draw(inputs, draw_together(self.count_items(inputs)))
+            inputs = self.draw(inputs, shared_draws(self.count_items(inputs)))
         update_params(self._partial_losses(inputs, optim_wrapper, log), optim_wrapper)
         return log
 
     def _partial_losses(self, inputs: dict, optim_wrapper: OptimWrapper | OptimWrapperDict,
                         log: dict[str, Tensor]) -> Iterator[Tensor]:
-        """The parts of a step's loss, one a chunk; what to log adds up in ``log``."""
+        """The parts of a step's loss, one per chunk; the values to log are accumulated in ``log``."""
         parts, counts = [inputs], None
         if self.step_chunk is not None:
             count = self.count_items(inputs)
@@ -135,16 +135,16 @@ class SplitSteps(BaseFramework):
                 losses = {name: self.loss_count(name, part) / counts[name] * _mean(v) for name, v in losses.items()}
             total, terms = self.parse_losses(losses)
             log |= {name: log.get(name, 0) + value.detach() for name, value in terms.items()}
-            del losses, terms  # what they hold beside the loss must not outlive the chunk
+            del losses, terms  # frees the chunk's graph
             yield total
 
     def _average_counts(self, names: Iterable[str], inputs: Mapping) -> dict[str, float]:
-        """How many entries each term averages over in a process's share of the batch, on average over the processes.
+        """Number of entries that each term averages over in a process's share of the batch, averaged over the processes.
 
-        With them for divisors, the average over the processes is the term of the whole batch.
+        Dividing by these, the average over the processes is the term of the whole batch.
         """
         names = list(names)
-        counts = agree(*(self.loss_count(name, inputs) for name in names), average=True)
+        counts = all_reduce(*(self.loss_count(name, inputs) for name in names), op="mean")
         return {name: count or 1 for name, count in zip(names, counts)}
 
 

@@ -144,8 +144,8 @@ def reason(error: OSError) -> str:
     return f"{text}: free some space" if error.errno in FULL else text
 
 
-class OptionalOutput:
-    """An optional kind of output: the first failure to write one is reported, and none stops the run.
+class OptionalFiles:
+    """Files that a run can do without: the first failure to write one is a warning, and none stops the run.
 
     Args:
         what: the files' name in the message.
@@ -155,7 +155,7 @@ class OptionalOutput:
     """
 
     def __init__(self, what: str):
-        self.what, self.reported, self.failed = what, False, False
+        self.what, self.warned, self.failed = what, False, False
 
     @contextmanager
     def writing(self, warn: Callable[[str], object]) -> Iterator[None]:
@@ -165,6 +165,6 @@ class OptionalOutput:
             yield
         except OSError as error:
             self.failed = True
-            if not self.reported:
-                self.reported = True
+            if not self.warned:
+                self.warned = True
                 warn(f"{self.what} can't be written ({reason(error)}); training continues without")

@@ -48,7 +48,7 @@ def folders(tmp_path_factory):
 @pytest.fixture(scope="module")
 def table(folders, tmp_path_factory):
     output = tmp_path_factory.mktemp("out")
-    return compare(*folders, output, **QUICK, tell=lambda line: None), output
+    return compare(*folders, output, **QUICK, log=lambda line: None), output
 
 
 def test_two_meshes_are_compared(folders):
@@ -99,7 +99,7 @@ def test_normalised_reconstructions_are_brought_back_into_the_datas_units(tmp_pa
     saved(true, tmp_path / "true/set/1.ply"), saved(made, tmp_path / "made/set/1.ply")
     write_normalization(tmp_path / "normalization/set/1.npz", frame)
     folders = tmp_path / "made", tmp_path / "true"
-    options = dict(QUICK, normalization=tmp_path / "normalization", tell=lambda line: None)
+    options = dict(QUICK, normalization=tmp_path / "normalization", log=lambda line: None)
     assert compare(*folders, **options).figures["set/1"]["distance_mean"] == pytest.approx(0.2, abs=0.006)
     in_units = compare(*folders, **options, normalised=True).figures["set/1"]
     assert in_units["distance_mean"] == pytest.approx(0.2 / 2.06, abs=0.003)
@@ -131,7 +131,7 @@ def test_a_split_restricts_what_is_compared_wherever_the_folders_begin(folders, 
     for folder, target in zip(folders, ("ours", "theirs")):
         shutil.copytree(folder / "a", tmp_path / target / start / "a")
     split = write_split(tmp_path / "split.json", [ShapeName("in", "a", name) for name in ("1", "2", "gone")])
-    table = compare(tmp_path / "ours", tmp_path / "theirs", split=split, tell=lambda line: None, **QUICK)
+    table = compare(tmp_path / "ours", tmp_path / "theirs", split=split, log=lambda line: None, **QUICK)
     assert [name.removeprefix("in/") for name in table.figures] == ["a/1", "a/2"] and not table.notes
     assert list(table.failures) == ["in/a/gone"] and "no true shape" in table.failures["in/a/gone"]
 

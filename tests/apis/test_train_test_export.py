@@ -170,7 +170,7 @@ def test_a_swapped_video_differs_from_the_own_one(work_dir, other, tmp_path):
 def test_appearances_must_take_the_geometrys_features(config_file, work_dir, tmp_path):
     train(config_file, tmp_path, progress=False, options={"train_cfg.max_steps": 1, "model.geometry.features": 4,
                                                           "model.radiance.features": 4})  # yapf: disable
-    with pytest.raises(CheckpointError, match="gives 8 features but .* paints 4"):
+    with pytest.raises(CheckpointError, match="8 features but .* 4"):
         swap_appearance(work_dir, tmp_path, "cpu")
 
 

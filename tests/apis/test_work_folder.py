@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 
 from deep3dmap.apis import train
-from deep3dmap.apis.work_folder import TRAINED, claimed, picture_paths, set_aside
+from deep3dmap.apis.work_folder import TRAINED, earlier_run_moved, locked_folder, picture_paths
 from deep3dmap.datasets.readers.base import view_names
 from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.errors import ConfigError, TrainingError
@@ -23,7 +23,7 @@ def holder(tmp_path):
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        with claimed(tmp_path / "run"):
+        with locked_folder(tmp_path / "run"):
             os.write(writer, b"1")
             time.sleep(600)
     os.read(reader, 1)
@@ -42,24 +42,24 @@ def test_a_second_run_in_a_folder_is_refused_with_host_and_process_of_the_first(
 def test_a_folder_whose_owner_was_killed_is_free(tmp_path):
     child = os.fork()
     if not child:
-        with claimed(tmp_path / "run"):
+        with locked_folder(tmp_path / "run"):
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert (tmp_path / "run" / ".lock.json").exists()
-    with claimed(tmp_path / "run"):
+    with locked_folder(tmp_path / "run"):
         pass
 
 
-def test_a_folder_can_be_claimed_again_when_a_run_is_over(tmp_path):
+def test_a_folder_can_be_locked_again_when_a_run_is_over(tmp_path):
     for _ in range(2):
-        with claimed(tmp_path):
+        with locked_folder(tmp_path):
             (tmp_path / "result").touch()
             assert json.loads((tmp_path / ".lock.json").read_text())["process"] == os.getpid()
         assert (tmp_path / "result").exists() and not (tmp_path / ".lock.json").exists()
 
 
 def test_a_claim_that_leaves_nothing_removes_the_folders_that_it_made(tmp_path):
-    with claimed(tmp_path / "new" / "run"):
+    with locked_folder(tmp_path / "new" / "run"):
         pass
     assert not list(tmp_path.iterdir())
 
@@ -70,7 +70,7 @@ def test_where_files_cannot_be_locked_a_warning_is_all(tmp_path, monkeypatch, ca
         raise OSError(37, os.strerror(37))
 
     monkeypatch.setattr(FileLock, "acquire", fail)
-    with claimed(tmp_path / "run"):
+    with locked_folder(tmp_path / "run"):
         (tmp_path / "run" / "result").touch()
     assert (tmp_path / "run" / "result").exists() and str(tmp_path / "run") in capsys.readouterr().err
 
@@ -78,7 +78,7 @@ def test_where_files_cannot_be_locked_a_warning_is_all(tmp_path, monkeypatch, ca
 def test_only_the_first_of_several_processes_claims(holder, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     before = sorted(tmp_path.rglob("*"))
-    with claimed(tmp_path / "run"):
+    with locked_folder(tmp_path / "run"):
         assert json.loads((tmp_path / "run" / ".lock.json").read_text())["process"] == holder
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -96,7 +96,7 @@ def used(tmp_path) -> Path:
 
 
 def aside(folder: Path, keep: bool = True):
-    return set_aside(folder, [folder / name for name in TRAINED], folder, keep)
+    return earlier_run_moved(folder, [folder / name for name in TRAINED], folder, keep)
 
 
 def contents(folder: Path) -> dict[str, str]:

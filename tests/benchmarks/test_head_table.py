@@ -43,7 +43,7 @@ def figures(face: float, head: float) -> dict:
     }  # yapf: disable
 
 
-class Pretended:
+class FakeRuns:
     """Does runs at once: the error of the face is the head's number plus 1 (IDR: twice that), that of the head 10 / views."""
 
     def __init__(self, broken: str = ""):
@@ -72,11 +72,11 @@ def each(one):
     return lambda runs, output, processes: ((k, one(run, output / run.name)) for k, run in enumerate(runs))
 
 
-def make(folder, attempt=None, **options) -> tuple[Pretended, dict, str]:
-    """The attempt, the failures and all that was told."""
-    attempt, told = attempt or Pretended(), []
+def make(folder, attempt=None, **options) -> tuple[FakeRuns, dict, str]:
+    """The attempt, the failures and all that was logged."""
+    attempt, logged = attempt or FakeRuns(), []
     given = dict(heads=TWO, views=(3, 8), processes=1, amp=False) | options
-    return attempt, head_table(folder, attempt=attempt, tell=told.append, **given), "\n".join(told)
+    return attempt, head_table(folder, attempt=attempt, log=logged.append, **given), "\n".join(logged)
 
 
 def rows(path) -> list[dict]:
@@ -144,9 +144,9 @@ def test_a_run_is_read_back_as_it_was_written(tmp_path):
 
 def test_finished_runs_are_not_done_again(tmp_path):
     make(tmp_path / "out", views=(3, ))
-    attempt, _, told = make(tmp_path / "out", views=(3, 8))
+    attempt, _, logged = make(tmp_path / "out", views=(3, 8))
     assert all(name.endswith("/8") for name in attempt.done) and len(attempt.done) == 4
-    assert "4 of 8 runs are finished already" in told
+    assert "4 of 8 runs are finished already" in logged
 
 
 @pytest.mark.parametrize("changed", [dict(minutes=2.0), dict(seed=1), dict(amp=True), dict(resolution=64), dict(rays=9)])
@@ -194,13 +194,13 @@ def test_a_second_table_in_a_folder_is_refused(tmp_path):
 
 
 def test_runs_in_another_resolution_are_only_measured_again_where_their_weights_are_there(tmp_path):
-    pretended, seen = Pretended(), []
+    fake, seen = FakeRuns(), []
 
     def attempt(run, folder):
         seen.append((folder / METRICS).is_file())
         (folder / "run/checkpoints").mkdir(parents=True, exist_ok=True)
         (folder / "run/checkpoints/step_00000070.pth").write_bytes(b"weights")
-        return pretended.one(run, folder)
+        return fake.one(run, folder)
 
     make(tmp_path / "out", each(attempt), views=(3, ))
     make(tmp_path / "out", each(attempt), views=(3, ), resolution=512)
@@ -215,11 +215,11 @@ def test_a_half_written_result_counts_as_none(tmp_path):
     assert make(tmp_path / "out")[0].done == ["idr/test_00001/8"]
 
 
-def test_failures_are_told_by_name_and_the_others_go_on_and_they_are_tried_again(tmp_path):
-    attempt, failures, told = make(tmp_path / "out", Pretended("idr/test_00001"))
+def test_failures_are_logged_by_name_and_the_others_go_on_and_they_are_tried_again(tmp_path):
+    attempt, failures, logged = make(tmp_path / "out", FakeRuns("idr/test_00001"))
     assert failures == {f"idr/test_00001/{views}": "ConfigError: no light" for views in (3, 8)}
     assert len(attempt.done) == 8
-    assert "idr/test_00001/8: failed: ConfigError: no light" in told
+    assert "idr/test_00001/8: failed: ConfigError: no light" in logged
     text = (tmp_path / "out" / "table.md").read_text()
     assert "| IDR | 2.00 / 3.33 (1 failed) | 2.00 / 1.25 (1 failed) |" in text
     assert "## 2 failed" in text and "- `idr/test_00001/3`: ConfigError: no light" in text
@@ -234,24 +234,24 @@ def test_a_run_that_leaves_no_figures_has_failed(tmp_path):
 
 
 def test_an_interrupt_keeps_what_is_finished(tmp_path):
-    pretended = Pretended()
+    fake = FakeRuns()
 
     def attempt(run, folder):
-        if len(pretended.done) < 3:
-            return pretended.one(run, folder)
+        if len(fake.done) < 3:
+            return fake.one(run, folder)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "out", each(attempt))
     assert "(1 not done)" in (tmp_path / "out" / "table.md").read_text()
-    assert not set(make(tmp_path / "out")[0].done) & set(pretended.done[:3])
+    assert not set(make(tmp_path / "out")[0].done) & set(fake.done[:3])
 
 
 def test_a_termination_ends_the_processes_and_writes_the_table(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
     with pytest.raises(KeyboardInterrupt):
-        head_table(tmp_path / "out", heads=TWO, views=(3, ), processes=2, amp=False, tell=lambda line: None)
+        head_table(tmp_path / "out", heads=TWO, views=(3, ), processes=2, amp=False, log=lambda line: None)
     assert "(2 not done)" in (tmp_path / "out" / "table.md").read_text()
     assert signal.getsignal(signal.SIGTERM) == before and not multiprocessing.active_children()
 
@@ -260,7 +260,7 @@ def test_a_termination_ends_the_processes_and_writes_the_table(tmp_path):
 
 
 def test_the_table_has_means_over_heads_beside_the_papers(tmp_path):
-    _, _, told = make(tmp_path / "out")
+    _, _, logged = make(tmp_path / "out")
     text = (tmp_path / "out" / "table.md").read_text()
     first = text.split("\n\n")[3].splitlines()
     assert first == [
@@ -272,7 +272,7 @@ def test_the_table_has_means_over_heads_beside_the_papers(tmp_path):
         "| H3D-Net in the paper, on H3DS | 1.33 / 10.52 | 1.18 / 6.45 |",
     ]
     assert "| H3D-Net | 1.00 / 2.83 |" in text and "| H3D-Net | 2.50 / 4.33 |" in text  # to the surface; without scale
-    assert text.count("in the paper") == 2 and text in told
+    assert text.count("in the paper") == 2 and text in logged
 
 
 def test_accessories_are_not_averaged_with_plain_heads(tmp_path):
@@ -318,7 +318,7 @@ def test_a_curve_measures_states_on_the_way_of_the_first_head_and_views(tmp_path
     (("--heads", ), "no heads"),
     (("--heads", "test"), "--heads test: expected a split"),
     (("--heads", "crown:test_00000"), "no accessory 'crown'"),
-    (("--heads", "test_00000", "test_00000"), "'test_00000' is asked for twice"),
+    (("--heads", "test_00000", "test_00000"), "'test_00000' is given twice"),
     (("--views", "0"), "--views 0"),
     (("--minutes", "0"), "--minutes 0: must be positive"),
     (("--processes", "0"), "--processes 0"),
@@ -357,7 +357,7 @@ def test_without_the_face_model_nothing_is_begun(tmp_path, monkeypatch, capsys):
 
 
 def test_the_command_fails_if_a_run_does(tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "in_processes", Pretended("idr"))
+    monkeypatch.setattr(table, "in_processes", FakeRuns("idr"))
     options = ("--heads", "test_00000", "--views", 3)
     assert run("head-table", tmp_path / "out", *options) == 1
     assert run("head-table", tmp_path / "out", *options, "--methods", "h3dnet") == 0

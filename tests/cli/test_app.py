@@ -391,12 +391,12 @@ def test_ctrl_c_leaves_everything_and_says_how_to_go_on(interrupted):
     for name in ("mesh.ply", "mesh.glb", "metrics.json", "report.html"):
         assert (output / name).stat().st_size > 0, text
     assert "Traceback" not in text
-    assert re.search(r"interrupted after .*; go on with: deep3dmap reconstruct .*--resume", text)
+    assert re.search(r"interrupted after .*; continue with: deep3dmap reconstruct .*--resume", text)
 
 
 def test_the_printed_command_goes_on(interrupted):
     output, _, text, _ = interrupted
     before = training_steps(output)
-    command = shlex.split(re.search(r"go on with: (.*--resume)", text)[1])
+    command = shlex.split(re.search(r"continue with: (.*--resume)", text)[1])
     assert run(*command[1:], "--cfg-options", f"train_cfg.stages.1.max_steps={before}") == 0
     assert training_steps(output) == before + 20  # the first stage's

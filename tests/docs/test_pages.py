@@ -125,7 +125,7 @@ def test_every_page_of_the_docs_is_named_in_the_readme():
 
 
 def test_the_table_of_top_level_keys_is_whole():
-    assert named("docs/configs.md", "Put together from others") == top_level_keys()
+    assert named("docs/configs.md", "Inheritance") == top_level_keys()
 
 
 def test_the_table_of_a_stages_keys_is_whole():

@@ -55,7 +55,7 @@ def test_what_was_saved_is_read_back(saved):
     pickle.dumps(value, protocol=2))], ids=["torch.save", "pickle"])  # yapf: disable
 def test_a_hostile_file_is_refused_and_does_nothing(write, tmp_path):
     write(dict(format=FORMAT, state_dict=Hostile(tmp_path / "trace")), tmp_path / "step_1.pth")
-    with pytest.raises(CheckpointError, match="step_1.pth: refused.*could run foreign code"):
+    with pytest.raises(CheckpointError, match="step_1.pth: refused.*could run .*code"):
         load_checkpoint(tmp_path / "step_1.pth")
     assert not (tmp_path / "trace").exists()
 
@@ -161,7 +161,7 @@ def test_a_torn_newest_checkpoint_is_passed_over_with_a_warning(saved):
     torn.write_bytes(saved.read_bytes()[:100])
     warnings = []
     assert find_checkpoint(saved.parents[1], warnings.append) == saved
-    assert len(warnings) == 1 and "step_00000009.pth" in warnings[0] and "trying the one before" in warnings[0]
+    assert len(warnings) == 1 and "step_00000009.pth" in warnings[0] and "trying the previous one" in warnings[0]
 
 
 def test_a_file_means_itself(saved):

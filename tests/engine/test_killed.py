@@ -146,7 +146,7 @@ def test_a_torn_newest_checkpoint_is_named_and_the_one_before_it_used(kind, stop
     newest.write_bytes(TORN[kind](newest.read_bytes()))
     runner = train(config, stopped)
     log = (stopped / "log.txt").read_text()
-    assert f"WARNING - {newest}: not a checkpoint, or a damaged one" in log and "trying the one before" in log
+    assert f"WARNING - {newest}: not a checkpoint, or a damaged one" in log and "trying the previous one" in log
     assert f"resumed from {newest.with_name(KEPT[0])} at step 10" in log and runner.iter == 12
     assert same(stopped, whole)
 
@@ -165,8 +165,7 @@ def test_the_config_that_a_run_wrote_goes_on_with_it_though_its_keys_have_anothe
 def test_where_all_checkpoints_are_torn_it_is_said_what_to_do(stopped, config):
     for path in list_checkpoints(stopped):
         path.write_bytes(b"")
-    with pytest.raises(CheckpointError,
-                       match="none of its 2 checkpoints can be read; without --resume training starts afresh"):
+    with pytest.raises(CheckpointError, match="none of its 2 checkpoints can be read; without --resume"):
         train(config, stopped)
     train(config, stopped, resume=False)
     assert [path.name for path in (stopped / "checkpoints_before_1").iterdir()]
@@ -181,7 +180,7 @@ def test_a_checkpoint_for_which_the_disk_is_too_full_is_one_message(cases):
     assert code == 1 and "Traceback" not in shown
     assert last.startswith(
         f"CheckpointError: {folder}/checkpoints/step_00000007.pth: the checkpoint can't be written (File too")
-    assert "free some space and go on with --resume" in last and "written before are untouched" in last
+    assert "free some space" in last and "--resume" in last and "are untouched" in last
 
 
 def test_with_space_again_the_run_ends_as_if_the_disk_had_never_been_full(cases, whole):
@@ -276,7 +275,7 @@ def assert_last_good_is_kept(folder: Path, step: int) -> None:
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_loss_that_is_no_number_stops_the_run_with_its_name_and_step_and_keeps_the_last_checkpoint(value, config, tmp_path):
-    with pytest.raises(TrainingError, match="step 8, stage 'train': loss_spoilt is not a finite number.*checkpoint is kept"):
+    with pytest.raises(TrainingError, match="step 8, stage 'train': loss_spoilt is not finite.*checkpoint is kept"):
         train(spoilt(config, value=value), tmp_path)
     assert_last_good_is_kept(tmp_path, 7)
 
@@ -303,7 +302,7 @@ def test_an_interrupt_does_not_save_weights_that_are_no_numbers(config, tmp_path
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(CheckpointHook, "before_train_iter", spoil)  # as a faulty plug-in may do
-    with pytest.raises(TrainingError, match="is not a finite number"):
+    with pytest.raises(TrainingError, match="is not finite"):
         train(config, tmp_path)
     assert_last_good_is_kept(tmp_path, 8)
 

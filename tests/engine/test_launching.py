@@ -14,9 +14,9 @@ from mmengine.optim import OptimWrapper
 from torch import distributed
 
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
-from deep3dmap.engine.launching import choose_device, launch, step_together
+from deep3dmap.engine.launching import choose_device, launch, synchronise_gradients
 from deep3dmap.errors import ConfigError, TrainingError
-from deep3dmap.processes import agree, average_gradients, draw_together, from_first, gather_to_first
+from deep3dmap.processes import all_reduce, average_gradients, broadcast_object, gather_objects, shared_draws
 
 HERE = Path(__file__).parent
 PLUGINS = [HERE.parent / "plugins" / name for name in ("line_fit", "tiny_gan")]
@@ -82,12 +82,12 @@ def test_the_weights_of_a_custom_method_keep_their_names(two):
 def _lonely(place: Path, rank: int, pipe) -> None:
     """Joins a group of two, of which the second is killed; says what the first one's next exchange raises."""
     distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
-    agree(0.0)
+    all_reduce(0.0)
     if rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     try:
-        agree(0.0)
-        agree(0.0)
+        all_reduce(0.0)
+        all_reduce(0.0)
     except Exception as error:
         pipe.send((type(error), str(error)))
 
@@ -122,7 +122,7 @@ def test_sparse_gradients_keep_the_rows_that_any_process_touched(two):
 
 def test_what_processes_draw_together_is_what_the_first_would_have_drawn_alone(two):
     torch.manual_seed(0)
-    alone = draw_together(7)
+    alone = shared_draws(7)
     expected = torch.rand(7, generator=alone.generator).tolist()
     first, second = json.loads((two / "shared.json").read_text())
     assert first["drawn"] == second["drawn"] == pytest.approx(expected)
@@ -138,11 +138,11 @@ def test_the_first_process_tells_the_others(two):
 
 def test_alone_the_steps_of_optimisers_are_left_as_they_are():
     wrapper = OptimWrapper(torch.optim.SGD([torch.zeros(1)], lr=0.1))
-    assert step_together(wrapper) is wrapper and "step" not in vars(wrapper)
+    assert synchronise_gradients(wrapper) is wrapper and "step" not in vars(wrapper)
 
 
 def test_alone_a_process_agrees_with_itself():
-    assert agree(1.5, 2.0) == [1.5, 2.0] and from_first("a") == "a" and gather_to_first("a") == ["a"]
+    assert all_reduce(1.5, 2.0) == [1.5, 2.0] and broadcast_object("a") == "a" and gather_objects("a") == ["a"]
     parameter = torch.nn.Parameter(torch.zeros(1))
     parameter.grad = gradient = torch.ones(1)
     average_gradients([parameter])

@@ -28,7 +28,7 @@ class Pair(nn.Module):
 
 
 def names(framework: nn.Module, wrapper: OptimWrapper) -> set[str]:
-    """Of the parameters that an optimiser moves."""
+    """Names of an optimiser's parameters."""
     own = {id(p) for group in wrapper.param_groups for p in group["params"]}
     return {name for name, p in framework.named_parameters() if id(p) in own}
 
@@ -65,13 +65,13 @@ def test_learning_rates_by_parameter_are_those_of_the_config():
 
 
 def test_a_part_that_does_not_exist_names_the_nearest():
-    with pytest.raises(ConfigError, match="'lefft' is no part of Pair: did you mean 'left'"):
+    with pytest.raises(ConfigError, match="'lefft' is not a part of Pair: did you mean 'left'"):
         build_optimizers(Pair(), dict(lefft=ADAM), False)
 
 
 def test_parameters_that_no_optimiser_moves_are_named():
     pair = Pair()
-    with pytest.raises(ConfigError, match="stage 'one': no optimiser moves right.weight, right.bias: give their part one"):
+    with pytest.raises(ConfigError, match="stage 'one': no optimiser for right.weight, right.bias"):
         check_optimizers(pair, dict(left=ADAM), dict(pair.named_parameters()), "one")
 
 

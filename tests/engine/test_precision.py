@@ -75,7 +75,7 @@ def test_a_probe_draws_no_random_numbers():
 def test_all_processes_take_the_first_ones_choice(measured, monkeypatch):
     probed = measured(SLOWER)
     monkeypatch.setattr(precision, "is_main_process", lambda: False)
-    monkeypatch.setattr(precision, "from_first", lambda own: own or (True, "the first's"))
+    monkeypatch.setattr(precision, "broadcast_object", lambda own: own or (True, "the first's"))
     assert choose_amp(CPU) == (True, "the first's")
     assert not probed
 

@@ -137,7 +137,7 @@ def test_another_weight_decay_is_honoured(line_config, runner_of, tmp_path):
 def test_a_run_that_is_resumed_as_it_was_lists_nothing(line_config, runner_of, tmp_path):
     runner_of(line_config(), tmp_path).train()
     runner_of(line_config(), tmp_path, resume=True).train()
-    assert "other settings" not in (tmp_path / "log.txt").read_text()
+    assert "settings are changed" not in (tmp_path / "log.txt").read_text()
 
 
 def test_what_cannot_be_honoured_is_refused_by_key_and_values_and_not_recorded(line_config, runner_of, tmp_path):

@@ -77,18 +77,17 @@ def test_a_run_of_minutes_gives_the_last_stage_what_the_others_leave(line_config
 @pytest.mark.parametrize("minutes, share", [(0.02, 1.0), (None, 0.25)])
 def test_an_earlier_stage_ends_by_a_share_only_where_the_run_has_minutes(line_config, runner_of, minutes, share):
     stages = [dict(name="intercept", max_share=share), dict(name="train", max_steps=2)]
-    with pytest.raises(ConfigError, match="stage 'intercept' has no end"):
+    with pytest.raises(ConfigError, match="stage 'intercept' has no budget"):
         runner_of(line_config(train_cfg=dict(max_minutes=minutes, stages=stages))).train()
 
 
 def test_a_stage_without_an_end_is_refused(line_config, runner_of):
-    with pytest.raises(ConfigError,
-                       match="stage 'train' has no end; give it max_steps, max_epochs or max_minutes, or the run"):
+    with pytest.raises(ConfigError, match="stage 'train' has no budget; .*max_steps, max_epochs or max_minutes, or the run"):
         runner_of(line_config(train_cfg=dict(stages=[dict(name="train")]))).train()
 
 
 def test_steps_of_the_run_beside_stages_are_refused(line_config, runner_of):
-    with pytest.raises(ConfigError, match="belong into the stages"):
+    with pytest.raises(ConfigError, match="max_steps and max_epochs"):
         runner_of(line_config(train_cfg=dict(max_steps=3, stages=[dict(name="train", max_steps=2)]))).train()
 
 
@@ -103,17 +102,17 @@ def test_without_stages_there_is_one(line_config, runner_of):
 SECOND = {
     "its name": (dict(name="trian"), "no stage 'trian': did you mean 'train'"),
     "its parameters": (dict(name="train", params=["slope"]), "no parameter of LineFit matches 'slope'.*backbone.slope"),
-    "its losses": (dict(name="train", losses=["flt"]), "wants the loss 'flt': did you mean 'flat'"),
+    "its losses": (dict(name="train", losses=["flt"]), "loss 'flt': did you mean 'flat'"),
     "a part with an optimiser": (dict(name="train", optim_wrapper=dict(backbon=dict(optimizer=dict(type="SGD", lr=1.0)))),
-                                 "'backbon' is no part of LineFit: did you mean 'backbone'"),
+                                 "'backbon' is not a part of LineFit: did you mean 'backbone'"),
     "an optimiser for nothing": (dict(name="train", optim_wrapper=dict(losses=dict(optimizer=dict(type="SGD", lr=1.0)),
                                                                       rest=dict(optimizer=dict(type="SGD", lr=1.0)))),
-                                 "stage 'train': the optimiser of losses has no parameter to move"),
+                                 "stage 'train': the optimiser of losses has no trainable parameter"),
     "its data": (dict(name="train", train_dataloader=dict(dataset=dict(type="Misnamed"), batch_size=4)),
-                 r"LineFit wants 'height' \(as 'y'.*the data of stage 'train' \(Misnamed\) gives \['hight', 'position'\]"),
+                 r"LineFit needs 'height' \(as 'y'.*the data of stage 'train' \(Misnamed\) has \['hight', 'position'\]"),
     "no data": (dict(name="train", train_dataloader=dict(dataset=dict(type="NoisyLine", count=0))), "NoisyLine is empty"),
     "no batch": (dict(name="train", train_dataloader=dict(dataset=dict(type="NoisyLine"), batch_size=99, drop_last=True)),
-                 "NoisyLine gives no batch"),
+                 "NoisyLine has no batch"),
 }  # yapf: disable
 
 

@@ -110,7 +110,7 @@ def test_a_figure_that_several_groups_have_is_refused(validated):
 
 
 def test_an_unknown_figure_is_refused_with_the_nearest(validated):
-    with pytest.raises(ConfigError, match="val_cfg.best='eror' is no figure.*one/error"):
+    with pytest.raises(ConfigError, match="val_cfg.best='eror' .*one/error"):
         validated([1.0], "eror")
 
 

@@ -12,7 +12,7 @@ from mmengine.dist import get_dist_info, is_main_process
 from torch import distributed, nn
 
 from deep3dmap.engine.config import build_runner
-from deep3dmap.processes import average_gradients, draw_together, from_first, gather_to_first
+from deep3dmap.processes import average_gradients, broadcast_object, gather_objects, shared_draws
 
 LINE = dict(model=dict(type="LineFit",
                        backbone=dict(type="Line"),
@@ -62,7 +62,7 @@ def shared() -> dict:
     average_gradients([both, neither, second, rows.weight])
     sparse = rows.weight.grad.coalesce()
     torch.manual_seed(rank)
-    common = draw_together(4 - rank)
+    common = shared_draws(4 - rank)
     drawn = torch.rand(common.total, generator=common.generator)
     return dict(both=both.grad.tolist(),
                 neither=neither.grad,
@@ -71,7 +71,7 @@ def shared() -> dict:
                 values=sparse.values()[:, 0].tolist(),
                 drawn=drawn.tolist(),
                 own=drawn[common.share].tolist(),
-                first=from_first(f"process {rank}"))
+                first=broadcast_object(f"process {rank}"))
 
 
 if __name__ == "__main__":
@@ -84,7 +84,7 @@ if __name__ == "__main__":
     runner = train(timed(BATCHES), root / "timed", "pytorch")
     distributed.all_gather_object(ends, (runner.iter, runner.framework.backbone.slope.item()))
     assert ends[0] == ends[1] and ends[0][0] > 0, ends
-    found = gather_to_first(shared())
+    found = gather_objects(shared())
     if is_main_process():
         (root / "shared.json").write_text(json.dumps(found))
     assert is_main_process() or found == []

@@ -80,8 +80,7 @@ def test_without_input_keys_everything_comes_through():
 
 
 def test_a_missing_key_names_the_key_the_framework_the_dataset_and_the_nearest_key():
-    with pytest.raises(DataError,
-                       match=r"Scale wants 'hight' \(as 'y'.*Heights gives \['height', 'x'\]; did you mean 'height'"):
+    with pytest.raises(DataError, match=r"Scale needs 'hight' \(as 'y'.*Heights has \['height', 'x'\]; did you mean 'height'"):
         Scale(input_keys=dict(x="x", y="hight")).check_inputs(dict(x=0, height=0), "Heights")
 
 
@@ -114,7 +113,7 @@ def test_a_pattern_that_matches_nothing_lists_the_parameters():
 
 
 def test_an_unknown_loss_of_a_stage_names_the_nearest():
-    with pytest.raises(ConfigError, match="wants the loss 'distanse': did you mean 'distance'"):
+    with pytest.raises(ConfigError, match="loss 'distanse': did you mean 'distance'"):
         Scale().enter_stage(Stage("train", losses=("distanse", )))
 
 
@@ -161,7 +160,7 @@ def test_only_terms_that_are_named_loss_are_summed():
 
 
 def test_a_step_without_a_loss_names_the_stage():
-    with pytest.raises(ConfigError, match="Scale gave no loss in stage 'train'"):
+    with pytest.raises(ConfigError, match="Scale .*no loss in stage 'train'"):
         Scale().parse_losses(dict(psnr=torch.tensor(1.0)))
 
 

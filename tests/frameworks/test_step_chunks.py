@@ -8,13 +8,13 @@ from mmengine.dist import get_dist_info
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import distributed, multiprocessing, nn
 
-from deep3dmap.engine.launching import step_together
+from deep3dmap.engine.launching import synchronise_gradients
 from deep3dmap.engine.optim import AutocastOptimWrapper
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.optimizer_steps import update_params
 from deep3dmap.frameworks.step_chunks import SplitSteps, split_batch
 from deep3dmap.losses.base import Loss
-from deep3dmap.processes import draw_together
+from deep3dmap.processes import shared_draws
 from tests.frameworks.saved_bytes import SavedBytes
 
 SIZES = [1, 3, 4, 9, 10, 100]  # of chunks of 10 items
@@ -97,7 +97,7 @@ def steps(framework, wrapper, count: int = 3) -> list[dict]:
     logs = []
     for step in range(count):
         torch.manual_seed(step)
-        drawn = framework.draw({}, draw_together(10))
+        drawn = framework.draw({}, shared_draws(10))
         logs.append(framework.train_step(batch(dtype) | {k: v.to(dtype) for k, v in drawn.items()}, wrapper))
     return logs
 
@@ -281,7 +281,7 @@ def in_process(rank: int, folder: str) -> None:
         exchanges.clear()
         framework = curve(size, torch.float32)
         wrapper = recorder(framework, clip_grad=dict(max_norm=0.5))
-        step_together(wrapper)
+        synchronise_gradients(wrapper)
         losses = torch.stack([log["loss"] for log in train_nine(framework, wrapper)])
         results.append(dict(weights=weights(framework), exchanges=list(exchanges)))
         reduce(losses)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deep3dmap.errors import DataError
-from deep3dmap.io.files import OptionalOutput, filling, remove_parts, replacing, write_atomically
+from deep3dmap.io.files import OptionalFiles, filling, remove_parts, replacing, write_atomically
 
 
 def full(*_):
@@ -102,15 +102,15 @@ def test_what_fails_in_a_folder_is_named_by_its_final_place(tmp_path):
         raise DataError(f"{part}/a.png: broken")
 
 
-def test_a_file_that_may_be_missing_is_reported_once_and_stops_nothing():
-    told, spared = [], OptionalOutput("pictures/")
+def test_a_file_that_may_be_missing_is_told_once_and_stops_nothing():
+    warned, optional = [], OptionalFiles("pictures/")
     for attempt in (full, full, lambda: None):
-        with spared.writing(told.append):
+        with optional.writing(warned.append):
             attempt()
-    assert told == ["pictures/ can't be written (No space left on device: free some space); training continues without"]
-    assert not spared.failed
+    assert warned == ["pictures/ can't be written (No space left on device: free some space); training continues without"]
+    assert not optional.failed
 
 
 def test_other_errors_than_the_systems_are_not_spared():
-    with pytest.raises(ValueError), OptionalOutput("pictures/").writing(print):
+    with pytest.raises(ValueError), OptionalFiles("pictures/").writing(print):
         raise ValueError

@@ -1,5 +1,5 @@
-"""Photographs of a known surface, as a user would bring them, and the surface to compare a reconstruction with: of any mesh
-(``deep3dmap prepare capture``), or of a head (``deep3dmap prepare head-capture``)."""
+"""Rendered photographs of a known surface, with the surface as ground truth: of any mesh (``deep3dmap prepare capture``) or of
+a head (``deep3dmap prepare head-capture``)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ def prepare_capture(mesh: str | Path,
                     size: Count = 256,
                     format: str = "idr",
                     light: Literal["fixed", "camera"] = "fixed",
-                    tell: Callable[[str], object] = print) -> Capture:
+                    log: Callable[[str], object] = print) -> Capture:
     """Photographs of a mesh, with masks and cameras, and ``true_mesh.ply``. See ``docs/data_formats.md``.
 
     Args:
@@ -33,8 +33,8 @@ def prepare_capture(mesh: str | Path,
         test_views: further ones to test on.
         size: height and width, pixels.
         format: of the cameras: ``idr``, ``h3ds``, ``middlebury``, ``transforms``, ``colmap``.
-        light: stands still, or moves with the camera.
-        tell: prints a line.
+        light: fixed, or moving with the camera.
+        log: prints a line.
 
     Raises:
         ConfigError: for options that make no sense.
@@ -42,7 +42,7 @@ def prepare_capture(mesh: str | Path,
     """
     check_target(output, format)
     capture = generate_capture(mesh, views, test_views, (size, size), light=light)
-    return _written(capture, output, format, TRUE_MESH, tell)
+    return _written(capture, output, format, TRUE_MESH, log)
 
 
 def prepare_head_capture(output: str | Path,
@@ -60,7 +60,7 @@ def prepare_head_capture(output: str | Path,
                          accessory: str | None = None,
                          eyeballs: bool = True,
                          seed: int = 0,
-                         tell: Callable[[str], object] = print) -> Capture:
+                         log: Callable[[str], object] = print) -> Capture:
     """Photographs of a synthetic head, with masks and cameras, and the true surface. See ``docs/synthetic_heads.md``.
 
     Other arguments as for :func:`prepare_capture`.
@@ -76,7 +76,7 @@ def prepare_head_capture(output: str | Path,
         accessory: hat, hair, glasses (default: none).
         eyeballs: eyeballs in the face model's sockets.
         seed: of heads and all that is drawn.
-        tell: prints a line.
+        log: prints a line.
 
     Raises:
         ConfigError: for options that make no sense.
@@ -87,14 +87,14 @@ def prepare_head_capture(output: str | Path,
     points = None if given is None else {name: point.tolist() for name, point in given.items()}
     capture = generate_head_capture(head, views, test_views, (size, size), model, mesh, points, unit_millimetres, lights,
                                     accessory, eyeballs, seed=seed)  # yapf: disable
-    return _written(capture, output, format, f"{FILE}, {TRUE_MESH} (millimetres)", tell)
+    return _written(capture, output, format, f"{FILE}, {TRUE_MESH} (millimetres)", log)
 
 
-def _written(capture: Capture, output: str | Path, format: str, others: str, tell: Callable[[str], object]) -> Capture:
-    """Write a synthetic capture with its surface, all or nothing; ``others`` are files besides photographs, masks, cameras."""
+def _written(capture: Capture, output: str | Path, format: str, others: str, log: Callable[[str], object]) -> Capture:
+    """Write a synthetic capture with its surface, atomically; ``others`` names its further files."""
     ordered = capture.subset(sorted(range(len(capture)), key=capture.names.__getitem__))  # names stay
     with reaching(Path(output)), filling(output) as part:
         save_capture(ordered, part, format)
         save_mesh(capture.mesh, part / TRUE_MESH)
-    tell(f"{output}: {len(capture)} photographs with masks and cameras, {others}")
+    log(f"{output}: {len(capture)} photographs with masks and cameras, {others}")
     return capture

@@ -10,18 +10,18 @@ from deep3dmap.io.files import write_atomically
 from deep3dmap.io.npz import npz_bytes
 
 
-def prepare_head_prior(checkpoint: str | Path, output: str | Path, *, tell: Callable[[str], object] = print) -> Path:
+def prepare_head_prior(checkpoint: str | Path, output: str | Path, *, log: Callable[[str], object] = print) -> Path:
     """A prior of heads for H3D-Net, from a trained DeepSDF: its decoder and the Gaussian of its codes.
 
     Args:
         checkpoint: of a DeepSDF of heads (configs/h3dnet/prior_ict.py), or its work folder. Its
             decoder is a ``CodedSDFNetwork``.
         output: file to write (``.npz``); H3D-Net takes it as ``model.geometry.prior``.
-        tell: prints a line.
+        log: prints a line.
 
     Raises:
         CheckpointError: if it is not such a checkpoint.
-        DataError: if ``output`` is no ``.npz``.
+        DataError: if ``output`` doesn't end in ``.npz``.
     """
     output = Path(output)
     if output.suffix != ".npz":
@@ -32,6 +32,6 @@ def prepare_head_prior(checkpoint: str | Path, output: str | Path, *, tell: Call
     except DataError as error:
         raise CheckpointError(f"{checkpoint}: {error}") from None
     write_atomically(output, npz_bytes(**prior_arrays(prior)))
-    tell(f"{output}: a space of heads from {len(space.names)} of them, codes of {space.decoder.code_length} entries, "
-         f"{output.stat().st_size / 2**20:.1f} MiB")
+    log(f"{output}: a prior from {len(space.names)} heads, codes of {space.decoder.code_length} entries, "
+        f"{output.stat().st_size / 2**20:.1f} MiB")
     return output

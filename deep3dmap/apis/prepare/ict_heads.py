@@ -23,26 +23,26 @@ def prepare_ict_heads(output: str | Path,
                       samples: Count = 100_000,
                       surface_samples: Count = 30_000,
                       processes: Count | None = None,
-                      tell: Callable[[str], object] = print) -> int:
-    """Heads drawn from the ICT face model, and their signed-distance samples. ``docs/ict_face.md`` tells what is made and how.
+                      log: Callable[[str], object] = print) -> int:
+    """Heads drawn from the ICT face model, and their signed-distance samples. See ``docs/ict_face.md``.
 
     Args:
-        output: folder to write to; heads that are there are left alone. If they have the same settings.
-        train: heads to learn from. No identity is in two of the three splits.
+        output: folder to write to; existing heads are kept. If they have the same settings.
+        train: heads to train on. No identity is in two of the three splits.
         validation, test: heads.
         model: face model: a data set's name, a folder, a file.
-        seed: of all heads.
+        seed: seed of all heads.
         expressions: largest weight of random expressions, up to 1.
         missing: what heads lack, as raw scans do: ``hair``, ``neck``, ``ear``.
-        closed_mouth: close the lips instead of having the bag behind them.
-        eyeballs: put the eyeballs into their sockets.
-        samples: for each head.
+        closed_mouth: close the lips instead of modelling the inside of the mouth.
+        eyeballs: include the eyeballs.
+        samples: samples for each head.
         surface_samples: points on each surface.
-        processes: that work at once, each on one core (default: one for each core).
-        tell: prints a line.
+        processes: parallel processes, each on one core (default: one for each core).
+        log: prints a line.
 
     Returns:
-        How many heads were made; those that were there are not counted.
+        Number of heads made, without existing ones.
 
     Raises:
         ConfigError: for options that make no sense.
@@ -51,20 +51,20 @@ def prepare_ict_heads(output: str | Path,
     settings = HeadSettings(str(model), seed, expressions, tuple(sorted(set(missing))), not closed_mouth, eyeballs, samples,
                             surface_samples)
     counts = (train, validation, test)
-    made = prepare_heads(output, counts, settings, processes or default_processes(), _Progress(tell))
-    tell(f"{output}: {sum(counts)} heads, {made} of them made now; splits: "
-         f"{', '.join(sorted(path.name for path in Path(output, 'splits').glob('*.json')))}")
+    made = prepare_heads(output, counts, settings, processes or default_processes(), _Progress(log))
+    log(f"{output}: {sum(counts)} heads, {made} of them made now; splits: "
+        f"{', '.join(sorted(path.name for path in Path(output, 'splits').glob('*.json')))}")
     return made
 
 
 class _Progress:
-    """Tells at each tenth how many heads are done, and how long the others will take."""
+    """Logs at each tenth the number of finished heads and the remaining time."""
 
-    def __init__(self, tell: Callable[[str], object]):
-        self.tell, self.started, self.told = tell, time.monotonic(), 0
+    def __init__(self, log: Callable[[str], object]):
+        self.log, self.started, self.reported = log, time.monotonic(), 0
 
     def __call__(self, done: int, total: int) -> None:
-        if total and 10 * done // total > self.told:
-            self.told = 10 * done // total
+        if total and 10 * done // total > self.reported:
+            self.reported = 10 * done // total
             left = (time.monotonic() - self.started) * (total - done) / done
-            self.tell(f"{done} of {total} heads, about {left:.0f} s left")
+            self.log(f"{done} of {total} heads, about {left:.0f} s left")

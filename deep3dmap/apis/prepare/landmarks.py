@@ -23,13 +23,13 @@ def make_marking_page(folder: str | Path,
                       *,
                       views: Sequence[str] | None = None,
                       format: str | None = None) -> Path:
-    """Write a page with a capture's photographs on which a person marks the landmarks, and return its path.
+    """Write a page with a capture's photographs for marking the landmarks by hand, and return its path.
 
-    Marks that ``landmarks.json`` in the folder holds are on the page already.
+    Existing marks of ``landmarks.json`` in the folder are included.
 
     Args:
         folder: photographs with cameras, or a data set's name.
-        page: page to write, on which to click. An older one is replaced.
+        page: page to write. An existing one is replaced.
         views: show only these photographs on the page.
         format: read the folder as this format instead of detecting it.
 
@@ -53,24 +53,24 @@ def save_landmarks(folder: str | Path,
                    *,
                    format: str | None = None,
                    force: bool = False,
-                   tell: Callable[[str], object] = print) -> PlacedLandmarks:
+                   log: Callable[[str], object] = print) -> PlacedLandmarks:
     """Triangulate marks with a capture's cameras; writes ``landmarks.json`` and the overlay ``landmarks.png`` beside it.
 
     Args:
         folder: of the capture, or a data set's name.
         marks: file that the page downloaded.
         format: of the capture; detected by default.
-        force: replace a ``landmarks.json`` that is there.
-        tell: gets a line for each landmark, and for what was left out.
+        force: replace an existing ``landmarks.json``.
+        log: called with a line for each landmark, and for each omission.
 
     Raises:
-        DataError: if there is a ``landmarks.json`` already, the capture can't be read, or the marks are not a head's
+        DataError: if ``landmarks.json`` already exists, the capture can't be read, or the marks are not a head's
             landmarks (see :func:`deep3dmap.datasets.heads.landmark_marks.place_marks`).
     """
     folder = resolve_data(folder)
     target = folder / FILE
     if target.exists() and not force:
-        raise DataError(f"{target}: is there already; give --force to replace it, or move it away")
+        raise DataError(f"{target}: already exists; use --force to replace it, or move it away")
     file = read_landmark_file(marks)
     if not file.marks:
         raise DataError(f"{marks}: holds no marks; mark the landmarks on the page that `deep3dmap landmarks {folder}` writes")
@@ -81,7 +81,7 @@ def save_landmarks(folder: str | Path,
     write_landmark_file(target, placed.landmarks, named)
     save_image(folder / OVERLAY, landmark_overlay(_pictures(capture, named), placed.seen.numpy()))
     for line in [*placed.lines(), *(f"warning: {w}" for w in placed.warnings)]:
-        tell(line)
+        log(line)
     return placed
 
 

@@ -1,4 +1,4 @@
-"""Data for training, made from what people have: signed-distance samples from a folder of meshes."""
+"""Signed-distance samples from a folder of meshes, for training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,12 +30,12 @@ def prepare_sdf_samples(meshes: str | Path,
                         timeout: Positive = 600.0,
                         max_faces: Count = 5_000_000,
                         overwrite: bool = False,
-                        tell: Callable[[str], object] = print) -> Report:
-    """Signed-distance samples of meshes, in DeepSDF's layout. ``docs/sdf_samples.md`` tells what is made and how.
+                        log: Callable[[str], object] = print) -> Report:
+    """Signed-distance samples of meshes, in DeepSDF's layout. See ``docs/sdf_samples.md``.
 
     Args:
         meshes: folder of meshes (<class>/<id>/.../any name, <class>/<id>.ply, or <id>.ply), or one mesh.
-        output: folder to write to; what is finished there is left alone.
+        output: folder to write to; finished shapes there are kept.
         dataset: name of the data set (default: the folder's).
         category: class of all meshes (default: their folders' names). See
             :func:`~deep3dmap.datasets.shapes.sdf_samples.finding.find_meshes`.
@@ -43,17 +43,17 @@ def prepare_sdf_samples(meshes: str | Path,
         samples: for each mesh (default: 500000, or with the sampling for testing 250000).
         surface_samples: points on each surface.
         test_sampling: spread samples wider, as DeepSDF does for testing.
-        resolution: of the cameras that look at open meshes. Their inside is told by what is visible.
+        resolution: resolution of the views that determine the inside of open meshes.
         seed: of every draw.
         test_share: of each class, for the split for testing.
-        processes: that work at once, each on one core (default: one for each core).
-        timeout: seconds after which a mesh is given up.
+        processes: parallel processes, each on one core (default: one for each core).
+        timeout: time limit of a mesh, seconds.
         max_faces: reject meshes with more.
-        overwrite: draw samples of finished shapes again.
-        tell: prints a line.
+        overwrite: sample finished shapes again.
+        log: prints a line.
 
     Returns:
-        What became of each mesh; also written as ``report.json``.
+        The outcome of each mesh; also written as ``report.json``.
 
     Raises:
         DataError: if there are no meshes, or the output folder holds something else. Not for meshes that can't be prepared.
@@ -71,12 +71,12 @@ def prepare_sdf_samples(meshes: str | Path,
     if report.outdated:
         remove_outdated(root, report)
     for name, reason in found.refused.items():
-        tell(f"{REJECTED}: {name}: {reason}")
+        log(f"{REJECTED}: {name}: {reason}")
         report.note(name.removeprefix(f"{dataset}/"), REJECTED, reason)
     prepare_meshes(found.meshes, root, options, report, processes=processes or default_processes(), timeout=timeout,
-                   overwrite=overwrite, tell=tell)  # yapf: disable
+                   overwrite=overwrite, log=log)  # yapf: disable
     written = _write_splits(root, report, split, test_share, seed)
-    tell(_summary(report, written))
+    log(_summary(report, written))
     return report
 
 

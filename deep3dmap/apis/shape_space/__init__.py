@@ -1,1 +1,1 @@
-"""What a trained space of shapes is good for: fitting, meshing, interpolating, sampling."""
+"""Use of a trained shape space: fitting, meshing, interpolating, sampling."""

@@ -38,11 +38,11 @@ LAST = 20
 
 @dataclass
 class ShapeFit:
-    """What became of an input: a row of ``fits.csv``.
+    """Outcome of an input: a row of ``fits.csv``.
 
     Attributes:
         name: of the shape.
-        status: fitted, skipped (it was there already), refused (what is there is something else), or failed.
+        status: fitted, skipped (already exists), refused (exists with other settings), or failed.
         loss: at the end of the fit.
         code_length: Euclidean length of the code.
         seconds: that the fit took, without the mesh.
@@ -75,7 +75,7 @@ def fit_shapes(checkpoint: str | Path,
                amp: bool = False,
                device: str = "auto",
                skip_existing: bool = False,
-               tell: Callable[[str], object] = print) -> list[ShapeFit]:
+               log: Callable[[str], object] = print) -> list[ShapeFit]:
     """New shapes from samples, points, meshes or depth maps.
 
     Leaves ``meshes/<name>.ply``, ``codes/<name>.npz`` and ``fits.csv`` in ``output``. Other arguments as for
@@ -93,12 +93,12 @@ def fit_shapes(checkpoint: str | Path,
         samples: in an iteration (default: the config's).
         lr: learning rate (default: the config's).
         code_weight: of the code's mean square in the loss (default: the config's).
-        starts: keep the best of so many fits. That of the lowest loss at the end.
+        starts: number of fits, of which the best is kept. The one with the lowest final loss.
         seed: of every random choice. A shape's result doesn't depend on the others.
         amp: mixed precision (bfloat16) where it is safe.
-        skip_existing: leave alone what the output folder holds already. A code and a mesh; those made of other files, with
+        skip_existing: keep existing results in the output folder. A code and a mesh; those made of other files, with
             other options, or by another decoder, are refused.
-        tell: prints a line.
+        log: prints a line.
 
     Returns:
         What became of each input; one that fails doesn't stop the others.
@@ -124,7 +124,7 @@ def fit_shapes(checkpoint: str | Path,
         row = _skipped(shape, fitter) if skip_existing else None
         row = row or _one(fitter, shape, lambda s: observe(s, frames, viewpoint, offset, seed))
         rows.append(row)
-        tell(f"[{k}/{len(shapes)}] {row.name}: {row.status}" + (f": {row.reason}" if row.reason else f", loss {row.loss:.4g}"))
+        log(f"[{k}/{len(shapes)}] {row.name}: {row.status}" + (f": {row.reason}" if row.reason else f", loss {row.loss:.4g}"))
         write_fits(fitter.output / "fits.csv", rows)
     return rows
 
@@ -200,7 +200,7 @@ def final_loss(fitted: FittedCode) -> float:
 
 
 def _one(fitter: _Fitter, shape: ShapeInput, look: Callable) -> ShapeFit:
-    """Fit one shape and write what comes of it; whatever its input is at fault for becomes the reason of its failure."""
+    """Fit one shape and write what comes of it; errors caused by its input become the reason of its failure."""
     try:
         recorded = fitter.recorded(shape)
         observations, normalization = look(shape)
@@ -210,9 +210,9 @@ def _one(fitter: _Fitter, shape: ShapeInput, look: Callable) -> ShapeFit:
         if not np.isfinite(fitted.losses[-1]):
             raise DataError(f"{shape.path}: the fit diverged (its loss is {fitted.losses[-1]}); use a smaller --lr")
         row = ShapeFit(shape.name, FITTED, final_loss(fitted), float(fitted.code.norm()), round(seconds, 3))
-        told = dict(losses=np.array(fitted.losses, np.float32), loss=np.array(row.loss), seconds=np.array(row.seconds),
+        details = dict(losses=np.array(fitted.losses, np.float32), loss=np.array(row.loss), seconds=np.array(row.seconds),
                     options=np.array(json.dumps(recorded)))  # yapf: disable
-        write_code(fitter.code_path(shape.name), fitted.code, **told)
+        write_code(fitter.code_path(shape.name), fitted.code, **details)
         save_mesh(_mesh(fitter, fitted, normalization), fitter.mesh_path(shape.name))
         return row
     except Deep3DError as error:
@@ -225,7 +225,7 @@ def _mesh(fitter: _Fitter, fitted: FittedCode, normalization: Normalization) -> 
 
 
 def _skipped(shape: ShapeInput, fitter: _Fitter) -> ShapeFit | None:
-    """A shape that is there already: what is there is taken, or refused, but not lost."""
+    """The row of an existing shape: its result is kept or refused, never overwritten."""
     path = fitter.code_path(shape.name)
     if not (is_file(path) and is_file(fitter.mesh_path(shape.name))):
         return None
@@ -262,7 +262,7 @@ def _old_rows(path: Path) -> dict[str, dict]:
 
 
 def write_fits(path: Path, rows: Sequence[ShapeFit]) -> Path:
-    """Write what became of the shapes as CSV; what an older table there holds of other shapes, or of refused ones, stays."""
+    """Write the outcomes as CSV; rows of an older table for other shapes, or for refused ones, are kept."""
     old = _old_rows(path)
     new = {row.name: {k: "" if v is None else v for k, v in asdict(row).items()} for row in rows
            if row.status != REFUSED or row.name not in old}  # yapf: disable

@@ -1,4 +1,4 @@
-"""What a new shape is reconstructed from: inputs are told apart, brought into the normalised frame, and made observations.
+"""Inputs of a shape's fit: detected, normalised, and converted to observations.
 
 Park et al., CVPR 2019, sections 4.2 and 6.3: samples of the signed distance; or points of the surface, each taken a little
 before and behind it along its normal, with points of free space along the lines of sight.

@@ -63,7 +63,7 @@ def mesh_shapes(checkpoint: str | Path,
                 resolution: int = 256,
                 keep_normalization: bool = False,
                 device: str = "auto",
-                tell: Callable[[str], object] = print) -> Shapes:
+                log: Callable[[str], object] = print) -> Shapes:
     """Meshes of training shapes. Written as ``DATASET/CLASS/ID.ply``.
 
     Args:
@@ -73,7 +73,7 @@ def mesh_shapes(checkpoint: str | Path,
         resolution: cells along an edge. Of the cube around the unit sphere.
         keep_normalization: leave meshes in the normalised frame. Instead of each one's own frame and units.
         device: auto, cpu, cuda ...
-        tell: prints a line.
+        log: prints a line.
 
     Raises:
         DataError: for names that are not there or not unique, before anything is written.
@@ -87,10 +87,10 @@ def mesh_shapes(checkpoint: str | Path,
             mesh = framework.extract_mesh(resolution, shape=number, normalized=keep_normalization)
         except NoSurfaceError as error:
             written.empty.append(name)
-            tell(f"{name}: {error}")
+            log(f"{name}: {error}")
             continue
         written.meshes[name] = save_mesh(mesh, folder / f"{name}.ply")
-        tell(f"{written.meshes[name]}: {len(mesh.vertices):,} vertices, {len(mesh.faces):,} faces")
+        log(f"{written.meshes[name]}: {len(mesh.vertices):,} vertices, {len(mesh.faces):,} faces")
     return written
 
 
@@ -102,7 +102,7 @@ def interpolate_shapes(checkpoint: str | Path,
                        steps: int = 7,
                        resolution: int = 128,
                        device: str = "auto",
-                       tell: Callable[[str], object] = print) -> Shapes:
+                       log: Callable[[str], object] = print) -> Shapes:
     """Shapes on the straight line between two codes. Meshes and codes ``step_K``, and ``interpolation.png``.
 
     All are in the normalised frame. Other arguments as for :func:`mesh_shapes`.
@@ -122,14 +122,7 @@ def interpolate_shapes(checkpoint: str | Path,
     codes = [torch.lerp(*ends, k / (steps - 1)) for k in range(steps)]
     titles = [_title(start), *(f"{k / (steps - 1):.2g}" for k in range(1, steps - 1)), _title(end)]
     named = {f"step_{k:0{len(str(steps - 1))}d}": code for k, code in enumerate(codes)}
-    return _write_shapes(framework,
-                         named,
-                         output,
-                         "interpolation.png",
-                         resolution,
-                         tell,
-                         titles=titles,
-                         columns=min(steps, 10))
+    return _write_shapes(framework, named, output, "interpolation.png", resolution, log, titles=titles, columns=min(steps, 10))
 
 
 def _title(source: str | Path) -> str:
@@ -145,7 +138,7 @@ def sample_shapes(checkpoint: str | Path,
                   prior: Literal["empirical", "diagonal", "paper"] = "empirical",
                   resolution: int = 128,
                   device: str = "auto",
-                  tell: Callable[[str], object] = print) -> Shapes:
+                  log: Callable[[str], object] = print) -> Shapes:
     """Shapes of codes drawn by chance. Meshes and codes ``sample_K``, and ``samples.png``.
 
     All are in the normalised frame. Other arguments as for :func:`mesh_shapes`.
@@ -166,11 +159,11 @@ def sample_shapes(checkpoint: str | Path,
     framework = load_shape_space(checkpoint, device)
     codes = fit_prior(framework.codes.weight, prior).draw(count, torch.Generator().manual_seed(seed))
     named = {f"sample_{k:0{len(str(count - 1))}d}": code for k, code in enumerate(codes)}
-    return _write_shapes(framework, named, output, "samples.png", resolution, tell)
+    return _write_shapes(framework, named, output, "samples.png", resolution, log)
 
 
 def _write_shapes(framework: DeepSDF, codes: Mapping[str, Tensor], output: str | Path, picture: str, resolution: int,
-                  tell: Callable[[str], object], titles: Sequence[str] | None = None,
+                  log: Callable[[str], object], titles: Sequence[str] | None = None,
                   columns: int | None = None) -> Shapes:  # yapf: disable
     """Codes, their meshes in the normalised frame, and a picture of them."""
     folder, written, meshes = output_folder(output), Shapes(), []
@@ -179,11 +172,11 @@ def _write_shapes(framework: DeepSDF, codes: Mapping[str, Tensor], output: str |
         written.codes[name] = write_code(folder / "codes" / f"{name}.npz", code)
         if meshes[-1] is None:
             written.empty.append(name)
-            tell(f"{name}: its code has no surface")
+            log(f"{name}: its code has no surface")
         else:
             written.meshes[name] = save_mesh(meshes[-1], folder / "meshes" / f"{name}.ply")
     written.picture = save_image(folder / picture, shape_grid(meshes, titles or list(codes), columns=columns))
-    tell(f"{written.picture}: {len(written.meshes)} shapes, their meshes and codes beside it")
+    log(f"{written.picture}: {len(written.meshes)} shapes, their meshes and codes beside it")
     return written
 
 

@@ -1,4 +1,4 @@
-"""What happens beside training: logging, checkpoints, pictures."""
+"""Hooks: logging, checkpoints, pictures."""
 
 from deep3dmap.engine.hooks.checkpoint import CheckpointHook
 from deep3dmap.engine.hooks.log import LogHook

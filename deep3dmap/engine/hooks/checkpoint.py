@@ -1,4 +1,4 @@
-"""When checkpoints are written, and which are kept."""
+"""Writing and pruning of checkpoints."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ from deep3dmap.registry import HOOKS
 
 @HOOKS.register_module()
 class CheckpointHook(Hook):
-    """Writes ``checkpoints/step_N.pth`` now and then, at given minutes, and at the end or when training is interrupted.
+    """Writes ``checkpoints/step_N.pth`` at regular intervals, and at the end or when training is interrupted.
 
     Args:
         minutes: training minutes between two checkpoints.
-        steps: steps between two checkpoints, instead of or besides the minutes.
-        keep: how many of the newest stay; older ones are removed. 0 keeps all.
-        at_minutes: training minutes at which one is written that is always kept (``minute_M.pth``).
+        steps: steps between two checkpoints, instead of or in addition to the minutes.
+        keep: number of newest checkpoints to keep; 0 keeps all.
+        at_minutes: training minutes at which to write one that is always kept (``minute_M.pth``).
     """
 
     priority = "VERY_LOW"
@@ -35,17 +35,17 @@ class CheckpointHook(Hook):
         self._last, self._saved = 0.0, -1
 
     def before_train(self, runner) -> None:
-        """Minutes that a resumed run has behind it are not repeated."""
+        """Skip the minutes that a resumed run has passed."""
         self._last = runner.train_loop.seconds
         self.at_minutes = [m for m in self.at_minutes if 60 * m > runner.train_loop.seconds]
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Write when it is time; at the end of an epoch only after those schedules that count epochs."""
+        """Write if due; at the end of an epoch only after schedules by epoch were updated."""
         if not runner.train_loop.starts_epoch:
             self._write_if_due(runner)
 
     def after_train_epoch(self, runner) -> None:
-        """Write when it is time."""
+        """Write if due."""
         self._write_if_due(runner)
 
     def _write_if_due(self, runner) -> None:
@@ -57,11 +57,11 @@ class CheckpointHook(Hook):
             self.save(runner)
 
     def after_train(self, runner) -> None:
-        """Write the last state, whether training came to its end or was interrupted."""
+        """Write the last state, also after an interrupt."""
         self.save(runner)
 
     def save(self, runner) -> None:
-        """Write a checkpoint of the present step and forget the oldest."""
+        """Write a checkpoint of the current step and remove the oldest."""
         loop = runner.train_loop
         if self._saved == loop.step:
             return
@@ -74,6 +74,6 @@ class CheckpointHook(Hook):
     def _write(self, runner, name: str) -> None:
         broken = [n for n, p in runner.framework.named_parameters() if not bool(torch.isfinite(p).all())]
         if broken:
-            raise TrainingError(f"step {runner.iter}: the parameters {', '.join(broken[:3])} are not finite numbers any more, "
+            raise TrainingError(f"step {runner.iter}: the parameters {', '.join(broken[:3])} are not finite, "
                                 "so no checkpoint is written; the last one is kept. A smaller learning rate usually helps.")
         runner.save_checkpoint(Path(runner.work_dir) / "checkpoints" / name)

@@ -1,4 +1,4 @@
-"""The live line of progress, and the scalars of a run (JSON lines and TensorBoard)."""
+"""Progress on the terminal, and logging of scalars (JSON lines and TensorBoard)."""
 
 import errno
 import json
@@ -15,15 +15,15 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from deep3dmap.annotations import Count, NotNegative
-from deep3dmap.io.files import OptionalOutput, write_atomically
-from deep3dmap.processes import agree
+from deep3dmap.io.files import OptionalFiles, write_atomically
+from deep3dmap.processes import all_reduce
 from deep3dmap.registry import HOOKS
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Peak memory of this process, MiB: of the GPU where it computes on one, else resident.
+    """Peak memory of this process, MiB: GPU memory on a GPU, else resident memory.
 
-    Where the system tells the process's own mark, that counts: Linux hands the one of ``getrusage`` on to processes started.
+    On Linux from ``/proc``, since child processes inherit the value of ``getrusage``.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
@@ -44,7 +44,7 @@ def duration(seconds: float) -> str:
 
 
 def learning_rates(wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, float]:
-    """``lr`` of the optimiser, or ``lr_PART`` of each part's; of its first group of parameters."""
+    """``lr`` of the optimiser, or ``lr_PART`` of each part's; of the first parameter group."""
     if not isinstance(wrapper, OptimWrapperDict):
         return {"lr": wrapper.param_groups[0]["lr"]}
     return {f"lr_{name}": each.param_groups[0]["lr"] for name, each in wrapper.items()}
@@ -52,15 +52,15 @@ def learning_rates(wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, float]
 
 @HOOKS.register_module()
 class LogHook(Hook):
-    """Writes the means since the last record (over all processes) to ``scalars.jsonl``, TensorBoard and the terminal, at
+    """Logs the means since the last record (over all processes) to ``scalars.jsonl``, TensorBoard and the terminal, at
     every ``interval``-th step of a stage and at its end.
 
-    On a terminal one line is rewritten in place; elsewhere (a file, a pipe) a plain line comes every ``seconds`` seconds.
+    On a terminal one line is updated in place; otherwise (a file, a pipe) a plain line is printed every ``seconds`` seconds.
 
     Args:
         interval: steps between two records.
-        seconds: between two plain lines.
-        norms: record the length of every parameter as well (``norm_NAME``).
+        seconds: seconds between two plain lines.
+        norms: also log the norm of every parameter (``norm_NAME``).
     """
 
     priority = "BELOW_NORMAL"
@@ -70,12 +70,11 @@ class LogHook(Hook):
         self._values: dict[str, list[torch.Tensor]] = {}
         self._count, self._counted, self._since, self._printed = 0, "", 0.0, -math.inf
         self._live = sys.stdout.isatty()
-        self._scalars, self._curves, self._lines = (OptionalOutput(name)
-                                                    for name in ("scalars.jsonl", "the curves in vis_data",
-                                                                 "progress on the terminal"))
+        self._scalars, self._curves, self._lines = (OptionalFiles(name) for name in ("scalars.jsonl", "the curves in vis_data",
+                                                                                     "progress on the terminal"))
 
     def before_train(self, runner) -> None:
-        """Forget records of steps that a resumed run does again."""
+        """Drop records of steps that a resumed run repeats."""
         path = Path(runner.work_dir) / "scalars.jsonl"
         if runner.rank == 0 and path.exists():
             lines = [line for line in path.read_text().splitlines() if _step_of(line) <= runner.iter]
@@ -84,7 +83,7 @@ class LogHook(Hook):
         self._since = time.perf_counter()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Add up; at every ``interval``-th step, record."""
+        """Accumulate; write a record at every ``interval``-th step."""
         for name, value in outputs.items():
             self._values.setdefault(name, []).append(torch.as_tensor(value).detach().float().mean())
         counts = {key: len(value) for key, value in data_batch.items() if isinstance(value, torch.Tensor) and value.ndim}
@@ -97,7 +96,7 @@ class LogHook(Hook):
         now, loop = time.perf_counter(), runner.train_loop
         elapsed = max(now - self._since, 1e-9)
         record = dict(step=loop.step, stage=loop.stage.name, stage_step=loop.budget.step, epoch=loop.epoch)
-        means = agree(*(torch.stack(values).mean().item() for values in self._values.values()), average=True)
+        means = all_reduce(*(torch.stack(values).mean().item() for values in self._values.values()), op="mean")
         record |= dict(zip(self._values, means)) | learning_rates(runner.optim_wrapper)
         record |= dict(items_per_second=self._count * runner.world_size / elapsed,
                        seconds=loop.seconds,
@@ -117,7 +116,7 @@ class LogHook(Hook):
             return
         with self._scalars.writing(runner.logger.warning):
             _append(Path(runner.work_dir) / "scalars.jsonl", json.dumps(record) + "\n")
-        if not (self._scalars.failed or self._curves.reported):  # TensorBoard's writer does not survive a failure
+        if not (self._scalars.failed or self._curves.warned):  # TensorBoard's writer does not survive a failure
             numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and k != "step"}
             with self._curves.writing(runner.logger.warning):
                 runner.visualizer.add_scalars(numbers, step=record["step"])
@@ -135,7 +134,7 @@ class LogHook(Hook):
 
 
 def _append(path: Path, line: str) -> None:
-    """Add a whole line or none."""
+    """Append a line completely or not at all."""
     with open(path, "ab", buffering=0) as file:
         end = file.seek(0, 2)
         data = line.encode()
@@ -148,7 +147,7 @@ def _step_of(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
-        return -1  # a torn last line
+        return -1  # an incomplete last line
 
 
 def _line(record: dict, loop, items: str) -> str:

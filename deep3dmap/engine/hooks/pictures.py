@@ -1,4 +1,4 @@
-"""Pictures of a view while training runs."""
+"""Rendered pictures of a view during training."""
 
 from pathlib import Path
 
@@ -6,41 +6,41 @@ import torch
 from mmengine.hooks import Hook
 
 from deep3dmap.annotations import NotNegative, Scale
-from deep3dmap.io.files import OptionalOutput
+from deep3dmap.io.files import OptionalFiles
 from deep3dmap.registry import HOOKS
 from deep3dmap.visualization.pictures import save_image
 
 
 @HOOKS.register_module()
 class PictureHook(Hook):
-    """Renders one test view now and then and writes it beside the photograph into ``pictures/``.
+    """Renders one test view at regular intervals, next to the photograph, into ``pictures/``.
 
-    Rendering costs time that is not counted as training time.
+    Doesn't count as training time.
 
     Args:
         minutes: training minutes between two pictures.
-        view: index in the test dataset (the last one is held out, where there are held-out views).
-        scale: of the picture's size, relative to the photograph's.
+        view: index in the test dataset (the last view is held out, if any is).
+        scale: size relative to the photograph.
     """
 
     priority = "VERY_LOW"
 
     def __init__(self, minutes: NotNegative = 2.0, view: int = -1, scale: Scale = 0.5):
         self.seconds, self.view, self.scale = 60 * minutes, view, scale
-        self._last, self._files = 0.0, OptionalOutput("pictures/")
+        self._last, self._files = 0.0, OptionalFiles("pictures/")
 
     def before_train(self, runner) -> None:
         """Start the clock."""
         self._last = runner.train_loop.seconds
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Draw when it is time."""
+        """Render if due."""
         if runner.train_loop.seconds - self._last >= self.seconds and runner.rank == 0:
             self._last = runner.train_loop.seconds
             self.draw(runner)
 
     def draw(self, runner) -> None:
-        """Render the view and write photograph and rendering side by side."""
+        """Render the view and save photograph and rendering side by side."""
         views, framework = runner.build_test_data().dataset, runner.framework
         item = views.item(self.view, scale=self.scale)
         framework.eval()

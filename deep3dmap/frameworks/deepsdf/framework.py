@@ -21,7 +21,7 @@ from deep3dmap.frameworks.step_chunks import SplitSteps
 from deep3dmap.geometry.meshing import NoSurfaceError, extract_surface
 from deep3dmap.geometry.triangles import largest_component
 from deep3dmap.io.reading import printable
-from deep3dmap.processes import CommonDraws
+from deep3dmap.processes import SharedDraws
 from deep3dmap.registry import BACKBONES, FRAMEWORKS, nearest
 from deep3dmap.structures import Reconstruction
 
@@ -95,7 +95,7 @@ class DeepSDF(SplitSteps):
             return outputs
         return self.compute_losses(outputs, inputs) | {"code_length": codes.detach().norm(dim=1).mean()}
 
-    def draw(self, inputs: dict, common: CommonDraws) -> dict:
+    def draw(self, inputs: dict, common: SharedDraws) -> dict:
         """Clip the norms of the codes of the batch's shapes, identically in all processes."""
         if self.code_bound is not None:
             shapes = inputs.get("batch_shapes", inputs["shape"])

@@ -20,7 +20,7 @@ from deep3dmap.frameworks.idr.cameras import CameraPoses
 from deep3dmap.frameworks.scene_method import SceneMethod
 from deep3dmap.frameworks.step_chunks import SplitSteps
 from deep3dmap.geometry.meshing import extract_surface, largest_component
-from deep3dmap.processes import CommonDraws, draw_together
+from deep3dmap.processes import SharedDraws, shared_draws
 from deep3dmap.registry import BACKBONES, FRAMEWORKS
 from deep3dmap.renderers import DistanceCache, Trace, differentiable_intersection
 from deep3dmap.renderers.implicit.ray_field import padded
@@ -141,7 +141,7 @@ class IDR(SceneMethod, SplitSteps):
 
     # --- training ---------------------------------------------------------------------------------------------------------
 
-    def draw(self, inputs: dict, common: CommonDraws) -> dict:
+    def draw(self, inputs: dict, common: SharedDraws) -> dict:
         """Prepare a training step: update the tracer's cache, and draw the random numbers.
 
         Adds ``uniform_steps`` (samples,) in [0, 1], the same for all rays, and ``eikonal_points`` (m, 3), uniform in the cube
@@ -168,7 +168,7 @@ class IDR(SceneMethod, SplitSteps):
             in training ``eikonal_gradient`` (m, 3): at uniform points first, then one per ray.
         """
         if training and not {"uniform_steps", "eikonal_points"} <= set(inputs):
-            inputs = self.draw(inputs, draw_together(self.count_items(inputs)))
+            inputs = self.draw(inputs, shared_draws(self.count_items(inputs)))
         rays, rotation = self.rays(inputs)
         mask = inputs.get("mask")
         trace = self.trace(rays, mask, training, inputs.get("uniform_steps"))

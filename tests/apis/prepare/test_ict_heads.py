@@ -47,5 +47,5 @@ def test_bad_options_get_one_message_and_write_nothing(model_file, tmp_path, cap
 
 def test_progress_is_told_at_each_tenth(model_file, tmp_path):
     lines = []
-    prepare_ict_heads(tmp_path, train=4, validation=0, test=0, model=model_file, samples=200, processes=1, tell=lines.append)
+    prepare_ict_heads(tmp_path, train=4, validation=0, test=0, model=model_file, samples=200, processes=1, log=lines.append)
     assert [line.split(" heads")[0] for line in lines] == ["1 of 4", "2 of 4", "3 of 4", "4 of 4", f"{tmp_path}: 4"]

@@ -60,20 +60,20 @@ def test_landmarks_that_are_there_are_replaced_only_by_force(head, capsys):
     write_landmark_file(folder / "landmarks.json", named(torch.zeros(6, 3).double()))
     before = (folder / "landmarks.json").read_text()
     assert run(folder, "--marks", marks) == 1
-    assert "landmarks.json: is there already; give --force" in capsys.readouterr().err
+    assert "landmarks.json: already exists; use --force" in capsys.readouterr().err
     assert (folder / "landmarks.json").read_text() == before and not (folder / "landmarks.png").exists()
     assert run(folder, "--marks", marks, "--force") == 0
     assert (load_capture(folder).landmarks["nose_tip"] - POINTS[2]).norm() < 3
 
 
-def test_what_one_view_alone_marks_is_told(head):
+def test_what_one_view_alone_marks_is_logged(head):
     folder, marks = head
     document = json.loads(marks.read_text())
     del document["marks"]["view_0"]["nose_base"], document["marks"]["view_2"]["nose_base"]
     marks.write_text(json.dumps(document))
-    told = []
-    save_landmarks(folder, marks, tell=told.append)
-    assert told[-1].startswith("warning: nose_base is marked in view 'view_1' only")
+    logged = []
+    save_landmarks(folder, marks, log=logged.append)
+    assert logged[-1].startswith("warning: nose_base is marked in view 'view_1' only")
 
 
 def test_marks_that_are_wrong_write_nothing(head):

@@ -13,7 +13,7 @@ from deep3dmap.datasets.shapes.sdf_samples import layout
 from deep3dmap.datasets.shapes.sdf_samples.layout import ShapeName
 from deep3dmap.errors import DataError
 
-SMALL = dict(samples=2000, surface_samples=200, resolution=50, processes=2, tell=lambda line: None)
+SMALL = dict(samples=2000, surface_samples=200, resolution=50, processes=2, log=lambda line: None)
 
 
 def save(mesh, path):
@@ -200,7 +200,7 @@ def test_overwriting_with_other_options_leaves_no_mixture_when_it_is_interrupted
 
     other = SMALL | dict(seed=1, overwrite=True)
     with pytest.raises(KeyboardInterrupt):
-        prepare_sdf_samples(folder / "in", folder / "out", **other | dict(tell=interrupt))
+        prepare_sdf_samples(folder / "in", folder / "out", **other | dict(log=interrupt))
     prepare_sdf_samples(folder / "in", folder / "out", **SMALL | dict(seed=1))
     resumed = {path.name: path.read_bytes() for path in (folder / "out" / "SdfSamples").rglob("*.npz")}
     prepare_sdf_samples(folder / "in", folder / "fresh", **SMALL | dict(seed=1))

@@ -21,7 +21,7 @@ from tests.shapes_fixture import NORMALIZATION, full_name, write_shapes
 
 RADIUS = 0.63  # normalised; those trained on are 0.6 and 0.7, their mean is 0.5
 EYE = NORMALIZATION.undo(np.array([[0.0, 0.0, 3.0]]))[0]
-QUICK = dict(resolution=24, tell=lambda line: None)
+QUICK = dict(resolution=24, log=lambda line: None)
 SHIFTED = Frames(NORMALIZATION)
 
 

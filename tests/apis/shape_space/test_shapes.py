@@ -22,7 +22,7 @@ from deep3dmap.frameworks import DeepSDF
 from deep3dmap.geometry.meshing import NoSurfaceError
 from tests.shapes_fixture import NORMALIZATION, SHAPES, full_name
 
-LOW = dict(resolution=48, device="cpu", tell=lambda line: None)
+LOW = dict(resolution=48, device="cpu", log=lambda line: None)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_code_without_a_surface_is_told_and_the_others_are_written(shape_check
     other = write_other(shape_checkpoint, tmp_path / "other.pth",
                         state_dict=content["state_dict"] | {"codes.weight": broken})  # yapf: disable
     names = load_shape_space(other, "cpu").names
-    written = mesh_shapes(other, tmp_path / "out", names[:2], **LOW | dict(tell=told.append))
+    written = mesh_shapes(other, tmp_path / "out", names[:2], **LOW | dict(log=told.append))
     assert written.empty == names[:1] and list(written.meshes) == names[1:2]
     assert names[0] in told[0]
 

@@ -122,7 +122,7 @@ def test_a_finished_run_resumes_to_the_same(work_dir, options, tmp_path):
 
 def test_reconstruct_leaves_mesh_figures_and_report(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("deep3dmap.apis.showing.turntable", lambda mesh, **_: [np.zeros((8, 8, 3), np.uint8)] * 2)
-    result = reconstruct(folder, tmp_path, method="hull", minutes=5, resolution=32, progress=False, say=lambda line: None,
+    result = reconstruct(folder, tmp_path, method="hull", minutes=5, resolution=32, progress=False, log=lambda line: None,
                          options={k: v for k, v in OPTIONS.items() if k.startswith(("model", "scene"))})  # yapf: disable
     assert all((tmp_path / name).stat().st_size for name in ("mesh.ply", "mesh.glb", "report.html"))
     written = json.loads((tmp_path / "metrics.json").read_text())["held-out views"]

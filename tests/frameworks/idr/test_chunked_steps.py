@@ -7,7 +7,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
 from deep3dmap.engine.config import build_runner, load_config
 from deep3dmap.frameworks.base import Stage
-from deep3dmap.processes import draw_together
+from deep3dmap.processes import shared_draws
 from deep3dmap.structures import Cameras
 from tests.frameworks.idr.helpers import LOSSES, rays_from, small_idr
 from tests.frameworks.saved_bytes import SavedBytes
@@ -113,7 +113,7 @@ def test_random_numbers_that_the_batch_brings_are_used():
 
 def test_uniform_points_lie_all_over_the_cube_around_the_sphere_in_the_configured_number():
     framework = small_idr(eikonal_samples=2.0).train()
-    drawn = framework.draw({}, draw_together(1000))
+    drawn = framework.draw({}, shared_draws(1000))
     points = drawn["eikonal_points"]
     assert points.shape == (2000, 3) and points.abs().max() <= 1 and points.abs().amax(0).min() > 0.99
     assert points.mean(0).abs().max() < 0.06 and drawn["uniform_steps"].shape == (24, )

@@ -155,7 +155,7 @@ def save(folder, content):
 
 def test_a_hostile_checkpoint_is_refused_and_runs_nothing(tmp_path):
     source = save(tmp_path, dict(model_state_dict=Hostile(tmp_path / "ran")))
-    with pytest.raises(CheckpointError, match="could run foreign code"):
+    with pytest.raises(CheckpointError, match="could run .*code"):
         convert_checkpoint(source, tmp_path / "ours.pth")
     assert not (tmp_path / "ran").exists() and not (tmp_path / "ours.pth").exists()
 
@@ -163,7 +163,7 @@ def test_a_hostile_checkpoint_is_refused_and_runs_nothing(tmp_path):
 def test_hostile_poses_are_refused_and_run_nothing(tmp_path):
     source, _, _ = publish(tmp_path, "dtu_trained_cameras", 3)
     torch.save(Hostile(tmp_path / "ran"), tmp_path / "CamParameters" / "2000.pth")
-    with pytest.raises(CheckpointError, match="could run foreign code"):
+    with pytest.raises(CheckpointError, match="could run .*code"):
         convert_checkpoint(source, tmp_path / "ours.pth")
     assert not (tmp_path / "ran").exists()
 

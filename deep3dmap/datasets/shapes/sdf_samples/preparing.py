@@ -145,7 +145,7 @@ def prepare_meshes(meshes: Sequence[MeshFile],
                    processes: int,
                    timeout: float,
                    overwrite: bool = False,
-                   tell: Callable[[str], object] = print) -> None:
+                   log: Callable[[str], object] = print) -> None:
     """Prepare meshes, several at a time; each outcome is recorded in the report, which is saved periodically.
 
     Args:
@@ -156,7 +156,7 @@ def prepare_meshes(meshes: Sequence[MeshFile],
         processes: number of parallel processes.
         timeout: seconds after which a mesh is aborted.
         overwrite: also prepare finished meshes again.
-        tell: prints a line.
+        log: prints a line.
 
     Raises:
         DataError: if the mesh of a finished shape has changed; nothing is prepared then.
@@ -171,12 +171,12 @@ def prepare_meshes(meshes: Sequence[MeshFile],
     waiting = set(finished)
     todo = [mesh for mesh in meshes if mesh not in waiting]
     if finished:
-        tell(f"{len(finished)} of {len(meshes)} shapes exist already")
-    progress = _Progress(len(todo), tell)
+        log(f"{len(finished)} of {len(meshes)} shapes exist already")
+    progress = _Progress(len(todo), log)
     try:
         for number, outcome in run_tasks(prepare_shape, [Task(mesh, Path(root), options) for mesh in todo], processes,
                                          timeout):
-            _note(report, root, todo[number], outcome, tell)
+            _note(report, root, todo[number], outcome, log)
             if progress.step():
                 report.save()
     finally:
@@ -197,11 +197,11 @@ def _key(shape: ShapeName) -> str:
     return f"{shape.category}/{shape.name}"
 
 
-def _note(report: Report, root, mesh: MeshFile, outcome: Outcome, tell) -> None:
+def _note(report: Report, root, mesh: MeshFile, outcome: Outcome, log) -> None:
     status = STATUS.get(outcome.kind, FAILED)
     if status != ACCEPTED:
         _remove(root, mesh.shape)
-        tell(f"{status}: {mesh.shape}: {outcome.reason}")
+        log(f"{status}: {mesh.shape}: {outcome.reason}")
     report.note(_key(mesh.shape), status, outcome.reason, **(outcome.value or {}))
 
 
@@ -214,8 +214,8 @@ def _remove(root, shape: ShapeName) -> None:
 class _Progress:
     """Reports progress: at the start, at the end, and periodically."""
 
-    def __init__(self, total: int, tell: Callable[[str], object]):
-        self.total, self.tell, self.done = total, tell, 0
+    def __init__(self, total: int, log: Callable[[str], object]):
+        self.total, self.log, self.done = total, log, 0
         self.started = self.reported = time.monotonic()
 
     def step(self) -> bool:
@@ -226,6 +226,5 @@ class _Progress:
         if due:
             self.reported, elapsed = now, now - self.started
             left = elapsed / self.done * (self.total - self.done)
-            self.tell(f"{self.done} of {self.total} meshes in {elapsed:.0f} s" +
-                      (f", about {left:.0f} s left" if left else ""))
+            self.log(f"{self.done} of {self.total} meshes in {elapsed:.0f} s" + (f", about {left:.0f} s left" if left else ""))
         return due
