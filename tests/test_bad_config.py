@@ -95,7 +95,7 @@ WRONG = {
     # what doesn't go together
     "train_cfg.max_steps=None": "stage 'train' has no budget",
     "optim_wrapper=None": "training needs train_cfg, optim_wrapper and train_dataset",
-    "train_dataset=None": "training needs either train_dataset (hands out whole batches) or train_dataloader, not neither",
+    "train_dataset=None": "training needs either train_dataset (whole batches) or train_dataloader, not neither",
     "model.geometry.features=5": "geometry gives 5 features but radiance takes 8",
     "param_scheduler={'type': 'MultiStepLR', '_delete_': True}": "missing 1 required positional argument: 'milestones'",
     "model.input_keys=['nope']": "IDR needs 'nope'",

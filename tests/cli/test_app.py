@@ -127,7 +127,7 @@ def test_commands_may_be_spelt_with_underscores(words, capsys):
 def test_an_empty_output_folder_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         run("reconstruct", "temple_sparse_ring", "-o", "")
-    assert "present folder" in capsys.readouterr().err
+    assert "empty path" in capsys.readouterr().err
 
 
 def test_the_command_line_is_a_module_too():

@@ -43,7 +43,7 @@ def test_a_default_may_be_a_constant_of_another_module():
 def test_what_another_function_says_of_an_argument_needs_not_be_repeated():
     own, other = (read_function(f"deep3dmap.apis.{path}").parameters for path in ("test.test", "train.train"))
     assert [[each.help for each in found if each.name == "options"] for found in (own, other)
-            ] == [["values that replace the config's, for example optim_wrapper.optimizer.lr=1e-3"]] * 2
+            ] == [["values that override the config's, for example optim_wrapper.optimizer.lr=1e-3"]] * 2
 
 
 def parsed(annotation, *words, default=None):
@@ -89,7 +89,7 @@ def test_what_is_true_by_default_has_an_option_that_turns_it_off():
     (Positive, "nan", "nan is not a number above 0"),
     (Share, "1.5", "1.5 is not a number of at least 0 and at most 1"),
     (Count, "x", "invalid int value: 'x'"),
-    (str | Path, " ", "present folder"),
+    (str | Path, " ", "empty path"),
     (Mapping, "a", "'a' is not key=value"),
     (bool | Literal["auto"], "onn", "did you mean 'on'"),
 ])  # yapf: disable
