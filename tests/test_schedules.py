@@ -78,7 +78,7 @@ def test_the_weight_of_the_codes_is_that_of_deepsdf(goldens):
     (dict(start=1.0), "keys"),
     (dict(start=1.0, milestones=[1], gamma=0.5), "keys"),
     (dict(start=1.0, milestones=[1], by="minute"), "minute"),
-    (dict(start=1.0, milestones=5), "milestones is a list"),
+    (dict(start=1.0, milestones=5), "milestones"),
     (dict(start="1", milestones=[5]), "start"),
     (dict(start=1.0, milestones=["a"]), "milestones"),
 ])  # yapf: disable

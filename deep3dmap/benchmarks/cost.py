@@ -315,7 +315,3 @@ def _count_flops(job: Job, counter: EvaluationCounter, runs: int = 2) -> Callabl
     rest, evaluated, points = flops.by_type - counter.flops, Counter(counter.flops), max(counter.points, 1)
     types = set(rest) | set(evaluated)
     return lambda evaluations: {t: rest[t] / runs + evaluated[t] / points * evaluations for t in types}
-
-
-if __name__ == "__main__":
-    print(json.dumps(run_case(json.loads(sys.argv[1]))))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deep3dmap.apis import reconstruct
-from deep3dmap.apis.reconstruct import Interrupted, _go_on, reserve
+from deep3dmap.apis.reconstruct import Interrupted, _resume_command, reserve
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.io.mesh_files import load_mesh
@@ -59,7 +59,7 @@ def test_training_views_that_are_not_rendered_are_counted_in_the_notes(reconstru
     assert any(note.startswith("7 training views are not rendered") for note in notes)
 
 
-def test_the_report_shows_the_views_and_how_to_go_on(reconstructed):
+def test_the_report_shows_the_views_and_how_to_resume_command(reconstructed):
     html = (reconstructed[0] / "report.html").read_text()
     assert "held out" in html and "--resume" in html
     assert all(view.name in html for view in reconstructed[1].views)
@@ -85,11 +85,11 @@ def test_most_of_the_minutes_are_for_training():
     assert reserve(20) <= 0.15 * 60 * 20 and reserve(600) <= 150
 
 
-def test_the_command_to_go_on_is_the_same_with_resume():
-    assert _go_on("deep3dmap demo -o 'my out'", None, 5, Path("x")) == "deep3dmap demo -o 'my out' --resume"
-    assert _go_on("deep3dmap demo --resume", None, 5, Path("x")) == "deep3dmap demo --resume"
-    assert _go_on("deep3dmap demo --overwrite", None, 5, Path("x")) == "deep3dmap demo --resume"
-    assert _go_on("", "my photos", 5, Path("out")) == "deep3dmap reconstruct 'my photos' --minutes 5 -o out --resume"
+def test_the_command_to_resume_command_is_the_same_with_resume():
+    assert _resume_command("deep3dmap demo -o 'my out'", None, 5, Path("x")) == "deep3dmap demo -o 'my out' --resume"
+    assert _resume_command("deep3dmap demo --resume", None, 5, Path("x")) == "deep3dmap demo --resume"
+    assert _resume_command("deep3dmap demo --overwrite", None, 5, Path("x")) == "deep3dmap demo --resume"
+    assert _resume_command("", "my photos", 5, Path("out")) == "deep3dmap reconstruct 'my photos' --minutes 5 -o out --resume"
 
 
 def test_a_config_brings_its_own_scene_and_truth(config_file, head_file, tmp_path):

@@ -206,7 +206,7 @@ def test_what_is_not_a_checkpoint_may_be_missing_while_the_disk_is_full(cases, w
     assert code == 0 and "Traceback" not in shown
     for what in ("scalars.jsonl", "pictures/"):
         assert shown.count(
-            f"WARNING - {what} can't be written (File too large: free some space); training goes on without") == 1
+            f"WARNING - {what} can't be written (File too large: free some space); training continues without") == 1
     assert recorded(folder) == [1, 2, 3, 4, 9, 10, 11, 12]
     assert not [path for path in folder.rglob("*") if ".part-" in path.name]
     assert (folder / "pictures" / "step_00000004.png").exists() and (folder / "pictures" / "step_00000012.png").exists()
@@ -313,7 +313,7 @@ def test_an_interrupt_does_not_save_weights_that_are_no_numbers(config, tmp_path
 @pytest.mark.parametrize("name", ["interrupted", "terminated"])
 def test_a_signal_from_outside_ends_the_command_with_a_checkpoint_of_its_last_step(name, cases, whole):
     code, shown, folder = cases(name)
-    assert code == 130 and "Go on with the same command and --resume" in shown and "Traceback" not in shown
+    assert code == 130 and "--resume" in shown and "Traceback" not in shown
     assert cases(f"{name}_resumed")[0] == 0 and same(folder, whole)
 
 

@@ -130,7 +130,7 @@ def test_data_sets_from_elsewhere_have_no_info():
     (None, None, "val_dataset or val_dataloader"),
     (dict(type="Draw"), dict(dataset=dict(type="Draw")), "can't both be given"),
     (None, dict(batch_size=2), "a dataset is a dictionary with a 'type'"),
-    (dict(type="LineBatches"), None, "val_dataset: LineBatches must be a ItemDataset but is a BatchDataset"),
+    (dict(type="LineBatches"), None, "val_dataset: LineBatches.*ItemDataset.*BatchDataset"),
     (None, dict(dataset=dict(type="LineBatches")), "val_dataloader.dataset: LineBatches"),
 ])  # yapf: disable
 def test_data_that_can_not_be_evaluated_are_refused(dataset, loader, named):

@@ -53,7 +53,7 @@ def test_every_instance_has_a_run_of_its_own(trained):
     assert sorted(p.name for p in (trained / "instances").iterdir()) == NAMES
     for name in NAMES:
         folder = trained / "instances" / name
-        assert json.loads((folder / "finished.json").read_text())["steps"] == 100
+        assert json.loads((folder / "finished.json").read_text())["steps"] == 40
         assert "fine (2/2)" in (folder / "output.txt").read_text() and (folder / "scalars.jsonl").is_file()
 
 

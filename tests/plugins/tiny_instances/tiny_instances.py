@@ -21,7 +21,7 @@ SIZE = 12
 
 
 @DATASETS.register_module()
-class Waves(ItemDataset):
+class WaveFolder(ItemDataset):
     """Grey pictures of waves, each with a frequency of its own.
 
     Args:
@@ -43,7 +43,7 @@ class Waves(ItemDataset):
 
 
 @BACKBONES.register_module()
-class Pixels(nn.Module):
+class WavePixels(nn.Module):
     """A picture that is learned pixel by pixel."""
 
     def __init__(self):
@@ -56,7 +56,7 @@ class Pixels(nn.Module):
 
 
 @LOSSES.register_module()
-class PixelError(Loss):
+class WaveLoss(Loss):
     """Mean square of the difference, with noise."""
 
     def forward(self, outputs: dict, inputs: dict) -> Tensor:
