@@ -11,6 +11,7 @@ import trimesh
 from mmengine.dist import get_dist_info, is_main_process
 
 from deep3dmap.annotations import NotNegative, Scale, Whole
+from deep3dmap.datasets.kinds import ViewDataset
 from deep3dmap.engine.test_data import Batch, TestData
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.evaluation.base import Metric
@@ -96,7 +97,7 @@ def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, res
     training, state, result = framework.training, framework.training_state(), TestResult()
     names: set[str] = set()
     framework.eval()
-    if left_out := getattr(data.dataset, "left_out", 0):
+    if isinstance(data.dataset, ViewDataset) and (left_out := data.dataset.left_out):
         result.notes.append(f"{left_out} training views are not rendered, as test_dataset.train_views says")
     for found in _reconstructed(framework, data, resolution, max_seconds, result.notes):
         for item, reconstruction in found:

@@ -62,7 +62,10 @@ def test_weights_of_the_model_itself_are_the_whole_frameworks(file):
 
 
 def test_a_part_that_takes_weights_itself_is_left_alone():
-    load_part_weights(Pair(), dict(type="LineFit", own=dict(type="Weighted", weights=dict(anything=1))))
+    pair = Pair()
+    before = {name: value.clone() for name, value in pair.state_dict().items()}
+    load_part_weights(pair, dict(type="LineFit", own=dict(type="Weighted", weights=dict(anything=1))))
+    assert all(torch.equal(value, before[name]) for name, value in pair.state_dict().items())
 
 
 def test_a_plain_file_of_weights_needs_no_prefix(tmp_path):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,6 +52,13 @@ def test_levels_are_followed_better_with_the_state_than_without(trained):
 
 def test_with_the_state_a_small_gain_is_learned(trained):  # single clips teach one of 2/3
     assert float(state(trained)["weights"]["backbone.logit"].sigmoid()) < 0.5
+
+
+def test_reconstruct_follows_a_users_sequences_to_their_ends(trained, tool, tmp_path):
+    (tmp_path / "own.json").write_text(json.dumps([[[2.0, 2.0]] * 30, [[-1.0, -1.0]] * 30]))
+    assert tool("reconstruct", tmp_path / "own.json", "--config", CONFIG, "--weights", trained, "-o", tmp_path / "out") == 0
+    found = [float(np.load(path)["level"]) for path in sorted((tmp_path / "out" / "items").glob("*/arrays.npz"))]
+    assert found == pytest.approx([2.0, -1.0], abs=0.2)
 
 
 def test_metrics_see_each_sequence_once_when_it_is_complete(trained):

@@ -62,6 +62,17 @@ def test_the_best_validated_weights_are_kept_and_tested(trained, tool, tmp_path)
     assert (tmp_path / "test" / "metrics.json").exists()
 
 
+def test_reconstruct_restores_a_users_pictures_with_the_best_weights(trained, tool, tmp_path):
+    np.save(tmp_path / "own.npy", np.full((2, 16, 16, 3), 128, np.uint8))
+    options = ("--config", CONFIG, "--weights", trained, "-o", tmp_path / "out")
+    assert tool("reconstruct", tmp_path / "own.npy", *options) == 0
+    for name in ("00000", "00001"):
+        rgb, noisy = (np.asarray(Image.open(tmp_path / "out" / "items" / name / f"{kind}.png")) for kind in ("rgb", "noisy"))
+        assert rgb.std() < 0.8 * noisy.std()
+    assert "rgb of 00001" in (tmp_path / "out" / "report.html").read_text()
+    assert tool("reconstruct", tmp_path / "own.npy", "--config", CONFIG, "-o", tmp_path / "none") == 1
+
+
 def test_buffers_are_averaged_with_the_weights(trained):
     checkpoint = load_checkpoint(list_checkpoints(trained)[-1])
     for name in ("backbone.layers.0.conv.weight", "backbone.layers.0.bn.running_mean"):

@@ -3,7 +3,9 @@
 A config reaches it by ``custom_imports = dict(imports=["tiny_clips"])``.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from deep3dmap.datasets.kinds import ClipDataset
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import BaseFramework
+from deep3dmap.frameworks.cards import Card, register_card
 from deep3dmap.losses.base import Loss
 from deep3dmap.registry import BACKBONES, DATASETS, FRAMEWORKS, LOSSES, METRICS
 from deep3dmap.structures import Reconstruction
@@ -23,14 +26,20 @@ class Levels(ClipDataset):
     Args:
         lengths: of the sequences, in clips.
         seed: of levels and noise.
+        path: JSON file of the measurements of each sequence to take instead; their levels are not known.
     """
 
-    def __init__(self, lengths: Sequence[int] = (7, 4, 9, 6), seed: int = 0):
+    def __init__(self, lengths: Sequence[int] = (7, 4, 9, 6), seed: int = 0, path: str | None = None):
         super().__init__()
+        given = None if path is None else json.loads(Path(path).read_text())
+        lengths = lengths if given is None else [len(sequence) for sequence in given]
         generator = torch.Generator().manual_seed(seed)
         self.lengths, self.levels = list(lengths), torch.randn(len(lengths), generator=generator)
         self.owners = torch.arange(len(lengths)).repeat_interleave(torch.tensor(self.lengths))
         self.measured = self.levels[self.owners, None] + torch.randn(len(self), 2, generator=generator)
+        self.known = given is None
+        if given is not None:
+            self.measured = torch.tensor([pair for sequence in given for pair in sequence])
 
     def __len__(self) -> int:
         return sum(self.lengths)
@@ -43,7 +52,8 @@ class Levels(ClipDataset):
     def load(self, index: int) -> dict:
         """A clip."""
         owner = int(self.owners[index])
-        return dict(name=f"sequence_{owner}", measured=self.measured[index], level=self.levels[owner])
+        known = dict(level=self.levels[owner]) if self.known else {}
+        return dict(name=f"sequence_{owner}", measured=self.measured[index]) | known
 
 
 @BACKBONES.register_module()
@@ -114,11 +124,25 @@ class LevelOff(Metric):
         self.squares: list[float] = []
 
     def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
-        """A sequence's own error."""
+        """A sequence's own error, where its level is known."""
+        if "level" not in item:
+            return {}
         off = float(result.arrays["level"] - item["level"])
         self.squares.append(off**2)
         return dict(off=off)
 
     def compute(self) -> dict[str, dict[str, float]]:
         """The figures."""
+        if not self.squares:
+            return {}
         return dict(levels=dict(off=(sum(self.squares) / len(self.squares))**0.5, sequences=len(self.squares)))
+
+
+register_card(
+    Card(name="tiny_clips",
+         framework="TinyClips",
+         title="Tiny clips",
+         takes="a file of measurements",
+         gives="the level of each sequence",
+         source="test_dataloader.dataset.path",
+         learns_from_data=True))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from deep3dmap.datasets.kinds import ItemDataset
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import BaseFramework
+from deep3dmap.frameworks.cards import Card, register_card
 from deep3dmap.losses.base import Loss
 from deep3dmap.registry import BACKBONES, DATASETS, FRAMEWORKS, LOSSES, METRICS, TRANSFORMS
 from deep3dmap.structures import Reconstruction
@@ -27,16 +28,18 @@ class Waves(ItemDataset):
         count: of pictures.
         seed: of the waves.
         size: of a picture, in pixels along each edge.
+        path: ``.npy`` file of pictures (n, h, w, 3) uint8 to take instead.
         pipeline: see :class:`ItemDataset`.
     """
 
-    def __init__(self, count: int = 32, seed: int = 0, size: int = 16, pipeline: Sequence[Mapping] = ()):
+    def __init__(self, count: int = 32, seed: int = 0, size: int = 16, path: str | None = None,
+                 pipeline: Sequence[Mapping] = ()):  # yapf: disable
         super().__init__(pipeline)
         random = np.random.default_rng(seed)
         y, x = np.mgrid[:size, :size] / size
         across, down, phase = random.uniform(-1, 1, (3, count, 1, 1, 3))
         waves = np.sin(2 * np.pi * (across * x[..., None] + down * y[..., None] + phase))
-        self.pictures = np.round(127.5 + 127.5 * waves).astype(np.uint8)
+        self.pictures = np.round(127.5 + 127.5 * waves).astype(np.uint8) if path is None else np.load(path)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -124,3 +127,13 @@ class PicturePSNR(Metric):
         """The means."""
         names = ("psnr", "psnr_noisy")
         return dict(pictures={name: sum(each[name] for each in self.figures) / len(self.figures) for name in names})
+
+
+register_card(
+    Card(name="tiny_restore",
+         framework="TinyRestore",
+         title="Tiny restore",
+         takes="a file of noisy pictures",
+         gives="pictures without noise",
+         source="test_dataloader.dataset.path",
+         learns_from_data=True))
