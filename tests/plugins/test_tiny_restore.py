@@ -119,3 +119,11 @@ def test_two_processes_validate_the_first_ones_buffers_also_when_resumed(tool_in
     assert tool_in_two("train", CONFIG, "--work-dir", tmp_path / "b", "--resume", checkpoint, *options) == [0, 0]
     assert_same(state(tmp_path / "b"), state(tmp_path / "whole"))
     assert validated(tmp_path / "b")[12] == validated(tmp_path / "whole")[12]
+
+
+def test_weights_of_another_method_are_named(trained, tool, tmp_path, capsys):
+    config = CONFIG.parents[1] / "tiny_clips" / "config.py"
+    (tmp_path / "own.json").write_text("[[[0.0, 0.0]]]")
+    assert tool("reconstruct", tmp_path / "own.json", "--config", config, "--weights", trained, "-o", tmp_path / "out") == 1
+    text = capsys.readouterr().err
+    assert "TinyRestore" in text and "TinyClips" in text and not (tmp_path / "out").exists()
