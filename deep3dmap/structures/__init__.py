@@ -2,7 +2,8 @@
 
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.structures.capture import Capture
+from deep3dmap.structures.meshes import Meshes
 from deep3dmap.structures.rays import RayBundle
 from deep3dmap.structures.reconstruction import Reconstruction
 
-__all__ = ["Cameras", "Capture", "RayBundle", "Reconstruction"]
+__all__ = ["Cameras", "Capture", "Meshes", "RayBundle", "Reconstruction"]
