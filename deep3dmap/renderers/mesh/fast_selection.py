@@ -3,6 +3,8 @@
 The same arithmetic as :mod:`.selection`, in double precision; each image keeps the nearest faces of its pixels in a table.
 """
 
+from typing import no_type_check
+
 import numba
 import numpy as np
 import torch
@@ -42,6 +44,7 @@ def select(triangles: Triangles, size: tuple[int, int, int],
 
 
 @_compiled
+@no_type_check  # run-time shape checks would wrap what numba compiles
 def _draw(corners, boxes, face, height, width, k, blur_radius, perspective, clip):
     """Table (pixels, k) of the nearest triangles, -1 in empty slots.
 
@@ -86,6 +89,7 @@ def _draw(corners, boxes, face, height, width, k, blur_radius, perspective, clip
 
 
 @_compiled
+@no_type_check
 def _segment(x, y, x0, y0, x1, y1):
     """Squared distance of a point to a segment."""
     ex, ey, px, py = x1 - x0, y1 - y0, x - x0, y - y0
@@ -96,6 +100,7 @@ def _segment(x, y, x0, y0, x1, y1):
 
 
 @_compiled
+@no_type_check
 def _insert(table, depths, edges, face, pixel, triangle, depth, edge):
     """Put a triangle into a pixel's slots, which stay ordered by depth; of equal ones the first drawn comes first."""
     k = table.shape[1]
@@ -108,8 +113,8 @@ def _insert(table, depths, edges, face, pixel, triangle, depth, edge):
                 return
             for later in range(slot, k - 1):
                 table[pixel, later], depths[pixel, later], edges[pixel, later] = (table[pixel, later + 1],
-                                                                                  depths[pixel, later + 1],
-                                                                                  edges[pixel, later + 1])
+                                                                                  depths[pixel, later + 1], edges[pixel,
+                                                                                                                  later + 1])
             table[pixel, k - 1] = -1
             break
     if table[pixel, k - 1] >= 0 and depths[pixel, k - 1] <= depth:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 
@@ -40,7 +40,7 @@ class Fragments:
         """Which image each pixel belongs to."""
         return self.pixel // (self.size[1] * self.size[2])
 
-    def to_images(self, values: Float[Tensor, "p *c"], background=0.0) -> Float[Tensor, "n h w *c"]:
+    def to_images(self, values: Shaped[Tensor, "p *c"], background=0.0) -> Shaped[Tensor, "n h w *c"]:
         """Values of the listed pixels as images; ``background``, a number or a tensor (*c), elsewhere."""
         shape = (self.size[0] * self.size[1] * self.size[2], *values.shape[1:])
         images = torch.as_tensor(background).to(values).expand(shape)

@@ -5,7 +5,7 @@ gradients (Blinn and Newell, "Clipping using homogeneous coordinates", 1978).
 """
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 

@@ -33,9 +33,11 @@ def project(meshes: Meshes, cameras: Cameras, near: float) -> Triangles:
         corners = _in_front(meshes.vertices, cameras)[:, meshes.faces].flatten(0, 1)
     else:
         image, face = meshes.face_mesh, faces
-        corners = torch.cat([_in_front(vertices, cameras[i % len(cameras)])[0]
-                             for i, vertices in enumerate(meshes.vertices.split(meshes.vertex_counts))])[meshes.faces]
-    return divided(cut(Triangles(corners, image, face), near), getattr(cameras, "orthographic", False))
+        corners = torch.cat([
+            _in_front(vertices, cameras[i % len(cameras)])[0]
+            for i, vertices in enumerate(meshes.vertices.split(meshes.vertex_counts))
+        ])[meshes.faces]
+    return divided(cut(Triangles(corners, image, face), near), cameras.orthographic)
 
 
 def _in_front(vertices: Float[Tensor, "v 3"], cameras: Cameras) -> Float[Tensor, "n v 3"]:
@@ -45,7 +47,7 @@ def _in_front(vertices: Float[Tensor, "v 3"], cameras: Cameras) -> Float[Tensor,
     K = to_image @ cameras.K.to(vertices)
     pose = cameras.world_to_cam.to(vertices)
     points = vertices @ pose[:, :, :3].transpose(1, 2) + pose[:, None, :, 3]
-    if not getattr(cameras, "orthographic", False):
+    if not cameras.orthographic:
         return points @ K.transpose(1, 2)
     xy = points[..., :2] @ K[:, :2, :2].transpose(1, 2) + K[:, None, :2, 2]
     return torch.cat([xy, points[..., 2:]], -1)

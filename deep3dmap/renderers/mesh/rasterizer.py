@@ -20,7 +20,9 @@ from deep3dmap.structures import Cameras, Meshes
 Select = Callable[[Triangles, tuple[int, int, int], RasterSettings], tuple[Tensor, Tensor]]
 
 
-def rasterize(triangles: Triangles, size: tuple[int, int, int], settings: RasterSettings,
+def rasterize(triangles: Triangles,
+              size: tuple[int, int, int],
+              settings: RasterSettings,
               select: Select = select) -> Fragments:
     """The fragments of projected triangles.
 
@@ -63,8 +65,13 @@ class TorchRasterizer(nn.Module):
 
     _select = staticmethod(select)
 
-    def __init__(self, faces_per_pixel: int = 1, blur_radius: float = 0.0, perspective_correct: bool | None = None,
-                 cull_backfaces: bool = False, clip_barycentric: bool | None = None, near: float = 1e-3):
+    def __init__(self,
+                 faces_per_pixel: int = 1,
+                 blur_radius: float = 0.0,
+                 perspective_correct: bool | None = None,
+                 cull_backfaces: bool = False,
+                 clip_barycentric: bool | None = None,
+                 near: float = 1e-3):
         super().__init__()
         if faces_per_pixel < 1:
             raise ValueError(f"faces_per_pixel must be at least 1, got {faces_per_pixel}")
@@ -83,7 +90,7 @@ class TorchRasterizer(nn.Module):
             ValueError: if there are neither as many meshes as cameras nor one of either, or vertices are not finite.
         """
         return self.rasterize(project(meshes, cameras, self.near), (max(len(meshes), len(cameras)), *cameras.size),
-                              getattr(cameras, "orthographic", False))
+                              cameras.orthographic)
 
     def rasterize(self, triangles: Triangles, size: tuple[int, int, int], orthographic: bool = False) -> Fragments:
         """The fragments of projected triangles; see :func:`rasterize`."""
