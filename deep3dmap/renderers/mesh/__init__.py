@@ -2,10 +2,13 @@
 
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.lights import Lights, Material
+from deep3dmap.renderers.mesh.pyrender_renderer import PyrenderRenderer
 from deep3dmap.renderers.mesh.rasterizer import FastRasterizer, TorchRasterizer, rasterize
 from deep3dmap.renderers.mesh.renderer import MeshImages, MeshRenderer
 from deep3dmap.renderers.mesh.shader import MeshShader, Scene
 from deep3dmap.renderers.mesh.textures import FaceGrids, UVTexture, VertexColors
+from deep3dmap.renderers.mesh.toy import ToyRenderer
 
 __all__ = ["FaceGrids", "FastRasterizer", "Fragments", "Lights", "Material", "MeshImages", "MeshRenderer", "MeshShader",
-           "Scene", "TorchRasterizer", "UVTexture", "VertexColors", "rasterize"]  # yapf: disable
+           "PyrenderRenderer", "Scene", "TorchRasterizer", "ToyRenderer", "UVTexture", "VertexColors",
+           "rasterize"]  # yapf: disable

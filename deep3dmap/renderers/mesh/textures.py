@@ -87,3 +87,30 @@ class FaceGrids:
 
 
 Texture = VertexColors | UVTexture | FaceGrids
+
+
+def check_texture(texture: Texture | None, meshes: Meshes) -> None:
+    """Check that a texture belongs to meshes.
+
+    Raises:
+        ValueError: if it has another number of vertices, faces or images, or its indices of texture coordinates are out of
+            range.
+    """
+    if isinstance(texture, VertexColors):
+        _expect(len(texture.colors), len(meshes.vertices), "VertexColors: colors of {} vertices, but the meshes have {}")
+    elif isinstance(texture, FaceGrids):
+        _expect(len(texture.colors), len(meshes.faces), "FaceGrids: colors of {} faces, but the meshes have {}")
+    elif texture is not None:
+        _expect(len(texture.faces), len(meshes.faces),
+                "UVTexture: faces hold texture coordinates of {} faces, but the meshes have {}")
+        if len(texture.image) != 1:
+            _expect(len(texture.image), len(meshes), "UVTexture: {} images, but there are {} meshes; expected as many or one")
+        faces, count = texture.faces, len(texture.uv)
+        if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < count:
+            raise ValueError(f"UVTexture: faces have indices from {int(faces.min())} to {int(faces.max())}, but there are "
+                             f"{count} texture coordinates in uv")
+
+
+def _expect(actual: int, expected: int, message: str) -> None:
+    if actual != expected:
+        raise ValueError(message.format(actual, expected))
