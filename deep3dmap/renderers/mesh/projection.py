@@ -40,9 +40,11 @@ def check_batch(meshes: Meshes, cameras: Cameras) -> None:
     """Check meshes and cameras before they are drawn.
 
     Raises:
-        ValueError: if there are neither as many meshes as cameras nor one of either, vertices are not finite, or faces have
-            an index out of range.
+        ValueError: if there are neither as many meshes as cameras nor one of either, images have no pixels, vertices are not
+            finite, or faces have an index out of range.
     """
+    if min(cameras.size) < 1:
+        raise ValueError(f"cameras have the image size {tuple(cameras.size)}: expected height and width of at least 1")
     if len(meshes) != len(cameras) and 1 not in (len(meshes), len(cameras)):
         raise ValueError(f"{len(meshes)} meshes but {len(cameras)} cameras: expected as many, or one of either")
     finite = torch.isfinite(meshes.vertices.detach()).all(-1)
