@@ -3,6 +3,7 @@
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.lights import Lights, Material
 from deep3dmap.renderers.mesh.pyrender_renderer import PyrenderRenderer
+from deep3dmap.renderers.mesh.pytorch3d_parts import PyTorch3DRasterizer, PyTorch3DShader
 from deep3dmap.renderers.mesh.rasterizer import FastRasterizer, TorchRasterizer, rasterize
 from deep3dmap.renderers.mesh.renderer import MeshImages, MeshRenderer
 from deep3dmap.renderers.mesh.shader import MeshShader, Scene
@@ -10,5 +11,5 @@ from deep3dmap.renderers.mesh.textures import FaceGrids, UVTexture, VertexColors
 from deep3dmap.renderers.mesh.toy import ToyRenderer
 
 __all__ = ["FaceGrids", "FastRasterizer", "Fragments", "Lights", "Material", "MeshImages", "MeshRenderer", "MeshShader",
-           "PyrenderRenderer", "Scene", "TorchRasterizer", "ToyRenderer", "UVTexture", "VertexColors",
-           "rasterize"]  # yapf: disable
+           "PyTorch3DRasterizer", "PyTorch3DShader", "PyrenderRenderer", "Scene", "TorchRasterizer", "ToyRenderer",
+           "UVTexture", "VertexColors", "rasterize"]  # yapf: disable
