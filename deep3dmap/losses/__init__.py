@@ -5,6 +5,7 @@ from deep3dmap.losses.chamfer import ChamferLoss
 from deep3dmap.losses.color import ColorLoss
 from deep3dmap.losses.deepsdf import ClampedSDFLoss, CodeLoss
 from deep3dmap.losses.eikonal import EikonalLoss
+from deep3dmap.losses.images import PhotometricLoss, SilhouetteLoss
 from deep3dmap.losses.latent import LatentLoss
 from deep3dmap.losses.mask import MaskLoss
 from deep3dmap.losses.mesh import EdgeLengthLoss, LaplacianLoss, NormalConsistencyLoss, PointMeshLoss
@@ -12,5 +13,5 @@ from deep3dmap.losses.sdf import SDFLoss
 
 __all__ = [
     "ChamferLoss", "ClampedSDFLoss", "CodeLoss", "ColorLoss", "EdgeLengthLoss", "EikonalLoss", "LaplacianLoss", "LatentLoss",
-    "Loss", "MaskLoss", "NormalConsistencyLoss", "PointMeshLoss", "SDFLoss"
+    "Loss", "MaskLoss", "NormalConsistencyLoss", "PhotometricLoss", "PointMeshLoss", "SDFLoss", "SilhouetteLoss"
 ]
