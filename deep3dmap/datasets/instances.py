@@ -20,7 +20,7 @@ class OneItem(ItemDataset):
         index: of the item.
 
     Raises:
-        ConfigError: if the other hands out no items.
+        ConfigError: if the other is not a data set of items.
         DataError: if it has no such item.
     """
 
@@ -63,5 +63,5 @@ class OneItemBatches(BatchDataset):
         return self.one.info()
 
     def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
-        """The item, whatever the step and the process."""
+        """The item, the same at every step and in every process."""
         return default_collate([self.item])

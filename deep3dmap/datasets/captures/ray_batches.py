@@ -1,6 +1,7 @@
-"""Whole batches of rays from a scene in memory, and whole views to test on."""
+"""Data sets of one scene in memory: batches of rays, all training views at once, and single views to test on."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,6 @@ from deep3dmap.datasets.captures.scene import Scene, load_scene
 from deep3dmap.datasets.kinds import BatchDataset, Dataset, ViewDataset
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import DATASETS
-from deep3dmap.structures import Capture
 from deep3dmap.structures.head_landmarks import landmark_rows
 
 
@@ -84,12 +84,9 @@ class RayBatches(SceneDataset, BatchDataset):
     def __init__(self,
                  scene: Mapping,
                  rays: Count = 2048,
-                 views_per_batch: int | None = None,
+                 views_per_batch: Literal[1] | None = None,
                  focus: Share = 0.0,
                  border: NotNegative = 0.04):
-        if rays < 1 or views_per_batch not in (None, 1) or not 0 <= focus <= 1:
-            raise ConfigError(f"RayBatches: rays={rays} must be positive, views_per_batch={views_per_batch} 1 or None, "
-                              f"focus={focus} in [0, 1]")
         self.scene = load_scene(**scene)
         self.capture = self.scene.train
         self.cameras = self.capture.scene_cameras.to(torch.float32)
@@ -97,7 +94,11 @@ class RayBatches(SceneDataset, BatchDataset):
         self.rays, self.views_per_batch, self.focus = rays, views_per_batch, focus
         self.pixels, self.seed = None, 0
         if focus and self.capture.masks is not None:
-            self.pixels = _surroundings(self.capture, border)
+            reach = max(round(border * max(self.cameras.size)), 1)
+            grown = [F.max_pool2d(mask[None, None].float(), 2 * reach + 1, 1, reach) > 0 for mask in self.capture.masks]
+            parts = [mask.flatten().nonzero()[:, 0] for mask in grown]  # flat indices of the pixels in or near each mask
+            count = torch.tensor([len(part) for part in parts])
+            self.pixels = torch.cat(parts), count.cumsum(0) - count, count
 
     def __len__(self) -> int:
         return len(self.capture)
@@ -146,15 +147,29 @@ class RayBatches(SceneDataset, BatchDataset):
                     mask=mask)
 
 
-def _surroundings(capture: Capture, border: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels in or near each mask: concatenated flat pixel indices of all views, and each view's start and count."""
-    reach = max(round(border * max(capture.cameras.size)), 1)
-    parts = []
-    for mask in capture.masks:
-        grown = F.max_pool2d(mask[None, None].float(), 2 * reach + 1, 1, reach)[0, 0] > 0
-        parts.append(grown.flatten().nonzero()[:, 0])
-    count = torch.tensor([len(p) for p in parts])
-    return torch.cat(parts), count.cumsum(0) - count, count
+@DATASETS.register_module()
+class TrainingViews(SceneDataset, BatchDataset):
+    """One batch with every training view, in the scene's frame.
+
+    It holds ``images`` (n, h, w, 3) uint8 or in [0, 1], ``masks`` (n, h, w) bool (left out without masks), ``projections``
+    (n, 3, 4) from the scene to pixels and ``centers`` (n, 3) of the cameras. Every process gets the whole batch.
+
+    Args:
+        scene: arguments of :func:`deep3dmap.datasets.captures.scene.load_scene`.
+    """
+
+    def __init__(self, scene: Mapping):
+        self.scene = load_scene(**scene)
+
+    def __len__(self) -> int:
+        return 1
+
+    def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+        """The same batch at every step."""
+        capture = self.scene.train
+        cameras = capture.scene_cameras
+        masks = {} if capture.masks is None else dict(masks=capture.masks)
+        return dict(images=capture.images, projections=cameras.projections, centers=cameras.centers, **masks)
 
 
 @DATASETS.register_module()
