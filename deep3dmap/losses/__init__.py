@@ -1,7 +1,12 @@
 """Loss terms; each reads a framework's outputs and inputs and is independent of any method."""
 
 from deep3dmap.losses.base import Loss
+from deep3dmap.losses.chamfer import ChamferLoss
 from deep3dmap.losses.deepsdf import ClampedSDFLoss, CodeLoss, LatentLoss
 from deep3dmap.losses.idr import ColorLoss, EikonalLoss, MaskLoss, SDFLoss
+from deep3dmap.losses.mesh import EdgeLengthLoss, LaplacianLoss, NormalConsistencyLoss, PointMeshLoss
 
-__all__ = ["ClampedSDFLoss", "CodeLoss", "ColorLoss", "EikonalLoss", "LatentLoss", "Loss", "MaskLoss", "SDFLoss"]
+__all__ = [
+    "ChamferLoss", "ClampedSDFLoss", "CodeLoss", "ColorLoss", "EdgeLengthLoss", "EikonalLoss", "LaplacianLoss", "LatentLoss",
+    "Loss", "MaskLoss", "NormalConsistencyLoss", "PointMeshLoss", "SDFLoss"
+]
