@@ -63,5 +63,5 @@ class OneItemBatches(BatchDataset):
         return self.one.info()
 
     def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
-        """The item, the same at every step and in every process."""
+        """The item, whatever the step and the process."""
         return default_collate([self.item])

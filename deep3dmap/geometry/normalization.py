@@ -131,9 +131,6 @@ def bounded_hull(masks: Bool[Tensor, "n h w"],
     return grid, lower, upper
 
 
-# Reference method ---------------------------------------------------------------------------------------------------------
-
-
 def pixels_of(mask: Bool[Tensor, "h w"]) -> Float[Tensor, "p 2"]:
     """Centres (x, y) of a mask's pixels, row by row, float64."""
     return mask.nonzero().flip(1).double() + 0.5
