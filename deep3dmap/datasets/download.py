@@ -23,7 +23,7 @@ from deep3dmap.datasets.heads.ict_face import packing as ict_face
 from deep3dmap.errors import DataError
 from deep3dmap.io.archives import file_sizes, unpack
 from deep3dmap.io.fetching import Report, fetch
-from deep3dmap.io.files import filling, remove, write_atomically
+from deep3dmap.io.files import atomic_folder, remove, write_atomically
 from deep3dmap.io.paths import data_root
 from deep3dmap.io.reading import reading, sha256_of
 from deep3dmap.registry import nearest
@@ -133,7 +133,7 @@ def download(name: str,
     address = url or source.url
     fetched = _fetched_files(folder, source, address, force) if source.files else _fetched_archive(folder, address, force)
     digest = _verified(fetched, source, expected, lock, address)
-    with filling(folder, replace=True) as fresh:
+    with atomic_folder(folder, replace=True) as fresh:
         if source.pack is None:
             unpack(fetched, fresh, limit=source.limit)
         else:

@@ -12,7 +12,7 @@ from deep3dmap.datasets.readers import READERS
 from deep3dmap.datasets.readers.base import Scan
 from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.errors import ConfigError, DataError
-from deep3dmap.io.files import filling
+from deep3dmap.io.files import atomic_folder
 from deep3dmap.io.images import image_files
 from deep3dmap.io.mesh_files import load_mesh
 from deep3dmap.io.paths import resolve_data
@@ -109,7 +109,7 @@ def save_capture(capture: Capture, path: str | Path, format: str, **options) -> 
         ConfigError: if there is no such format.
     """
     check_target(path, format)
-    with reaching(Path(path)), filling(path) as part:
+    with reaching(Path(path)), atomic_folder(path) as part:
         _reader(format).write(capture, part, **options)
         if capture.landmarks:
             write_landmark_file(part / FILE, capture.landmarks)
