@@ -48,8 +48,8 @@ class FieldSampler:
             points = torch.as_tensor(self.grid.points(index[part])).to(self.like)
             out = self.sdf(points)
             if out.shape != points.shape[:1]:
-                raise ValueError(f"the sdf returned {tuple(out.shape)} for {len(points)} points; it must be "
-                                 f"{tuple(points.shape[:1])}")
+                raise ValueError(f"the sdf returned {tuple(out.shape)} for {len(points)} points; it must return one value "
+                                 f"per point, {tuple(points.shape[:1])}")
             values[part] = (out - self.level).float().cpu().numpy()
         if not np.isfinite(values).all():
             raise ValueError(f"the sdf is not finite at {(~np.isfinite(values)).sum()} of {len(values)} points; has the "
