@@ -78,15 +78,12 @@ class Framework(BaseModel):
                 raise DataError(f"{type(self).__name__} needs '{key}' (as '{name}', from its input_keys), but {source} has "
                                 f"{sorted(batch)}; {nearest(key, batch)}")
 
-    def select_inputs(self, batch: Mapping) -> dict:
-        """The entries of a batch selected by ``input_keys``, under the names that ``forward`` expects."""
+    def prepare_inputs(self, batch: Mapping, training: bool) -> dict:
+        """A batch on the framework's device, reduced to ``input_keys``, under the names that ``forward`` expects."""
+        batch = self.data_preprocessor(dict(batch), training)
         if self.input_keys is None:
             return dict(batch)
         return {name: batch[key] for name, key in self.input_keys.items() if key in batch}
-
-    def prepare_inputs(self, batch: Mapping, training: bool) -> dict:
-        """A batch on the framework's device, reduced to its inputs."""
-        return self.select_inputs(self.data_preprocessor(dict(batch), training))
 
     # --- interface -------------------------------------------------------------------------------------------------------
 
@@ -266,15 +263,15 @@ class BaseFramework(Framework):
 
     def compute_losses(self, outputs: dict, inputs: dict) -> dict[str, Tensor]:
         """The weighted terms ``loss_NAME`` of the losses that are active in the current stage."""
-        active = self.losses if self.stage.losses is None else self.stage.losses
-        return {f"loss_{name}": self.losses[name].weight * self._term(name, outputs, inputs) for name in active}
-
-    def _term(self, name: str, outputs: dict, inputs: dict) -> Tensor:
-        try:
-            return self.losses[name](outputs, inputs)
-        except KeyError as error:
-            raise ConfigError(f"the loss '{name}' ({type(self.losses[name]).__name__}) needs {error}, but the inputs are "
-                              f"{sorted(inputs)} and the outputs {sorted(outputs)}; input_keys may leave it out") from error
+        terms = {}
+        for name in self.losses if self.stage.losses is None else self.stage.losses:
+            try:
+                terms[f"loss_{name}"] = self.losses[name].weight * self.losses[name](outputs, inputs)
+            except KeyError as error:
+                raise ConfigError(
+                    f"the loss '{name}' ({type(self.losses[name]).__name__}) needs {error}, but the inputs are "
+                    f"{sorted(inputs)} and the outputs {sorted(outputs)}; input_keys may leave it out") from error
+        return terms
 
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
         """One step of training.

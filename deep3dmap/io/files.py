@@ -51,7 +51,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def filling(folder: str | Path, replace: bool = False) -> Iterator[Path]:
+def atomic_folder(folder: str | Path, replace: bool = False) -> Iterator[Path]:
     """A temporary folder to fill, with the final folder's name; it is moved into place if the block succeeds.
 
     If the block fails or is interrupted nothing is left, including newly created parents. What a killed process left is
