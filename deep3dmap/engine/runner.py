@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 
 from deep3dmap.annotations import Whole
 from deep3dmap.engine import checkpoint as files
-from deep3dmap.engine.batches import build_source, seed_everything, step_seed
+from deep3dmap.engine.batches import seed_everything, step_seed
 from deep3dmap.engine.hooks.log import LogHook
 from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings
 from deep3dmap.engine.part_weights import load_part_weights
@@ -272,11 +272,6 @@ class ReconstructionRunner(Runner):
         """Build the validation data; ``scale`` is that of views."""
         return build_test_data("val", self.val_dataset_cfg, self.val_loader_cfg, self.scene, self.seed, scale)
 
-    @property
-    def trained(self) -> bool:
-        """Whether this runner has trained its framework."""
-        return self._train_loop is not None
-
     def report(self) -> tuple[str, int]:
         """Message to print after training (empty in all processes but the first), and the exit code."""
         if self.train_loop.interrupted:
@@ -377,9 +372,3 @@ class ReconstructionRunner(Runner):
             self.framework.to(self.target)
         files.load_weights(self.framework, checkpoint["state_dict"], filename)
         return checkpoint
-
-
-def build_train_source(runner: ReconstructionRunner):
-    """Batches of the config's top-level training data, for use without a loop (profiling, benchmarks)."""
-    return build_source(runner.train_dataset, runner.train_loader_cfg, runner.scene, runner.seed, runner.rank,
-                        runner.world_size)
