@@ -129,8 +129,7 @@ def _prepare(source, method: str, config, weights, options: Mapping | None) -> t
 
 def _infer(cfg: Config, weights: Path, output: Path, arguments: Mapping) -> ReconstructionRunner:
     """A runner with trained weights."""
-    given = {key: value for key, value in arguments.items() if value is not None}
-    runner = build_runner(cfg, work_dir=str(output / "run"), **given)
+    runner = build_runner(cfg, work_dir=str(output / "run"), **arguments)
     runner.load_checkpoint(str(weights))
     return runner
 
@@ -154,11 +153,10 @@ def _train(cfg, output: Path, start: float, minutes: float, resume: bool, argume
     if time.monotonic() > deadline and not resume:
         raise _too_short(start, minutes)
     cfg.train_cfg.pop("max_minutes", None)
-    given = {key: value for key, value in arguments.items() if value is not None}
     run = output / "run"
     earlier = () if resume else (*result_files(output), run)
     with earlier_run_moved(output, earlier, run, keep=False), restored_on_early_failure(run):
-        runner = build_runner(cfg, work_dir=str(run), resume=resume, deadline=deadline, **given)
+        runner = build_runner(cfg, work_dir=str(run), resume=resume, deadline=deadline, **arguments)
         try:
             runner.train()
         except OutOfTimeError:

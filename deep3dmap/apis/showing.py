@@ -107,18 +107,11 @@ def _write_report(result: TestResult, scene, summary: dict, words: Mapping[str, 
     summary |= {k: v for k, v in (("command", words["command"]), ("continue", words["again"])) if v}
     write_report(output / "report.html",
                  title=f"{summary['method']}: {Path(str(summary['data'])).name}",
-                 summary=summary,
-                 metrics=result.metrics,
                  views=[_comparison(view) for view in result.views],
                  pictures={each.name: {k: as_picture(v) for k, v in each.result.images.items()} for each in result.items},
-                 mesh=result.mesh,
-                 mesh_error=error,
-                 up=up,
                  curves_path=curves if curves is not None and curves.is_file() else None,
-                 turntable=output / "turntable.mp4" if moving is not None else None,
-                 downloads=downloads,
-                 notes=result.notes,
-                 settings=cfg.pretty_text)  # yapf: disable
+                 summary=summary, metrics=result.metrics, mesh=result.mesh, mesh_error=error, up=up, turntable=moving,
+                 downloads=downloads, notes=result.notes, settings=cfg.pretty_text)  # yapf: disable
 
 
 def scene_up(scene) -> list[float]:
@@ -130,10 +123,7 @@ def scene_up(scene) -> list[float]:
 def _comparison(view: Evaluated) -> ViewComparison:
     images = {name: image.numpy() for name, image in view.result.images.items()}
     photo, rendering = as_uint8(view.item["rgb"].reshape(*view.item["size"], 3).numpy()), as_uint8(images["rgb"])
-    return ViewComparison(view.result.name,
-                          "held out" if view.item["split"] == "test" else "train",
-                          photo,
-                          rendering,
-                          difference=difference_map(photo, rendering, images["mask"]),
-                          normals=normal_map(images["normals"], images["mask"]) if "normals" in images else None,
-                          metrics=view.figures)
+    split = "held out" if view.item["split"] == "test" else "train"
+    difference = difference_map(photo, rendering, images["mask"])
+    normals = normal_map(images["normals"], images["mask"]) if "normals" in images else None
+    return ViewComparison(view.result.name, split, photo, rendering, difference, normals, view.figures)

@@ -108,7 +108,7 @@ def restored_on_early_failure(folder: Path) -> Iterator[None]:
     results = _stamps(folder)
     try:
         yield
-    except Exception:
+    except BaseException:
         if _stamps(folder) == results and is_first_started():
             _restore(folder, files, made)
         raise

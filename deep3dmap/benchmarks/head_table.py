@@ -214,11 +214,8 @@ def finished_run(run: HeadRun, output: Path) -> dict | None:
 
 def _check_folder(folder: Path, runs: Sequence[HeadRun]) -> None:
     """Refuse to replace finished runs with other settings."""
-    others = {
-        run.name: changed_settings(run, found)
-        for run in runs if (found := read_metrics(folder / run.name)) and not only_measured_otherwise(run, folder / run.name)
-    }
-    others = {name: keys for name, keys in others.items() if keys}
+    others = {run.name: keys for run in runs if not only_measured_otherwise(run, folder / run.name)
+              if (found := read_metrics(folder / run.name)) and (keys := changed_settings(run, found))}  # yapf: disable
     if others:
         keys = ", ".join(sorted(set().union(*others.values())))
         raise ConfigError(
@@ -267,11 +264,6 @@ def in_processes(runs: Sequence[HeadRun], output: Path, processes: int) -> Itera
     logs = [folder / OUTPUT for folder in folders]
     for log in logs:
         log.unlink(missing_ok=True)
-    tasks = run_tasks(run_in, [str(folder) for folder in folders],
-                      processes,
-                      limit,
-                      threads=runs[0].threads,
-                      fresh=True,
-                      logs=logs)
-    for number, outcome in tasks:
+    options = dict(threads=runs[0].threads, fresh=True, logs=logs)
+    for number, outcome in run_tasks(run_in, [str(folder) for folder in folders], processes, limit, **options):
         yield number, "" if outcome.kind == DONE else outcome.reason

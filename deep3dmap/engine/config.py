@@ -190,7 +190,8 @@ def _check_lists(cfg: Config, key: str, value: object) -> None:
 
 
 def build_runner(cfg: Config, **arguments) -> ReconstructionRunner:
-    """Build the runner of a config; ``arguments`` override the config's."""
+    """Build the runner of a config; ``arguments`` other than None override the config's."""
+    arguments = {key: value for key, value in arguments.items() if value is not None}
     cfg = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(ConfigDict(cfg))
     cfg.merge_from_dict({key: arguments[key]
                          for key in ("seed", "amp") if key in arguments})  # the written config is the one that ran

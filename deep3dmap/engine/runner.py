@@ -138,17 +138,11 @@ class ReconstructionRunner(Runner):
         self.info: Mapping = {}
         self.deadline = deadline
         make_work_folder(Path(work_dir))
-        super().__init__(model=model,
-                         work_dir=str(work_dir),
-                         default_hooks=complete_hooks(default_hooks),
-                         custom_hooks=custom_hooks,
-                         load_from=load_from,
-                         launcher=launcher,
-                         default_scope=None,
-                         randomness=dict(seed=seed),
+        super().__init__(model=model, work_dir=str(work_dir), default_hooks=complete_hooks(default_hooks),
+                         custom_hooks=custom_hooks, load_from=load_from, launcher=launcher, default_scope=None,
+                         randomness=dict(seed=seed), experiment_name=f"{Path(work_dir).name}_{next(_NUMBERS)}",
                          visualizer=dict(type="Visualizer", vis_backends=[dict(type="TensorboardVisBackend")]),
-                         experiment_name=f"{Path(work_dir).name}_{next(_NUMBERS)}",
-                         cfg=cfg)
+                         cfg=cfg)  # yapf: disable
 
     # --- the work folder ------------------------------------------------------------------------------------------------
 
@@ -329,17 +323,11 @@ class ReconstructionRunner(Runner):
         framework, loop = self.framework, self._train_loop.state_dict()
         if self.rank != 0:
             return
-        meta = dict(version=__version__,
-                    framework=type(framework).__name__,
-                    config=json.dumps(self.cfg.to_dict(), default=str),
-                    seed=self.seed)
+        config = json.dumps(self.cfg.to_dict(), default=str)
+        meta = dict(version=__version__, framework=type(framework).__name__, config=config, seed=self.seed)
+        content = dict(format=files.FORMAT, meta=meta, info=self.info, loop=loop)
         with self._train_loop.interrupts.shield():
-            files.save_checkpoint(
-                dict(format=files.FORMAT,
-                     meta=meta,
-                     info=self.info,
-                     state_dict=self._train_loop.averages.state_dict(framework),
-                     loop=loop), path)
+            files.save_checkpoint(content | dict(state_dict=self._train_loop.averages.state_dict(framework)), path)
 
     def resume(self, filename: str, **kwargs) -> None:
         """Resume exactly from a checkpoint."""

@@ -12,7 +12,7 @@ import trimesh
 
 from deep3dmap.errors import DataError
 from deep3dmap.evaluation.shapes import UNITS, shape_metrics
-from deep3dmap.evaluation.tables import format_table, write_metrics
+from deep3dmap.evaluation.tables import figure_text, format_table, write_metrics
 from deep3dmap.io.files import csv_text, write_atomically
 
 STATISTICS = {"mean": np.mean, "median": np.median, "std": np.std, "min": np.min, "max": np.max}
@@ -99,7 +99,7 @@ class ShapeTable:
 
     def _single(self) -> str:
         (name, figures), = self.figures.items()
-        return format_table({key: {name: _shown(value)} for key, value in figures.items()})
+        return format_table({key: {name: figure_text(value)} for key, value in figures.items()})
 
     def _many(self, most: int) -> str:
         keys = [key for key in self.keys if key.split("@")[0] in HEADLINES]
@@ -131,9 +131,3 @@ def _first(most: int, lines: Iterable[str], what: str) -> list[str]:
     lines = list(lines)
     left = len(lines) - most
     return lines[:most] + ([f"  ({left} more {what} are in the written table)"] if left > 0 else [])
-
-
-def _shown(value: float | bool) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if np.isnan(value) else f"{value:.4g}"

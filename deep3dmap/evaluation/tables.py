@@ -52,6 +52,11 @@ def _cell(value, decimals: int) -> str:
     return f"{value:.{decimals}f}" if _is_number(value) else str(value)
 
 
+def figure_text(value: float | int | bool) -> str:
+    """A single value with four significant digits."""
+    return _cell(value, 0) if isinstance(value, int) or value != value else f"{value:.4g}"
+
+
 def _is_number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

@@ -72,18 +72,15 @@ def write_marking_page(path: str | Path,
         raise DataError(f"{path}: a page's name must end in .html.")
     if not pictures:
         raise DataError(f"{path}: a page to mark landmarks needs at least one photograph.")
-    data = dict(views=[_view(picture, side) for picture in pictures],
+    data = dict(views=[
+        dict(name=p.name, width=p.image.shape[1], height=p.image.shape[0], image=thumbnail(p.image, side)) for p in pictures
+    ],
                 landmarks=[dict(name=name, hint=HINTS[name]) for name in HEAD_LANDMARKS],
                 marks={p.name: dict(p.marks)
                        for p in pictures if p.marks})
     page = html_page("marking.html", asset("marking.js"), "img-src data:", title=escape(title), style=asset("marking.css"),
                      command=escape(command), data=json.dumps(data, allow_nan=False).replace("<", "\\u003c"))  # yapf: disable
     return write_atomically(path, page.encode())
-
-
-def _view(picture: PictureToMark, side: int) -> dict:
-    height, width = picture.image.shape[:2]
-    return dict(name=picture.name, width=width, height=height, image=thumbnail(picture.image, side))
 
 
 def landmark_overlay(pictures: Sequence[PictureToMark], seen: Float[np.ndarray, "n 6 2"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -39,18 +39,11 @@ def as_uint8(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def save_image(path: str | Path, image: np.ndarray) -> Path:
-    """Write an image (see ``as_uint8``) as PNG, atomically; returns its path.
-
-    Raises:
-        DataError: if the name does not end in ``.png`` or the array is not an image.
-    """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise DataError(f"{path}: images are saved as PNG; the name must end in .png.")
+    """Write an image (see ``as_uint8``) as PNG, atomically; returns its path."""
     pixels = as_uint8(image)
     with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")
-    return path
+    return Path(path)
 
 
 def resize(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
