@@ -141,9 +141,9 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping]) -> str:
-    """A table as CSV; rows may lack columns."""
+    """A table as CSV; rows may lack columns, and values of others are omitted."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
