@@ -15,7 +15,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
-from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.errors import ConfigError, DataError, returned
 from deep3dmap.frameworks.optimizer_steps import update_params
 from deep3dmap.losses.base import Loss
 from deep3dmap.registry import BACKBONES, LOSSES, RENDERERS, nearest
@@ -166,6 +166,14 @@ class Framework(BaseModel):
         """
         raise ConfigError(f"{type(self).__name__} does not produce a mesh")
 
+    def take_appearance(self, other: "Framework") -> None:
+        """Replace the appearance by that of another trained framework; the surface stays.
+
+        Raises:
+            ConfigError: if the method has no separate appearance, or the two don't fit.
+        """
+        raise ConfigError(f"{type(self).__name__} doesn't separate appearance from geometry")
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
@@ -214,7 +222,7 @@ class Framework(BaseModel):
 
     def test_step(self, data: Mapping) -> dict:
         """Predictions for a batch."""
-        return self(self.prepare_inputs(data, False), mode="predict")
+        return returned(self(self.prepare_inputs(data, False), mode="predict"), Mapping, self, "forward")
 
     val_step = test_step
 
@@ -224,7 +232,8 @@ class Framework(BaseModel):
         Raises:
             ConfigError: if there is no such term.
         """
-        terms = [value for name, value in losses.items() if name.startswith("loss")]
+        losses = returned(losses, Mapping, self, "forward")
+        terms = [returned(losses[key], Tensor, self, f"forward, term '{key}',") for key in losses if key.startswith("loss")]
         if not terms:
             raise ConfigError(f"{type(self).__name__} returned no loss in stage '{self.stage.name}', only {sorted(losses)}")
         total = torch.stack([t.mean() for t in terms]).sum()

@@ -1,7 +1,7 @@
 """Moves of a mesh's vertices made smooth, so that a fit by noisy gradients keeps a good mesh.
 
 Nicolet, Jacobson and Jakob, "Large steps in inverse rendering of geometry", SIGGRAPH Asia 2021: the unknowns are
-``u = (I + lambda L) x``, with L the combinatorial Laplacian, in place of the positions x. A step in u moves a whole neighbourhood.
+``u = (I + lambda L) x``, with L the combinatorial Laplacian, in place of the positions x. A step in u moves a neighbourhood.
 """
 
 import numpy as np

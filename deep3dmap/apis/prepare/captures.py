@@ -72,10 +72,10 @@ def prepare_head_capture(output: str | Path,
         mesh: a bust to photograph instead of a head of the model, with its landmarks.
         landmarks: the bust's six landmarks, as ``landmarks.json`` has them.
         unit_millimetres: length of the bust's unit.
-        lights: studio, overcast, window, indoors, ring (default: one by chance).
+        lights: studio, overcast, window, indoors, ring (default: random).
         accessory: hat, hair, glasses (default: none).
         eyeballs: eyeballs in the face model's sockets.
-        seed: of heads and all that is drawn.
+        seed: of heads and all random choices.
         log: prints a line.
 
     Raises:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from deep3dmap.annotations import Count, NotNegative, Share
 from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.frameworks.base import Framework
 from deep3dmap.frameworks.idr.cameras import CameraPoses
 from deep3dmap.frameworks.scene_method import SceneMethod
 from deep3dmap.frameworks.step_chunks import SplitSteps
@@ -121,6 +122,14 @@ class IDR(SceneMethod, SplitSteps):
         """See :meth:`training_state`."""
         if self.renderer.cache is not None:
             self.renderer.cache.load(state.get("cache", {}))
+
+    def take_appearance(self, other: Framework) -> None:
+        """Use another IDR's colour network (Yariv et al. 2020, section 4.3)."""
+        features = other.radiance.features if isinstance(other, IDR) else 0
+        if features != self.radiance.features:
+            raise ConfigError(f"its geometry gives {self.radiance.features} features but the {type(other).__name__} of the "
+                              f"appearance takes {features}")
+        self.radiance = other.radiance
 
     # --- rays -------------------------------------------------------------------------------------------------------------
 

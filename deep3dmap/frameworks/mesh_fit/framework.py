@@ -90,7 +90,7 @@ class MeshFit(SceneMethod, BaseFramework):
         self.register_buffer("faces", torch.zeros(0, 3, dtype=torch.int64))
         self._coordinates: SmoothCoordinates | None = None
 
-    # --- the surface ----------------------------------------------------------------------------------------------------------
+    # --- the surface ----------------------------------------------------------------------------------------------------
 
     @property
     def coordinates(self) -> SmoothCoordinates:
@@ -203,5 +203,5 @@ class MeshFit(SceneMethod, BaseFramework):
         """The mesh in the scene's frame."""
         state = self.state()
         colors = (255 * state.colors.clamp(0, 1)).round().byte().numpy()
-        return trimesh.Trimesh(state.vertices.double().numpy(), state.faces.numpy(), vertex_colors=colors if len(colors) else None,
-                               process=False)  # yapf: disable
+        return trimesh.Trimesh(state.vertices.double().numpy(), state.faces.numpy(), process=False,
+                               vertex_colors=colors if len(colors) else None)  # yapf: disable
