@@ -93,7 +93,7 @@ def _reach(x, y, corners, blur_radius, perspective, clip):
         weight = max(w0 + w1 + w2, SMALL)
         w0, w1, w2 = w0 / weight, w1 / weight, w2 / weight
     edge = 0.0
-    if not (w0 > 0 and w1 > 0 and w2 > 0):
+    if not (w0 >= 0 and w1 >= 0 and w2 >= 0):
         if blur_radius == 0:
             return -1.0, edge
         edge = min(_segment(x, y, x0, y0, x1, y1), _segment(x, y, x1, y1, x2, y2), _segment(x, y, x2, y2, x0, y0))

@@ -163,10 +163,11 @@ class PyrenderRenderer(nn.Module):
     def _texture(self, texture: UVTexture, image: Float[Tensor, "h w 3"], lit: bool):
         """The texture as OpenGL's; lit ones are decoded from sRGB there."""
         filters = {"bilinear": self.pyrender.GLTF.LINEAR, "nearest": self.pyrender.GLTF.NEAREST}
-        wraps = {"border": self.pyrender.GLTF.CLAMP_TO_EDGE, "reflection": self.pyrender.GLTF.MIRRORED_REPEAT}
+        wraps = {"border": self.pyrender.GLTF.CLAMP_TO_EDGE, "reflection": self.pyrender.GLTF.MIRRORED_REPEAT,
+                 "repeat": self.pyrender.GLTF.REPEAT}  # yapf: disable
         if texture.mode not in filters or texture.padding not in wraps:
             raise ValueError(f"pyrender shows no texture of mode '{texture.mode}' and padding '{texture.padding}'; expected "
-                             f"{' or '.join(filters)}, and {' or '.join(wraps)}")
+                             f"{' or '.join(filters)}, and {', '.join(wraps)}")
         image = image.clamp(0, 1)
         image = torch.where(image <= 0.0031308, 12.92 * image, 1.055 * image**(1 / 2.4) - 0.055) if lit else image
         look, wrap = filters[texture.mode], wraps[texture.padding]
@@ -221,8 +222,8 @@ def _facing(direction: np.ndarray) -> np.ndarray:
 
 
 def _opengl_uv(texture: UVTexture, uv: Float[Tensor, "m 2"]) -> Float[Tensor, "m 2"]:
-    """Texture coordinates where 0 and 1 are the outer edges of the image's pixels."""
-    if not texture.align_corners:
+    """Texture coordinates where 0 and 1 are the outer edges of the image's pixels; repeated textures do so from there."""
+    if not texture.align_corners or texture.padding == "repeat":
         return uv
     extent = torch.tensor([texture.image.shape[2], texture.image.shape[1]]).to(uv)
     return (uv * (extent - 1) + 0.5) / extent

@@ -39,7 +39,11 @@ def mesh_arguments(meshes: Meshes, views: int) -> dict[str, list[Tensor]]:
 
 
 def texture_arguments(texture: Texture, meshes: Meshes, views: int) -> tuple[str, dict]:
-    """Class and arguments of the texture of each view's mesh."""
+    """Class and arguments of the texture of each view's mesh.
+
+    Raises:
+        ValueError: for a UVTexture that repeats beyond [0, 1].
+    """
     index = [i % len(meshes) for i in range(views)]
     if isinstance(texture, VertexColors):
         parts = texture.colors.split(meshes.vertex_counts)
@@ -47,6 +51,8 @@ def texture_arguments(texture: Texture, meshes: Meshes, views: int) -> tuple[str
     if isinstance(texture, FaceGrids):
         parts = texture.colors.split(meshes.face_counts)
         return "TexturesAtlas", dict(atlas=[parts[i] for i in index])
+    if texture.padding == "repeat":
+        raise ValueError("PyTorch3D has no UVTexture of padding 'repeat'; expected border, zeros or reflection")
     faces = texture.faces.split(meshes.face_counts)
     return "TexturesUV", dict(maps=[texture.image[i if len(texture.image) > 1 else 0] for i in index],
                               faces_uvs=[faces[i] for i in index], verts_uvs=[texture.uv for _ in index],

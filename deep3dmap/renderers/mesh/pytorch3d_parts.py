@@ -16,11 +16,12 @@ from deep3dmap.registry import RENDERERS
 from deep3dmap.renderers.mesh import pytorch3d_conversions as convert
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.projection import check_batch
-from deep3dmap.renderers.mesh.shader import BLENDINGS, GREY, Scene
+from deep3dmap.renderers.mesh.shader import GREY, Scene
 from deep3dmap.renderers.mesh.textures import VertexColors
 from deep3dmap.structures import Cameras, Meshes
 
 SHADINGS = ("phong", "gouraud", "flat", "none")
+BLENDINGS = ("hard", "sigmoid", "softmax")
 
 
 def load_pytorch3d() -> SimpleNamespace:
@@ -90,7 +91,7 @@ class PyTorch3DRasterizer(nn.Module):
 
 @RENDERERS.register_module()
 class PyTorch3DShader(nn.Module):
-    """PyTorch3D's shading and blending; takes the arguments of :class:`MeshShader`, without ``shading='normals'``.
+    """PyTorch3D's shading and blending; takes the arguments of :class:`MeshShader`, but for some of their values.
 
     Args:
         shading: ``phong`` (light at every pixel), ``gouraud`` (at vertices), ``flat`` (at faces), ``none``.
@@ -122,8 +123,8 @@ class PyTorch3DShader(nn.Module):
         self.background = tuple(background)
         self.blend = self.package.renderer.BlendParams(sigma, gamma, self.background)
 
-    def forward(self, fragments: Fragments, scene: Scene) -> tuple[Float[Tensor, "p c"], Float[Tensor, "p"]]:
-        """Colours and opacities of the fragments' pixels."""
+    def forward(self, fragments: Fragments, scene: Scene) -> tuple[Float[Tensor, "n h w c"], Float[Tensor, "n h w"]]:
+        """Images of colours and opacities."""
         face, depth, barycentric, distance = convert.to_fragment_images(fragments, scene.meshes)
         theirs = self.package.renderer.mesh.rasterizer.Fragments(face, depth.float(), barycentric.float(), distance.float())
         colors = self._colors(theirs, scene, fragments.size[0])
@@ -132,8 +133,8 @@ class PyTorch3DShader(nn.Module):
         else:
             blend = dict(hard="hard_rgb_blend", sigmoid="sigmoid_alpha_blend")[self.blending]
             image = getattr(self.package.blending, blend)(colors, theirs, self.blend)
-        image = image.flatten(0, 2)[fragments.pixel].to(fragments.depth)
-        return image[:, :-1], image[:, -1]
+        image = image.to(fragments.depth)
+        return image[..., :-1], image[..., -1]
 
     def _colors(self, theirs, scene: Scene, views: int) -> Float[Tensor, "n h w k c"]:
         """The colour of each face in its pixel."""

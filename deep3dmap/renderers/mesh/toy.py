@@ -69,7 +69,7 @@ class ToyRenderer(nn.Module):
         points = (torch.stack([x, y], -1).view(-1, 2).to(corners) + 0.5) * 2 / min(height, width)
         # 2. Every pixel in every triangle: weights of its corners, whether it lies inside, depth.
         weights = barycentric(points, corners, z, camera.orthographic)
-        inside = (weights > 0).all(-1)
+        inside = (weights >= 0).all(-1)
         depth = (weights * z).sum(-1)
         # 3. The nearest triangle of each pixel gives depth and colour.
         nearest = torch.where(inside, depth, torch.inf).argmin(-1)

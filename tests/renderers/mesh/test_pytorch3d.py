@@ -114,6 +114,13 @@ def test_textures_and_meshes_of_each_view():
     assert kind == "TexturesUV" and [len(x) for x in values["faces_uvs"]] == [80, 20] and values["padding_mode"] == "zeros"
 
 
+def test_textures_that_repeat_are_refused():
+    mesh = ball(0)
+    texture = UVTexture(torch.zeros(1, 4, 4, 3), torch.rand(5, 2), torch.zeros_like(mesh.faces), padding="repeat")
+    with pytest.raises(ValueError, match="padding 'repeat'"):
+        pytorch3d_conversions.texture_arguments(texture, mesh, 1)
+
+
 @pytest.mark.parametrize("lights, kind", [(Lights(), "AmbientLights"), (Lights(location=(1.0, 2.0, 3.0)), "PointLights"),
                                           (Lights(direction=torch.ones(2, 3)), "DirectionalLights")])  # yapf: disable
 def test_lights(lights, kind):
