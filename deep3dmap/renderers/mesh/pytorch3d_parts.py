@@ -133,8 +133,10 @@ class PyTorch3DShader(nn.Module):
         else:
             blend = dict(hard="hard_rgb_blend", sigmoid="sigmoid_alpha_blend")[self.blending]
             image = getattr(self.package.blending, blend)(colors, theirs, self.blend)
-        image = image.to(fragments.depth)
-        return image[..., :-1], image[..., -1]
+        color, alpha = image.to(fragments.depth).split([len(self.background), 1], -1)
+        seen = face[..., :1] >= 0  # their sigmoid blending is black elsewhere
+        background = torch.tensor(self.background).to(color)
+        return torch.where(seen, color, background), alpha[..., 0]
 
     def _colors(self, theirs, scene: Scene, views: int) -> Float[Tensor, "n h w k c"]:
         """The colour of each face in its pixel."""
