@@ -1,5 +1,6 @@
 """Rendering of triangle meshes: rasterisers, shaders, and renderers that compose them."""
 
+from deep3dmap.renderers.mesh.deodr_renderer import DeodrRenderer
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.lights import Lights, Material
 from deep3dmap.renderers.mesh.pyrender_renderer import PyrenderRenderer
@@ -10,6 +11,6 @@ from deep3dmap.renderers.mesh.shader import MeshShader, Scene
 from deep3dmap.renderers.mesh.textures import FaceGrids, UVTexture, VertexColors
 from deep3dmap.renderers.mesh.toy import ToyRenderer
 
-__all__ = ["FaceGrids", "FastRasterizer", "Fragments", "Lights", "Material", "MeshImages", "MeshRenderer", "MeshShader",
-           "PyTorch3DRasterizer", "PyTorch3DShader", "PyrenderRenderer", "Scene", "TorchRasterizer", "ToyRenderer",
-           "UVTexture", "VertexColors", "rasterize"]  # yapf: disable
+__all__ = ["DeodrRenderer", "FaceGrids", "FastRasterizer", "Fragments", "Lights", "Material", "MeshImages", "MeshRenderer",
+           "MeshShader", "PyTorch3DRasterizer", "PyTorch3DShader", "PyrenderRenderer", "Scene", "TorchRasterizer",
+           "ToyRenderer", "UVTexture", "VertexColors", "rasterize"]  # yapf: disable
