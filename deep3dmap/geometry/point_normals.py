@@ -45,6 +45,29 @@ def orient_towards(points: Float[np.ndarray, "*n 3"], normals: Float[np.ndarray,
     return np.where(away, -normals, normals)
 
 
+def orient_to_neighbours(points: Float[np.ndarray, "n 3"],
+                         normals: Float[np.ndarray, "n 3"],
+                         neighbours: int = NEIGHBOURS) -> Float[np.ndarray, "n 3"]:
+    """The normals, flipped to the side on which at least half of the nearest neighbours lie.
+
+    A sign that moves with the cloud and needs no viewpoint, for local frames (Tombari, Salti and Di Stefano, "Unique Signatures
+    of Histograms for Local Surface Description", ECCV 2010, section 3). Neighbouring points may still differ in it.
+
+    Args:
+        points, normals: one normal a point.
+        neighbours: that count, the point itself among them; all points where there are fewer.
+
+    Raises:
+        ValueError: for fewer than 2 points or neighbours.
+    """
+    count = min(neighbours, len(points))
+    if count < 2:
+        raise ValueError(f"neighbours: 2 points or more are needed to tell sides, there are {count}")
+    near = points[cKDTree(points).query(points, count)[1]] - points[:, None]
+    above = (np.einsum("nki,ni->nk", near, normals) > 0).sum(1)
+    return np.where((2 * above < count)[:, None], -normals, normals)
+
+
 def grid_normals(points: Float[np.ndarray, "h w 3"],
                  seen: Bool[np.ndarray, "h w"],
                  grazing: float = GRAZING) -> tuple[Float[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
