@@ -7,7 +7,6 @@ from torch.autograd.function import once_differentiable
 
 from deep3dmap.geometry.transforms import affine
 
-
 #: Singular values this much below the largest count as 0: the points lie on one line, or in one plane.
 FLAT = 1e-6
 

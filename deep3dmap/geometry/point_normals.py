@@ -50,8 +50,8 @@ def orient_to_neighbours(points: Float[np.ndarray, "n 3"],
                          neighbours: int = NEIGHBOURS) -> Float[np.ndarray, "n 3"]:
     """The normals, flipped to the side on which at least half of the nearest neighbours lie.
 
-    A sign that moves with the cloud and needs no viewpoint, for local frames (Tombari, Salti and Di Stefano, "Unique Signatures
-    of Histograms for Local Surface Description", ECCV 2010, section 3). Neighbouring points may still differ in it.
+    A sign that moves with the cloud and needs no viewpoint, for local frames (Tombari, Salti and Di Stefano, "Unique
+    Signatures of Histograms for Local Surface Description", ECCV 2010, section 3). Neighbouring points may still differ in it.
 
     Args:
         points, normals: one normal a point.

