@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.lookat import look_at
-from deep3dmap.renderers.mesh.raycast import render_mesh
+from deep3dmap.renderers.mesh.drawing import render_mesh
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.visualization.pictures import as_uint8, label_strip
 from deep3dmap.visualization.plots import as_pixels, drawing

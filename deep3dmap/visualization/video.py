@@ -16,7 +16,7 @@ from PIL import Image
 from deep3dmap.errors import DataError, MissingDependencyError
 from deep3dmap.geometry.lookat import orbit
 from deep3dmap.io.files import replacing
-from deep3dmap.renderers.mesh.raycast import Shading, render_mesh
+from deep3dmap.renderers.mesh.drawing import Shading, render_mesh
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.visualization.pictures import as_uint8
 
@@ -69,7 +69,7 @@ def turntable(mesh: trimesh.Trimesh,
         up: up direction in the images; by default the mesh's y axis, as in the page's viewer.
         elevation: of the cameras above the mesh's horizon, degrees.
         field_of_view: of the shorter side, degrees.
-        shading: of :func:`~deep3dmap.renderers.mesh.raycast.render_mesh`.
+        shading: of :func:`~deep3dmap.renderers.mesh.drawing.render_mesh`.
         background: RGB in [0, 1].
         supersample: rays per pixel along each axis.
 

@@ -21,7 +21,8 @@ from deep3dmap.datasets.synthetic.head_shapes import LitHead, bust, model_head, 
 from deep3dmap.datasets.synthetic.photographing import Noise, photographed
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import DATASETS, nearest
-from deep3dmap.renderers.mesh.raycast import render_mesh
+from deep3dmap.renderers.mesh.drawing import render_mesh
+from deep3dmap.renderers.mesh.raycast import RayCastRasterizer
 from deep3dmap.structures import Capture
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
@@ -88,7 +89,8 @@ def generate_head_capture(head: str = "test_00000",
     azimuths = view_azimuths(views)
     cameras = cameras_around(lit.mesh, shape.heading, [*azimuths, *azimuths_between(azimuths, test_views)],
                              (int(size[0]), int(size[1])), (seed, split, number, CAMERAS))
-    render = render_mesh(lit.mesh, cameras, supersample=supersample, shading=lit, values=lit.values)
+    render = render_mesh(lit.mesh, cameras, supersample=supersample, shading=lit, values=lit.values,
+                         rasterizer=RayCastRasterizer())  # yapf: disable
     capture = photographed(lit.scan, cameras, render, views, noise, f"generated from {source}")
     return replace(capture, landmarks=dict(zip(HEAD_LANDMARKS, torch.from_numpy(shape.landmarks))))
 

@@ -22,7 +22,7 @@ from deep3dmap.datasets.synthetic.head_lights import DIRECTIONS, irradiance, mai
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry.alignment import align_points
 from deep3dmap.geometry.visible_surface import sphere_points
-from deep3dmap.renderers.mesh.raycast import SurfacePoints
+from deep3dmap.renderers.mesh.drawing import SurfacePoints
 from deep3dmap.structures.face_model import EYEBALLS, ICTFaceModel
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_OF_68, MEAN_HEAD_LANDMARKS, landmark_rows
 

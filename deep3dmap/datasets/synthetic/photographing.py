@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from deep3dmap.errors import ConfigError
-from deep3dmap.renderers.mesh.raycast import MeshRender
+from deep3dmap.renderers.mesh.drawing import MeshRender
 from deep3dmap.structures import Cameras, Capture
 
 MASK_NOISE_LENGTH = 3.0

@@ -21,7 +21,8 @@ from deep3dmap.geometry.painting import BLENDS, nearest_colors, paint_vertices, 
 from deep3dmap.geometry.ray_casting import cast_rays
 from deep3dmap.geometry.visual_hull import hull_mesh
 from deep3dmap.registry import FRAMEWORKS, nearest
-from deep3dmap.renderers.mesh.raycast import hit_colors, hit_normals
+from deep3dmap.renderers.mesh.drawing import as_meshes, surface_normals, texture_of
+from deep3dmap.renderers.mesh.raycast import hit_fragments
 
 
 @FRAMEWORKS.register_module()
@@ -157,11 +158,12 @@ class Hull(SceneMethod, CustomFramework):
             nothing = torch.zeros_like(origins)
             return dict(rgb=nothing + self.background, mask=nothing[:, 0] > 0, distance=nothing[:, 0], normals=nothing)
         hits = cast_rays(mesh, origins, directions)
-        rgb = torch.where(hits.hit[:, None], hit_colors(mesh, hits), self.background)
+        fragments = hit_fragments(hits)
+        rgb = fragments.to_images(texture_of(mesh).sample(fragments, as_meshes(mesh))[:, 0], self.background)[0, 0]
         return dict(rgb=rgb.to(origins),
                     mask=hits.hit.to(origins.device),
                     distance=hits.distance.to(origins),
-                    normals=hit_normals(mesh, hits).to(origins))
+                    normals=fragments.to_images(surface_normals(mesh, fragments))[0, 0].to(origins))
 
     def extract_mesh(self, resolution: int = 256, color: bool = True, largest: bool = True) -> trimesh.Trimesh:
         """The coloured hull, in the data's own frame and units.
