@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from deep3dmap.geometry.alignment import align_points
+from deep3dmap.geometry.nearest import nearest
 from deep3dmap.geometry.transforms import transform_points
 
 
@@ -60,10 +60,10 @@ def register_points(source: Float[Tensor, "n 3"],
     if iterations < 1:
         raise ValueError(f"iterations: one or more are needed, got {iterations}")
     x, y = source.detach().double(), target.detach().double()
-    tree, previous, converged = cKDTree(y.cpu().numpy()), math.inf, False
+    previous, converged = math.inf, False
     matrix = torch.eye(4).to(x) if start is None else start.detach().to(x)
     for count in range(1, iterations + 1):
-        partners = torch.from_numpy(tree.query(transform_points(matrix, x).cpu().numpy())[1]).to(x.device)
+        partners = nearest(transform_points(matrix, x)[None], y[None]).index[0, :, 0]
         matrix = align_points(x, y[partners], with_scale, allow_reflection=allow_reflection)
         rmse = float(_distance(matrix, x, y[partners]))
         if converged := count > 1 and previous - rmse <= tolerance * previous:
