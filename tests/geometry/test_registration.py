@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from deep3dmap.geometry.alignment import _turn_and_growth, align_points, similarity_matrix
 from deep3dmap.geometry.icp import register_points
 from deep3dmap.geometry.pnp import camera_from_points
-from deep3dmap.geometry.point_normals import estimate_normals, orient_to_neighbours
+from deep3dmap.geometry.point_normals import cloud_normals, estimate_normals, orient_to_neighbours
 from deep3dmap.geometry.transforms import affine, transform_points
 from tests import goldens
 
@@ -235,6 +235,30 @@ def test_normals_of_clouds_are_the_fixture_s(count):
         normals = estimate_normals(points, int(count))
         assert 1 - np.abs((normals * either).sum(1)).min() < 1e-5
         assert 1 - (orient_to_neighbours(points, normals, int(count)) * oriented).sum(1).min() < 1e-5
+        differentiable = cloud_normals(torch.tensor(points), int(count), to_neighbours=True)
+        assert 1 - (differentiable.numpy() * oriented).sum(1).min() < 1e-5
+
+
+def flat_grid():
+    """Points that spread equally in two directions."""
+    return torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0), torch.zeros(1)).double()
+
+
+@pytest.mark.parametrize("points", [cloud(12), flat_grid()])
+def test_gradients_of_normals_agree_with_finite_differences(points):
+    """All points are neighbours, so that none changes."""
+
+    def upwards(points):
+        normals = cloud_normals(points, 20)
+        return torch.where(normals[:, 2:] < 0, -normals, normals)
+
+    assert torch.autograd.gradcheck(upwards, points.clone().requires_grad_())
+
+
+def test_normals_of_flat_neighbourhoods_have_one_sign_whatever_they_come_with():
+    normals = np.tile([0.0, 0.0, -1.0], (9, 1))
+    for given in (normals, -normals):
+        np.testing.assert_array_equal(orient_to_neighbours(flat_grid().numpy(), given), -normals)
 
 
 def test_normals_point_to_the_side_of_the_neighbours_whatever_sign_they_come_with():
