@@ -46,12 +46,6 @@ def _nearest_rotation(matrix: Float[Tensor, "3 3"],
     return _NearestRotation.apply(matrix, allow_reflection)
 
 
-def similarity_matrix(scale: Float[Tensor, ""], rotation: Float[Tensor, "3 3"],
-                      translation: Float[Tensor, "3"]) -> Float[Tensor, "4 4"]:
-    """The (4, 4) matrix of ``x -> scale * rotation @ x + translation``."""
-    return affine(scale * rotation, translation)
-
-
 def _check_same(source: Tensor, target: Tensor, least: int, what: str):
     if len(source) != len(target) or len(source) < least:
         raise ValueError(
@@ -102,7 +96,7 @@ def align_points(source: Float[Tensor, "n 3"],
     centered, partners = source - source_mean, target - target_mean
     rotation, scale = _turn_and_growth(centered, partners, weights, allow_reflection)
     scale = scale if with_scale else torch.ones(()).to(source)
-    return similarity_matrix(scale, rotation, target_mean - scale * rotation @ source_mean)
+    return affine(scale * rotation, target_mean - scale * rotation @ source_mean)
 
 
 def _turn_and_growth(source: Float[Tensor, "n 3"], target: Float[Tensor, "n 3"], weights: Float[Tensor, "n 1"] | None,
@@ -119,16 +113,8 @@ def _mean(values: Float[Tensor, "n c"], weights: Float[Tensor, "n 1"] | None) ->
     return values.mean(0) if weights is None else (weights * values).sum(0)
 
 
-def align_rotations(source: Float[Tensor, "n 3 3"], target: Float[Tensor, "m 3 3"]) -> Float[Tensor, "3 3"]:
-    """The rotation Q for which ``Q @ source[i]`` is nearest to ``target[i]`` (least squares over all; chordal mean)."""
-    _check_same(source, target, 1, "rotations")
-    return _nearest_rotation((target @ source.transpose(1, 2)).sum(0))[0]
-
-
 def fit_scale_and_translation(source: Float[Tensor, "n 3"],
-                              target: Float[Tensor, "m 3"],
-                              iterations: int = 1000,
-                              tolerance: float = 1e-12) -> tuple[Float[Tensor, ""], Float[Tensor, "3"]]:
+                              target: Float[Tensor, "m 3"]) -> tuple[Float[Tensor, ""], Float[Tensor, "3"]]:
     """Scale and translation that minimise the sum of *distances* ``|target - (scale * source + translation)|``.
 
     The problem is convex (a geometric median with a scale) and robust to single outliers, unlike least squares. Solved by
@@ -142,7 +128,7 @@ def fit_scale_and_translation(source: Float[Tensor, "n 3"],
     if (source - source[0]).abs().max() == 0:
         raise ValueError("all points to align are the same point: their scale is not determined")
     weights = torch.ones_like(source[:, :1])
-    for _ in range(iterations):
+    for _ in range(1000):
         weights = weights / weights.sum()
         source_mean, target_mean = (weights * source).sum(0), (weights * target).sum(0)
         x, y = source - source_mean, target - target_mean
@@ -152,7 +138,7 @@ def fit_scale_and_translation(source: Float[Tensor, "n 3"],
         updated = 1 / distance.clamp(min=1e-9 * float(spread) + 1e-30)
         change = (updated / updated.sum() - weights).abs().max()
         weights = updated
-        if change < tolerance:
+        if change < 1e-12:
             break
     return scale, translation
 
@@ -172,6 +158,7 @@ def align_cameras(rotations: Float[Tensor, "n 3 3"], centers: Float[Tensor, "n 3
     Raises:
         ValueError: if there are fewer than two cameras, or all centres coincide.
     """
-    rotation = align_rotations(rotations.double(), true_rotations.double())
+    _check_same(rotations, true_rotations, 2, "cameras")
+    rotation = _nearest_rotation((true_rotations.double() @ rotations.double().mT).sum(0))[0]  # chordal mean
     scale, translation = fit_scale_and_translation(centers.double() @ rotation.T, true_centers.double())
     return scale.to(centers), rotation.to(centers), translation.to(centers)

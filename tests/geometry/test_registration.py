@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from deep3dmap.geometry.alignment import _turn_and_growth, align_points, similarity_matrix
+from deep3dmap.geometry.alignment import _turn_and_growth, align_points
 from deep3dmap.geometry.icp import register_points
 from deep3dmap.geometry.pnp import camera_from_points
 from deep3dmap.geometry.point_normals import cloud_normals, estimate_normals, orient_to_neighbours
@@ -28,7 +28,7 @@ def near(actual, expected, relative=1e-5):
 
 def of_rows(R, T, scale=1.0):
     """Our matrix of ``scale * x R + T``."""
-    return similarity_matrix(torch.as_tensor(scale), R.T, T)
+    return affine(scale * R.T, T)
 
 
 def cloud(count=20, seed=0):
@@ -60,7 +60,7 @@ def test_graded_weights_are_the_fixture_s_where_it_squares_them():
         squares = weights**2 / (weights**2).sum()
         rotation, scale = _turn_and_growth(source - means[0], target - means[1], squares, False)
         theirs = of_rows(z["weights_R"][i], z["weights_T"][i], z["weights_s"][i])
-        near(similarity_matrix(scale, rotation, means[1] - scale * rotation @ means[0]), theirs)
+        near(affine(scale * rotation, means[1] - scale * rotation @ means[0]), theirs)
         ours = align_points(source, target, weights=weights[:, 0])
         costs = [(weights[:, 0] * (transform_points(m, source) - target).square().sum(-1)).sum() for m in (ours, theirs)]
         assert costs[0] <= costs[1]
@@ -133,7 +133,7 @@ def test_registrations_come_close_to_the_true_similarities():
 
 
 def test_a_moved_cloud_is_found_again():
-    source, true = cloud(200), similarity_matrix(torch.tensor(1.02).double(), turn(0.03, -0.02, 0.05), 0.02 * cloud(1)[0])
+    source, true = cloud(200), affine(1.02 * turn(0.03, -0.02, 0.05), 0.02 * cloud(1)[0])
     result = register_points(source, transform_points(true, source).flip(0), with_scale=True)
     torch.testing.assert_close(result.matrix, true)
     assert result.converged and result.rmse < 1e-9

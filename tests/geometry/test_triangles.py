@@ -11,7 +11,6 @@ from deep3dmap.geometry.triangles import (
     largest_component,
     sample_surface,
     signed_volume,
-    transform_vertices,
 )
 
 
@@ -70,10 +69,3 @@ def test_points_are_drawn_in_proportion_to_the_area():
 def test_a_surface_without_area_gives_no_points():
     with pytest.raises(ValueError, match="without area"):
         sample_surface(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]), 5)
-
-
-def test_a_similarity_moves_vertices_as_trimesh_does():
-    mesh = box((1, 2, 3))
-    matrix = trimesh.transformations.compose_matrix([2, 2, 2], None, [0.1, 0.4, -0.7], [3, 4, 5])
-    moved = transform_vertices(torch.tensor(mesh.vertices), torch.tensor(matrix))
-    assert moved.numpy() == pytest.approx(mesh.apply_transform(matrix).vertices)

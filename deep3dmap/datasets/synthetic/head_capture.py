@@ -85,7 +85,9 @@ def generate_head_capture(head: str = "test_00000",
     else:
         shape, source = bust(mesh, landmarks, unit_millimetres)
     shape = posed(shape, random(POSE))
-    lit = _lit(shape, Person.drawn(random(PERSON)), lights, random(LIGHT))
+    lighting = random(LIGHT)
+    drawn, turn = list(LIGHTS)[lighting.integers(len(LIGHTS))], np.radians(lighting.uniform(-TURN, TURN))
+    lit = LitHead.build(shape, Person.drawn(random(PERSON)), lights or drawn, float(turn))
     azimuths = view_azimuths(views)
     cameras = cameras_around(lit.mesh, shape.heading, [*azimuths, *azimuths_between(azimuths, test_views)],
                              (int(size[0]), int(size[1])), (seed, split, number, CAMERAS))
@@ -117,9 +119,3 @@ def _identity(head: str) -> tuple[int, int]:
     if split not in SPLITS or not (number.isascii() and number.isdigit()):
         raise ConfigError(f"{NAME}: head='{head}': expected a split ({', '.join(SPLITS)}) and a number, such as 'test_00000'")
     return SPLITS.index(split), int(number)
-
-
-def _lit(shape, person: Person, lights: str | None, random: np.random.Generator) -> LitHead:
-    """The head in the given or a random lighting, whose direction varies slightly per head."""
-    drawn, turn = list(LIGHTS)[random.integers(len(LIGHTS))], np.radians(random.uniform(-TURN, TURN))
-    return LitHead.build(shape, person, lights or drawn, float(turn))

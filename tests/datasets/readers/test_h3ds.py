@@ -185,7 +185,7 @@ def test_an_unknown_choice_of_views_names_those_there_are(root, scene, given, me
 
 
 def test_a_scene_that_the_list_does_not_have_is_reported(root, scene):
-    with pytest.raises(ConfigError, match=f"lists no scene '{SCENE}x': did you mean {SCENE}"):
+    with pytest.raises(ConfigError, match=f"lists no scene '{SCENE}x': did you mean '{SCENE}'"):
         load_capture(scene.rename(root / f"{SCENE}x"), **options(root))
 
 
