@@ -14,11 +14,10 @@ from deep3dmap.geometry.mesh_operators import (
     inverse_length_weights,
     taubin_smoothing,
     uniform_weights,
-    unique_edges,
     vertex_areas,
     vertex_normals,
 )
-from deep3dmap.geometry.triangles import face_areas
+from deep3dmap.geometry.triangles import face_areas, unique_edges
 from tests.goldens import cases, read, tensor
 
 OPERATORS, LOSSES = "render/mesh_ops", "render/mesh_losses"
