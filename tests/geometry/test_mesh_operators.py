@@ -51,8 +51,8 @@ def test_laplacians_are_the_references():
     vector, edges = tensor(golden["lap_vec"]), unique_edges(faces).vertices
     assert torch.equal(edges, tensor(golden["lap_edges"]).long())
     near(uniform_weights(vertices, faces).offsets(vector), golden["lap_uniform_times_vec"])
-    near(cotangent_weights(vertices, faces).times(vector), golden["lap_cot_times_vec"], atol=1e-5)
-    near(inverse_length_weights(vertices, edges).times(vector), golden["lap_norm_times_vec"], atol=1e-5)
+    near(cotangent_weights(vertices, faces).times(vector), golden["lap_cot_times_vec"], atol=1e-4)
+    near(inverse_length_weights(vertices, edges).times(vector), golden["lap_norm_times_vec"], atol=1e-4)
     near(1 / vertex_areas(vertices, faces)[:, None], golden["lap_cot_inv_area"])
 
 

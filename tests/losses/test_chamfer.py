@@ -102,7 +102,7 @@ X, Y = Clouds(torch.zeros(1, 2, 3)), Clouds(torch.zeros(1, 3, 3))
     (dict(weights=torch.ones(2)), "weights must"), (dict(x=X._replace(counts=[0])), "x and y must have points"),
     (dict(x=X._replace(counts=[3])), "counts of x"), (dict(x=X._replace(normals=X.points)), "x and y must both have normals"),
     (dict(x=X._replace(normals=Y.points), y=Y._replace(normals=Y.points)), "normals must be"),
-    (dict(y=Clouds(torch.full((1, 2, 3), torch.nan))), "y has"), (dict(y=Clouds(torch.zeros(2, 2, 3))), "x and y must have as"),
+    (dict(y=Clouds(torch.full((1, 2, 3), torch.nan))), "y has"), (dict(y=Clouds(torch.zeros(2, 2, 3))), "x and y must have"),
 ])  # yapf: disable
 def test_wrong_arguments_are_named(change, named):
     with pytest.raises(ValueError, match=named):
