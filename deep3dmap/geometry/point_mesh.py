@@ -1,8 +1,8 @@
 """Distances between points and the faces or edges of a mesh, both ways, differentiable in both.
 
-The closest place of a simplex (a triangle, or a segment) is found without gradients, in double precision, as weights of its
-corners. The squared distance is computed anew from these weights. They minimise it, so its gradient is exact although they are
-held fixed (Danskin's theorem); second derivatives are not.
+The closest place of a simplex (a triangle, or a segment) is found without gradients, in double precision and on the CPU, as
+weights of its corners. The squared distance is computed anew from these weights. They minimise it, so its gradient is exact
+although they are held fixed (Danskin's theorem); second derivatives are not.
 """
 
 from itertools import pairwise
@@ -88,7 +88,7 @@ def closest_simplices(points: Float[Tensor, "p 3"],
     _check(points, vertices, simplices, least_area)
     if not len(simplices):
         raise ValueError("a mesh without faces or edges has no distance to points")
-    places, corners = points.detach().double().cpu(), vertices.detach().double().cpu()
+    places, corners = (x.detach().double().cpu().contiguous() for x in (points, vertices))
     elements, owner = _elements(corners, simplices.cpu().long(), least_area)
     if not len(points):
         found = np.zeros(0, np.int64)
@@ -177,7 +177,7 @@ def _elements(vertices: Float[Tensor, "v 3"], simplices: Int[Tensor, "s c"], lea
     if simplices.shape[1] == 2 or least_area <= 0:
         return simplices, owner
     a, b, c = vertices[simplices].unbind(1)
-    small = torch.linalg.cross(b - a, c - a).norm(dim=-1) < 2 * least_area
+    small = torch.linalg.cross(b - a, c - a).square().sum(-1).sqrt() < 2 * least_area  # to the digit as in _plane_weights
     edges = simplices[small][:, [[0, 1, 1], [1, 2, 2], [2, 0, 0]]].reshape(-1, 3)
     return torch.cat([simplices[~small], edges]), torch.cat([owner[~small], owner[small].repeat_interleave(3)])
 
