@@ -55,15 +55,6 @@ def signed_volume(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> 
     return (a * torch.linalg.cross(b, c)).sum() / 6
 
 
-def transform_vertices(vertices: Float[Tensor, "v 3"], matrix: Float[Tensor, "4 4"]) -> Float[Tensor, "v 3"]:
-    """Vertices after an affine map, computed in double precision and returned in their own type.
-
-    A reflection flips the faces' orientation; similarities such as ``scene_from_world`` and its inverse don't.
-    """
-    matrix = matrix.to(vertices.device, torch.float64)
-    return (vertices.double() @ matrix[:3, :3].T + matrix[:3, 3]).to(vertices.dtype)
-
-
 def sample_surface(vertices: Float[Tensor, "v 3"],
                    faces: Int[Tensor, "f 3"],
                    count: int,

@@ -12,7 +12,6 @@ from deep3dmap.geometry.triangles import (
     sample_surface,
     sample_surface_normals,
     signed_volume,
-    transform_vertices,
 )
 
 
@@ -89,10 +88,3 @@ def test_drawn_points_and_normals_are_differentiable():
         return sample_surface_normals(moved, faces, 5, torch.Generator().manual_seed(0))
 
     assert torch.autograd.gradcheck(draw, (vertices.requires_grad_(), ))
-
-
-def test_a_similarity_moves_vertices_as_trimesh_does():
-    mesh = box((1, 2, 3))
-    matrix = trimesh.transformations.compose_matrix([2, 2, 2], None, [0.1, 0.4, -0.7], [3, 4, 5])
-    moved = transform_vertices(torch.tensor(mesh.vertices), torch.tensor(matrix))
-    assert moved.numpy() == pytest.approx(mesh.apply_transform(matrix).vertices)
