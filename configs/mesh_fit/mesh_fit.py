@@ -13,8 +13,7 @@ model = dict(type="MeshFit",
              losses=dict(silhouette=dict(type="SilhouetteLoss", weight=10.0),
                          color=dict(type="PhotometricLoss", weight=1.0),
                          bending=dict(type="NormalConsistencyLoss", weight=0.1),
-                         edges=dict(type="EdgeLengthLoss", weight=1.0)),
-             input_keys=["images", "masks", "K", "world_to_cam"])
+                         edges=dict(type="EdgeLengthLoss", weight=1.0)))
 
 optim_wrapper = dict(unknowns=dict(optimizer=dict(type="Adam", lr=1e-2, betas=(0.9, 0.95)), fresh_each_stage=True),
                      colors=dict(optimizer=dict(type="Adam", lr=1e-2), fresh_each_stage=True))

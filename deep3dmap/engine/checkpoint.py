@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from deep3dmap.errors import CheckpointError, Deep3DError
+from deep3dmap.frameworks.base import Framework
 from deep3dmap.io.files import FULL, remove_parts, replacing
 from deep3dmap.registry import UNUSABLE
 
@@ -201,6 +202,8 @@ def load_weights(model: torch.nn.Module, state_dict: dict, source: str) -> None:
     Raises:
         CheckpointError: if names or shapes differ, or a weight is not finite; names the first ones.
     """
+    if isinstance(model, Framework):
+        model.adapt_sizes(state_dict)
     own = model.state_dict()
     missing, unknown = sorted(set(own) - set(state_dict)), sorted(set(state_dict) - set(own))
     shapes = [f"{k}: {_shape(state_dict[k])} in the file, {_shape(own[k])} in the model" for k in own

@@ -123,6 +123,15 @@ class Framework(BaseModel):
         """
         return ()
 
+    def adapt_sizes(self, state: Mapping) -> None:
+        """Give parameters and buffers whose sizes depend on the data the sizes that they have in ``state``, a state dictionary
+        that is about to be loaded. Parameters must stay the same objects."""
+
+    def load_state_dict(self, state_dict: Mapping, *arguments, **options):
+        """Load weights, whatever sizes those have that depend on the data."""
+        self.adapt_sizes(state_dict)
+        return super().load_state_dict(state_dict, *arguments, **options)
+
     def training_state(self) -> dict:
         """Training state other than weights and buffers, for an exact resume: tensors and plain values."""
         return {}

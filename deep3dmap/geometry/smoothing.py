@@ -11,7 +11,7 @@ from scipy.sparse import coo_matrix, identity
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
-from deep3dmap.geometry.mesh_operators import unique_edges
+from deep3dmap.geometry.triangles import unique_edges
 
 
 class SmoothCoordinates:

@@ -6,7 +6,6 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from deep3dmap.geometry import camera_conversions as conversions
-from deep3dmap.geometry.projection import back_project
 from deep3dmap.structures import Cameras, OrthographicCameras
 from tests import goldens
 
@@ -81,7 +80,7 @@ def test_a_rig_sees_points_where_the_fixture_does(rig):
         near(torch.cat([conversions.pixels_to_ndc(uv, views.size), 1 / depth[:, None]], -1), z["points_ndc"][i])
         in_camera = points @ views.rotations[i].T + views.world_to_cam[i, :, 3]
         near(conversions.turn_axes(in_camera), z["points_view"][i])
-        near(back_project(uv, depth, views.K[i], views.world_to_cam[i]), z["points_unprojected"][i])
+        near(views[i].unproject(uv[None], depth[None])[0], z["points_unprojected"][i])
 
 
 @RIGS

@@ -10,6 +10,7 @@ from deep3dmap.geometry.triangles import (
     face_components,
     largest_component,
     sample_surface,
+    sample_surface_normals,
     signed_volume,
 )
 
@@ -69,3 +70,21 @@ def test_points_are_drawn_in_proportion_to_the_area():
 def test_a_surface_without_area_gives_no_points():
     with pytest.raises(ValueError, match="without area"):
         sample_surface(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]), 5)
+
+
+def test_points_come_with_the_normals_of_their_faces():
+    vertices, faces = tensors(trimesh.creation.icosphere(2))
+    points, normals = sample_surface_normals(vertices, faces, 200, torch.Generator().manual_seed(0))
+    assert torch.equal(points, sample_surface(vertices, faces, 200, torch.Generator().manual_seed(0)))
+    _, _, face = trimesh.proximity.closest_point_naive(trimesh.Trimesh(vertices, faces), points)
+    expected = trimesh.Trimesh(vertices, faces, process=False).face_normals[face]
+    torch.testing.assert_close(normals, torch.tensor(expected))
+
+
+def test_drawn_points_and_normals_are_differentiable():
+    vertices, faces = tensors(trimesh.creation.icosahedron())
+
+    def draw(moved):
+        return sample_surface_normals(moved, faces, 5, torch.Generator().manual_seed(0))
+
+    assert torch.autograd.gradcheck(draw, (vertices.requires_grad_(), ))

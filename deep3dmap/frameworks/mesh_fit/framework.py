@@ -13,7 +13,7 @@ import trimesh
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.errors import CheckpointError, ConfigError, DataError
 from deep3dmap.frameworks.base import BaseFramework, Stage
 from deep3dmap.frameworks.mesh_fit.start import MeshState, hull_start, remeshed, sphere_start
 from deep3dmap.frameworks.scene_method import SceneMethod
@@ -39,11 +39,6 @@ class VertexValues(nn.Module):
     def replace(self, values: Float[Tensor, "v 3"]) -> None:
         """Give it other values; the parameter stays the same object."""
         self.values.data = values.to(self.values)
-
-    def _load_from_state_dict(self, state_dict, prefix, *arguments):
-        """Sizes are those of the weights."""
-        self.replace(torch.zeros_like(state_dict[f"{prefix}values"]))
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
 @FRAMEWORKS.register_module()
@@ -129,11 +124,23 @@ class MeshFit(SceneMethod, BaseFramework):
         self.unknowns.replace(self._coordinates.encode(state.vertices))
         self.colors.replace(state.colors)
 
-    def _load_from_state_dict(self, state_dict, prefix, *arguments):
-        """The mesh's size is that of the weights."""
-        self._coordinates = None
-        self.faces = torch.zeros_like(state_dict[f"{prefix}faces"], device=self.faces.device)
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
+    def adapt_sizes(self, state: Mapping) -> None:
+        """Take a mesh of as many vertices and faces as the weights have.
+
+        Raises:
+            CheckpointError: if they don't make a mesh.
+        """
+        unknowns, colors, faces = (state.get(key) for key in ("unknowns.values", "colors.values", "faces"))
+        if not all(
+                isinstance(array, Tensor) and array.ndim == 2 and array.shape[1] == 3 for array in (unknowns, colors, faces)):
+            return  # names and shapes are compared when they are loaded
+        if len(colors) != len(unknowns) or len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < len(unknowns):
+            raise CheckpointError(
+                f"the weights of MeshFit are not a mesh: {len(unknowns)} vertices, {len(colors)} colours, faces "
+                "with vertex indices out of range")
+        self._coordinates, self.faces = None, torch.zeros_like(faces, device=self.faces.device)
+        self.unknowns.replace(torch.zeros_like(unknowns))
+        self.colors.replace(torch.zeros_like(colors))
 
     # --- the contract -----------------------------------------------------------------------------------------------------
 

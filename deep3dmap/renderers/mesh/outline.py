@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from deep3dmap.geometry.mesh_operators import Edges
+from deep3dmap.geometry.triangles import Edges
 from deep3dmap.renderers.mesh.selection import pixel_boxes, pixel_centers
 from deep3dmap.renderers.mesh.triangles import cross
 

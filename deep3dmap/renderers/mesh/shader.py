@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from deep3dmap.geometry.mesh_operators import face_normals, unique_edges, vertex_normals
+from deep3dmap.geometry.mesh_operators import face_normals, vertex_normals
+from deep3dmap.geometry.triangles import unique_edges
 from deep3dmap.registry import RENDERERS
 from deep3dmap.renderers.mesh import blending
 from deep3dmap.renderers.mesh.fragments import Fragments
