@@ -2,10 +2,12 @@
 
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.lights import Lights, Material
+from deep3dmap.renderers.mesh.neural_mesh import NeuralMeshRasterizer, NeuralMeshRenderer
 from deep3dmap.renderers.mesh.rasterizer import FastRasterizer, TorchRasterizer, rasterize
 from deep3dmap.renderers.mesh.renderer import MeshImages, MeshRenderer
 from deep3dmap.renderers.mesh.shader import MeshShader, Scene
-from deep3dmap.renderers.mesh.textures import FaceGrids, UVTexture, VertexColors
+from deep3dmap.renderers.mesh.textures import FaceCubes, FaceGrids, UVTexture, VertexColors
 
-__all__ = ["FaceGrids", "FastRasterizer", "Fragments", "Lights", "Material", "MeshImages", "MeshRenderer", "MeshShader",
-           "Scene", "TorchRasterizer", "UVTexture", "VertexColors", "rasterize"]  # yapf: disable
+__all__ = ["FaceCubes", "FaceGrids", "FastRasterizer", "Fragments", "Lights", "Material", "MeshImages", "MeshRenderer",
+           "MeshShader", "NeuralMeshRasterizer", "NeuralMeshRenderer", "Scene", "TorchRasterizer", "UVTexture",
+           "VertexColors", "rasterize"]  # yapf: disable
