@@ -1,6 +1,7 @@
 """Rendering of triangle meshes: rasterisers, shaders, and renderers that compose them."""
 
 from deep3dmap.renderers.mesh.fragments import Fragments
+from deep3dmap.renderers.mesh.image_mesh import FaceRasterizer
 from deep3dmap.renderers.mesh.lights import Lights, Material
 from deep3dmap.renderers.mesh.neural_mesh import NeuralMeshRasterizer, NeuralMeshRenderer
 from deep3dmap.renderers.mesh.rasterizer import FastRasterizer, TorchRasterizer, rasterize
@@ -8,6 +9,6 @@ from deep3dmap.renderers.mesh.renderer import MeshImages, MeshRenderer
 from deep3dmap.renderers.mesh.shader import MeshShader, Scene
 from deep3dmap.renderers.mesh.textures import FaceCubes, FaceGrids, UVTexture, VertexColors
 
-__all__ = ["FaceCubes", "FaceGrids", "FastRasterizer", "Fragments", "Lights", "Material", "MeshImages", "MeshRenderer",
-           "MeshShader", "NeuralMeshRasterizer", "NeuralMeshRenderer", "Scene", "TorchRasterizer", "UVTexture",
-           "VertexColors", "rasterize"]  # yapf: disable
+__all__ = ["FaceCubes", "FaceGrids", "FaceRasterizer", "FastRasterizer", "Fragments", "Lights", "Material",
+           "MeshImages", "MeshRenderer", "MeshShader", "NeuralMeshRasterizer", "NeuralMeshRenderer", "Scene",
+           "TorchRasterizer", "UVTexture", "VertexColors", "rasterize"]  # yapf: disable
