@@ -19,7 +19,6 @@ from torch.nn.functional import avg_pool2d
 from deep3dmap.registry import RENDERERS
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.lights import PLAIN, Lights, Material
-from deep3dmap.renderers.mesh.neural_edges import with_edge_gradients
 from deep3dmap.renderers.mesh.projection import project
 from deep3dmap.renderers.mesh.rasterizer import rasterize
 from deep3dmap.renderers.mesh.renderer import MeshImages, MeshRenderer
@@ -94,7 +93,7 @@ class NeuralMeshRenderer(MeshRenderer):
         rasterizer: config of a :class:`NeuralMeshRasterizer`; its defaults without one.
         shader: config of a :class:`MeshShader` that blends hard.
         anti_aliasing: draw at twice the size and average 2 x 2 pixels.
-        epsilon: bounds the gradients, see :func:`.with_edge_gradients`.
+        epsilon: bounds the gradients, see :func:`.neural_edges.with_edge_gradients`.
     """
 
     def __init__(self,
@@ -133,6 +132,7 @@ class NeuralMeshRenderer(MeshRenderer):
             paint: colours (p, c) and opacities (p,) of fragments.
             orthographic: depth is linear in the image.
         """
+        from deep3dmap.renderers.mesh.neural_edges import with_edge_gradients  # numba takes a second to import
         drawn = (size[0], 2 * size[1], 2 * size[2]) if self.anti_aliasing else size
         pieces = replace(triangles, face=torch.arange(len(triangles.face), device=triangles.face.device))
         seen = self.rasterizer.rasterize(pieces, drawn, orthographic)

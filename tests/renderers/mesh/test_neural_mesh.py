@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d
 
-from deep3dmap.renderers.mesh import FaceCubes, NeuralMeshRenderer, blending
+from deep3dmap.renderers.mesh import FaceCubes, MeshRenderer, NeuralMeshRasterizer, NeuralMeshRenderer, VertexColors, blending
 from deep3dmap.renderers.mesh.neural_mesh import far_depth
 from deep3dmap.renderers.mesh.selection import Triangles
-from deep3dmap.structures import Meshes
+from deep3dmap.structures import Cameras, Meshes
 from tests import goldens
 
 FLIP = torch.tensor([1.0, -1.0, 1.0])  # the fixture's image coordinates have y up
@@ -56,3 +57,125 @@ def test_images_and_approximate_gradients(prefix):
         gradients = torch.autograd.grad(loss, leaves, retain_graph=True)
         for gradient, leaf in zip(gradients, ("faces", "textures")):
             assert_gradient(gradient, golden[f"{prefix}/{name}_grad_{leaf}"][0])
+
+
+def test_lens_distortion():
+    golden = goldens.read("gan2shape/rasteriser")
+    points, size = torch.tensor(golden["projection/points"][0]), int(golden["projection/orig_size"][0])
+    pose = torch.cat([torch.eye(3), torch.tensor(golden["projection/t"][0].T)], 1)[None]
+    cameras = Cameras(torch.tensor(golden["projection/K"]), pose, (size, size))
+    meshes = Meshes.pack([points], [torch.arange(len(points)).view(-1, 3)])
+    triangles = NeuralMeshRasterizer(distortion=golden["projection/dist"][0].tolist()).triangles(meshes, cameras)
+    expected = torch.tensor(golden["projection/out"][0])
+    torch.testing.assert_close(triangles.corners.flatten(0, 1) * FLIP, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def scene():
+    """Two triangles of a soup, the first partly before the second, seen in float64."""
+    vertices = torch.tensor([[-0.9, -0.8, 2.0], [0.8, -0.6, 2.4], [-0.1, 0.9, 2.2], [-0.5, -0.9, 3.0], [0.9, 0.1, 3.1],
+                             [0.1, 0.95, 2.9]]).double()  # yapf: disable
+    meshes = Meshes.pack([vertices], [torch.tensor([[0, 1, 2], [3, 4, 5]])])
+    K = torch.tensor([[[20.0, 0, 12], [0, 20, 10], [0, 0, 1]]]).double()
+    return meshes, Cameras(K, torch.eye(3, 4)[None].double(), (20, 24))
+
+
+def test_depth_has_its_exact_gradient(scene):
+    meshes, cameras = scene
+    renderer = NeuralMeshRenderer(anti_aliasing=False)
+    seen = renderer(meshes, cameras).alpha.detach()
+    weights = torch.rand(seen.shape, generator=torch.Generator().manual_seed(0)).double() * seen
+
+    def loss(vertices):
+        images = renderer(meshes.with_vertices(vertices), cameras)
+        return (images.depth * weights).sum()
+
+    vertices = meshes.vertices.clone().requires_grad_()
+    gradient, = torch.autograd.grad(loss(vertices), vertices)
+    move = torch.rand(vertices.shape, generator=torch.Generator().manual_seed(1)).double() - 0.5
+    step = 1e-6
+    with torch.no_grad():
+        slope = (loss(vertices + step * move) - loss(vertices - step * move)) / (2 * step)
+    assert (gradient * move).sum().item() == pytest.approx(slope.item(), rel=1e-5)
+
+
+def test_colors_inside_a_face_do_not_move_it(scene):
+    """Colours are interpolated from vertices, but pixels far from the outline whose change would not help pull at nothing."""
+    meshes, cameras = scene
+    one = Meshes.pack([meshes.vertices[:3]], [meshes.faces[:1]])  # so that no outline meets another face
+    vertices = one.vertices.clone().requires_grad_()
+    colors = torch.rand(3, 3, generator=torch.Generator().manual_seed(0)).double()
+    renderer = NeuralMeshRenderer(shader=dict(type="MeshShader", shading="none"), anti_aliasing=False)
+    images = renderer(one.with_vertices(vertices), cameras, VertexColors(colors))
+    inside = avg_pool2d(images.alpha[:, None].detach(), 5, 1, 2)[:, 0] == 1  # two pixels from the outline
+    assert inside.any()
+    darker, brighter = (torch.autograd.grad(sign * images.color[inside].sum(), vertices, retain_graph=True)[0]
+                        for sign in (1, -1))
+    assert darker.abs().max() == 0  # uncovered pixels would be white
+    assert brighter[:, :2].abs().max() > 0 and brighter[:, 2].abs().max() > 0
+
+
+def test_silhouettes_pull_a_triangle_over_a_target(scene):
+    """Away from the target every derivative of a hard silhouette is zero; the approximate gradient leads there."""
+    meshes, cameras = scene
+    one = Meshes.pack([meshes.vertices[:3]], [meshes.faces[:1]])
+    renderer = NeuralMeshRenderer()
+    target = renderer(one, cameras).alpha.detach()
+    vertices = (one.vertices * 0.5 + torch.tensor([0.15, -0.1, 1.1])).requires_grad_()
+    optimizer = torch.optim.Adam([vertices], lr=0.02)
+    errors = []
+    for _ in range(60):
+        error = (renderer(one.with_vertices(vertices), cameras).alpha - target).abs().mean()
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+        errors.append(error.item())
+    assert errors[-1] < 0.15 * errors[0]
+
+
+def test_near_and_far_drop_pixels(scene):
+    meshes, cameras = scene
+    depth = NeuralMeshRenderer(anti_aliasing=False)(meshes, cameras).depth
+    for near, far in ((0.1, 2.3), (2.3, 100.0)):
+        rasterizer = dict(type="NeuralMeshRasterizer", near=near, far=far)
+        limited = NeuralMeshRenderer(rasterizer, anti_aliasing=False)(meshes, cameras)
+        shown = limited.alpha > 0
+        assert ((limited.depth > near) & (limited.depth < far))[shown].all()
+        wanted = (depth > near) & (depth < far)
+        assert shown[wanted].all() and limited.depth[wanted].numpy() == pytest.approx(depth[wanted].numpy())
+
+
+def test_faces_are_seen_from_behind_unless_told_otherwise(scene):
+    meshes, cameras = scene
+    turned = Meshes(meshes.vertices, meshes.faces.flip(1), meshes.vertex_counts, meshes.face_counts)
+    front, back = (NeuralMeshRenderer(dict(type="NeuralMeshRasterizer", fill_back=False))(m, cameras)
+                   for m in (turned, meshes))
+    both = NeuralMeshRenderer()(meshes, cameras)
+    assert back.alpha.max() == 0
+    torch.testing.assert_close(both.alpha, front.alpha)
+    torch.testing.assert_close(both.depth, front.depth)
+
+
+def test_agrees_with_the_default_renderer(scene):
+    meshes, cameras = scene
+    ours, plain = NeuralMeshRenderer(anti_aliasing=False)(meshes, cameras), MeshRenderer()(meshes, cameras)
+    for a, b in ((ours.color, plain.color), (ours.alpha, plain.alpha), (ours.depth, plain.depth)):
+        assert ((a - b).abs() > 1e-6).float().mean() <= 0.005
+
+
+def test_its_rasteriser_does_in_the_default_renderer(scene):
+    images = MeshRenderer(dict(type="NeuralMeshRasterizer"))(*scene)
+    torch.testing.assert_close(images.alpha, MeshRenderer()(*scene).alpha)
+
+
+def test_an_empty_mesh_shows_the_background(scene):
+    empty = Meshes.pack([torch.zeros(0, 3).double()], [torch.zeros(0, 3, dtype=torch.int64)])
+    images = NeuralMeshRenderer()(empty, scene[1])
+    assert images.alpha.max() == 0 and images.color.min() == 1 and images.depth.max() == 0
+
+
+@pytest.mark.parametrize("options, message", [(dict(near=2.0, far=1.0), "near and far"),
+                                              (dict(distortion=(1.0, )), "5 coeff")])
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        NeuralMeshRasterizer(**options)
