@@ -37,6 +37,7 @@ class DepthImageRenderer(nn.Module):
         far: meshes are drawn up to this depth.
         texture_resolution: of meshes' faces: 1 for one colour each, 2 for a linear blend.
         align_corners: of sampling; the published method ran with it.
+        reference_rounding: see :class:`.NeuralMeshRasterizer`; for parity only.
 
     Raises:
         ValueError: if depths are not ``0 < min_depth < max_depth``.
@@ -51,7 +52,8 @@ class DepthImageRenderer(nn.Module):
                  near: float = 0.1,
                  far: float = 10.0,
                  texture_resolution: int = 2,
-                 align_corners: bool = True):
+                 align_corners: bool = True,
+                 reference_rounding: bool = False):
         super().__init__()
         if not 0 < min_depth < max_depth:
             raise ValueError(f"depths must be 0 < min_depth < max_depth, got {min_depth} and {max_depth}")
@@ -59,9 +61,9 @@ class DepthImageRenderer(nn.Module):
         self.center = (min_depth + max_depth) / 2 if rotation_center is None else rotation_center
         self.texture_resolution, self.align_corners = texture_resolution, align_corners
         self.register_buffer("K", grids.pinhole_matrix(size, fov), persistent=False)
-        self.depth_rasterizer = NeuralMeshRasterizer(*DEPTH_RANGE)
-        self.mesh_renderer = NeuralMeshRenderer(dict(type="NeuralMeshRasterizer", near=near, far=far),
-                                                dict(type="MeshShader", shading="none"))  # yapf: disable
+        self.depth_rasterizer = NeuralMeshRasterizer(*DEPTH_RANGE, reference_rounding=reference_rounding)
+        rasterizer = dict(type="NeuralMeshRasterizer", near=near, far=far, reference_rounding=reference_rounding)
+        self.mesh_renderer = NeuralMeshRenderer(rasterizer, dict(type="MeshShader", shading="none"))
 
     def reduced(self, factor: float) -> Float[Tensor, "3 3"]:
         """The pinhole matrix of images so many times smaller; like the published one it divides the principal point too."""

@@ -43,19 +43,22 @@ class NeuralMeshRasterizer(nn.Module):
         fill_back: faces are seen from behind too (the reference draws reversed copies of them); otherwise faces whose corners
             run clockwise in the image are dropped.
         distortion: of the lens, see :func:`distorted`; None: without.
+        reference_rounding: compute as :mod:`.neural_rounding` does; for parity only.
     """
 
     def __init__(self,
                  near: float = 0.1,
                  far: float = 100.0,
                  fill_back: bool = True,
-                 distortion: Sequence[float] | None = None):
+                 distortion: Sequence[float] | None = None,
+                 reference_rounding: bool = False):
         super().__init__()
         if not 0 < near < far:
             raise ValueError(f"near and far must be 0 < near < far, got {near} and {far}")
         if distortion is not None and len(distortion) != 5:
             raise ValueError(f"distortion has 5 coefficients (k1, k2, p1, p2, k3), got {len(distortion)}")
         self.near, self.far, self.fill_back, self.distortion = near, far, fill_back, distortion
+        self.reference_rounding = reference_rounding
 
     def forward(self, meshes: Meshes, cameras: Cameras) -> Fragments:
         """The fragments of mesh i seen by camera i; one mesh is seen by every camera, one camera sees every mesh.
@@ -68,7 +71,11 @@ class NeuralMeshRasterizer(nn.Module):
 
     def triangles(self, meshes: Meshes, cameras: Cameras) -> Triangles:
         """The triangles that the cameras see."""
-        triangles = project(meshes, cameras, self.near)
+        if self.reference_rounding:
+            from deep3dmap.renderers.mesh.neural_rounding import reference_triangles  # numba takes a second to import
+            triangles = reference_triangles(meshes, cameras)
+        else:
+            triangles = project(meshes, cameras, self.near)
         return triangles if self.distortion is None else distorted(triangles, cameras, self.distortion)
 
     def rasterize(self, triangles: Triangles, size: tuple[int, int, int], orthographic: bool = False) -> Fragments:
@@ -79,10 +86,20 @@ class NeuralMeshRasterizer(nn.Module):
             size: number of images, height, width.
             orthographic: depth is linear in the image.
         """
+        seen = self.pieces(triangles, size, orthographic)
+        return replace(seen, face=triangles.face[seen.face])
+
+    def pieces(self, triangles: Triangles, size: tuple[int, int, int], orthographic: bool = False) -> Fragments:
+        """The fragments of projected triangles, whose faces count the triangles themselves; see :meth:`rasterize`."""
         from deep3dmap.renderers.mesh.nearest_face import PixelRule, select_nearest  # numba takes a second to import
         settings = RasterSettings(1, 0.0, not orthographic, cull_backfaces=not self.fill_back)
         rule = PixelRule(near=self.near, far=self.far)
-        return rasterize(triangles, size, settings, lambda *arguments: select_nearest(*arguments, rule))
+        pieces = replace(triangles, face=torch.arange(len(triangles.face), device=triangles.face.device))
+        seen = rasterize(pieces, size, settings, lambda *arguments: select_nearest(*arguments, rule))
+        if self.reference_rounding:
+            from deep3dmap.renderers.mesh.neural_rounding import reference_values
+            seen = reference_values(seen, triangles)
+        return seen
 
 
 @RENDERERS.register_module()
@@ -134,8 +151,7 @@ class NeuralMeshRenderer(MeshRenderer):
         """
         from deep3dmap.renderers.mesh.neural_edges import with_edge_gradients  # numba takes a second to import
         drawn = (size[0], 2 * size[1], 2 * size[2]) if self.anti_aliasing else size
-        pieces = replace(triangles, face=torch.arange(len(triangles.face), device=triangles.face.device))
-        seen = self.rasterizer.rasterize(pieces, drawn, orthographic)
+        seen = self.rasterizer.pieces(triangles, drawn, orthographic)
         fragments = replace(seen, face=triangles.face[seen.face])
         color, alpha = paint(replace(fragments, barycentric=fragments.barycentric.detach()))
         background = torch.as_tensor(self.shader.background).to(color)

@@ -1,12 +1,18 @@
 """Neural re-rendering computes what Kato et al.'s renderer does: images, and the approximate gradients of each."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
+from deep3dmap.renderers.depth_image.grids import grid_faces
 from deep3dmap.renderers.mesh import FaceCubes, MeshRenderer, NeuralMeshRasterizer, NeuralMeshRenderer, VertexColors, blending
+from deep3dmap.renderers.mesh.nearest_face import PixelRule, select_nearest
 from deep3dmap.renderers.mesh.neural_mesh import far_depth
-from deep3dmap.renderers.mesh.selection import Triangles
+from deep3dmap.renderers.mesh.selection import RasterSettings, Triangles, pixel_centers
+from deep3dmap.renderers.mesh.triangles import cross
 from deep3dmap.structures import Cameras, Meshes
 from tests import goldens
 
@@ -179,3 +185,45 @@ def test_an_empty_mesh_shows_the_background(scene):
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         NeuralMeshRasterizer(**options)
+
+
+def reference_selection(triangles, size, rule, cull):
+    """The face of each pixel, -1 where there is none: every triangle against every pixel."""
+    corners = triangles.corners.double()
+    points = pixel_centers(torch.arange(math.prod(size)), size)
+    a, b, c = (corners[:, None, i, :2] - points for i in range(3))
+    weights = torch.stack([cross(b, c), cross(c, a), cross(a, b)], -1)
+    total = weights.sum(-1, keepdim=True)
+    depth = 1 / (weights / total / corners[:, None, :, 2]).sum(-1)
+    seen = (weights / total >= 0).all(-1) & (depth > rule.near) & (depth < rule.far)
+    seen &= (total[..., 0] < 0) if cull else (total[..., 0] != 0)
+    seen &= triangles.image[:, None] == torch.arange(math.prod(size)) // (size[1] * size[2])
+    nearest = torch.where(seen, depth, math.inf).min(0)
+    return torch.where(nearest.values < math.inf, nearest.indices, -1)
+
+
+@pytest.mark.parametrize("cull", [False, True])
+def test_the_compiled_selection_equals_a_plain_one(cull):
+    generator = torch.Generator().manual_seed(0)
+    size, count = (2, 17, 23), 60
+    corners = torch.rand(count, 3, 3, generator=generator).double() * torch.tensor([3.0, 3.0, 2.0]) - torch.tensor(
+        [1.5, 1.5, -0.5])
+    corners[0] = corners[0, 0]  # a point
+    corners[1, 2] = corners[1, 1]  # a line
+    corners[2, :, :2] *= 1e4  # covers all
+    triangles = Triangles(corners, torch.arange(count) % 2, torch.arange(count))
+    rule = PixelRule(near=0.6, far=2.2)
+    pixel, slots = select_nearest(triangles, size, RasterSettings(cull_backfaces=cull), rule)
+    face = torch.full((math.prod(size), ), -1).index_put((pixel, ), slots[:, 0])
+    assert len(face.unique()) > 10
+    np.testing.assert_array_equal(face, reference_selection(triangles, size, rule, cull))
+
+
+def test_a_grid_whose_edges_meet_pixel_centers_has_no_holes():
+    size, cells = (1, 16, 16), 8
+    vertices = torch.tensor([[2 * x / cells - 1, 2 * y / cells - 1, 1.0] for y in range(cells + 1) for x in range(cells + 1)])
+    vertices[:, :2] += 1 / 16  # grid lines run through the centres
+    triangles = Triangles(vertices.double()[grid_faces(cells + 1, cells + 1)], torch.zeros(2 * cells**2, dtype=torch.int64),
+                          torch.arange(2 * cells**2))
+    pixel, _ = select_nearest(triangles, size, RasterSettings(), PixelRule())
+    assert len(pixel) == math.prod(size)
