@@ -154,9 +154,9 @@ def visible_vertices(vertices: Float[Tensor, "v 3"],
 def _without_hidden(near: Bool[Tensor, "v"], pixel: Int[Tensor, "v"], z: Float[Tensor, "v"]) -> Bool[Tensor, "v"]:
     """Those of the vertices that are no farther than all before them in their pixel."""
     nearest: dict[int, float] = {}
+    index = torch.nonzero(near)[:, 0]
     kept = near.clone()
-    for i in torch.nonzero(near)[:, 0].tolist():
-        at, depth = int(pixel[i]), float(z[i])
+    for i, at, depth in zip(index.tolist(), pixel[index].tolist(), z[index].tolist()):
         kept[i] = depth >= nearest.get(at, depth)
         nearest[at] = max(depth, nearest.get(at, depth))
     return kept

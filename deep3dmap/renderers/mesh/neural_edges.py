@@ -88,38 +88,65 @@ def _scan(corners, seen, owner, image, upstream, epsilon, step):
     ``corners`` (t, 3, 2) hold the number of the line and the position along it, in pixels; the maps' first axis is the line.
     """
     gradient = np.zeros(corners.shape[:2])
-    lines, length = owner.shape
     for t in seen:
         for start in range(3):
             end, apex = (start + 1) % 3, (start + 2) % 3
-            a0, a1 = corners[t, start]
-            b0, b1 = corners[t, end]
-            c0, c1 = corners[t, apex]
-            if a0 == b0:
+            a, b, c = corners[t, start], corners[t, end], corners[t, apex]
+            if a[0] == b[0]:
                 continue
-            slope = (b1 - a1) / (b0 - a0)
-            outwards = 1 if c1 < a1 + slope * (c0 - a0) else -1
-            for line in range(max(np.ceil(min(a0, b0)), 0), min(np.floor(max(a0, b0)), lines - 1) + 1):
-                cut = a1 + slope * (line - a0)
-                inner = int(np.floor(cut) if outwards > 0 else np.ceil(cut))
-                outer = inner + outwards
-                if min(inner, outer) < 0 or max(inner, outer) >= length:
-                    continue
-                ends = (t, start, end, a0, b0, line)
-                if owner[line, inner] == t:
-                    at = outer
-                    while 0 <= at < length:  # pixels that the face might come to cover
-                        _pull(gradient, ends, (at - cut) * step, _gain(image[line], upstream[line], at, inner), epsilon)
-                        at += outwards
-                if (line - a0) * (line - c0) < 0:
-                    other = a1 + (c1 - a1) / (c0 - a0) * (line - a0)
-                else:
-                    other = c1 + (b1 - c1) / (b0 - c0) * (line - c0)
-                limit = int(np.ceil(other) if outwards > 0 else np.floor(other))
-                for at in range(max(min(inner, limit), 0), min(max(inner, limit), length - 1) + 1):
-                    if owner[line, at] == t:  # pixels that the face might leave
-                        _pull(gradient, ends, (at - cut) * step, _gain(image[line], upstream[line], at, outer), epsilon)
+            outwards = 1 if c[1] < _position(a, b, c[0]) else -1
+            first, last = np.ceil(min(a[0], b[0])), np.floor(max(a[0], b[0]))
+            for line in range(max(first, 0), min(last, len(owner) - 1) + 1):
+                cut, other = _position(a, b, line), _other_edge(a, b, c, line)
+                levers = (_lever(a, b, line), _lever(b, a, line))
+                pulls = _scan_line(owner[line], image[line], upstream[line], t, cut, other, outwards, levers, step, epsilon)
+                gradient[t, start] -= pulls[0]
+                gradient[t, end] -= pulls[1]
     return gradient
+
+
+@_compiled
+@no_type_check
+def _position(a, b, line):
+    """Where the edge from a to b crosses a line."""
+    return a[1] + (b[1] - a[1]) / (b[0] - a[0]) * (line - a[0])
+
+
+@_compiled
+@no_type_check
+def _other_edge(a, b, c, line):
+    """Where a line that crosses the edge from a to b leaves the triangle."""
+    if (line - a[0]) * (line - c[0]) < 0:
+        return _position(a, c, line)
+    return _position(c, b, line) if b[0] != c[0] else _position(a, b, line)
+
+
+@_compiled
+@no_type_check
+def _lever(a, b, line):
+    """How far a moves, with b fixed, where the edge between them moves by 1 at a line; infinitely at b."""
+    return (b[0] - a[0]) / (b[0] - line) if b[0] != line else np.inf
+
+
+@_compiled
+@no_type_check
+def _scan_line(owner, image, upstream, t, cut, other, outwards, levers, step, epsilon):
+    """What pulls at an edge's two ends along a line that enters the face at ``cut`` and leaves it at ``other``."""
+    inner = int(np.floor(cut) if outwards > 0 else np.ceil(cut))
+    outer, length = inner + outwards, len(owner)
+    start, end = 0.0, 0.0
+    if min(inner, outer) < 0 or max(inner, outer) >= length:
+        return start, end
+    if owner[inner] == t:
+        for at in range(outer, length if outwards > 0 else -1, outwards):  # pixels that the face might come to cover
+            gain, distance = _gain(image, upstream, at, inner), (at - cut) * step
+            start, end = start + _over(gain, levers[0] * distance, epsilon), end + _over(gain, levers[1] * distance, epsilon)
+    limit = int(np.ceil(other) if outwards > 0 else np.floor(other))
+    for at in range(max(min(inner, limit), 0), min(max(inner, limit), length - 1) + 1):
+        if owner[at] == t:  # pixels that the face might leave
+            gain, distance = _gain(image, upstream, at, outer), (at - cut) * step
+            start, end = start + _over(gain, levers[0] * distance, epsilon), end + _over(gain, levers[1] * distance, epsilon)
+    return start, end
 
 
 @_compiled
@@ -134,14 +161,8 @@ def _gain(image, upstream, at, source):
 
 @_compiled
 @no_type_check
-def _pull(gradient, ends, distance, gain, epsilon):
-    """Pull an edge's ends towards a pixel at a signed distance from the edge, if that lowers the loss."""
-    if gain <= 0:
-        return
-    t, start, end, a0, b0, line = ends
-    if b0 != line:
-        needed = (b0 - a0) / (b0 - line) * distance
-        gradient[t, start] -= gain / (needed + (epsilon if needed > 0 else -epsilon))
-    if a0 != line:
-        needed = (b0 - a0) / (line - a0) * distance
-        gradient[t, end] -= gain / (needed + (epsilon if needed > 0 else -epsilon))
+def _over(gain, needed, epsilon):
+    """A gain over the signed distance that an end needs to move; nothing for losses and for ends that can't get there."""
+    if gain <= 0 or not np.isfinite(needed):
+        return 0.0
+    return gain / (needed + (epsilon if needed > 0 else -epsilon))

@@ -44,6 +44,9 @@ class NeuralMeshRasterizer(nn.Module):
             run clockwise in the image are dropped.
         distortion: of the lens, see :func:`distorted`; None: without.
         reference_rounding: compute as :mod:`.neural_rounding` does; for parity only.
+
+    Raises:
+        ValueError: unless ``0 < near < far``, and if there aren't five coefficients of distortion.
     """
 
     def __init__(self,
@@ -111,6 +114,9 @@ class NeuralMeshRenderer(MeshRenderer):
         shader: config of a :class:`MeshShader` that blends hard.
         anti_aliasing: draw at twice the size and average 2 x 2 pixels.
         epsilon: bounds the gradients, see :func:`.neural_edges.with_edge_gradients`.
+
+    Raises:
+        ValueError: if ``epsilon`` isn't positive.
     """
 
     def __init__(self,
@@ -119,6 +125,8 @@ class NeuralMeshRenderer(MeshRenderer):
                  anti_aliasing: bool = True,
                  epsilon: float = 1e-3):
         super().__init__(rasterizer or dict(type="NeuralMeshRasterizer"), shader)
+        if not epsilon > 0:
+            raise ValueError(f"epsilon must be positive, got {epsilon}")
         self.anti_aliasing, self.epsilon = anti_aliasing, epsilon
 
     def forward(self,

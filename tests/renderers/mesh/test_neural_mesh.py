@@ -10,6 +10,7 @@ from torch.nn.functional import avg_pool2d
 from deep3dmap.renderers.depth_image.grids import grid_faces
 from deep3dmap.renderers.mesh import FaceCubes, MeshRenderer, NeuralMeshRasterizer, NeuralMeshRenderer, VertexColors, blending
 from deep3dmap.renderers.mesh.nearest_face import PixelRule, select_nearest
+from deep3dmap.renderers.mesh.neural_edges import edge_gradients
 from deep3dmap.renderers.mesh.neural_mesh import far_depth
 from deep3dmap.renderers.mesh.selection import RasterSettings, Triangles, pixel_centers
 from deep3dmap.renderers.mesh.triangles import cross
@@ -74,6 +75,26 @@ def test_lens_distortion():
     triangles = NeuralMeshRasterizer(distortion=golden["projection/dist"][0].tolist()).triangles(meshes, cameras)
     expected = torch.tensor(golden["projection/out"][0])
     torch.testing.assert_close(triangles.corners.flatten(0, 1) * FLIP, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pixel, distance", [(7, 1.5), (4, 1.5), (2, 3.5)])
+def test_an_edge_is_pulled_by_what_moving_it_to_a_pixel_would_change(pixel, distance):
+    """A row of pixels and a face whose right edge is upright: gain over distance, shared by the lever rule."""
+    size = 12
+    left, right, row = 1.0, 5.5, 5  # pixels
+    corners = torch.tensor([[right, 0.0, 1.0], [right, 10.0, 1.0], [left, 5.0, 1.0]]).double()
+    corners[:, :2] = (2 * corners[:, :2] + 1 - size) / size
+    owner = torch.full((1, size, size), -1)
+    owner[0, row, int(left):int(right) + 1] = 0
+    image = (owner >= 0).double()[..., None]
+    upstream = torch.zeros_like(image)
+    beyond = pixel > right
+    upstream[0, row, pixel] = -2 if beyond else 2  # to be covered, or uncovered
+    gradient = edge_gradients(image, upstream, corners[None], owner, epsilon=0.0)[0]
+    needed = distance * 2 / size / 0.5  # the edge's middle moves half as much as either end alone
+    expected = 2 / needed * (-1 if beyond else 1)
+    assert gradient[:2, 0].numpy() == pytest.approx(expected)
+    assert gradient[:, 2].abs().max() == 0
 
 
 @pytest.fixture
@@ -227,3 +248,8 @@ def test_a_grid_whose_edges_meet_pixel_centers_has_no_holes():
                           torch.arange(2 * cells**2))
     pixel, _ = select_nearest(triangles, size, RasterSettings(), PixelRule())
     assert len(pixel) == math.prod(size)
+
+
+def test_an_epsilon_of_zero_is_refused():
+    with pytest.raises(ValueError, match="epsilon"):
+        NeuralMeshRenderer(epsilon=0.0)
