@@ -67,6 +67,8 @@ WRONG = {
     "default_hooks.checkpoint.at_minutes=['a']": "default_hooks.checkpoint.at_minutes[0]='a': expected a number",
     "custom_hooks=[3]": "custom_hooks[0]=3: expected a dictionary with a 'type'",
     "test_evaluator=[3]": "test_evaluator[0]=3: expected a dictionary with a 'type'",
+    "test_evaluator={'type': 'ViewMetrics'}":
+    "'test_evaluator' is a list: give a list, or change an entry by test_evaluator.0",
     "test_cfg.resolution='a'": "test_cfg.resolution='a': expected an integer",
     "seed='a'": "seed='a': expected an integer",
     "amp='yes'": "amp='yes': expected True or False",

@@ -3,22 +3,47 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from deep3dmap.geometry.transforms import affine
+
+#: Singular values this much below the largest count as 0: the points lie on one line, or in one plane.
+FLAT = 1e-6
 
 
-def _nearest_rotation(matrix: Float[Tensor, "3 3"]) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3"]]:
-    """The proper rotation R that maximises ``trace(R^T matrix)``, and the singular values with the last one's sign."""
-    u, singular, vh = torch.linalg.svd(matrix)
-    signs = torch.ones_like(singular)
-    signs[-1] = torch.linalg.det(u @ vh).sign()
-    return u * signs @ vh, singular * signs
+class _NearestRotation(torch.autograd.Function):
+    """The rotation R that maximises ``trace(R^T matrix)``, and the singular values with the last one's sign.
+
+    Its gradient divides by sums of singular values, where that of the singular vectors divides by their differences, which
+    are 0 for symmetric point sets. From ``matrix = R P`` with P symmetric: ``W = R^T dR`` solves
+    ``W P + P W = R^T dmatrix - dmatrix^T R``.
+    """
+
+    @staticmethod
+    def forward(ctx, matrix: Float[Tensor, "3 3"], allow_reflection: bool) -> tuple[Tensor, Tensor]:
+        u, singular, vh = torch.linalg.svd(matrix)
+        signs = torch.ones_like(singular)
+        if not allow_reflection or singular[-1] <= FLAT * singular[0]:
+            signs[-1] = torch.linalg.det(u @ vh).sign()
+        rotation, signed = u * signs @ vh, singular * signs
+        ctx.save_for_backward(rotation, signed, vh)
+        return rotation, signed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, by_rotation: Tensor, by_singular: Tensor) -> tuple[Tensor, None]:
+        rotation, signed, vh = ctx.saved_tensors
+        turned = vh @ rotation.T @ by_rotation @ vh.T
+        sums = signed[:, None] + signed
+        undetermined = sums.abs() <= FLAT * signed[0]
+        spin = torch.where(undetermined, 0.0, (turned - turned.T) / torch.where(undetermined, 1.0, sums))
+        return rotation @ vh.T @ (spin + torch.diag(by_singular)) @ vh, None
 
 
-def similarity_matrix(scale: Float[Tensor, ""], rotation: Float[Tensor, "3 3"],
-                      translation: Float[Tensor, "3"]) -> Float[Tensor, "4 4"]:
-    """The (4, 4) matrix of ``x -> scale * rotation @ x + translation``."""
-    matrix = torch.eye(4).to(rotation)
-    matrix[:3, :3], matrix[:3, 3] = scale * rotation, translation
-    return matrix
+def _nearest_rotation(matrix: Float[Tensor, "3 3"],
+                      allow_reflection: bool = False) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3"]]:
+    """The proper rotation (or any orthogonal matrix) R that maximises ``trace(R^T matrix)``, and signed singular values."""
+    return _NearestRotation.apply(matrix, allow_reflection)
 
 
 def _check_same(source: Tensor, target: Tensor, least: int, what: str):
@@ -27,7 +52,24 @@ def _check_same(source: Tensor, target: Tensor, least: int, what: str):
             f"alignment needs {least} or more {what} on both sides, in pairs; got {len(source)} and {len(target)}")
 
 
-def align_points(source: Float[Tensor, "n 3"], target: Float[Tensor, "m 3"], with_scale: bool = True) -> Float[Tensor, "4 4"]:
+def _check_finite(**values: Tensor):
+    for name, value in values.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name}: must be finite, some values are not")
+
+
+def _check_weights(weights: Tensor, count: int):
+    _check_finite(weights=weights)
+    if len(weights) != count or (weights < 0).any() or not weights.sum() > 0:
+        raise ValueError(f"weights: {count} are needed, none negative and some positive; got {len(weights)} "
+                         f"from {float(weights.min()) if len(weights) else 0} with sum {float(weights.sum())}")
+
+
+def align_points(source: Float[Tensor, "n 3"],
+                 target: Float[Tensor, "m 3"],
+                 with_scale: bool = True,
+                 weights: Float[Tensor, "k"] | None = None,
+                 allow_reflection: bool = False) -> Float[Tensor, "4 4"]:
     """Similarity that takes source points to their target partners with the least sum of *squared* distances.
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991, eqs. 40-43.
@@ -35,31 +77,44 @@ def align_points(source: Float[Tensor, "n 3"], target: Float[Tensor, "m 3"], wit
     Args:
         source, target: partners row by row, three or more that don't lie on one line.
         with_scale: False keeps the scale at 1 (a rigid motion).
+        weights: of the pairs' squared distances, none negative; all the same by default.
+        allow_reflection: whether the answer may mirror, where that fits better. Points in one plane are never mirrored.
+
+    Returns:
+        (4, 4) matrix, differentiable with respect to points and weights (once).
 
     Raises:
-        ValueError: if there are fewer than three pairs, or if the points of a set lie on one line.
+        ValueError: if there are fewer than three pairs, if the points of a set lie on one line, if a point or weight is not
+            finite, or if there is a negative weight, or none that is positive.
     """
     _check_same(source, target, 3, "points")
-    source_mean, target_mean = source.mean(0), target.mean(0)
-    centered = source - source_mean
-    covariance = (target - target_mean).T @ centered / len(source)
-    rotation, singular = _nearest_rotation(covariance)
-    if singular[1] <= 1e-6 * singular[0] or singular[0] == 0:
+    _check_finite(source=source, target=target)
+    if weights is not None:
+        _check_weights(weights, len(source))
+        weights = (weights / weights.sum())[:, None]
+    source_mean, target_mean = _mean(source, weights), _mean(target, weights)
+    centered, partners = source - source_mean, target - target_mean
+    rotation, scale = _turn_and_growth(centered, partners, weights, allow_reflection)
+    scale = scale if with_scale else torch.ones(()).to(source)
+    return affine(scale * rotation, target_mean - scale * rotation @ source_mean)
+
+
+def _turn_and_growth(source: Float[Tensor, "n 3"], target: Float[Tensor, "n 3"], weights: Float[Tensor, "n 1"] | None,
+                     allow_reflection: bool) -> tuple[Float[Tensor, "3 3"], Float[Tensor, ""]]:
+    """Rotation and scale that take source to target points about the origin, weights of sum 1."""
+    covariance = target.T @ source / len(source) if weights is None else target.T @ (weights * source)
+    rotation, singular = _nearest_rotation(covariance, allow_reflection)
+    if singular[1] <= FLAT * singular[0] or singular[0] == 0:
         raise ValueError("the points lie on one line (or coincide): their rotation is not determined")
-    scale = singular.sum() / centered.pow(2).sum(-1).mean() if with_scale else torch.ones(()).to(source)
-    return similarity_matrix(scale, rotation, target_mean - scale * rotation @ source_mean)
+    return rotation, singular.sum() / _mean(source.pow(2).sum(-1, True), weights)[0]
 
 
-def align_rotations(source: Float[Tensor, "n 3 3"], target: Float[Tensor, "m 3 3"]) -> Float[Tensor, "3 3"]:
-    """The rotation Q for which ``Q @ source[i]`` is nearest to ``target[i]`` (least squares over all; chordal mean)."""
-    _check_same(source, target, 1, "rotations")
-    return _nearest_rotation((target @ source.transpose(1, 2)).sum(0))[0]
+def _mean(values: Float[Tensor, "n c"], weights: Float[Tensor, "n 1"] | None) -> Float[Tensor, "c"]:
+    return values.mean(0) if weights is None else (weights * values).sum(0)
 
 
 def fit_scale_and_translation(source: Float[Tensor, "n 3"],
-                              target: Float[Tensor, "m 3"],
-                              iterations: int = 1000,
-                              tolerance: float = 1e-12) -> tuple[Float[Tensor, ""], Float[Tensor, "3"]]:
+                              target: Float[Tensor, "m 3"]) -> tuple[Float[Tensor, ""], Float[Tensor, "3"]]:
     """Scale and translation that minimise the sum of *distances* ``|target - (scale * source + translation)|``.
 
     The problem is convex (a geometric median with a scale) and robust to single outliers, unlike least squares. Solved by
@@ -73,7 +128,7 @@ def fit_scale_and_translation(source: Float[Tensor, "n 3"],
     if (source - source[0]).abs().max() == 0:
         raise ValueError("all points to align are the same point: their scale is not determined")
     weights = torch.ones_like(source[:, :1])
-    for _ in range(iterations):
+    for _ in range(1000):
         weights = weights / weights.sum()
         source_mean, target_mean = (weights * source).sum(0), (weights * target).sum(0)
         x, y = source - source_mean, target - target_mean
@@ -83,7 +138,7 @@ def fit_scale_and_translation(source: Float[Tensor, "n 3"],
         updated = 1 / distance.clamp(min=1e-9 * float(spread) + 1e-30)
         change = (updated / updated.sum() - weights).abs().max()
         weights = updated
-        if change < tolerance:
+        if change < 1e-12:
             break
     return scale, translation
 
@@ -103,6 +158,7 @@ def align_cameras(rotations: Float[Tensor, "n 3 3"], centers: Float[Tensor, "n 3
     Raises:
         ValueError: if there are fewer than two cameras, or all centres coincide.
     """
-    rotation = align_rotations(rotations.double(), true_rotations.double())
+    _check_same(rotations, true_rotations, 2, "cameras")
+    rotation = _nearest_rotation((true_rotations.double() @ rotations.double().mT).sum(0))[0]  # chordal mean
     scale, translation = fit_scale_and_translation(centers.double() @ rotation.T, true_centers.double())
     return scale.to(centers), rotation.to(centers), translation.to(centers)

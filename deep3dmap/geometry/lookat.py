@@ -26,26 +26,29 @@ def _perpendicular(direction: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
 
 
 def look_at(centers: Float[Tensor, "n 3"],
-            target: Float[Tensor, "3"] | Sequence[float] = ORIGIN,
-            up: Float[Tensor, "3"] | Sequence[float] = Z_UP) -> Float[Tensor, "n 3 4"]:
+            target: Float[Tensor, "3"] | Float[Tensor, "n 3"] | Sequence[float] = ORIGIN,
+            up: Float[Tensor, "3"] | Float[Tensor, "n 3"] | Sequence[float] = Z_UP) -> Float[Tensor, "n 3 4"]:
     """Cameras at given centres that look at a point, with the world's ``up`` upwards in their images.
 
     A camera that looks along ``up`` itself has no upright image: it gets some fixed roll.
 
     Args:
         centers: camera centres, world units.
-        target: point that lies on every optical axis.
-        up: direction in the world, of any length.
+        target: point that lies on every optical axis, or one for each camera.
+        up: direction in the world, of any length, or one for each camera.
 
     Returns:
-        world_to_cam.
+        world_to_cam; differentiable.
 
     Raises:
-        ValueError: if a centre is the target, or if ``up`` is zero.
+        ValueError: if a centre is the target, if ``up`` is zero, or if one of them is not finite.
     """
     target, up = (torch.as_tensor(v, dtype=centers.dtype, device=centers.device) for v in (target, up))
-    if up.norm() == 0:
+    if (up.norm(dim=-1) == 0).any():
         raise ValueError("the up direction must not be zero")
+    for name, value in (("centers", centers), ("target", target), ("up", up)):
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name}: cameras can't be placed by what is not finite")
     if ((centers - target).norm(dim=-1) == 0).any():
         raise ValueError("a camera is at the point that it should look at")
     forward = _unit(target - centers)
@@ -63,9 +66,23 @@ def _around(azimuth: Tensor, height: Tensor, radius: float, target, up) -> Float
     first = torch.tensor([1.0, 0.0, 0.0]) if axis[2].abs() > 0.999 else _perpendicular(axis[None])[0]
     second = torch.linalg.cross(axis, first)
     ring = (1 - height**2).clamp(min=0).sqrt()
-    on_sphere = (ring * azimuth.cos())[:, None] * first + (ring * azimuth.sin())[:, None] * second + height[:, None] * axis
+    directions = (ring * azimuth.cos())[:, None] * first + (ring * azimuth.sin())[:, None] * second + height[:, None] * axis
     target = torch.as_tensor(target, dtype=axis.dtype)
-    return look_at(target + radius * on_sphere, target, axis)
+    return look_at(target + radius * directions, target, axis)
+
+
+def on_sphere(distance: Float[Tensor, "n"], elevation: Float[Tensor, "n"],
+              azimuth: Float[Tensor, "n"]) -> Float[Tensor, "n 3"]:  # yapf: disable
+    """Points around the origin of a world whose y axis is up: the camera centres of graphics' usual three numbers.
+
+    Args:
+        distance: from the origin, world units.
+        elevation: above the plane of x and z, degrees.
+        azimuth: in that plane, from z towards x, degrees.
+    """
+    elevation, azimuth = torch.deg2rad(elevation), torch.deg2rad(azimuth)
+    directions = [elevation.cos() * azimuth.sin(), elevation.sin(), elevation.cos() * azimuth.cos()]
+    return distance[:, None] * torch.stack(directions, -1)
 
 
 def sphere_of_cameras(n: int,

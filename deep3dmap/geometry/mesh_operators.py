@@ -9,22 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from deep3dmap.geometry.triangles import face_areas, face_crosses, unit
+from deep3dmap.geometry.triangles import face_areas, face_crosses, unique_edges, unit
 
 #: Largest cotangent: of corners so narrow or so wide that rounding decides.
 STEEPEST = 1e6
-
-
-class Edges(NamedTuple):
-    """The edges of a mesh, each once.
-
-    Attributes:
-        vertices: lower index first, in ascending order.
-        of_faces: the edge opposite each corner of each face.
-    """
-
-    vertices: Int[Tensor, "e 2"]
-    of_faces: Int[Tensor, "f 3"]
 
 
 class EdgeWeights(NamedTuple):
@@ -68,14 +56,6 @@ def check_mesh(vertices: Float[Tensor, "v d"], faces: Int[Tensor, "f c"]):
                          f"but there are {len(vertices)} vertices")
     if not vertices.isfinite().all():
         raise ValueError("vertices has coordinates that are not finite")
-
-
-def unique_edges(faces: Int[Tensor, "f 3"]) -> Edges:
-    """The edges of a mesh and which of them bound each face."""
-    ends = faces[:, [[1, 2], [2, 0], [0, 1]]].long().sort(-1).values
-    span = int(faces.max()) + 1 if len(faces) else 1
-    keys, of_faces = torch.unique(ends[..., 0] * span + ends[..., 1], return_inverse=True)
-    return Edges(torch.stack([keys // span, keys % span], -1), of_faces)
 
 
 def edge_lengths(vertices: Float[Tensor, "v 3"], edges: Int[Tensor, "e 2"]) -> Float[Tensor, "e"]:

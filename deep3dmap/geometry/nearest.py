@@ -117,7 +117,7 @@ def within_radius(queries: Float[Tensor, "n p d"],
                   point_counts: Counts = None) -> Neighbours:
     """The first ``k`` points, by index, that are closer to each query than ``radius``.
 
-    Source: the ball query of Qi et al., "PointNet++", NeurIPS 2017, section 3.2.
+    Compares all pairs. Source: the ball query of Qi et al., "PointNet++", NeurIPS 2017, section 3.2.
 
     Args:
         queries: positions, in any unit.

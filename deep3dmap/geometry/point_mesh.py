@@ -1,15 +1,16 @@
 """Distances between points and the faces or edges of a mesh, both ways, differentiable in both.
 
-The closest place of a simplex (a triangle, or a segment) is found without gradients, in double precision, as weights of its
-corners. The squared distance is computed anew from these weights. They minimise it, so its gradient is exact although they are
-held fixed (Danskin's theorem); second derivatives are not.
+The closest place of a simplex (a triangle, or a segment) is found without gradients, in double precision and on the CPU, as
+weights of its corners. The squared distance is computed anew from these weights. They minimise it, so its gradient is exact
+although they are held fixed (Danskin's theorem); second derivatives are not.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -18,9 +19,6 @@ from deep3dmap.geometry.mesh_operators import check_mesh
 
 #: Most pairs of a point and a simplex compared at once.
 CHUNK = 2**18
-
-#: Points that are compared with each simplex in the first round.
-FIRST = 4
 
 
 class Feet(NamedTuple):
@@ -90,7 +88,7 @@ def closest_simplices(points: Float[Tensor, "p 3"],
     _check(points, vertices, simplices, least_area)
     if not len(simplices):
         raise ValueError("a mesh without faces or edges has no distance to points")
-    places, corners = points.detach().double().cpu(), vertices.detach().double().cpu()
+    places, corners = (x.detach().double().cpu().contiguous() for x in (points, vertices))
     elements, owner = _elements(corners, simplices.cpu().long(), least_area)
     if not len(points):
         found = np.zeros(0, np.int64)
@@ -108,8 +106,8 @@ def closest_points(points: Float[Tensor, "p 3"],
                    least_area: float = 0.0) -> Feet:
     """The point that is closest to each face or edge.
 
-    A point is no closer to a simplex than its distance from the centre minus the corners' largest one. So points are tried in
-    order of their distance from the centre, twice as many in every round, until the next can't be closer.
+    The distance of the point closest to a simplex's centre is a bound; a closer point is within the bound plus the largest
+    distance of the corners from the centre. So all points there are compared. Of equally close ones the first counts.
 
     Raises:
         ValueError: as :func:`mesh_to_points`.
@@ -119,20 +117,17 @@ def closest_points(points: Float[Tensor, "p 3"],
         raise ValueError("a mesh has no distance to no points")
     places, corners = points.detach().double().cpu(), vertices.detach().double().cpu()[simplices.cpu()]
     centers = corners.mean(1)
-    radii = (corners - centers[:, None]).norm(dim=-1).amax(1)
     tree = cKDTree(places.numpy())
-    best, open_ = torch.zeros(len(corners), dtype=torch.int64), torch.arange(len(corners))
-    tried = FIRST
-    while len(open_):
-        tried = min(tried, len(places))
-        near, reach = _in_order(tree, centers[open_], tried)
-        distance, which = _least(places, corners[open_], near, least_area)
-        best[open_] = near.gather(1, which[:, None])[:, 0]
-        # the margin is far above rounding: one more round for a few simplices, and no other outcome
-        settled = reach - radii[open_] > distance.sqrt() * (1 + 1e-9)
-        open_, tried = open_[~settled & (tried < len(places))], 2 * tried
-    weights = corner_weights(places[best], corners, least_area)
-    return Feet(torch.arange(len(simplices), device=points.device), weights.to(points), best.to(points.device))
+    nearest = torch.from_numpy(tree.query(centers.numpy(), workers=torch.get_num_threads())[1])
+    reach = (corners - centers[:, None]).norm(dim=-1).amax(1) + _distances(places[nearest], corners, least_area).sqrt()
+    # margins far above rounding: a few points more, and no other outcome
+    reach = (reach * (1 + 1e-9) + 1e-12 * (places.abs().max() + centers.abs().amax(-1))).numpy()
+    best = [
+        _closest_within(tree, places, part, reach[rows], least_area) for rows, part in _batches(tree, corners, centers, reach)
+    ]
+    index = torch.cat([torch.zeros(0, dtype=torch.int64), *best])
+    weights = corner_weights(places[index], corners, least_area)
+    return Feet(torch.arange(len(simplices), device=points.device), weights.to(points), index.to(points.device))
 
 
 def corner_weights(points: Float[Tensor, "n 3"],
@@ -145,36 +140,35 @@ def corner_weights(points: Float[Tensor, "n 3"],
         corners: of the simplices.
         least_area: of triangles smaller than that, or flat, only the edges count.
     """
-    if corners.shape[1] == 2:
-        return _segment_weights(points, *corners.unbind(1))
-    inner, within = _plane_weights(points, corners, least_area)
-    candidates = points.new_zeros(len(points), 3, 3)
-    for i, j in ((0, 1), (1, 2), (2, 0)):
-        candidates[:, i, [i, j]] = _segment_weights(points, corners[:, i], corners[:, j])
-    distances = (points[:, None] - candidates @ corners).square().sum(-1)
-    closest = candidates.gather(1, distances.argmin(1)[:, None, None].expand(-1, 1, 3))[:, 0]
-    return torch.where(within[:, None], inner, closest)
-
-
-def _segment_weights(points: Float[Tensor, "n 3"], start: Float[Tensor, "n 3"], end: Float[Tensor,
-                                                                                           "n 3"]) -> Float[Tensor, "n 2"]:
-    along = end - start
+    start = corners if corners.shape[1] == 3 else corners[:, :1]
+    along = corners.roll(-1, 1)[:, :start.shape[1]] - start
+    away = points[:, None] - start
     squared = along.square().sum(-1)
-    part = ((points - start) * along).sum(-1) / torch.where(squared > 0, squared, 1.0)
-    part = part.clamp(0, 1)
-    return torch.stack([1 - part, part], -1)
+    part = ((away * along).sum(-1) / torch.where(squared > 0, squared, 1.0)).clamp(0, 1)
+    if corners.shape[1] == 2:
+        return torch.cat([1 - part, part], 1)
+    edge = (away - part[..., None] * along).square().sum(-1).argmin(1, keepdim=True)
+    part = part.gather(1, edge)
+    on_edge = torch.zeros_like(corners[..., 0]).scatter(1, edge, 1 - part).scatter(1, (edge + 1) % 3, part)
+    inner, within = _plane_weights(along[:, 0], -along[:, 2], away[:, 0], least_area)
+    return torch.where(within[:, None], inner, on_edge)
 
 
-def _plane_weights(points: Float[Tensor, "n 3"], corners: Float[Tensor, "n 3 3"], least_area: float) -> tuple[Tensor, Tensor]:
-    """Barycentric coordinates of the points' projections, and which lie within triangles that count."""
-    a, b, c = corners.unbind(1)
-    normal = torch.linalg.cross(b - a, c - a)
+def _plane_weights(b: Float[Tensor, "n 3"], c: Float[Tensor, "n 3"], points: Float[Tensor, "n 3"],
+                   least_area: float) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, "n"]]:
+    """Barycentric coordinates of projections onto triangles (0, b, c), and which lie within a triangle that counts."""
+    normal = torch.linalg.cross(b, c)
     squared = normal.square().sum(-1)
-    opposite = torch.stack([c - b, a - c, b - a], 1)
-    areas = (torch.linalg.cross(opposite, points[:, None] - corners.roll(-1, 1)) * normal[:, None]).sum(-1)
-    weights = areas / torch.where(squared > 0, squared, 1.0)[:, None]
-    within = (weights >= 0).all(-1) & (squared > 0) & (squared.sqrt() >= 2 * least_area)
-    return weights, within
+    of_b, of_c = (torch.linalg.cross(points, c) * normal).sum(-1), (torch.linalg.cross(b, points) * normal).sum(-1)
+    areas = torch.stack([squared - of_b - of_c, of_b, of_c], -1)
+    within = (areas >= 0).all(-1) & (squared > 0) & (squared.sqrt() >= 2 * least_area)
+    return areas / torch.where(squared > 0, squared, 1.0)[:, None], within
+
+
+def _distances(points: Float[Tensor, "n 3"], corners: Float[Tensor, "n c 3"], least_area: float) -> Float[Tensor, "n"]:
+    """Squared distances of points from their simplices."""
+    feet = (corner_weights(points, corners, least_area)[..., None] * corners).sum(1)
+    return (points - feet).square().sum(-1)
 
 
 def _elements(vertices: Float[Tensor, "v 3"], simplices: Int[Tensor, "s c"], least_area: float) -> tuple[Tensor, Tensor]:
@@ -183,26 +177,30 @@ def _elements(vertices: Float[Tensor, "v 3"], simplices: Int[Tensor, "s c"], lea
     if simplices.shape[1] == 2 or least_area <= 0:
         return simplices, owner
     a, b, c = vertices[simplices].unbind(1)
-    small = torch.linalg.cross(b - a, c - a).norm(dim=-1) < 2 * least_area
+    small = torch.linalg.cross(b - a, c - a).square().sum(-1).sqrt() < 2 * least_area  # to the digit as in _plane_weights
     edges = simplices[small][:, [[0, 1, 1], [1, 2, 2], [2, 0, 0]]].reshape(-1, 3)
     return torch.cat([simplices[~small], edges]), torch.cat([owner[~small], owner[small].repeat_interleave(3)])
 
 
-def _in_order(tree: cKDTree, centers: Float[Tensor, "s 3"], count: int) -> tuple[Int[Tensor, "s k"], Float[Tensor, "s"]]:
-    """Points nearest to each centre, and the distance of the last."""
-    distances, index = tree.query(centers.numpy(), np.arange(1, count + 1), workers=torch.get_num_threads())
-    return torch.from_numpy(index), torch.from_numpy(distances[:, -1].copy())
+def _batches(tree: cKDTree, corners: Float[Tensor, "s c 3"], centers: Float[Tensor, "s 3"], reach: Float[np.ndarray, "s"]):
+    """Consecutive simplices, as a slice and their corners, with about ``CHUNK`` points within reach of them."""
+    counts = tree.query_ball_point(centers.numpy(), reach, return_length=True)
+    cuts = np.searchsorted(counts.cumsum(), np.arange(CHUNK, counts.sum(), CHUNK), "right")
+    for start, stop in pairwise(np.unique([0, *cuts, len(counts)])):
+        yield slice(start, stop), corners[start:stop]
 
 
-def _least(points: Float[Tensor, "p 3"], corners: Float[Tensor, "s c 3"], near: Int[Tensor, "s k"],
-           least_area: float) -> tuple[Float[Tensor, "s"], Int[Tensor, "s"]]:
-    """The least squared distance of each simplex from its candidates, and which it is."""
-    parts = []
-    for rows, simplex in zip(near.split(max(1, CHUNK // near.shape[1])), corners.split(max(1, CHUNK // near.shape[1]))):
-        repeated, places = simplex.repeat_interleave(near.shape[1], 0), points[rows.reshape(-1)]
-        feet = (corner_weights(places, repeated, least_area)[..., None] * repeated).sum(1)
-        parts.append((places - feet).square().sum(-1).reshape(rows.shape).min(1))
-    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+def _closest_within(tree: cKDTree, points: Float[Tensor, "p 3"], corners: Float[Tensor, "s c 3"],
+                    reach: Float[np.ndarray, "s"], least_area: float) -> Int[Tensor, "s"]:
+    """Of the points within reach of each simplex's centre, which is never none, the one closest to the simplex."""
+    near = tree.query_ball_point(corners.mean(1).numpy(), reach, return_sorted=True)
+    counts = torch.tensor([len(each) for each in near])
+    candidates = torch.from_numpy(np.concatenate(near).astype(np.int64))
+    owner = torch.arange(len(counts)).repeat_interleave(counts)
+    distances = _distances(points[candidates], corners[owner], least_area)
+    least = torch.full((len(counts), ), torch.inf, dtype=distances.dtype).scatter_reduce(0, owner, distances, "amin")
+    matches = torch.where(distances == least[owner], candidates, len(points))
+    return torch.full((len(counts), ), len(points)).scatter_reduce(0, owner, matches, "amin")
 
 
 def _check(points: Tensor, vertices: Tensor, simplices: Tensor, least_area: float):

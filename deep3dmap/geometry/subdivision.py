@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from deep3dmap.geometry.mesh_operators import check_mesh, unique_edges
+from deep3dmap.geometry.mesh_operators import check_mesh
+from deep3dmap.geometry.triangles import unique_edges
 
 
 def subdivide(vertices: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"]) -> tuple[Float[Tensor, "w c"], Int[Tensor, "g 3"]]:

@@ -1,10 +1,32 @@
-"""Triangle meshes as tensors: areas, volume, points on the surface, connected components."""
+"""Triangle meshes as tensors: edges, areas, volume, points on the surface, connected components."""
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import sparse
 from torch import Tensor
+
+
+class Edges(NamedTuple):
+    """The edges of a mesh, each once.
+
+    Attributes:
+        vertices: lower index first, in ascending order.
+        of_faces: the edge opposite each corner of each face.
+    """
+
+    vertices: Int[Tensor, "e 2"]
+    of_faces: Int[Tensor, "f 3"]
+
+
+def unique_edges(faces: Int[Tensor, "f 3"]) -> Edges:
+    """The edges of a mesh and which of them bound each face."""
+    ends = faces[:, [[1, 2], [2, 0], [0, 1]]].long().sort(-1).values
+    span = int(faces.max()) + 1 if len(faces) else 1
+    keys, of_faces = torch.unique(ends[..., 0] * span + ends[..., 1], return_inverse=True)
+    return Edges(torch.stack([keys // span, keys % span], -1), of_faces)
 
 
 def face_areas(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "f"]:
@@ -31,15 +53,6 @@ def signed_volume(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> 
     """
     a, b, c = vertices.double()[faces].unbind(1)
     return (a * torch.linalg.cross(b, c)).sum() / 6
-
-
-def transform_vertices(vertices: Float[Tensor, "v 3"], matrix: Float[Tensor, "4 4"]) -> Float[Tensor, "v 3"]:
-    """Vertices after an affine map, computed in double precision and returned in their own type.
-
-    A reflection flips the faces' orientation; similarities such as ``scene_from_world`` and its inverse don't.
-    """
-    matrix = matrix.to(vertices.device, torch.float64)
-    return (vertices.double() @ matrix[:3, :3].T + matrix[:3, 3]).to(vertices.dtype)
 
 
 def sample_surface(vertices: Float[Tensor, "v 3"],
@@ -86,11 +99,9 @@ def _draw(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], count: int,
 
 def face_components(faces: Int[Tensor, "f 3"]) -> Int[Tensor, "f"]:
     """Index of the connected component to which each face belongs; faces are connected where they share an edge."""
-    triangles = faces.cpu().numpy()
-    edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), 1)
-    edge = np.unique(edges, axis=0, return_inverse=True)[1].reshape(-1)
-    face = np.repeat(np.arange(len(triangles)), 3)
-    incidence = sparse.coo_matrix((np.ones(len(edge), bool), (face, edge)), (len(triangles), edge.max(initial=-1) + 1)).tocsr()
+    edge = unique_edges(faces.cpu()).of_faces.reshape(-1).numpy()
+    face = np.repeat(np.arange(len(faces)), 3)
+    incidence = sparse.coo_matrix((np.ones(len(edge), bool), (face, edge)), (len(faces), edge.max(initial=-1) + 1)).tocsr()
     labels = sparse.csgraph.connected_components(incidence @ incidence.T, directed=False)[1]
     return torch.as_tensor(labels, dtype=torch.int64, device=faces.device)
 

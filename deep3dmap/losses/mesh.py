@@ -16,11 +16,11 @@ from deep3dmap.geometry.mesh_operators import (
     edge_lengths,
     face_pairs,
     uniform_weights,
-    unique_edges,
     vertex_areas,
 )
 from deep3dmap.geometry.nearest import Counts, cloud_counts
 from deep3dmap.geometry.point_mesh import mesh_to_points, points_to_mesh
+from deep3dmap.geometry.triangles import unique_edges
 from deep3dmap.losses.base import Loss
 from deep3dmap.registry import LOSSES
 from deep3dmap.structures.meshes import Meshes

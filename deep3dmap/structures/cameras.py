@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from deep3dmap.geometry.projection import lift
 from deep3dmap.structures.rays import RayBundle
 
 
@@ -79,6 +80,13 @@ class Cameras:
         x = points.to(self.K) @ self.projections[:, :, :3].transpose(1, 2) + self.projections[:, None, :, 3]
         return x[..., :2] / x[..., 2:], x[..., 2]
 
+    def unproject(self, uv: Float[Tensor, "n p 2"], depth: Float[Tensor, "n p"]) -> Float[Tensor, "n p 3"]:
+        """World points seen at pixel coordinates of each camera, at depths (z in its frame): the inverse of ``project``."""
+        return (self._lifted(uv, depth) - self.world_to_cam[:, None, :, 3]) @ self.rotations
+
+    def _lifted(self, uv: Float[Tensor, "n p 2"], depth: Float[Tensor, "n p"]) -> Float[Tensor, "n p 3"]:
+        return lift(uv, depth, self.K)
+
     def rays(self, camera: Int[Tensor, "r"], uv: Float[Tensor, "r 2"]) -> RayBundle:
         """One ray per pixel coordinate: from the centre of ``camera[i]`` through ``uv[i]``, unit direction.
 
@@ -93,10 +101,7 @@ class Cameras:
 
     def _at_depth_one(self, camera: Int[Tensor, "r"], uv: Float[Tensor, "r 2"]) -> Float[Tensor, "r 3"]:
         """The points of depth 1, in the camera's frame, that are seen at pixel coordinates: ``K^-1 (u, v, 1)``."""
-        K = self.K[camera]
-        y = (uv[:, 1] - K[:, 1, 2]) / K[:, 1, 1]
-        x = (uv[:, 0] - K[:, 0, 2] - K[:, 0, 1] * y) / K[:, 0, 0]
-        return torch.stack([x, y, torch.ones_like(x)], -1)
+        return lift(uv[:, None], torch.ones_like(uv[:, :1], dtype=self.K.dtype), self.K[camera])[:, 0]
 
     def view_rays(self, camera: int) -> RayBundle:
         """All rays of one camera, pixel by pixel, row by row: ``H * W`` of them."""
@@ -154,6 +159,9 @@ class OrthographicCameras(Cameras):
         rows = torch.cat([self.projections[:, :2], self.world_to_cam[:, 2:]], 1)
         x = points @ rows[:, :, :3].transpose(1, 2) + rows[:, None, :, 3]
         return x[..., :2], x[..., 2]
+
+    def _lifted(self, uv: Float[Tensor, "n p 2"], depth: Float[Tensor, "n p"]) -> Float[Tensor, "n p 3"]:
+        return torch.cat([lift(uv, torch.ones_like(depth), self.K)[..., :2], depth[..., None]], -1)
 
     def rays(self, camera: Int[Tensor, "r"], uv: Float[Tensor, "r 2"]) -> RayBundle:
         """One ray per pixel coordinate, along the axis of ``camera[i]``, from depth 0; arguments as in ``Cameras.rays``."""

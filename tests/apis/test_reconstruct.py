@@ -181,11 +181,6 @@ def test_a_grid_that_no_machine_has_room_for_is_refused_before_training(capture_
     assert not list(tmp_path.iterdir())
 
 
-def test_minutes_must_be_positive(capture_folder, tmp_path):
-    with pytest.raises(ConfigError, match="--minutes 0"):
-        reconstruct(capture_folder, tmp_path, minutes=0)
-
-
 def test_an_unknown_method_is_named(capture_folder, tmp_path):
     with pytest.raises(ConfigError, match="'idrr': did you mean 'idr'"):
         reconstruct(capture_folder, tmp_path, method="idrr")

@@ -70,16 +70,6 @@ def test_crossed_planes_have_inconsistent_normals():
     assert surface_metrics(flat, upright, samples=1000)["normal_consistency"] == pytest.approx(0, abs=1e-9)
 
 
-def test_the_crop_restricts_the_points_that_count():
-    box = np.array([[-2.0, -2.0, 0.1], [2.0, 2.0, 2.0]])
-    assert surface_metrics(half(sphere(1.0)), sphere(1.0), samples=5000, crop=box)["completeness_mean"] < 1e-6
-
-
-def test_a_crop_in_another_frame_is_an_error():
-    with pytest.raises(DataError, match="same frame"):
-        surface_metrics(sphere(1.0, 1), sphere(1.0, 1), samples=100, crop=np.array([[5.0, 5.0, 5.0], [6.0, 6.0, 6.0]]))
-
-
 def test_the_same_seed_gives_the_same_figures():
     one, other, third = (surface_metrics(sphere(1.1, 1), sphere(1.0, 2), samples=500, seed=s) for s in (1, 1, 2))
     assert one == other and one != third

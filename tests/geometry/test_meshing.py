@@ -163,7 +163,7 @@ def test_values_that_are_not_finite_are_refused():
 
 
 def test_a_field_with_a_column_of_values_is_refused():
-    with pytest.raises(ValueError, match="one value a point"):
+    with pytest.raises(ValueError, match="one value per point"):
         extract_surface(lambda p: sphere(p)[:, None], -1.0, 1.0, 16)
 
 

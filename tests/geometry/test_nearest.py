@@ -61,7 +61,6 @@ def test_points_within_a_radius_are_the_references(case):
     x, y, (many, few) = clouds(golden, "len" in case)
     k, radius = golden[f"ball_{case}_K_radius"]
     found = within_radius(x, y, int(k), float(radius), query_counts=many, point_counts=few)
-    assert (found.index == -1).any()
     check(golden, f"ball_{case}", found, x, y)
 
 

@@ -5,8 +5,8 @@ import torch
 import trimesh
 
 from deep3dmap.geometry import point_mesh as module
-from deep3dmap.geometry.mesh_operators import unique_edges
 from deep3dmap.geometry.point_mesh import corner_weights, mesh_to_points, points_to_mesh
+from deep3dmap.geometry.triangles import unique_edges
 from tests.goldens import cases, read, tensor
 
 NAME = "render/mesh_losses"

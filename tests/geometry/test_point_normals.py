@@ -47,7 +47,8 @@ def test_normals_turn_towards_the_viewpoint():
 
 @pytest.mark.parametrize("points, message", [(np.eye(3)[:2], "at least 3"),
                                              (np.outer(np.arange(9.0), np.ones(3)), "on a line"),
-                                             (np.ones((5, 3)), "5 of 5 points lie on a line")])
+                                             (np.ones((5, 3)), "5 of 5 points lie on a line"),
+                                             (np.full((5, 3), np.nan), "points: must be finite, 5 of 5")])
 def test_points_without_a_plane_have_no_normal(points, message):
     with pytest.raises(ValueError, match=message):
         estimate_normals(points)

@@ -10,8 +10,8 @@ from deep3dmap.geometry.triangles import (
     face_components,
     largest_component,
     sample_surface,
+    sample_surface_normals,
     signed_volume,
-    transform_vertices,
 )
 
 
@@ -72,8 +72,19 @@ def test_a_surface_without_area_gives_no_points():
         sample_surface(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]), 5)
 
 
-def test_a_similarity_moves_vertices_as_trimesh_does():
-    mesh = box((1, 2, 3))
-    matrix = trimesh.transformations.compose_matrix([2, 2, 2], None, [0.1, 0.4, -0.7], [3, 4, 5])
-    moved = transform_vertices(torch.tensor(mesh.vertices), torch.tensor(matrix))
-    assert moved.numpy() == pytest.approx(mesh.apply_transform(matrix).vertices)
+def test_points_come_with_the_normals_of_their_faces():
+    vertices, faces = tensors(trimesh.creation.icosphere(2))
+    points, normals = sample_surface_normals(vertices, faces, 200, torch.Generator().manual_seed(0))
+    assert torch.equal(points, sample_surface(vertices, faces, 200, torch.Generator().manual_seed(0)))
+    _, _, face = trimesh.proximity.closest_point_naive(trimesh.Trimesh(vertices, faces), points)
+    expected = trimesh.Trimesh(vertices, faces, process=False).face_normals[face]
+    torch.testing.assert_close(normals, torch.tensor(expected))
+
+
+def test_drawn_points_and_normals_are_differentiable():
+    vertices, faces = tensors(trimesh.creation.icosahedron())
+
+    def draw(moved):
+        return sample_surface_normals(moved, faces, 5, torch.Generator().manual_seed(0))
+
+    assert torch.autograd.gradcheck(draw, (vertices.requires_grad_(), ))

@@ -4,8 +4,9 @@ import pytest
 import torch
 import trimesh
 
+from deep3dmap.errors import ConfigError
 from deep3dmap.losses import ChamferLoss
-from deep3dmap.losses.chamfer import chamfer, discrepancy
+from deep3dmap.losses.chamfer import Clouds, chamfer, discrepancy
 from deep3dmap.structures.meshes import Meshes
 from tests.goldens import assert_near, cases, read, tensor
 
@@ -15,33 +16,33 @@ CASES = cases(NAME, "cham_(.+)_loss")
 
 def options_of(golden, case):
     """What a case's name says of its settings."""
-    options = {}
-    if "lengths" in case:
-        options |= {f"{side}_counts": tensor(golden[f"cham_{side}_lengths"]).long() for side in "xy"}
-    if "normals" in case:
-        options |= {f"{side}_normals": tensor(golden[f"cham_{side}_normals"]) for side in "xy"}
-    if "weights" in case:
-        options["weights"] = tensor(golden["cham_weights"])
-    if case in ("sum", "max"):
-        options |= dict(points=case, clouds="sum" if case == "sum" else "mean")
-    return options | dict(norm=1 if "norm1" in case else 2, both_ways="single" not in case, signed="signed" in case)
+    reductions = dict(sum=("sum", "sum"), max=("max", "mean")).get(case, ("mean", "mean"))
+    return dict(zip(("point_reduction", "cloud_reduction"), reductions)) | dict(
+        weights=tensor(golden["cham_weights"]) if case == "weights" else None, norm=1 if "norm1" in case else 2,
+        both_ways="single" not in case, signed="signed" in case)  # yapf: disable
 
 
-def clouds(golden):
-    return [tensor(golden[f"cham_{side}"]).requires_grad_() for side in "xy"]
+def clouds(golden, case=""):
+    """The fixture's two batches, which record gradients."""
+    return [
+        Clouds(
+            tensor(golden[f"cham_{side}"]).requires_grad_(),
+            tensor(golden[f"cham_{side}_lengths"]).long() if "lengths" in case else None,
+            tensor(golden[f"cham_{side}_normals"]) if "normals" in case else None) for side in "xy"
+    ]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_variants_and_their_gradients_are_the_references(case):
     golden = read(NAME)
-    x, y = clouds(golden)
+    x, y = clouds(golden, case)
     distance, normals = chamfer(x, y, **options_of(golden, case))
     torch.testing.assert_close(distance, tensor(golden[f"cham_{case}_loss"]), atol=0, rtol=1e-5)
     if normals is not None:
         torch.testing.assert_close(normals, tensor(golden[f"cham_{case}_loss_normals"]), atol=0, rtol=1e-5)
     distance.backward()
-    for side, points in ("x", x), ("y", y):
-        assert_near(points.grad, tensor(golden[f"cham_{case}_grad_{side}"]), 1e-5, f"{case} {side}")
+    for side, batch in ("x", x), ("y", y):
+        assert_near(batch.points.grad, tensor(golden[f"cham_{case}_grad_{side}"]), 1e-5, f"{case} {side}")
 
 
 def test_distances_of_single_points_are_the_references():
@@ -57,29 +58,25 @@ def test_normals_carry_gradients():
     x, y, *normals = (torch.randn(2, n, 3, dtype=torch.float64, generator=generator) for n in (5, 4, 5, 4))
     for batch in normals:
         batch.requires_grad_()
-    assert torch.autograd.gradcheck(lambda a, b: chamfer(x, y, x_normals=a, y_normals=b)[1], normals)
+    assert torch.autograd.gradcheck(lambda a, b: chamfer(Clouds(x, None, a), Clouds(y, None, b))[1], normals)
 
 
 def test_padding_may_hold_anything():
     x, y = torch.zeros(2, 3, 3), torch.ones(2, 2, 3)
     x[0, 1:], y[1, 1:] = torch.nan, torch.inf
-    normals = dict(x_normals=x + 1, y_normals=y + 1)
-    for batch in (x, y, *normals.values()):
-        batch.requires_grad_()
-    distance, apart = chamfer(x, y, x_counts=[1, 3], y_counts=[2, 1], **normals)
+    leaves = [batch.requires_grad_() for batch in (x, y, x.detach() + 1, y.detach() + 1)]
+    distance, apart = chamfer(Clouds(x, [1, 3], leaves[2]), Clouds(y, [2, 1], leaves[3]))
     assert distance.tolist() == 6 and abs(apart.tolist()) < 1e-6
     (distance + apart).backward()
-    assert all(batch.grad.isfinite().all() for batch in (x, y))
+    assert all(leaf.grad.isfinite().all() for leaf in leaves)
 
 
 def test_the_registered_loss_reads_points():
     golden = read(NAME)
-    counts = options_of(golden, "lengths")
-    x, y = clouds(golden)
-    outputs = dict(points=x, point_counts=counts["x_counts"], point_normals=tensor(golden["cham_x_normals"]))
-    inputs = dict(points=y, point_counts=counts["y_counts"], point_normals=tensor(golden["cham_y_normals"]))
+    x, y = clouds(golden, "lengths normals")
+    outputs, inputs = (dict(points=batch.points, point_counts=batch.counts, point_normals=batch.normals) for batch in (x, y))
     torch.testing.assert_close(ChamferLoss()(outputs, inputs), tensor(golden["cham_lengths_loss"]))
-    distance, normals = chamfer(x, y, **counts | {k: v for k, v in options_of(golden, "normals").items() if "normals" in k})
+    distance, normals = chamfer(x, y)
     torch.testing.assert_close(ChamferLoss(normals=0.5)(outputs, inputs), distance + 0.5 * normals)
 
 
@@ -97,14 +94,27 @@ def test_the_registered_loss_draws_points_from_meshes():
     assert near < 2e-3 and far > 0.05
 
 
+X, Y = Clouds(torch.zeros(1, 2, 3)), Clouds(torch.zeros(1, 3, 3))
+
+
 @pytest.mark.parametrize("change, named", [
-    (dict(points="most"), "points must"), (dict(clouds="max"), "clouds"), (dict(weights=torch.tensor([-1.0])), "weights must"),
-    (dict(weights=torch.zeros(1)), "weights must"), (dict(weights=torch.ones(2)), "weights must"),
-    (dict(x_counts=[0]), "x and y must"), (dict(x_normals=torch.ones(1, 2, 3)), "x_normals and y_normals"),
-    (dict(y=torch.full((1, 2, 3), torch.nan)), "y has"), (dict(y=torch.zeros(2, 2, 3)), "queries and points"),
+    (dict(weights=torch.tensor([-1.0])), "weights must"), (dict(weights=torch.zeros(1)), "weights must"),
+    (dict(weights=torch.ones(2)), "weights must"), (dict(x=X._replace(counts=[0])), "x and y must have points"),
+    (dict(x=X._replace(counts=[3])), "counts of x"), (dict(x=X._replace(normals=X.points)), "x and y must both have normals"),
+    (dict(x=X._replace(normals=Y.points), y=Y._replace(normals=Y.points)), "normals must be"),
+    (dict(y=Clouds(torch.full((1, 2, 3), torch.nan))), "y has"), (dict(y=Clouds(torch.zeros(2, 2, 3))), "x and y must have"),
 ])  # yapf: disable
 def test_wrong_arguments_are_named(change, named):
-    # a run-time check of types refuses unknown names first, where it is on
-    error, message = ((ValueError, TypeError), None) if named in ("points must", "clouds") else (ValueError, named)
-    with pytest.raises(error, match=message):
-        chamfer(**(dict(x=torch.zeros(1, 2, 3), y=torch.zeros(1, 3, 3)) | change))
+    with pytest.raises(ValueError, match=named):
+        chamfer(**(dict(x=X, y=Y) | change))
+
+
+def test_too_few_samples_are_named():
+    with pytest.raises(ConfigError, match=r"ChamferLoss\.samples"):
+        ChamferLoss(samples=0)
+
+
+@pytest.mark.parametrize("change", [dict(point_reduction="most"), dict(cloud_reduction="max"), dict(norm=3)])
+def test_unknown_names_are_refused(change):
+    with pytest.raises((ValueError, TypeError)):  # the run-time check of types is first, where it is on
+        chamfer(X, Y, **change)

@@ -47,7 +47,7 @@ def test_losses_and_their_gradients_are_the_references(case):
     loss.backward()
     for name, leaf in [(f"verts{i}", x) for i, x in enumerate(vertices)] + [(f"points{i}", x) for i, x in enumerate(points)]:
         if f"{case}_grad_{name}" in golden:
-            assert_near(leaf.grad, tensor(golden[f"{case}_grad_{name}"]), 2e-5, f"{case} {name}")
+            assert_near(leaf.grad, tensor(golden[f"{case}_grad_{name}"]), 2e-4, f"{case} {name}")
 
 
 def ball():

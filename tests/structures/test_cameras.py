@@ -47,6 +47,12 @@ def test_projections_give_the_pixels(kind):
 
 
 @KINDS
+def test_points_come_back_from_their_pixels_and_depths(kind):
+    views, world = cameras(kind), points()
+    torch.testing.assert_close(views.unproject(*views.project(world)), world.expand(3, 7, 3))
+
+
+@KINDS
 def test_points_along_a_ray_are_seen_at_its_pixel(kind):
     views, uv = cameras(kind), torch.tensor([[0.5, 0.5], [40.0, 13.25], [63.0, 47.0]], dtype=torch.float64)
     rays = views.rays(torch.arange(3), uv)

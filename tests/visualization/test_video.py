@@ -55,18 +55,11 @@ def test_a_moving_image_holds_the_frames_and_loops(tmp_path, ending, duration):
 @pytest.mark.parametrize("frames, name, message", [
     ([], "a.mp4", "no frames"),
     (plain_frames(), "a.avi", r"must end in \.mp4, \.gif, \.webp"),
-    ([np.zeros((4, 4, 3))], "a.gif", "frame 0 is float64"),
-    ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)], "a.mp4", "frame 1 is 6x4, the first one 4x4"),
 ])
 def test_bad_frames_are_named_and_leave_no_file(tmp_path, frames, name, message):
     with pytest.raises(DataError, match=message):
         write_video(frames, tmp_path / name)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_frame_rate_of_zero_is_refused(tmp_path):
-    with pytest.raises(DataError, match="frames per second"):
-        write_video(plain_frames(), tmp_path / "a.mp4", fps=0)
 
 
 def test_an_error_in_the_source_of_frames_passes_through_and_leaves_no_file(tmp_path):

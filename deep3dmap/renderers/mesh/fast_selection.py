@@ -70,7 +70,7 @@ def _draw(corners, boxes, face, height, width, k, blur_radius, perspective, clip
                     w0, w1, w2 = w0 * (z1 * z2), w1 * (z2 * z0), w2 * (z0 * z1)
                     weight = max(w0 + w1 + w2, SMALL)
                     w0, w1, w2 = w0 / weight, w1 / weight, w2 / weight
-                inside = w0 > 0 and w1 > 0 and w2 > 0
+                inside = w0 >= 0 and w1 >= 0 and w2 >= 0
                 if not inside and blur_radius == 0:
                     continue
                 edge = 0.0

@@ -40,6 +40,14 @@ def project(meshes: Meshes, cameras: Cameras, near: float) -> Triangles:
     return divided(cut(Triangles(corners, image, face), near), cameras.orthographic)
 
 
+def image_points(meshes: Meshes, cameras: Cameras) -> list[Float[Tensor, "_ 3"]]:
+    """Image coordinates and depth of the vertices in each image; not finite in the plane of a camera."""
+    views = max(len(meshes), len(cameras))
+    parts = meshes.vertices.split(meshes.vertex_counts)
+    points = [_in_front(parts[i % len(parts)], cameras[i % len(cameras)])[0] for i in range(views)]
+    return points if cameras.orthographic else [torch.cat([p[:, :2] / p[:, 2:], p[:, 2:]], 1) for p in points]
+
+
 def _in_front(vertices: Float[Tensor, "v 3"], cameras: Cameras) -> Float[Tensor, "n v 3"]:
     """Image coordinates before perspective division, and depth, of points in each camera."""
     height, width = cameras.size

@@ -38,7 +38,7 @@ def rasterize(triangles: Triangles,
     corners = triangles.corners.index_select(0, chosen)
     points = pixel_centers(pixel, size).to(corners)[:, None].expand(-1, slots.shape[1], -1)[hit]
     barycentric = barycentric_coordinates(points, corners, settings.perspective_correct)
-    inside = (barycentric.detach() > 0).all(-1)
+    inside = (barycentric.detach() >= 0).all(-1)
     barycentric = clipped(barycentric) if settings.clip_barycentric else barycentric
     depth = (barycentric * corners[..., 2]).sum(-1)
     distance = edge_distance(points, corners)

@@ -63,7 +63,5 @@ class MeshRenderer(nn.Module):
         """
         fragments = self.rasterizer(meshes, cameras)
         color, alpha = self.shader(fragments, Scene(meshes, cameras, texture, lights, material))
-        background = torch.tensor(self.shader.background).to(color)
         depth = torch.where(fragments.hit[:, 0], fragments.depth[:, 0], 0)
-        return MeshImages(fragments.to_images(color, background), fragments.to_images(alpha), fragments.to_images(depth),
-                          fragments)
+        return MeshImages(color, alpha, fragments.to_images(depth), fragments)

@@ -124,7 +124,7 @@ def _reached(corners, triangles, size, settings, index, first, last, covered):
     points, shapes = pixel_centers(pixel, size), corners[triangle]
     barycentric = barycentric_coordinates(points, shapes, settings.perspective_correct)
     distance = edge_distance(points, shapes)
-    inside = (barycentric > 0).all(-1)
+    inside = (barycentric >= 0).all(-1)
     used = clipped(barycentric) if settings.clip_barycentric else barycentric
     depth = (used * shapes[..., 2]).sum(-1)
     kept = (inside | (distance < settings.blur_radius)) & (depth >= 0)

@@ -4,20 +4,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from deep3dmap.geometry.mesh_operators import face_normals, vertex_normals
+from deep3dmap.geometry.triangles import unique_edges
 from deep3dmap.registry import RENDERERS
 from deep3dmap.renderers.mesh import blending
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.lights import PLAIN, Lights, Material, illuminate
+from deep3dmap.renderers.mesh.outline import outline_opacity
+from deep3dmap.renderers.mesh.projection import image_points
 from deep3dmap.renderers.mesh.textures import Texture, VertexColors
 from deep3dmap.structures import Cameras, Meshes
 
 GREY = 0.75
 SHADINGS = ("phong", "gouraud", "flat", "normals", "none")
-BLENDINGS = ("hard", "sigmoid", "softmax")
+BLENDINGS = ("hard", "outline", "sigmoid", "softmax")
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,9 @@ class MeshShader(nn.Module):
     Args:
         shading: ``phong`` (light at every pixel), ``gouraud`` (at vertices), ``flat`` (at faces), ``normals`` (of the
             world as colours: x red, y green, z blue, -1 dark and 1 bright), ``none`` (the surface's own colour).
-        blending: ``hard`` (the nearest face), ``softmax`` (soft in colour and outline), ``sigmoid`` (soft outline).
+        blending: ``hard`` (the nearest face), ``softmax`` (soft in colour and outline), ``sigmoid`` (soft
+            edges of faces), ``outline`` (the nearest face, and a soft outline of the whole mesh; needs one face a pixel and no
+            blur).
         sigma: squared distance, in the fragments' units, over which a face's edge fades.
         gamma: preference of softmax blending for near faces.
         background: RGB where nothing is seen.
@@ -61,15 +66,21 @@ class MeshShader(nn.Module):
         self.shading, self.blending, self.sigma, self.gamma = shading, blending, sigma, gamma
         self.background, self.near, self.far = tuple(background), near, far
 
-    def forward(self, fragments: Fragments, scene: Scene) -> tuple[Float[Tensor, "p c"], Float[Tensor, "p"]]:
-        """Colours and opacities of the fragments' pixels."""
+    def forward(self, fragments: Fragments, scene: Scene) -> tuple[Float[Tensor, "n h w c"], Float[Tensor, "n h w"]]:
+        """Images of colours and opacities."""
         colors = self.colors(fragments, scene)
         background = torch.tensor(self.background).to(colors)
-        if self.blending == "hard":
-            return blending.hard_blend(colors, fragments, background)
+        color, alpha = self._blended(colors, fragments, background)
+        images = fragments.to_images(color, background), fragments.to_images(alpha)
+        return (images[0], outline_opacities(images[1] > 0.5, scene, self.sigma)) if self.blending == "outline" else images
+
+    def _blended(self, colors: Float[Tensor, "p k c"], fragments: Fragments,
+                 background: Float[Tensor, "c"]) -> tuple[Float[Tensor, "p c"], Float[Tensor, "p"]]:
         if self.blending == "sigmoid":
             return blending.sigmoid_blend(colors, fragments, background, self.sigma)
-        return blending.softmax_blend(colors, fragments, background, self.sigma, self.gamma, self.near, self.far)
+        if self.blending == "softmax":
+            return blending.softmax_blend(colors, fragments, background, self.sigma, self.gamma, self.near, self.far)
+        return blending.hard_blend(colors, fragments, background)
 
     def colors(self, fragments: Fragments, scene: Scene) -> Float[Tensor, "p k c"]:
         """The colour of each face in its pixel; 0 in empty slots."""
@@ -129,3 +140,11 @@ class MeshShader(nn.Module):
         hit = fragments.hit
         corners = meshes.faces[fragments.face[hit]] + (fragments.image[:, None].expand_as(hit)[hit] * vertices)[:, None]
         return fragments.scatter((fragments.barycentric[hit][..., None] * colors[corners]).sum(1))
+
+
+def outline_opacities(covered: Bool[Tensor, "n h w"], scene: Scene, sigma: float) -> Float[Tensor, "n h w"]:
+    """Soft silhouettes of the meshes of a scene; see :mod:`.outline`."""
+    points, meshes = image_points(scene.meshes, scene.cameras), scene.meshes.unpack()
+    edges = [unique_edges(faces) for _, faces in meshes]
+    return torch.stack([outline_opacity(covered[i], points[i], meshes[i % len(meshes)][1], edges[i % len(meshes)], sigma)
+                        for i in range(len(covered))])  # yapf: disable

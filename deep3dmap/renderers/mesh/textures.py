@@ -36,7 +36,7 @@ class UVTexture:
         uv: texture coordinates in [0, 1], u right, v up: (0, 0) is the image's lower left corner.
         faces: (f, 3) indices into ``uv`` of each face's corners.
         mode: ``bilinear`` or ``nearest``.
-        padding: colour beyond [0, 1]: ``border``, ``zeros``, ``reflection``.
+        padding: colour beyond [0, 1]: ``border``, ``zeros``, ``reflection``, ``repeat``.
         align_corners: 0 and 1 are the centres of the image's outer pixels, rather than their outer edges.
     """
 
@@ -62,8 +62,9 @@ class UVTexture:
         return fragments.scatter(colors)
 
     def _look_up(self, image: Float[Tensor, "1 h w c"], uv: Float[Tensor, "m 2"]) -> Float[Tensor, "m c"]:
+        uv, padding = (uv - uv.floor(), "border") if self.padding == "repeat" else (uv, self.padding)
         grid = torch.stack([2 * uv[:, 0] - 1, 1 - 2 * uv[:, 1]], -1)
-        return grid_sample(image.permute(0, 3, 1, 2), grid[None, None].to(image), mode=self.mode, padding_mode=self.padding,
+        return grid_sample(image.permute(0, 3, 1, 2), grid[None, None].to(image), mode=self.mode, padding_mode=padding,
                            align_corners=self.align_corners)[0, :, 0].T  # yapf: disable
 
 

@@ -1,7 +1,8 @@
 """What is known of a pixel's centre in a projected triangle: barycentric coordinates, depth, distance to its edges.
 
 Image coordinates here have x right, y down, and [-1, 1] over the image's shorter side. Definitions as in PyTorch3D's
-rasteriser (Ravi et al., "Accelerating 3D Deep Learning with PyTorch3D", 2020), after Liu et al., "Soft Rasterizer", ICCV 2019.
+rasteriser (Ravi et al., "Accelerating 3D Deep Learning with PyTorch3D", 2020), after Liu et al., "Soft Rasterizer", ICCV 2019;
+but a point on an edge is inside, so that a surface has no gaps where edges pass through the centres of pixels.
 """
 
 import torch

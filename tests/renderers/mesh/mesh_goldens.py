@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deep3dmap.geometry.camera_conversions import fov_focal, from_ndc, from_row_vectors, pixels_to_ndc
 from deep3dmap.renderers.mesh.selection import RasterSettings, Triangles
-from deep3dmap.structures import Cameras
-from deep3dmap.structures.cameras import OrthographicCameras
+from deep3dmap.structures import Cameras, OrthographicCameras
 
 #: The fixtures' image coordinates have x left and y up; their views as well.
 FLIP = torch.tensor([-1.0, -1.0, 1.0])
@@ -26,19 +26,19 @@ def triangles_of(vertices: Tensor, faces: np.ndarray) -> Triangles:
 
 def camera_of(golden) -> Cameras:
     """The camera of a shader fixture, whichever kind it is."""
-    rotation, translation = FLIP[:, None] * torch.tensor(golden["cam_R"][0]).T, FLIP * torch.tensor(golden["cam_T"][0])
-    height, width = golden["cam_image_size"].tolist(
-    ) if "cam_image_size" in golden.files else golden["hardphong_image"].shape[:2]
-    half, cx, cy = min(height, width) / 2, width / 2, height / 2
-    if "cam_fov_deg" in golden.files:
-        fx = fy = half / np.tan(np.radians(float(golden["cam_fov_deg"])) / 2)
-    elif "cam_focal_px" in golden.files:
-        (fx, fy), (cx, cy) = golden["cam_focal_px"][0], golden["cam_principal_px"][0]
-    elif "cam_focal_ndc" in golden.files:
-        (fx, fy), (px, py) = golden["cam_focal_ndc"][0] * half, golden["cam_principal_ndc"][0] * half
-        cx, cy = cx - px, cy - py
-    else:
-        fx, fy = golden["cam_scale_xyz"][0, :2] * half
-    kind = OrthographicCameras if "cam_scale_xyz" in golden.files else Cameras
-    K = torch.tensor([[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]], dtype=torch.float32)
-    return kind(K, torch.cat([rotation, translation[:, None]], 1)[None], (int(height), int(width)))
+    z = {name: torch.tensor(golden[name]) for name in golden.files if name.startswith("cam_")}
+    height, width = z["cam_image_size"].tolist() if "cam_image_size" in z else golden["hardphong_image"].shape[:2]
+    kind = OrthographicCameras if "cam_scale_xyz" in z else Cameras
+    K = from_ndc(*_lens(z, (height, width)), (height, width))
+    return kind(K.float(), from_row_vectors(z["cam_R"], z["cam_T"]), (height, width))
+
+
+def _lens(z: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Focal lengths and principal point in normalised device coordinates."""
+    if "cam_fov_deg" in z:
+        return fov_focal(z["cam_fov_deg"].double().reshape(1)), torch.zeros(1, 2).double()
+    if "cam_focal_px" in z:
+        return z["cam_focal_px"] * 2 / min(size), pixels_to_ndc(z["cam_principal_px"], size)
+    if "cam_focal_ndc" in z:
+        return z["cam_focal_ndc"], z["cam_principal_ndc"]
+    return z["cam_scale_xyz"][:, :2], torch.zeros(1, 2)
