@@ -1,7 +1,7 @@
 """The one face that each pixel sees, by the rules of two older rasterisers; a loop compiled by numba, on the CPU.
 
-They differ from :mod:`.selection` in what becomes of a pixel whose centre lies exactly on an edge, and of faces too near or
-too far: those are dropped pixel by pixel.
+They differ from :mod:`.selection` in that faces too near or too far are dropped pixel by pixel, and in what may become of
+pixels whose centre lies exactly on an edge or near the image's border.
 """
 
 from dataclasses import dataclass

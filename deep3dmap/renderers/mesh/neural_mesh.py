@@ -116,7 +116,7 @@ class NeuralMeshRenderer(MeshRenderer):
         epsilon: bounds the gradients, see :func:`.neural_edges.with_edge_gradients`.
 
     Raises:
-        ValueError: if ``epsilon`` isn't positive.
+        ValueError: if the rasteriser or the shader's blending is another, or ``epsilon`` isn't positive.
     """
 
     def __init__(self,
@@ -125,6 +125,10 @@ class NeuralMeshRenderer(MeshRenderer):
                  anti_aliasing: bool = True,
                  epsilon: float = 1e-3):
         super().__init__(rasterizer or dict(type="NeuralMeshRasterizer"), shader)
+        if not isinstance(self.rasterizer, NeuralMeshRasterizer):
+            raise ValueError(f"NeuralMeshRenderer needs a NeuralMeshRasterizer, got a {type(self.rasterizer).__name__}")
+        if getattr(self.shader, "blending", "hard") != "hard":
+            raise ValueError(f"NeuralMeshRenderer needs a shader with blending='hard', got '{self.shader.blending}'")
         if not epsilon > 0:
             raise ValueError(f"epsilon must be positive, got {epsilon}")
         self.anti_aliasing, self.epsilon = anti_aliasing, epsilon
@@ -154,7 +158,7 @@ class NeuralMeshRenderer(MeshRenderer):
         Args:
             triangles: image coordinates, see :mod:`.triangles`.
             size: of the images: how many, height, width.
-            paint: colours (p, c) and opacities (p,) of fragments.
+            paint: images of colours (n, h, w, c) and opacities (n, h, w) from fragments.
             orthographic: depth is linear in the image.
         """
         from deep3dmap.renderers.mesh.neural_edges import with_edge_gradients  # numba takes a second to import
@@ -162,10 +166,9 @@ class NeuralMeshRenderer(MeshRenderer):
         seen = self.rasterizer.pieces(triangles, drawn, orthographic)
         fragments = replace(seen, face=triangles.face[seen.face])
         color, alpha = paint(replace(fragments, barycentric=fragments.barycentric.detach()))
-        background = torch.as_tensor(self.shader.background).to(color)
-        images = torch.cat([fragments.to_images(color, background), fragments.to_images(alpha)[..., None]], -1)
+        images = torch.cat([color, alpha[..., None]], -1)
         images = with_edge_gradients(images, triangles.corners, seen.to_images(seen.face[:, 0], -1), self.epsilon)
-        depth = torch.stack([fragments.to_images(fragments.depth[:, 0]), fragments.to_images(torch.ones_like(alpha))], -1)
+        depth = fragments.to_images(torch.stack([fragments.depth[:, 0], torch.ones_like(fragments.depth[:, 0])], -1))
         if self.anti_aliasing:
             images, depth = halved(images), halved(depth)
         return MeshImages(images[..., :-1], images[..., -1], depth[..., 0] / depth[..., 1].clamp(min=0.25), fragments)

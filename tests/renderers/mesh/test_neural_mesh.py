@@ -43,7 +43,9 @@ def draw(golden, prefix):
     meshes = Meshes.pack([corners.detach().flatten(0, 1)], [torch.arange(3 * len(corners)).view(-1, 3)])
 
     def paint(fragments):
-        return blending.hard_blend(FaceCubes(textures, EPSILON).sample(fragments, meshes), fragments, background)
+        colors = FaceCubes(textures, EPSILON).sample(fragments, meshes)
+        color, alpha = blending.hard_blend(colors, fragments, background)
+        return fragments.to_images(color, background), fragments.to_images(alpha)
 
     anti_aliasing = prefix == "aa"
     renderer = NeuralMeshRenderer(dict(type="NeuralMeshRasterizer", near=NEAR, far=FAR, fill_back=False),
@@ -250,6 +252,9 @@ def test_a_grid_whose_edges_meet_pixel_centers_has_no_holes():
     assert len(pixel) == math.prod(size)
 
 
-def test_an_epsilon_of_zero_is_refused():
-    with pytest.raises(ValueError, match="epsilon"):
-        NeuralMeshRenderer(epsilon=0.0)
+@pytest.mark.parametrize("options, message", [(dict(epsilon=0.0), "epsilon"),
+                                              (dict(rasterizer=dict(type="FastRasterizer")), "FastRasterizer"),
+                                              (dict(shader=dict(type="MeshShader", blending="softmax")), "softmax")])
+def test_parts_that_do_not_go_together_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        NeuralMeshRenderer(**options)
