@@ -67,7 +67,7 @@ def edge_gradients(images: Float[Tensor, "n h w c"], upstream: Float[Tensor, "n 
     """
     n, height, width = owner.shape
     points = to_pixels(corners.detach()[..., :2].double().cpu(), (n, height, width)).numpy()
-    maps = [x.detach().cpu() for x in (owner, images.double(), upstream.double())]
+    maps = [x.detach().cpu() for x in (owner, images.double(), upstream.double(), (upstream != 0).any(-1))]
     gradient = np.zeros_like(points)
     for view in range(n):
         seen = torch.unique(maps[0][view])
@@ -82,8 +82,8 @@ def edge_gradients(images: Float[Tensor, "n h w c"], upstream: Float[Tensor, "n 
 
 @_compiled
 @no_type_check  # run-time shape checks would wrap what numba compiles
-def _scan(corners, seen, owner, image, upstream, epsilon, step):
-    """Gradient (t, 3) to the corners' position along the scanned lines.
+def _scan(corners, seen, owner, image, upstream, matters, epsilon, step):
+    """Gradient (t, 3) to the corners' position along the scanned lines; ``matters`` tells pixels with an upstream gradient.
 
     ``corners`` (t, 3, 2) hold the number of the line and the position along it, in pixels; the maps' first axis is the line.
     """
@@ -99,7 +99,8 @@ def _scan(corners, seen, owner, image, upstream, epsilon, step):
             for line in range(max(first, 0), min(last, len(owner) - 1) + 1):
                 cut, other = _position(a, b, line), _other_edge(a, b, c, line)
                 levers = (_lever(a, b, line), _lever(b, a, line))
-                pulls = _scan_line(owner[line], image[line], upstream[line], t, cut, other, outwards, levers, step, epsilon)
+                maps = (owner[line], image[line], upstream[line], matters[line])
+                pulls = _scan_line(maps, t, cut, other, outwards, levers, step, epsilon)
                 gradient[t, start] -= pulls[0]
                 gradient[t, end] -= pulls[1]
     return gradient
@@ -130,8 +131,9 @@ def _lever(a, b, line):
 
 @_compiled
 @no_type_check
-def _scan_line(owner, image, upstream, t, cut, other, outwards, levers, step, epsilon):
+def _scan_line(maps, t, cut, other, outwards, levers, step, epsilon):
     """What pulls at an edge's two ends along a line that enters the face at ``cut`` and leaves it at ``other``."""
+    owner, image, upstream, matters = maps
     inner = int(np.floor(cut) if outwards > 0 else np.ceil(cut))
     outer, length = inner + outwards, len(owner)
     start, end = 0.0, 0.0
@@ -139,13 +141,17 @@ def _scan_line(owner, image, upstream, t, cut, other, outwards, levers, step, ep
         return start, end
     if owner[inner] == t:
         for at in range(outer, length if outwards > 0 else -1, outwards):  # pixels that the face might come to cover
-            gain, distance = _gain(image, upstream, at, inner), (at - cut) * step
-            start, end = start + _over(gain, levers[0] * distance, epsilon), end + _over(gain, levers[1] * distance, epsilon)
+            gain, distance = _gain(image, upstream, at, inner) if matters[at] else 0.0, (at - cut) * step
+            if gain > 0:
+                start += _over(gain, levers[0] * distance, epsilon)
+                end += _over(gain, levers[1] * distance, epsilon)
     limit = int(np.ceil(other) if outwards > 0 else np.floor(other))
     for at in range(max(min(inner, limit), 0), min(max(inner, limit), length - 1) + 1):
-        if owner[at] == t:  # pixels that the face might leave
+        if owner[at] == t and matters[at]:  # pixels that the face might leave
             gain, distance = _gain(image, upstream, at, outer), (at - cut) * step
-            start, end = start + _over(gain, levers[0] * distance, epsilon), end + _over(gain, levers[1] * distance, epsilon)
+            if gain > 0:
+                start += _over(gain, levers[0] * distance, epsilon)
+                end += _over(gain, levers[1] * distance, epsilon)
     return start, end
 
 
@@ -162,7 +168,7 @@ def _gain(image, upstream, at, source):
 @_compiled
 @no_type_check
 def _over(gain, needed, epsilon):
-    """A gain over the signed distance that an end needs to move; nothing for losses and for ends that can't get there."""
-    if gain <= 0 or not np.isfinite(needed):
+    """A gain over the signed distance that an end needs to move; nothing for ends that can't get there."""
+    if not np.isfinite(needed):
         return 0.0
     return gain / (needed + (epsilon if needed > 0 else -epsilon))
