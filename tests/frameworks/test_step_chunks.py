@@ -300,7 +300,7 @@ def train_nine(framework: Curve, wrapper: OptimWrapper) -> list[dict]:
 
 
 def test_two_processes_in_chunks_train_as_one_does_and_exchange_gradients_once_a_step(tmp_path):
-    multiprocessing.spawn(in_process, (str(tmp_path), ), nprocs=2)
+    multiprocessing.start_processes(in_process, (str(tmp_path), ), nprocs=2, start_method="fork")
     alone = curve(None, torch.float32)
     losses = torch.stack([log["loss"] for log in train_nine(alone, recorder(alone, clip_grad=dict(max_norm=0.5)))])
     whole, chunks = torch.load(tmp_path / "results.pth")

@@ -190,14 +190,13 @@ def test_features_must_fit_together():
             losses=LOSSES)
 
 
-def test_masks_are_needed():
-    with pytest.raises(DataError, match="my photos: IDR needs a mask for every view"):
-        small_idr().setup(dict(masks=False, source="my photos"))
-
-
-def test_cameras_to_train_must_be_known():
-    with pytest.raises(DataError, match="with cameras"):
-        small_idr(train_cameras=True).setup(dict(masks=True))
+@pytest.mark.parametrize("call, message", [
+    (lambda: small_idr().setup(dict(masks=False, source="my photos")), "my photos: IDR needs a mask for every view"),
+    (lambda: small_idr(train_cameras=True).setup(dict(masks=True)), "with cameras"),
+])  # yapf: disable
+def test_masks_and_cameras_to_train_are_needed(call, message):
+    with pytest.raises(DataError, match=message):
+        call()
 
 
 def test_the_stage_that_fits_distances_counts_only_what_it_can():

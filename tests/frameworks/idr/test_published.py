@@ -134,9 +134,6 @@ def test_a_name_in_the_working_folder_is_enough(tmp_path, monkeypatch):
     assert convert_checkpoint("2000.pth", "ours.pth").is_file()
 
 
-# --- what is refused ---------------------------------------------------------------------------------------------------------
-
-
 class Hostile:
     """Makes a file when unpickled."""
 
