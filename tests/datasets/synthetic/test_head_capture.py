@@ -20,12 +20,9 @@ from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_O
 from tests.datasets.heads.ict_face.made import made_arrays
 
 SMALL = dict(test_views=1, size=(40, 48), supersample=1)
-NEFERTITI = dict(right_eye=[-13.7, -148.2, 21.8],
-                 left_eye=[20.0, -147.3, 22.4],
-                 nose_tip=[4.0, -181.3, -7.5],
-                 nose_base=[4.0, -169.5, -19.0],
-                 right_lips=[-21.7, -152.6, -35.8],
-                 left_lips=[27.7, -153.4, -35.5])
+NEFERTITI = dict(right_eye=[-13.7, -148.2, 21.8], left_eye=[20.0, -147.3, 22.4], nose_tip=[4.0, -181.3, -7.5],
+                 nose_base=[4.0, -169.5, -19.0], right_lips=[-21.7, -152.6, -35.8],
+                 left_lips=[27.7, -153.4, -35.5])  # yapf: disable
 
 
 @pytest.fixture(scope="module")
