@@ -121,9 +121,6 @@ def test_a_wrong_config_leaves_a_work_folder_as_it_was(option, config_file, work
     assert contents(work_dir) == before
 
 
-# --- what a config may say of its run -------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def written(config_file, tmp_path):
     """Writes a config on top of the tiny one."""
@@ -155,8 +152,6 @@ def test_a_config_may_ask_to_resume(written, tmp_path):
         (tmp_path / "out" / "checkpoints").iterdir())))  # yapf: disable
     assert (before, after) == (1, 2) and not (tmp_path / "out" / "checkpoints_before_1").exists()
 
-
-# --- modules beside a config ----------------------------------------------------------------------------------------------
 
 HOOK = """
 from pathlib import Path

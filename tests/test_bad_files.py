@@ -22,8 +22,6 @@ from tests.io.local_server import serve
 
 head_file, capture_folder, config_file, work_dir = (tiny.head_file, tiny.capture_folder, tiny.config_file, tiny.work_dir)
 
-# --- checkpoints ----------------------------------------------------------------------------------------------------------
-
 
 @pytest.fixture(params=["zip", "legacy", "pickle"])
 def hostile(request, tmp_path) -> Path:
@@ -73,9 +71,6 @@ def test_a_checkpoint_of_another_network_leaves_the_work_folder_as_it_was(config
     message = refusal(capsys, "train", config_file, "--work-dir", tmp_path / "work", "--resume", *options)
     assert "model.geometry.width: 32 -> 24" in message
     assert contents(tmp_path / "work") == before
-
-
-# --- archives -------------------------------------------------------------------------------------------------------------
 
 
 def zipped(name: str, content: bytes = b"x", mode: int = 0o100644) -> bytes:
@@ -130,8 +125,6 @@ def test_a_hostile_archive_is_refused_and_nothing_is_unpacked(case, tmp_path, ca
     assert {p.name for p in tmp_path.rglob("*")} == {"data", "temple_sparse_ring.zip", "temple_sparse_ring.zip.url"}
     assert not Path("/tmp/deep3dmap_evil.txt").exists()
 
-
-# --- folders --------------------------------------------------------------------------------------------------------------
 
 #: Places that are no data.
 NO_DATA = {

@@ -193,10 +193,12 @@ def test_a_valid_capture_has_neither_errors_nor_warnings(sound):
         assert report.errors == report.warnings == []
 
 
-def test_a_capture_without_masks_can_be_used_by_no_method(broken, capsys):
-    assert run("check", broken(lambda f: shutil.rmtree(f / "mask"))) == 1
+def test_a_capture_without_masks_can_be_used_by_no_method_and_they_are_asked_for(broken, tmp_path, capsys):
+    folder = broken(lambda f: shutil.rmtree(f / "mask"))
+    assert run("check", folder) == 1
     verdict = capsys.readouterr().out.splitlines()[-1]
     assert "by any method" in verdict and "Hull needs masks" in verdict and "IDR needs masks" in verdict
+    assert "make-masks" in refusal(capsys, "reconstruct", folder, "-o", tmp_path / "out") and not (tmp_path / "out").exists()
 
 
 def test_the_methods_that_can_use_a_capture_are_named(sound, capsys):
@@ -225,12 +227,6 @@ def test_data_that_changed_are_read_anew(broken, config_file, tmp_path, capsys):
     assert run("train", config_file, "--work-dir", tmp_path / "out", *options) == 0
     replaced("image")(folder)
     assert "view_003.png" in refusal(capsys, "train", config_file, "--work-dir", tmp_path / "out", *options)
-
-
-def test_masks_are_asked_for_before_anything_is_written(broken, tmp_path, capsys):
-    folder = broken(lambda f: shutil.rmtree(f / "mask"))
-    assert "make-masks" in refusal(capsys, "reconstruct", folder, "-o", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 # --- kinds of images ------------------------------------------------------------------------------------------------------

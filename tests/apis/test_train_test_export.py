@@ -174,9 +174,6 @@ def test_appearances_must_take_the_geometrys_features(config_file, work_dir, tmp
         swap_appearance(work_dir, tmp_path, "cpu")
 
 
-# --- checkpoints that don't serve --------------------------------------------------------------------------------------------
-
-
 def changed(work_dir, folder, **meta) -> Path:
     """The finished checkpoint with another config in it."""
     checkpoint = load_checkpoint(find_checkpoint(work_dir))

@@ -142,12 +142,6 @@ def test_the_first_page_lists_every_command(capsys):
     assert all(command in text for command in COMMANDS)
 
 
-def test_the_version_is_printed(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        run("--version")
-    assert capsys.readouterr().out.strip() == __version__
-
-
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda p: p.stem)
 def test_a_tool_is_the_sub_command_of_its_name(tool, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(tool), "--help"])
@@ -242,19 +236,6 @@ def test_one_registry_is_listed_by_its_name_or_its_plural(name, part, absent, ca
     assert run("list", name) == 0
     out = capsys.readouterr().out
     assert part in out and absent not in out
-
-
-def test_a_good_folder_passes_the_check(capture_folder, capsys):
-    assert run("check", capture_folder) == 0
-    assert "9" in capsys.readouterr().out
-
-
-def test_a_bad_folder_fails_the_check_and_says_why(capture_folder, tmp_path, capsys):
-    import shutil
-    shutil.copytree(capture_folder, tmp_path / "bad")
-    next((tmp_path / "bad" / "mask").iterdir()).unlink()
-    assert run("check", tmp_path / "bad") == 1
-    assert "mask" in capsys.readouterr().out
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------------

@@ -24,12 +24,10 @@ class Scripted(Metric):
         self.name, self.groups, self.seen = name, groups, 0
 
     def add_item(self, item, result):
-        """Counts."""
         self.seen += 1
         return {}
 
     def compute(self):
-        """The next figure."""
         value = Scripted.values.pop(0) if Scripted.values else 0.0
         return {group: {self.name: value, f"{self.name}_items": self.seen} for group in self.groups}
 
@@ -39,11 +37,9 @@ class SeenHeight(Metric):
     """The height at position -1, by which the weights that are evaluated can be told."""
 
     def compute(self):
-        """The figure."""
         return dict(line=dict(height=self.height))
 
     def add_item(self, item, result):
-        """Look at the point."""
         self.height = float(result.arrays["y"])
         return {}
 

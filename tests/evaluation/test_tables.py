@@ -34,22 +34,14 @@ def test_a_list_of_rows_has_no_column_of_names():
     assert format_table([{"minutes": 1, "iou": 0.9}, {"minutes": 20, "iou": 0.97}]).splitlines()[0] == "minutes     iou"
 
 
-def test_an_empty_table_is_empty():
+def test_an_empty_table_is_empty_and_small_figures_keep_four_digits():
     assert format_table([]) == ""
-
-
-def test_small_figures_keep_four_digits():
     assert format_table({"a": {"error": 0.00123456}}).split()[-1] == "0.001235"
 
 
 def test_figures_come_back_from_the_file_sorted(tmp_path):
-    path = write_metrics({
-        "b": {
-            "y": np.float32(0.5),
-            "x": torch.tensor(2)
-        },
-        "a": [1, True, "text", None]
-    }, tmp_path / "m.json")
+    figures = dict(b=dict(y=np.float32(0.5), x=torch.tensor(2)), a=[1, True, "text", None])
+    path = write_metrics(figures, tmp_path / "m.json")
     content = json.loads(path.read_text())
     assert content == {"a": [1, True, "text", None], "b": {"x": 2, "y": 0.5}}
     assert list(content) == ["a", "b"] and list(content["b"]) == ["x", "y"]
@@ -62,12 +54,9 @@ def test_figures_that_are_not_finite_become_null_with_their_reason(tmp_path):
     assert content["not_finite"] == {"heldout/psnr": "inf", "heldout/views/1": "nan"}
 
 
-def test_units_stand_in_their_own_block(tmp_path):
+def test_units_stand_in_their_own_block_whose_name_is_not_for_metrics(tmp_path):
     content = json.loads(write_metrics({"psnr": 30.0}, tmp_path / "m.json", units={"psnr": "dB"}).read_text())
     assert content == {"psnr": 30.0, "units": {"psnr": "dB"}}
-
-
-def test_the_blocks_names_are_not_for_metrics(tmp_path):
     with pytest.raises(ValueError, match="'units'"):
         write_metrics({"units": 3}, tmp_path / "m.json")
 

@@ -52,21 +52,18 @@ def test_a_moving_image_holds_the_frames_and_loops(tmp_path, ending, duration):
             assert abs(image.info["duration"] - duration) <= 5
 
 
-@pytest.mark.parametrize("frames, name, message", [
-    ([], "a.mp4", "no frames"),
-    (plain_frames(), "a.avi", r"must end in \.mp4, \.gif, \.webp"),
-    ([np.zeros((4, 4, 3))], "a.gif", "frame 0 is float64"),
-    ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)], "a.mp4", "frame 1 is 6x4, the first one 4x4"),
+@pytest.mark.parametrize("frames, name, fps, message", [
+    ([], "a.mp4", 8, "no frames"),
+    (plain_frames(), "a.avi", 8, r"must end in \.mp4, \.gif, \.webp"),
+    ([np.zeros((4, 4, 3))], "a.gif", 8, "frame 0 is float64"),
+    ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 6, 3), np.uint8)], "a.mp4", 8, "frame 1 is 6x4, the first one 4x4"),
+    (plain_frames(), "a.mp4", 0, "frames per second"),
+    (turntable(trimesh.Trimesh(np.zeros((3, 3)), np.zeros((0, 3), int))), "a.mp4", 8, "triangles"),
 ])
-def test_bad_frames_are_named_and_leave_no_file(tmp_path, frames, name, message):
+def test_bad_frames_are_named_and_leave_no_file(tmp_path, frames, name, fps, message):
     with pytest.raises(DataError, match=message):
-        write_video(frames, tmp_path / name)
+        write_video(frames, tmp_path / name, fps=fps)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_frame_rate_of_zero_is_refused(tmp_path):
-    with pytest.raises(DataError, match="frames per second"):
-        write_video(plain_frames(), tmp_path / "a.mp4", fps=0)
 
 
 def test_an_error_in_the_source_of_frames_passes_through_and_leaves_no_file(tmp_path):
@@ -118,8 +115,3 @@ def test_a_turntable_goes_once_around_the_upward_axis_and_stays_in_the_picture()
 def test_a_turntable_shows_the_upward_side_when_seen_from_above():
     frame = next(turntable(colored_box(), frames=1, size=(40, 40), elevation=80, shading="none", supersample=1))
     assert tuple(frame[20, 20]) == (0, 255, 0)
-
-
-def test_a_mesh_without_triangles_has_no_turntable():
-    with pytest.raises(DataError, match="triangles"):
-        next(turntable(trimesh.Trimesh(np.zeros((3, 3)), np.zeros((0, 3), int))))
