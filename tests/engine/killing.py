@@ -73,6 +73,12 @@ def train(config: dict, folder: Path, **arguments):
     return runner
 
 
+def with_own_streams(work: Callable, *args) -> None:
+    """Do some work in a fork, which prints to its descriptors and not to what pytest put in their place."""
+    sys.stdout, sys.stderr = (open(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
+    work(*args)
+
+
 def fork(work: Callable[[], object], terminal: int) -> int:
     """Do some work in a process of its own that prints to an open file or pipe; returns its id."""
     sys.stdout.flush()
@@ -84,8 +90,7 @@ def fork(work: Callable[[], object], terminal: int) -> int:
     try:
         os.dup2(terminal, 1)
         os.dup2(terminal, 2)
-        sys.stdout, sys.stderr = (open(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
-        work()
+        with_own_streams(work)
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)
