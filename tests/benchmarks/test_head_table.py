@@ -84,9 +84,6 @@ def rows(path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-# --- the plan -------------------------------------------------------------------------------------------------------------
-
-
 def test_every_head_is_done_from_every_number_of_views_by_every_method(tmp_path):
     attempt, failures, _ = make(tmp_path / "out")
     expected = {f"{method}/{head}/{views}" for method in ("idr", "h3dnet") for head in TWO for views in (3, 8)}
@@ -137,9 +134,6 @@ def test_a_run_is_read_back_as_it_was_written(tmp_path):
     run, = plan(["test_00000"], [], [3], ["idr"], snapshots=(0.5, 1.25), seed=4)
     (tmp_path / "settings.json").write_text(json.dumps(run.settings()))
     assert HeadRun.read(tmp_path / "settings.json") == run
-
-
-# --- resuming and failures ------------------------------------------------------------------------------------------------
 
 
 def test_finished_runs_are_not_done_again(tmp_path):
@@ -256,9 +250,6 @@ def test_a_termination_ends_the_processes_and_writes_the_table(tmp_path):
     assert signal.getsignal(signal.SIGTERM) == before and not multiprocessing.active_children()
 
 
-# --- what is written ------------------------------------------------------------------------------------------------------
-
-
 def test_the_table_has_means_over_heads_beside_the_papers(tmp_path):
     _, _, logged = make(tmp_path / "out")
     text = (tmp_path / "out" / "table.md").read_text()
@@ -308,9 +299,6 @@ def test_a_curve_measures_states_on_the_way_of_the_first_head_and_views(tmp_path
     assert idr[:2] == [(1.0, 3.0), (2.0, 2.5)] and idr[-1] == (60.0, 2.0) and len(idr) == 1 + len(table.CURVE_PARTS)
     assert (tmp_path / "out" / "curve.png").stat().st_size > 1000
     assert not (tmp_path / "out" / "table.md").exists()
-
-
-# --- bad input ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("options, message", [

@@ -209,17 +209,7 @@ def test_an_unknown_device_is_refused(device, message, line_config, tmp_path):
     (lambda line_config, runner_of: runner_of(line_config(), seed=-1), "seed=-1"),
     (lambda line_config, runner_of: runner_of(line_config(runner_type="ReconstructionRuner")),
      "runner_type='ReconstructionRuner'.*'ReconstructionRunner'"),
-    (lambda line_config, runner_of: runner_of(line_config(optim_wrapper=None)).train(),
-     "training needs train_cfg, optim_wrapper"),
-    (lambda line_config, runner_of: runner_of(line_config(train_dataloader=None)).train(),
-     "train_dataset .* or train_dataloader, not neither"),
 ])  # yapf: disable
 def test_arguments_and_configs_that_make_no_run_are_refused(call, message, line_config, runner_of):
     with pytest.raises(ConfigError, match=message):
         call(line_config, runner_of)
-
-
-def test_a_work_folder_that_can_not_be_written_is_refused(line_config, runner_of, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="work folder .*file.* choose another with --work-dir"):
-        runner_of(line_config(), tmp_path / "file" / "work")

@@ -82,9 +82,6 @@ def same(a: Path, b: Path) -> bool:
     return not list(differences(state(a), state(b)))
 
 
-# --- kills ------------------------------------------------------------------------------------------------------------------
-
-
 def test_runs_killed_at_ten_random_moments_end_with_the_bits_of_one_that_was_left_alone():
     tool, options = str(ROOT / "tools" / "stress_resume.py"), ["--kills", "10", "--steps", "20", "--seed", "5"]
     codes, text = forked(lambda: sys.exit(runpy.run_path(tool)["main"](options)))
@@ -111,9 +108,6 @@ def test_what_a_killed_run_left_half_written_is_removed_by_the_next(place, stopp
     (stopped / "checkpoints" / ".mine.pth").write_bytes(b"a user's")
     train(config, stopped)
     assert not (stopped / place).exists() and (stopped / "checkpoints" / ".mine.pth").exists()
-
-
-# --- torn checkpoints -------------------------------------------------------------------------------------------------------
 
 
 def flipped(data: bytes) -> bytes:
@@ -167,9 +161,6 @@ def test_where_all_checkpoints_are_torn_it_is_said_what_to_do(stopped, config):
     assert [path.name for path in (stopped / "checkpoints_before_1").iterdir()]
 
 
-# --- a full disk ------------------------------------------------------------------------------------------------------------
-
-
 def test_a_checkpoint_for_which_the_disk_is_too_full_is_one_message(cases):
     code, shown, folder = cases("full_for_a_checkpoint")
     last = shown.splitlines()[-1]
@@ -221,9 +212,6 @@ def test_whatever_else_finds_the_disk_full_says_so_in_one_line_and_leaves_no_par
     assert code == 1 and re.match(message, error), shown
     assert all("views to train on" in line or line.startswith("warning: ") for line in before), shown
     assert not [path for path in folder.rglob("*") if ".part-" in path.name or path.name == "metrics.json"]
-
-
-# --- numbers that are none --------------------------------------------------------------------------------------------------
 
 
 class BadGradient(torch.autograd.Function):
@@ -297,9 +285,6 @@ def test_an_interrupt_does_not_save_weights_that_are_no_numbers(config, tmp_path
     with pytest.raises(TrainingError, match="is not finite"):
         train(config, tmp_path)
     assert_last_good_is_kept(tmp_path, 8)
-
-
-# --- signals ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["interrupted", "terminated"])

@@ -100,14 +100,13 @@ def test_a_figure_of_a_group_is_named_with_its_group(validated):
     assert record["val_two_error"] == 3.0 and record["val_one_error_items"] == 3
 
 
-def test_a_figure_that_several_groups_have_is_refused(validated):
-    with pytest.raises(ConfigError, match="val_cfg.best='error' is in one/error, two/error"):
-        validated([1.0], "error", groups=["one", "two"])
-
-
-def test_an_unknown_figure_is_refused_with_the_nearest(validated):
-    with pytest.raises(ConfigError, match="val_cfg.best='eror' .*one/error"):
-        validated([1.0], "eror")
+@pytest.mark.parametrize("best, groups, message", [
+    ("error", ["one", "two"], "val_cfg.best='error' is in one/error, two/error"),
+    ("eror", ["one"], "val_cfg.best='eror' .*one/error"),
+])  # yapf: disable
+def test_a_figure_of_several_groups_or_an_unknown_one_is_refused(best, groups, message, validated):
+    with pytest.raises(ConfigError, match=message):
+        validated([1.0], best, groups=groups)
 
 
 def test_validation_without_data_is_refused_before_the_first_step(line_config, runner_of):

@@ -63,7 +63,7 @@ def test_glb_colours_are_linear_floats_as_gltf_says(tmp_path, painted):
     assert half_grey.any() and colors[half_grey, 0] == pytest.approx(0.5029, abs=1e-4)
 
 
-def test_glb_has_normals_and_a_material_that_is_no_metal(tmp_path, painted):
+def test_a_glb_has_normals_and_a_material_that_is_no_metal(tmp_path, painted):
     tree, _ = glb_tree(save_mesh(painted, tmp_path / "m.glb"))
     primitive = tree["meshes"][0]["primitives"][0]
     assert "NORMAL" in primitive["attributes"]

@@ -223,9 +223,6 @@ def test_a_batch_goes_on_after_what_fails(shape_checkpoint, inputs, tmp_path, ca
     assert (tmp_path / "out/meshes/cloud.ply").is_file()
 
 
-# --- what inputs say ------------------------------------------------------------------------------------------------------
-
-
 def observed(path, frames=SHIFTED, **options):
     return observe(ShapeInput("it", path), frames, **options)
 
@@ -277,8 +274,6 @@ def test_a_given_normalization_file_is_used(shape_checkpoint, inputs, tmp_path):
     assert row.status == FITTED
     assert np.abs(load_mesh(tmp_path / "meshes/samples.ply").vertices).max() > 20
 
-
-# --- what is wrong with inputs --------------------------------------------------------------------------------------------
 
 ELSEWHERE = 40 * np.ones((5, 4), np.float32)
 
