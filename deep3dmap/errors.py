@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 #: Maximum number of known names in a message.
 LISTED = 60
@@ -33,6 +34,17 @@ class MissingDependencyError(Deep3DError):
 
 class TrainingError(Deep3DError):
     """Training can't continue (for example a loss that is not finite)."""
+
+
+def returned(value: Any, kind: type, owner: object, method: str) -> Any:
+    """What a method of an extension (framework, metric) returned.
+
+    Raises:
+        ConfigError: if it is not of that kind; names the class and the method.
+    """
+    if not isinstance(value, kind):
+        raise ConfigError(f"{type(owner).__name__}.{method} must return a {kind.__name__}, got a {type(value).__name__}")
+    return value
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> str:

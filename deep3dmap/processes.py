@@ -117,12 +117,8 @@ def _average(found: list[tuple[nn.Parameter, bool]]) -> None:
     for parameter, sparse in found:
         gradient = next(averaged)
         if sparse:
-            rows = next(averaged).nonzero().T
-            gradient = torch.sparse_coo_tensor(rows,
-                                               gradient[rows[0]],
-                                               gradient.shape,
-                                               is_coalesced=True,
-                                               check_invariants=False)
+            rows, options = next(averaged).nonzero().T, dict(is_coalesced=True, check_invariants=False)
+            gradient = torch.sparse_coo_tensor(rows, gradient[rows[0]], gradient.shape, **options)
         parameter.grad = gradient
 
 

@@ -28,6 +28,7 @@ class Range:
 
 Whole = Annotated[int, Range(0)]
 Count = Annotated[int, Range(1)]
+AtLeastTwo = Annotated[int, Range(2)]
 NotNegative = Annotated[float, Range(0)]
 Positive = Annotated[float, Range(above=0)]
 Share = Annotated[float, Range(0, 1)]

@@ -124,6 +124,13 @@ def check_keys(part, keys, where: str) -> None:
             raise ConfigError(f"{where}: unknown key '{key}' for {part.__name__}: {nearest(key, accepted)}")
 
 
+def check_arguments(part, values: Mapping, where: str) -> None:
+    """Check a config's keys and values against a part's signature: no unknown, missing or wrong ones."""
+    check_keys(part, values, where)
+    check_required(part, values, where)
+    check_values(part, values, f"{where}.")
+
+
 def check_required(part, keys, where: str) -> None:
     """Check that a config has the required arguments of a part's constructor.
 

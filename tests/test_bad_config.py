@@ -49,6 +49,8 @@ WRONG = {
     "default_hooks.checkpoint.at_minutes=['a']": "default_hooks.checkpoint.at_minutes[0]='a': expected a number",
     "custom_hooks=[3]": "custom_hooks[0]=3: expected a dictionary with a 'type'",
     "test_evaluator=[3]": "test_evaluator[0]=3: expected a dictionary with a 'type'",
+    "test_evaluator={'type': 'ViewMetrics'}":
+    "'test_evaluator' is a list: give a list, or change an entry by test_evaluator.0",
     "amp='yes'": "amp='yes': expected True or False",
     "device=3": "device=3: expected a string",
     "custom_imports=3": "custom_imports=3: expected dict(imports=['MODULE', ...])",

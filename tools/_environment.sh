@@ -1,10 +1,10 @@
-# Sourced by the other scripts: makes the virtual environment .venv at the top of the checkout, or reuses it.
+# Sourced by the other scripts: creates the virtual environment .venv in the root of the checkout, or reuses it.
 #
 #   use_environment [EXTRA]   installs the package in place, with an extra if given, and activates .venv
 #
-# Needs Python 3.11 or newer with pip, nothing else. A stamp in .venv remembers which requirements it was made from; while they stay
-# the same nothing is installed again. A CPU build of PyTorch spares gigabytes on a Linux machine without an NVIDIA GPU: set
-# PIP_EXTRA_INDEX_URL to the index of CPU wheels that PyTorch's installation page names.
+# Needs Python 3.11 or newer with pip. A stamp in .venv records the requirements; while they are unchanged nothing is installed
+# again. A CPU build of PyTorch saves gigabytes on a Linux machine without an NVIDIA GPU: set PIP_EXTRA_INDEX_URL to the index of
+# CPU wheels given on PyTorch's installation page.
 
 TORCH="${DEEP3DMAP_TORCH:-torch==2.13.0}"
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -22,11 +22,11 @@ find_python() {
             return
         fi
     done
-    say "no Python 3.11 or newer was found; install one, or name it: PYTHON=/path/to/python3.11 bash $0"
+    say "no Python 3.11 or newer was found; install one, or set PYTHON=/path/to/python3.11 bash $0"
     return 1
 }
 
-# What the environment was made from; it changes when a requirement, the interpreter or the checkout's place does.
+# Checksum of the requirements, the interpreter and the checkout's path.
 fingerprint() {
     .venv/bin/python - "$ROOT" "$TORCH" "$1" <<'PYTHON'
 import hashlib, pathlib, sys
@@ -40,9 +40,9 @@ use_environment() {
     local extra="${1:-}" python
     if ! new_enough .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         python="$(find_python)"
-        say "making .venv with $python"
+        say "creating .venv with $python"
         "$python" -m venv --clear .venv || {
-            say "$python can't make an environment; Debian and Ubuntu keep that in a package: apt install python3-venv"
+            say "$python can't create an environment; on Debian and Ubuntu: apt install python3-venv"
             return 1
         }
     fi
@@ -50,10 +50,10 @@ use_environment() {
     made_from="$(fingerprint "$extra")"
     if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
         say "installing $TORCH, then deep3dmap${extra:+[$extra]} (the first time this takes a few minutes)"
-        # torch first and pinned: otherwise another package's wish for it could bring a second, larger build
+        # torch first and pinned: otherwise another package's requirement could install a second, larger build
         .venv/bin/python -m pip install --quiet --disable-pip-version-check "$TORCH"
         .venv/bin/python -m pip install --quiet --disable-pip-version-check -e ".${extra:+[$extra]}"
-        # OpenCV's usual wheel wants the system's libGL; its headless build of the same version does not
+        # OpenCV's usual wheel needs the system's libGL; its headless build of the same version does not
         .venv/bin/python -c "import cv2" 2>/dev/null ||
             .venv/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps opencv-python-headless
         printf '%s\n' "$made_from" >"$stamp"

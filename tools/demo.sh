@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the environment, then reconstructs the synthetic head; what follows goes to `deep3dmap demo`.
+# Creates the environment, then reconstructs the synthetic head; arguments are passed to `deep3dmap demo`.
 set -euo pipefail
 here="$PWD"
 source "$(dirname "${BASH_SOURCE[0]}")/_environment.sh"

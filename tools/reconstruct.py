@@ -1,4 +1,4 @@
-"""``deep3dmap reconstruct`` from a clone: the same arguments, the same work."""
+"""``deep3dmap reconstruct`` from a clone, with the same arguments."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``deep3dmap test`` from a clone: the same arguments, the same work."""
+"""``deep3dmap test`` from a clone, with the same arguments."""
 
 import sys
 from pathlib import Path

@@ -10,13 +10,14 @@ import trimesh
 from deep3dmap.datasets.shapes.sdf_samples.layout import Normalization, read_normalization, read_split
 from deep3dmap.datasets.shapes.shape_pairs import Pair, Pairs, find_pairs, load_surface
 from deep3dmap.errors import DataError
-from deep3dmap.evaluation.point_sets import CHAMFER_POINTS, EMD_POINTS, MOST_EMD_POINTS
+from deep3dmap.evaluation.point_sets import CHAMFER_POINTS, EMD_POINTS
 from deep3dmap.evaluation.shape_tables import ShapeTable
 from deep3dmap.evaluation.shapes import COMPLETION_DISTANCE, shape_metrics
 from deep3dmap.geometry.sdf_sampling import unit_sphere
 from deep3dmap.io.mesh_files import load_mesh
 from deep3dmap.io.reading import output_folder
 from deep3dmap.io.workers import DONE, default_processes, run_tasks
+from deep3dmap.ranges import Count, Positive, Whole
 
 TIMEOUT = 600.0
 MUCH_LARGER = 10.0
@@ -45,12 +46,12 @@ def compare(predicted: str | Path,
             split: str | Path | None = None,
             normalization: str | Path | None = None,
             normalised: bool = False,
-            thresholds: Sequence[float] = (),
-            completion_distance: float = COMPLETION_DISTANCE,
-            samples: int = CHAMFER_POINTS,
-            emd_samples: int = EMD_POINTS,
-            seed: int = 0,
-            processes: int | None = None,
+            thresholds: Sequence[Positive] = (),
+            completion_distance: Positive = COMPLETION_DISTANCE,
+            samples: Count = CHAMFER_POINTS,
+            emd_samples: Whole = EMD_POINTS,
+            seed: Whole = 0,
+            processes: Count | None = None,
             log: Callable[[str], object] = print) -> ShapeTable:
     """Metrics of meshes against true shapes: two files, or two folders whose files have the same names.
 
@@ -74,11 +75,9 @@ def compare(predicted: str | Path,
         log: prints a line.
 
     Raises:
-        DataError: if nothing can be compared, or an option makes no sense; for two files, if one of them can't be measured.
+        DataError: if nothing can be compared; for two files, if one of them can't be measured.
         OSError: if the output can't be written; checked before anything is measured.
     """
-    _check_options(samples, emd_samples, (completion_distance, *thresholds))
-    _check_numbers(seed, processes)
     found, unknown = find_pairs(predicted, true), []
     if split is not None:
         found, unknown = _only(found, split, Path(true))
@@ -182,21 +181,3 @@ def _frame_warning(predicted: trimesh.Trimesh, true) -> str:
     if not 1 / MUCH_LARGER < ratio < MUCH_LARGER:
         return f"it is {ratio:.3g} times as large as the true shape: are both in the same units?"
     return ""
-
-
-def _check_numbers(seed: int, processes: int | None) -> None:
-    if not 0 <= seed < 2**63:
-        raise DataError(f"--seed {seed}: must be from 0 to 2^63 - 1")
-    if processes is not None and processes < 1:
-        raise DataError(f"--processes {processes}: must be at least 1")
-
-
-def _check_options(samples: int, emd_samples: int, distances: Sequence[float]) -> None:
-    if samples < 1:
-        raise DataError(f"{samples} points on each surface can't be compared; use some thousands")
-    if not 0 <= emd_samples <= MOST_EMD_POINTS:
-        raise DataError(
-            f"the earth mover's distance supports at most {MOST_EMD_POINTS} points (0 skips it), not {emd_samples}")
-    wrong = [distance for distance in distances if not 0 < distance < np.inf]
-    if wrong:
-        raise DataError(f"the distance {wrong[0]:g} is not positive; thresholds are lengths in the units of the measurement")

@@ -68,16 +68,13 @@ def swap_appearance(geometry: str | Path, appearance: str | Path, device: str = 
     """The surface of one checkpoint with the appearance of another (Yariv et al. 2020, section 4.3).
 
     Raises:
-        CheckpointError: if a framework has no separate appearance, or the two don't fit.
+        CheckpointError: if the method has no separate appearance, or the two don't fit.
     """
     shape, paint = (load_framework(c, device) for c in (geometry, appearance))
-    for framework, source in ((shape, geometry), (paint, appearance)):
-        if not hasattr(framework, "radiance"):
-            raise CheckpointError(f"{source}: {type(framework).__name__} doesn't separate appearance from geometry")
-    if shape.radiance.features != paint.radiance.features:
-        raise CheckpointError(f"{geometry} gives {shape.radiance.features} features but {appearance} takes "
-                              f"{paint.radiance.features}")
-    shape.radiance = paint.radiance
+    try:
+        shape.take_appearance(paint)
+    except ConfigError as error:
+        raise CheckpointError(f"{geometry} with the appearance of {appearance}: {error}") from None
     return shape
 
 

@@ -26,10 +26,7 @@ def load_framework(checkpoint: str | Path, device: str = "auto") -> Framework:
         PluginError: if it needs modules that are neither installed as plug-ins nor imported yet.
     """
     path = find_checkpoint(Path(checkpoint))
-    content = load_checkpoint(path)
-    model, modules = _config(content, path)
-    load_plugins()
-    check_imports(modules, str(path))
+    content, model = _checked(path)
     framework = FRAMEWORKS.build(model)
     set_up(framework, content["info"], str(path))
     load_weights(framework, content["state_dict"], str(path))
@@ -46,13 +43,10 @@ def model_of(checkpoint: str | Path, framework: str) -> tuple[Path, dict]:
     """
     best = [path for path in (Path(checkpoint) / "checkpoints" / BEST, Path(checkpoint) / BEST) if path.is_file()]
     path = best[0] if best else find_checkpoint(Path(checkpoint))
-    content = load_checkpoint(path)
-    model, modules = _config(content, path)
+    model = _checked(path)[1]
     found = model.get("type") if isinstance(model, Mapping) else None
     if found != framework:
         raise CheckpointError(f"{path}: holds a {found}, not a {framework}")
-    load_plugins()
-    check_imports(modules, str(path))
     return path, model
 
 
@@ -70,6 +64,15 @@ def trust_imports(checkpoint: str | Path) -> None:
         except Exception as error:  # third-party code can raise anything
             raise PluginError(f"{path}: needs the plug-in '{module}', which can't be imported here "
                               f"({type(error).__name__}: {error}); put its folder on PYTHONPATH, or install it") from error
+
+
+def _checked(path: Path) -> tuple[dict, object]:
+    """A checkpoint whose imports are available, and the ``model`` of its config."""
+    content = load_checkpoint(path)
+    model, modules = _config(content, path)
+    load_plugins()
+    check_imports(modules, str(path))
+    return content, model
 
 
 def _config(content: Mapping, path: Path) -> tuple[object, list[str]]:

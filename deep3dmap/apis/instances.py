@@ -119,9 +119,8 @@ def run_instance(task: Mapping) -> dict:
     load_plugins()
     import_plugins(cfg.get("custom_imports"), Path(task["filename"]))
     deadline = None if task["seconds"] is None else time.monotonic() + task["seconds"]
-    given = {key: value for key, value in task["arguments"].items() if value is not None}
     with locked_folder(folder, PATIENCE):
-        runner = build_runner(cfg, work_dir=str(folder), resume=task["resume"], deadline=deadline, **given)
+        runner = build_runner(cfg, work_dir=str(folder), resume=task["resume"], deadline=deadline, **task["arguments"])
         runner.train()
         loop = runner.train_loop
         found = dict(steps=loop.step, seconds=loop.seconds, interrupted=loop.interrupted)
@@ -137,12 +136,11 @@ def evaluate_instances(cfg: Config, folder: Path, arguments: Mapping) -> TestRes
         CheckpointError: if an instance has none.
     """
     metrics = [METRICS.build(metric) for metric in cfg.get("test_evaluator") or ()]
-    given = {key: value for key, value in arguments.items() if value is not None}
     options = {key: value for key, value in (cfg.get("test_cfg") or {}).items() if key in ("resolution", "max_seconds")}
     result = TestResult()
     for k, place in enumerate(_places(cfg, folder)):
         torch.manual_seed(0)
-        runner = build_runner(instance_config(cfg, k), work_dir=str(folder / "test"), progress=False, **given)
+        runner = build_runner(instance_config(cfg, k), work_dir=str(folder / "test"), progress=False, **arguments)
         runner.load_checkpoint(str(find_checkpoint(place)))
         found = evaluate(runner.framework, runner.build_test_data(), metrics, **options)
         result.results += found.results

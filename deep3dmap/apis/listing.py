@@ -1,6 +1,9 @@
 """List of all registered parts, with the first line of their docstrings."""
 
 import inspect
+from functools import partial
+
+from mmengine.registry import Registry
 
 from deep3dmap.errors import ConfigError, nearest
 from deep3dmap.frameworks.cards import cards
@@ -17,22 +20,13 @@ def list_parts(registry: str | None = None) -> str:
         ConfigError: if there is no such registry.
     """
     load_plugins()
-    registries = {r.name: r for r in ALL}
-    if registry is not None and _singular(registry) == "method":
-        return _methods()
-    if registry is not None and _singular(registry) not in registries:
-        raise ConfigError(f"no registry '{registry}': {nearest(registry, registries)}")
-    blocks = [] if registry is not None else [_methods()]
-    for name, each in registries.items():
-        if registry is not None and name != _singular(registry):
-            continue
-        each.import_from_location()
-        parts = dict(sorted(each.module_dict.items()))
-        width = max(map(len, parts), default=0)
-        lines = [f"  {part:<{width}}  {_first_line(cls)}" for part, cls in parts.items()]
-        title = name + ("es" if name.endswith("s") else "s")
-        blocks.append("\n".join([title, *(lines or ["  (none)"])]))
-    return "\n\n".join(blocks)
+    tables = {"method": _methods} | {each.name: partial(_parts, each) for each in ALL}
+    if registry is None:
+        return "\n\n".join(table() for table in tables.values())
+    name = next((name for name in tables if registry in (name, f"{name}s", f"{name}es")), None)
+    if name is None:
+        raise ConfigError(f"no registry '{registry}': {nearest(registry, tables)}")
+    return tables[name]()
 
 
 def _methods() -> str:
@@ -42,9 +36,10 @@ def _methods() -> str:
                                    for name, card in sorted(known.items()))])  # yapf: disable
 
 
-def _first_line(part) -> str:
-    return (inspect.getdoc(part) or "").split("\n")[0]
-
-
-def _singular(name: str) -> str:
-    return name if name == "loss" else name.removesuffix("es") if name == "losses" else name.removesuffix("s")
+def _parts(registry: Registry) -> str:
+    registry.import_from_location()
+    parts = dict(sorted(registry.module_dict.items()))
+    width = max(map(len, parts), default=0)
+    lines = [f"  {name:<{width}}  {(inspect.getdoc(part) or '').partition(chr(10))[0]}" for name, part in parts.items()]
+    title = registry.name + ("es" if registry.name.endswith("s") else "s")
+    return "\n".join([title, *(lines or ["  (none)"])])

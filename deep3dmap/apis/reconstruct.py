@@ -22,7 +22,7 @@ from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.engine.testing import TestResult
 from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.cards import Card, card_of, find_card
-from deep3dmap.ranges import Positive
+from deep3dmap.ranges import AtLeastTwo, Positive
 
 #: Time reserved for mesh, pictures and report: seconds, plus a share of the minutes, and maximum seconds.
 RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
@@ -40,7 +40,7 @@ def reconstruct(source: str | Path | None,
                 config: str | Path | None = None,
                 resume: bool = False,
                 overwrite: bool = False,
-                resolution: int | None = None,
+                resolution: AtLeastTwo | None = None,
                 options: Mapping | None = None,
                 command: str = "",
                 started: float | None = None,
@@ -74,12 +74,8 @@ def reconstruct(source: str | Path | None,
         Interrupted: after Ctrl-C, once everything is written.
     """
     start = time.monotonic() if started is None else started
-    if minutes <= 0:
-        raise ConfigError(f"--minutes {minutes}: must be positive")
     cfg, weights = _prepare(source, method, config, weights, options)
     if resolution is not None:
-        if resolution < 2:
-            raise ConfigError(f"--resolution {resolution}: must be at least 2")
         cfg.test_cfg = dict(cfg.get("test_cfg") or {}, resolution=resolution)
     output = Path(output)
     with locked_folder(output):
@@ -87,7 +83,7 @@ def reconstruct(source: str | Path | None,
             refuse_result(output)
         preflight(cfg)
         log = log if is_first_started() else lambda line: None
-        words = dict(command=command, again=_resume_command(command, source, minutes, output))
+        words = dict(command=command, again=_resume_command(command, source, minutes, output), data=str(source or ""))
         if "instances" in cfg:
             left = start + 60 * minutes - reserve(minutes) - time.monotonic()
             runs = train_instances(cfg, output / "run", resume, arguments, log, left)
@@ -133,8 +129,7 @@ def _prepare(source, method: str, config, weights, options: Mapping | None) -> t
 
 def _infer(cfg: Config, weights: Path, output: Path, arguments: Mapping) -> ReconstructionRunner:
     """A runner with trained weights."""
-    given = {key: value for key, value in arguments.items() if value is not None}
-    runner = build_runner(cfg, work_dir=str(output / "run"), **given)
+    runner = build_runner(cfg, work_dir=str(output / "run"), **arguments)
     runner.load_checkpoint(str(weights))
     return runner
 
@@ -158,11 +153,10 @@ def _train(cfg, output: Path, start: float, minutes: float, resume: bool, argume
     if time.monotonic() > deadline and not resume:
         raise _too_short(start, minutes)
     cfg.train_cfg.pop("max_minutes", None)
-    given = {key: value for key, value in arguments.items() if value is not None}
     run = output / "run"
     earlier = () if resume else (*result_files(output), run)
     with earlier_run_moved(output, earlier, run, keep=False), restored_on_early_failure(run):
-        runner = build_runner(cfg, work_dir=str(run), resume=resume, deadline=deadline, **given)
+        runner = build_runner(cfg, work_dir=str(run), resume=resume, deadline=deadline, **arguments)
         try:
             runner.train()
         except OutOfTimeError:

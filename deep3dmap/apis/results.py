@@ -1,6 +1,5 @@
 """Evaluation results as files and as text."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,10 @@ from torch import Tensor
 
 from deep3dmap.apis.work_folder import item_folder, picture_paths, result_files
 from deep3dmap.engine.testing import Evaluated, TestResult
-from deep3dmap.evaluation.tables import format_table, write_metrics
-from deep3dmap.io.files import replacing, write_atomically
+from deep3dmap.evaluation.tables import figure_text, format_table, write_metrics
+from deep3dmap.io.files import write_atomically
 from deep3dmap.io.mesh_files import save_mesh
+from deep3dmap.io.npz import npz_bytes
 from deep3dmap.visualization.pictures import as_uint8, normal_map, save_image
 
 
@@ -51,10 +51,9 @@ def _write_item(item: Evaluated, folder: Path) -> list[Path]:
     written = [save_mesh(found.mesh, folder / "mesh.ply")] if found.mesh is not None else []
     written += [save_image(folder / f"{name}.png", as_picture(image)) for name, image in found.images.items()]
     if found.arrays:
-        written.append(_save_arrays(folder / "arrays.npz", found.arrays))
+        written.append(_save_arrays(folder / "arrays.npz", **found.arrays))
     if found.cameras is not None:
-        cameras = dict(K=found.cameras.K, world_to_cam=found.cameras.world_to_cam)
-        written.append(_save_arrays(folder / "cameras.npz", cameras))
+        written.append(_save_arrays(folder / "cameras.npz", K=found.cameras.K, world_to_cam=found.cameras.world_to_cam))
     return written
 
 
@@ -69,10 +68,8 @@ def as_picture(image: Tensor) -> np.ndarray:
     return as_uint8((values - low) / ((high - low) or 1.0))
 
 
-def _save_arrays(path: Path, arrays: Mapping[str, Tensor]) -> Path:
-    with replacing(path) as part, open(part, "wb") as file:
-        np.savez(file, **{name: value.cpu().numpy() for name, value in arrays.items()})
-    return path
+def _save_arrays(path: Path, **arrays: Tensor) -> Path:
+    return write_atomically(path, npz_bytes(**{name: value.cpu().numpy() for name, value in arrays.items()}))
 
 
 def result_table(result: TestResult) -> str:
@@ -82,12 +79,6 @@ def result_table(result: TestResult) -> str:
         blocks.setdefault(tuple(figures), {})[group] = figures
     tables = []
     for names, groups in blocks.items():
-        rows = {name: {group: _figure(figures[name]) for group, figures in groups.items()} for name in names}
+        rows = {name: {group: figure_text(figures[name]) for group, figures in groups.items()} for name in names}
         tables.append(format_table(rows))
     return "\n\n".join(tables)
-
-
-def _figure(value) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value) if isinstance(value, int) else f"{value:.4g}"

@@ -16,6 +16,7 @@ from deep3dmap.engine.hooks.log import duration
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.engine.testing import Evaluated, TestResult
 from deep3dmap.evaluation.surfaces import vertex_errors
+from deep3dmap.frameworks.cards import card_of
 from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.version import __version__
 from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
@@ -27,47 +28,46 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the state is saved
     """Training was interrupted; all results were written."""
 
 
-def show_run(runner: ReconstructionRunner, output: Path, commands: Mapping[str, str], start: float,
+def show_run(runner: ReconstructionRunner, output: Path, words: Mapping[str, str], start: float,
              log: Callable[[str], object]) -> TestResult:  # yapf: disable
     """Evaluate a runner's framework and write everything.
 
     Args:
         runner: trained, or with loaded weights.
         output: folder to write to.
-        commands: the ``command`` line, and ``again``, the one that resumes it.
+        words: the ``command`` line; ``again``, the one that resumes it; and ``data``, the data that the user named.
         start: value of ``time.monotonic()`` at the beginning.
         log: prints a line.
 
     Raises:
         Interrupted: if training was interrupted.
     """
-    loop = runner._train_loop if runner.trained else None
+    loop = runner.train_loop
     result, scene = runner.test(), _scene_of(runner)
     if scene is not None:
         result.notes += hull_notes(result.mesh, scene)
     table = "\n".join([result_table(result), *result.notes])
     interrupted = loop is not None and loop.interrupted
     if interrupted:
-        result.notes.append(f"training was interrupted after {duration(loop.seconds)}; continue with: {commands['again']}")
+        result.notes.append(f"training was interrupted after {duration(loop.seconds)}; continue with: {words['again']}")
     if is_main_process():
         write_result(result, output)
-        summary = dict(method=type(runner.framework).__name__, **_data(result, scene, runner.cfg))
+        summary = _summary(result, scene, runner.cfg, words)
         if loop is not None:
             summary["time"] = f"{duration(loop.seconds)} of training, {loop.step} steps"
         summary |= dict(device=str(runner.target), seed=str(runner.seed), version=__version__)
-        _write_report(result, scene, summary, commands, output, runner.cfg, Path(runner.work_dir) / "scalars.jsonl")
+        _write_report(result, scene, summary, words, output, runner.cfg, Path(runner.work_dir) / "scalars.jsonl")
     _log_result(result, table, output, start, log)
     if interrupted:
         raise Interrupted(result.notes[-1])
     return result
 
 
-def show_results(result: TestResult, cfg: Config, output: Path, commands: Mapping[str, str], start: float,
+def show_results(result: TestResult, cfg: Config, output: Path, words: Mapping[str, str], start: float,
                  log: Callable[[str], object]) -> TestResult:  # yapf: disable
     """Write the evaluation of per-instance runs; see :func:`show_run`."""
     write_result(result, output)
-    summary = dict(method=cfg.model.type, **_data(result, None, cfg), version=__version__)
-    _write_report(result, None, summary, commands, output, cfg, None)
+    _write_report(result, None, _summary(result, None, cfg, words) | dict(version=__version__), words, output, cfg, None)
     _log_result(result, "\n".join([result_table(result), *result.notes]), output, start, log)
     return result
 
@@ -85,13 +85,16 @@ def _scene_of(runner: ReconstructionRunner):
     return load_scene(**runner.scene) if isinstance(data, SceneDataset) and runner.scene else None
 
 
-def _data(result: TestResult, scene, cfg: Config) -> dict[str, str]:
+def _summary(result: TestResult, scene, cfg: Config, words: Mapping[str, str]) -> dict[str, str]:
+    """Method and data, as their users call them."""
+    card = card_of(cfg.model.type)
+    method = card.title if card else cfg.model.type
     if scene is not None:
-        return dict(data=scene.capture.source, views=scene.split)
-    return dict(data=Path(cfg.filename or "").stem, items=str(len(result.items)))
+        return dict(method=method, data=scene.capture.source, views=scene.split)
+    return dict(method=method, data=words["data"] or Path(cfg.filename or "").stem, items=str(len(result.items)))
 
 
-def _write_report(result: TestResult, scene, summary: dict, commands: Mapping[str, str], output: Path, cfg: Config,
+def _write_report(result: TestResult, scene, summary: dict, words: Mapping[str, str], output: Path, cfg: Config,
                   curves: Path | None) -> None:  # yapf: disable
     """Write the report; for a scene also the mesh as GLB and the turntable."""
     truth = None if scene is None else scene.capture.mesh
@@ -101,21 +104,14 @@ def _write_report(result: TestResult, scene, summary: dict, commands: Mapping[st
         moving = write_video(turntable(result.mesh, up=up, frames=36, supersample=1), output / "turntable.mp4", fps=12)
         error = None if truth is None else vertex_errors(result.mesh, truth).astype(np.float64)
         downloads = {"mesh.ply": "mesh.ply", "mesh.glb": "mesh.glb"} | downloads
-    summary |= {k: v for k, v in (("command", commands["command"]), ("continue", commands["again"])) if v}
+    summary |= {k: v for k, v in (("command", words["command"]), ("continue", words["again"])) if v}
     write_report(output / "report.html",
                  title=f"{summary['method']}: {Path(str(summary['data'])).name}",
-                 summary=summary,
-                 metrics=result.metrics,
                  views=[_comparison(view) for view in result.views],
                  pictures={each.name: {k: as_picture(v) for k, v in each.result.images.items()} for each in result.items},
-                 mesh=result.mesh,
-                 mesh_error=error,
-                 up=up,
                  curves_path=curves if curves is not None and curves.is_file() else None,
-                 turntable=output / "turntable.mp4" if moving is not None else None,
-                 downloads=downloads,
-                 notes=result.notes,
-                 settings=cfg.pretty_text)  # yapf: disable
+                 summary=summary, metrics=result.metrics, mesh=result.mesh, mesh_error=error, up=up, turntable=moving,
+                 downloads=downloads, notes=result.notes, settings=cfg.pretty_text)  # yapf: disable
 
 
 def scene_up(scene) -> list[float]:
@@ -127,10 +123,7 @@ def scene_up(scene) -> list[float]:
 def _comparison(view: Evaluated) -> ViewComparison:
     images = {name: image.numpy() for name, image in view.result.images.items()}
     photo, rendering = as_uint8(view.item["rgb"].reshape(*view.item["size"], 3).numpy()), as_uint8(images["rgb"])
-    return ViewComparison(view.result.name,
-                          "held out" if view.item["split"] == "test" else "train",
-                          photo,
-                          rendering,
-                          difference=difference_map(photo, rendering, images["mask"]),
-                          normals=normal_map(images["normals"], images["mask"]) if "normals" in images else None,
-                          metrics=view.figures)
+    split = "held out" if view.item["split"] == "test" else "train"
+    difference = difference_map(photo, rendering, images["mask"])
+    normals = normal_map(images["normals"], images["mask"]) if "normals" in images else None
+    return ViewComparison(view.result.name, split, photo, rendering, difference, normals, view.figures)

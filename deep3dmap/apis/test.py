@@ -33,9 +33,8 @@ def test(config: str | Path,
         options, arguments: as for :func:`deep3dmap.apis.train.train`.
     """
     cfg = load_config(config, options)
-    given = {key: value for key, value in arguments.items() if value is not None}
     if "instances" in cfg:
-        result, folder = evaluate_instances(cfg, Path(checkpoint), given), Path(work_dir or checkpoint) / "test"
+        result, folder = evaluate_instances(cfg, Path(checkpoint), arguments), Path(work_dir or checkpoint) / "test"
         write_result(result, folder)
         return result
     path = find_checkpoint(Path(checkpoint))
@@ -43,7 +42,7 @@ def test(config: str | Path,
     with locked_folder(folder / "test"):
         preflight(cfg)
         with restored_on_early_failure(folder / "test"):
-            runner = build_runner(cfg, work_dir=str(folder / "test"), **given)
+            runner = build_runner(cfg, work_dir=str(folder / "test"), **arguments)
             runner.load_checkpoint(str(path))
             result = runner.test()
         if is_main_process():

@@ -33,7 +33,6 @@ def train(config: str | Path,
         of their runs.
     """
     cfg = load_config(config, options)
-    given = {key: value for key, value in arguments.items() if value is not None}
     folder = Path(work_dir or cfg.get("work_dir") or default_work_dir(config))
     resume = resume or cfg.get("resume", False)
     with locked_folder(folder):
@@ -41,8 +40,8 @@ def train(config: str | Path,
         earlier = () if resume else [folder / name for name in TRAINED]
         with earlier_run_moved(folder, earlier, folder, keep=True), restored_on_early_failure(folder):
             if "instances" in cfg:
-                return train_instances(cfg, folder, bool(resume), given, print)
-            runner = build_runner(cfg, work_dir=str(folder), resume=resume, **given)
+                return train_instances(cfg, folder, bool(resume), arguments, print)
+            runner = build_runner(cfg, work_dir=str(folder), resume=resume, **arguments)
             runner.train()
     return runner
 

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.runner import make_work_folder
-from deep3dmap.errors import ConfigError, Deep3DError, TrainingError
+from deep3dmap.errors import ConfigError
 from deep3dmap.io.files import remove, write_atomically
 
 LOCK, HOLDER = ".lock", ".lock.json"
@@ -99,7 +99,7 @@ def _holder(folder: Path) -> str:
 
 @contextmanager
 def restored_on_early_failure(folder: Path) -> Iterator[None]:
-    """Restore a work folder if the block fails because of the user's input before there are results.
+    """Restore a work folder if the block fails before there are results.
 
     Removes only files made by a runner, and folders only if empty.
     """
@@ -108,8 +108,8 @@ def restored_on_early_failure(folder: Path) -> Iterator[None]:
     results = _stamps(folder)
     try:
         yield
-    except Deep3DError as error:
-        if not isinstance(error, TrainingError) and _stamps(folder) == results and is_first_started():
+    except BaseException:
+        if _stamps(folder) == results and is_first_started():
             _restore(folder, files, made)
         raise
 

@@ -52,8 +52,6 @@ class CodedSDFNetwork(SDFNetwork):
         if code.shape[-1] != self.code_length:
             raise ConfigError(f"a code of {code.shape[-1]} entries, but this network's codes have {self.code_length}")
 
-    # --- one shape --------------------------------------------------------------------------------------------------------
-
     @contextmanager
     def coded(self, code: Float[Tensor, "l"]) -> Iterator[None]:
         """Inside the context, the network represents one shape: ``sdf``, ``sdf_and_gradient``, ``gradient``, ``frozen``.
@@ -89,8 +87,6 @@ class CodedSDFNetwork(SDFNetwork):
             return self._through_chain(chain, points)
 
         return evaluate
-
-    # --- many shapes ------------------------------------------------------------------------------------------------------
 
     def forward(self, codes: Float[Tensor, "s l"], points: Float[Tensor, "s k 3"]) -> Float[Tensor, "s k"]:
         """Signed distances of each shape at its own points, float32; see :class:`DeepSDFDecoder`."""

@@ -112,8 +112,6 @@ class DeepSDFDecoder(nn.Module):
         """The linear layers in order."""
         return [getattr(self, f"lin{i}") for i in range(self.depth + 1)]
 
-    # --- evaluation -------------------------------------------------------------------------------------------------------
-
     def forward(self, codes: Float[Tensor, "s l"], points: Float[Tensor, "s k 3"]) -> Float[Tensor, "s k"]:
         """Signed distances of each shape at its own points.
 
@@ -173,8 +171,6 @@ class DeepSDFDecoder(nn.Module):
 
     def _squash(self, out: Tensor) -> Tensor:
         return torch.tanh(torch.tanh(out) if self.use_tanh else out)
-
-    # --- one shape, many points -------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def field(self, code: Float[Tensor, "l"]) -> Callable[[Float[Tensor, "p 3"]], Float[Tensor, "p"]]:

@@ -18,8 +18,12 @@ class _ReluDropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx, z, probability):
         out = torch.relu(z)
-        if probability > 0:
-            out.masked_fill_(random_mask(out.shape, probability, out.device), 0)
+        if probability > 0 and out.device.type != "cpu":
+            out.masked_fill_(torch.rand(out.shape, device=out.device) < probability, 0)
+        elif probability > 0:
+            count = out.numel()
+            bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-2**63, None).view(torch.int16)[:count]
+            out.masked_fill_((bits < round(probability * LEVELS) - LEVELS // 2).view(out.shape), 0)
         ctx.save_for_backward(out)
         return out
 
@@ -42,12 +46,3 @@ def relu_dropout(z: Float[Tensor, "*shape"], probability: float = 0.0) -> Float[
 def kept_scale(probability: float) -> float:
     """The factor that makes the expectation of :func:`relu_dropout` that of ``relu``."""
     return 1 / (1 - probability)
-
-
-def random_mask(shape: torch.Size, probability: float, device: torch.device) -> Tensor:
-    """True with this probability, independently, from the device's default generator."""
-    if device.type != "cpu":
-        return torch.rand(shape, device=device) < probability
-    count = shape.numel()
-    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-2**63, None).view(torch.int16)[:count]
-    return (bits < round(probability * LEVELS) - LEVELS // 2).view(shape)

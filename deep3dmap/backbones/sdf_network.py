@@ -135,7 +135,7 @@ class SDFNetwork(nn.Module):
     def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
         """Signed distance of points alone; faster without gradient, fastest inside :meth:`frozen`."""
         if not torch.is_grad_enabled():
-            return self._sdf_without_gradient(points)
+            return self._through_chain(self._chain or self._make_chain(), points)
         hidden, encoded = self._hidden(points)
         last = self.layers[-1]
         return functional.linear(self._input(self.depth, hidden, encoded), last.weight[:1], last.bias[:1])[:, 0]
@@ -227,9 +227,6 @@ class SDFNetwork(nn.Module):
                 _FrozenLayer(None if hidden is None else (hidden * (-1 / BETA if last else 1)).T, None if encoded is None else
                              (encoded * scale).T, bias * scale))
         return chain
-
-    def _sdf_without_gradient(self, points: Tensor) -> Tensor:
-        return self._through_chain(self._make_chain() if self._chain is None else self._chain, points)
 
     def _through_chain(self, chain: list[_FrozenLayer], points: Tensor) -> Tensor:
         """Signed distances, given :meth:`_make_chain`."""

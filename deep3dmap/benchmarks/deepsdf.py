@@ -77,7 +77,7 @@ def _samples(field: Field, count: int, device: torch.device) -> tuple[Tensor, Te
 
 
 def batch_of_samples(count: int, device: torch.device) -> dict[str, Tensor]:
-    """``count`` samples of each shape, half of them outside, half inside, as ``SDFShapes`` gives them."""
+    """``count`` samples of each shape, half of them outside, half inside, as from ``SDFShapes``."""
     points, sdf = zip(*(_samples(field, count, device) for field in SHAPES.values()))
     shape = torch.arange(len(SHAPES), device=device)
     return dict(points=torch.stack(points), sdf=torch.stack(sdf), shape=shape, batch_shapes=shape)
@@ -87,7 +87,7 @@ def batch_of_samples(count: int, device: torch.device) -> dict[str, Tensor]:
 
 
 def _prepare(framework: Framework, fit_steps: int, train_steps: int, rate: float) -> Optimizers:
-    """Fit the shapes' distances without dropout, then train for a while that begins gently."""
+    """Fit the shapes' distances without dropout, then train shortly with warm-up."""
     framework.eval()
 
     def loss() -> Tensor:

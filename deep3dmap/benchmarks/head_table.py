@@ -36,6 +36,7 @@ from deep3dmap.interrupts import termination_as_interrupt
 from deep3dmap.io.files import write_atomically
 from deep3dmap.io.paths import resolve_data
 from deep3dmap.io.workers import DONE, default_processes, run_tasks
+from deep3dmap.ranges import AtLeastTwo, Count, Positive, Whole
 from deep3dmap.registry import nearest
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
@@ -56,14 +57,14 @@ def head_table(output: str | Path,
                *,
                heads: Sequence[str] | None = None,
                busts: Sequence[tuple[str | Path, str | Path]] = (),
-               views: Sequence[int] = VIEWS,
+               views: Sequence[Count] = VIEWS,
                methods: Sequence[str] = ("idr", "h3dnet"),
-               minutes: float = 5.0,
-               processes: int | None = None,
-               seed: int = 0,
+               minutes: Positive = 5.0,
+               processes: Count | None = None,
+               seed: Whole = 0,
                amp: bool | Literal["auto"] = "auto",
-               rays: int = 1024,
-               resolution: int = 256,
+               rays: Count = 1024,
+               resolution: AtLeastTwo = 256,
                device: str = "auto",
                curve: bool = False,
                overwrite: bool = False,
@@ -103,9 +104,7 @@ def head_table(output: str | Path,
     """
     output, cores = Path(output), default_processes()
     processes = max(1, cores // 2) if processes is None else processes
-    if processes < 1:
-        raise ConfigError(f"--processes {processes}: must be at least 1")
-    _check_options(minutes, dict(rays=rays, resolution=resolution, seed=seed), device)
+    choose_device(device)
     folder = output / "curve" if curve else output
     amp = _resolve_amp(folder, device, log) if amp == AUTO else amp
     heads = (() if busts else HEADS) if heads is None else heads
@@ -153,9 +152,6 @@ def plan(heads: Sequence[str], busts: Sequence[tuple[str | Path, str | Path]], v
             raise ConfigError(f"no {what}: give at least one with --{what}")
     for method in methods:
         find_card(method, "heads")
-    for count in views:
-        if count < 1:
-            raise ConfigError(f"--views {count}: must be at least 1")
     subjects = [*(_head(name) for name in heads), *(_bust(*bust) for bust in busts)]
     names = [subject[0] for subject in subjects]
     for given in (names, list(views), list(methods)):
@@ -164,15 +160,6 @@ def plan(heads: Sequence[str], busts: Sequence[tuple[str | Path, str | Path]], v
     sums = {method: config_checksum(method) for method in methods}
     return [HeadRun(method, name, kind, count, capture, config=sums[method], **options)
             for name, kind, capture in subjects for count in views for method in methods]  # yapf: disable
-
-
-def _check_options(minutes: float, numbers: Mapping[str, int], device: str) -> None:
-    if not minutes > 0:
-        raise ConfigError(f"--minutes {minutes:g}: must be positive")
-    choose_device(device)
-    for name, least in (("rays", 1), ("resolution", 2), ("seed", 0)):
-        if numbers[name] < least:
-            raise ConfigError(f"--{name} {numbers[name]}: must be at least {least}")
 
 
 def _resolve_amp(folder: Path, device: str, log: Callable[[str], object]) -> bool:
@@ -227,11 +214,8 @@ def finished_run(run: HeadRun, output: Path) -> dict | None:
 
 def _check_folder(folder: Path, runs: Sequence[HeadRun]) -> None:
     """Refuse to replace finished runs with other settings."""
-    others = {
-        run.name: changed_settings(run, found)
-        for run in runs if (found := read_metrics(folder / run.name)) and not only_measured_otherwise(run, folder / run.name)
-    }
-    others = {name: keys for name, keys in others.items() if keys}
+    others = {run.name: keys for run in runs if not only_measured_otherwise(run, folder / run.name)
+              if (found := read_metrics(folder / run.name)) and (keys := changed_settings(run, found))}  # yapf: disable
     if others:
         keys = ", ".join(sorted(set().union(*others.values())))
         raise ConfigError(
@@ -280,11 +264,6 @@ def in_processes(runs: Sequence[HeadRun], output: Path, processes: int) -> Itera
     logs = [folder / OUTPUT for folder in folders]
     for log in logs:
         log.unlink(missing_ok=True)
-    tasks = run_tasks(run_in, [str(folder) for folder in folders],
-                      processes,
-                      limit,
-                      threads=runs[0].threads,
-                      fresh=True,
-                      logs=logs)
-    for number, outcome in tasks:
+    options = dict(threads=runs[0].threads, fresh=True, logs=logs)
+    for number, outcome in run_tasks(run_in, [str(folder) for folder in folders], processes, limit, **options):
         yield number, "" if outcome.kind == DONE else outcome.reason

@@ -4,8 +4,6 @@ The paper's figures: Ramon et al., "H3D-Net: Few-Shot High-Fidelity 3D Head Reco
 H3DS by number of views (face / head, millimetres, to the nearest vertex of the prediction).
 """
 
-import csv
-import io
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,27 +12,15 @@ import numpy as np
 from PIL import Image
 
 from deep3dmap.benchmarks.head_run import ERROR_MAP, HeadRun
-from deep3dmap.io.files import replacing, write_atomically
+from deep3dmap.io.files import csv_text, replacing, write_atomically
 from deep3dmap.visualization.pictures import label_strip, save_image
 
 TABLE, MARKDOWN, PICTURES, CURVE, CURVE_PICTURE = "table.csv", "table.md", "pictures.png", "curve.csv", "curve.png"
 NAMES = {"idr": "IDR", "h3dnet": "H3D-Net"}
 PAPER = {
-    "idr": {
-        3: (2.79, 14.58),
-        4: (1.88, 8.99),
-        8: (1.83, 8.34),
-        16: (1.31, 6.37),
-        32: (1.25, 5.71)
-    },
-    "h3dnet": {
-        3: (1.33, 10.52),
-        4: (1.35, 7.71),
-        8: (1.18, 6.45),
-        16: (1.05, 5.36),
-        32: (1.03, 5.25)
-    },
-}
+    "idr": {3: (2.79, 14.58), 4: (1.88, 8.99), 8: (1.83, 8.34), 16: (1.31, 6.37), 32: (1.25, 5.71)},
+    "h3dnet": {3: (1.33, 10.52), 4: (1.35, 7.71), 8: (1.18, 6.45), 16: (1.05, 5.36), 32: (1.03, 5.25)},
+}  # yapf: disable
 KINDS = {"head": "Heads of the face model", "bust": "Busts"}
 MEASURES = {
     ("with_scale", "vertices"): "to the nearest vertex, alignment with scale: the metric of H3DS",
@@ -65,8 +51,8 @@ def table_csv(runs: Sequence[HeadRun], finished: Finished, failures: Mapping[str
         for name, function in (("mean", statistics.fmean), ("std", statistics.pstdev)):
             summary = {key: f"{function(values):.4f}" for key in _figure_names() if (values := _known(group, key))}
             rows.append(dict(row=name, method=method, kind=kind, views=views, runs=len(group)) | summary)
-    return _csv(["row", "method", "kind", "head", "views", "state", "runs", *_figure_names(), "seconds", "steps", "reason"],
-                rows)
+    return csv_text(
+        ["row", "method", "kind", "head", "views", "state", "runs", *_figure_names(), "seconds", "steps", "reason"], rows)
 
 
 def _run_row(run: HeadRun, found: Mapping | None, failures: Mapping[str, str]) -> dict:
@@ -89,14 +75,6 @@ def _figures(found: Mapping) -> dict[str, float | None]:
 
 def _known(group: Sequence[Mapping], key: str) -> list[float]:
     return [figures[key] for figures in group if figures[key] is not None]
-
-
-def _csv(columns: Sequence[str], rows: Sequence[Mapping]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def table_markdown(runs: Sequence[HeadRun], finished: Finished, failures: Mapping[str, str]) -> str:
@@ -175,7 +153,7 @@ def write_curve(output: Path, finished: Finished) -> str:
     rows = [dict(method=run.method, head=run.head, views=run.views, seconds=f"{point['seconds']:.1f}") |
             {key: f"{value:.4f}" for key, value in _figures(point).items() if value is not None}
             for run, found in finished.items() for point in found["curve"]]  # yapf: disable
-    text = _csv(["method", "head", "views", "seconds", *_figure_names()], rows)
+    text = csv_text(["method", "head", "views", "seconds", *_figure_names()], rows)
     write_atomically(output / CURVE, text.encode())
     if rows:
         _draw_curves(output / CURVE_PICTURE, finished)

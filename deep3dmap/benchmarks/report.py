@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.io.reading import read_text
 
 KEYS = ("name", "work", "unit", "cpu_seconds", "wall_seconds", "peak_mib")
 COLUMNS = {"cpu_seconds": "CPU seconds", "wall_seconds": "seconds", "gflop": "GFLOP", "matmul_share": "share of the limit",
@@ -19,13 +20,10 @@ def line_writer(path: str | Path | None) -> Callable[[str], None]:
     """A function that prints lines, and also writes them to a new file if a path is given.
 
     Raises:
-        ConfigError: if the file can't be written.
+        OSError: if the file can't be written.
     """
-    try:
-        if path is not None:
-            Path(path).write_text("", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: can't write the benchmark's lines: {error}") from None
+    if path is not None:
+        Path(path).write_text("", encoding="utf-8")
 
     def write(line: str) -> None:
         print(line, flush=True)
@@ -42,10 +40,7 @@ def read_results(path: str | Path) -> list[dict]:
     Raises:
         DataError: if the file can't be read, holds none, or a line isn't a measurement.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: can't read the benchmark's lines: {error}") from error
+    lines = read_text(Path(path)).splitlines()
     results = [_result(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not results:
         raise DataError(f"{path}: holds no measurement; `deep3dmap benchmark --output {path}` writes them")

@@ -19,12 +19,8 @@ def add_option(group, parameter: Parameter, names: Sequence[str], empty: bool = 
     settings = _settings(parameter.annotation) | (dict(nargs="*") if empty else {})
     if parameter.annotation is bool and parameter.default:
         names, settings = [f"--no-{name.lstrip('-')}" for name in names], dict(action="store_false")
-    group.add_argument(*names,
-                       dest=parameter.name,
-                       default=argparse.SUPPRESS,
-                       required=parameter.default is REQUIRED,
-                       help=_help(parameter),
-                       **settings)
+    settings |= dict(default=argparse.SUPPRESS, required=parameter.default is REQUIRED, help=_help(parameter))
+    group.add_argument(*names, dest=parameter.name, **settings)
 
 
 def add_positional(parser: argparse.ArgumentParser, parameter: Parameter) -> None:

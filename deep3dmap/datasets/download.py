@@ -23,9 +23,9 @@ from deep3dmap.datasets.heads.ict_face import packing as ict_face
 from deep3dmap.errors import DataError
 from deep3dmap.io.archives import file_sizes, unpack
 from deep3dmap.io.fetching import Report, fetch
-from deep3dmap.io.files import filling, remove, write_atomically
+from deep3dmap.io.files import atomic_folder, remove, write_atomically
 from deep3dmap.io.paths import data_root
-from deep3dmap.io.reading import sha256_of
+from deep3dmap.io.reading import reading, sha256_of
 from deep3dmap.registry import nearest
 
 
@@ -111,19 +111,47 @@ def download(name: str,
     if name not in SOURCES:
         raise DataError(f"no data set '{name}': {nearest(name, SOURCES)}")
     source = SOURCES[name]
-    expected = _checksum(sha256) or source.sha256
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256.strip()):
+        raise DataError(f"'{sha256}' is not a SHA-256 checksum: 64 hexadecimal digits are expected")
+    expected = sha256.strip().lower() if sha256 else source.sha256
     folder = (root if root is not None else data_root()) / name
-    lock = Lock.of(folder)
+    lock = folder.with_name(f"{name}.lock.json")
     if folder.exists() and not force:
-        lock.check_files(folder)
+        present = file_sizes(folder) if folder.is_dir() else {}
+        wrong = [path for path, size in _recorded(lock).get("files", {}).items() if present.get(path) != size]
+        if wrong:
+            raise DataError(f"{folder}: {len(wrong)} of its files are missing or of another size than when it was downloaded "
+                            f"(first: {wrong[0]}); download it again with --force")
         return folder
-    _require_writable(folder.parent)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder.parent}: can't be created ({error.strerror}); pass another folder with --root or set "
+                        "DEEP3DMAP_DATA") from None
+    if not os.access(folder.parent, os.W_OK):
+        raise DataError(f"{folder.parent}: can't be written to; pass another folder with --root or set DEEP3DMAP_DATA")
     address = url or source.url
     fetched = _fetched_files(folder, source, address, force) if source.files else _fetched_archive(folder, address, force)
     digest = _verified(fetched, source, expected, lock, address)
-    _replace(folder, fetched, source, lock, digest, address)
+    with atomic_folder(folder, replace=True) as fresh:
+        if source.pack is None:
+            unpack(fetched, fresh, limit=source.limit)
+        else:
+            source.pack(fetched, fresh)
+    record = {"url": address, "sha256": digest, "downloaded": time.strftime("%Y-%m-%d"), "files": file_sizes(folder)}
+    write_atomically(lock, json.dumps(record, indent=1).encode())
     _forget(fetched)
     return folder
+
+
+def _recorded(lock: Path) -> dict:
+    """The record of a data set's first download, in ``NAME.lock.json`` next to its folder; empty if there is none."""
+    if not lock.is_file():
+        return {}
+    with reading(lock, "a lock file", "delete it to create a new one"):
+        content = json.loads(lock.read_text(encoding="utf-8"))
+        content.get("files", {}).items()
+        return content
 
 
 def _fetched_archive(folder: Path, address: str, force: bool) -> Path:
@@ -198,50 +226,13 @@ def digest_of_files(folder: Path, names: tuple[str, ...]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Lock:
-    """The record of a data set's first download, in ``NAME.lock.json`` next to its folder."""
-
-    path: Path
-
-    @classmethod
-    def of(cls, folder: Path) -> "Lock":
-        """The lock of a data set's folder."""
-        return cls(folder.with_name(f"{folder.name}.lock.json"))
-
-    def read(self) -> dict:
-        """Its content; empty if there is none."""
-        if not self.path.is_file():
-            return {}
-        try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-            if isinstance(content, dict) and isinstance(content.get("files", {}), dict):
-                return content
-        except ValueError:
-            pass
-        raise DataError(f"{self.path}: is not a readable lock file; delete it to create a new one")
-
-    def write(self, url: str, digest: str, files: dict[str, int]) -> None:
-        """Remember an archive's address and checksum, and the sizes of the files in it."""
-        content = {"url": url, "sha256": digest, "downloaded": time.strftime("%Y-%m-%d"), "files": files}
-        write_atomically(self.path, json.dumps(content, indent=1).encode())
-
-    def check_files(self, folder: Path) -> None:
-        """Raise a DataError unless every unpacked file still exists with its size; additional files are allowed."""
-        present = file_sizes(folder) if folder.is_dir() else {}
-        wrong = [path for path, size in self.read().get("files", {}).items() if present.get(path) != size]
-        if wrong:
-            raise DataError(f"{folder}: {len(wrong)} of its files are missing or of another size than when it was downloaded "
-                            f"(first: {wrong[0]}); download it again with --force")
-
-
-def _verified(fetched: Path, source: Source, expected: str | None, lock: Lock, url: str) -> str:
+def _verified(fetched: Path, source: Source, expected: str | None, lock: Path, url: str) -> str:
     """The checksum of an archive or of files, compared with the expected or recorded one; mismatching files are removed."""
     digest = digest_of_files(fetched, source.files) if source.files else sha256_of(fetched)
-    remembered = lock.read().get("sha256")
+    remembered = _recorded(lock).get("sha256")
     if digest == (expected or remembered or digest):
         if not expected and not remembered:
-            _say(f"{fetched.name}: no published checksum is known; this one is recorded in {lock.path}: {digest}")
+            _say(f"{fetched.name}: no published checksum is known; this one is recorded in {lock}: {digest}")
         return digest
     _forget(fetched)
     if expected:
@@ -250,36 +241,7 @@ def _verified(fetched: Path, source: Source, expected: str | None, lock: Lock, u
             f"It was removed; try again")
     raise DataError(
         f"{url}: wrong checksum: an earlier download had sha256 {remembered}, this one has {digest}. It was removed; "
-        f"if the publisher changed the file, delete {lock.path} and try again")
-
-
-def _replace(folder: Path, fetched: Path, source: Source, lock: Lock, digest: str, url: str) -> None:
-    """Unpack an archive (or pack files), then replace an earlier folder, if there is one."""
-    with filling(folder, replace=True) as fresh:
-        if source.pack is None:
-            unpack(fetched, fresh, limit=source.limit)
-        else:
-            source.pack(fetched, fresh)
-    lock.write(url, digest, file_sizes(folder))
-
-
-def _require_writable(root: Path) -> None:
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{root}: can't be created ({error.strerror}); pass another folder with --root or set DEEP3DMAP_DATA") from None
-    if not os.access(root, os.W_OK):
-        raise DataError(f"{root}: can't be written to; pass another folder with --root or set DEEP3DMAP_DATA")
-
-
-def _checksum(text: str | None) -> str | None:
-    """A user-supplied checksum, in lower case."""
-    if text is None:
-        return None
-    if not re.fullmatch("[0-9a-fA-F]{64}", text.strip()):
-        raise DataError(f"'{text}' is not a SHA-256 checksum: 64 hexadecimal digits are expected")
-    return text.strip().lower()
+        f"if the publisher changed the file, delete {lock} and try again")
 
 
 def _suffix(url: str) -> str:
@@ -293,26 +255,21 @@ def _progress(what: str) -> Iterator[Report]:
     """A progress bar on a terminal, else a line per 10 %; on standard error."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _PlainProgress(what)
+        printed = -1
+
+        def plain(done: int, total: int | None) -> None:
+            nonlocal printed
+            step = done // max((total or 1_000_000_000) // 10, 1)  # 100 MB if the total is unknown
+            if step > printed:
+                printed = step
+                _say(f"{what}: {done / 1e6:.1f} MB" + (f" of {total / 1e6:.1f} MB" if total else ""))
+
+        yield plain
         return
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-class _PlainProgress:
-    """Prints a line per 10 %, or per 100 MB if the total is unknown."""
-
-    def __init__(self, what: str):
-        self.what = what
-        self.printed = -1
-
-    def __call__(self, done: int, total: int | None) -> None:
-        step = done // max((total or 1_000_000_000) // 10, 1)
-        if step > self.printed:
-            self.printed = step
-            _say(f"{self.what}: {done / 1e6:.1f} MB" + (f" of {total / 1e6:.1f} MB" if total else ""))
 
 
 def _say(text: str) -> None:

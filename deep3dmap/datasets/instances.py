@@ -20,7 +20,7 @@ class OneItem(ItemDataset):
         index: of the item.
 
     Raises:
-        ConfigError: if the other hands out no items.
+        ConfigError: if the other is not a data set of items.
         DataError: if it has no such item.
     """
 

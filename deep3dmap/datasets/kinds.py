@@ -131,7 +131,7 @@ def check_kind(dataset: Callable, kind: type, place: str) -> None:
 
     Args:
         dataset: the class; a function, which a registry may hold too, is none.
-        kind: one of the kinds; :class:`ItemDataset` lets any class with items through, torch's among them.
+        kind: one of the kinds; :class:`ItemDataset` accepts any class with items, torch's among them.
         place: in the config, for the message.
 
     Raises:

@@ -260,17 +260,13 @@ def build_loader(cfg: Mapping, scene: Mapping | None = None, seed: int = 0, rank
     else:
         sampler = cfg.pop("sampler", None) or dict(type="DefaultSampler", shuffle=shuffle)
         sampler = _build_sampler(sampler, dataset=dataset, seed=seed)
-        batches = _build_sampler(cfg.pop("batch_sampler", None) or dict(type=BatchSampler),
-                                 sampler=sampler,
-                                 batch_size=size,
-                                 drop_last=cfg.pop("drop_last", False))
+        given = dict(sampler=sampler, batch_size=size, drop_last=cfg.pop("drop_last", False))
+        batches = _build_sampler(cfg.pop("batch_sampler", None) or dict(type=BatchSampler), **given)
     cfg["collate_fn"] = collate_function(cfg.get("collate_fn"))
     cfg["worker_init_fn"] = partial(begin_worker, then=_function(cfg.get("worker_init_fn")))
     with explained("train_dataloader", cfg):
-        return DataLoader(SeededItems(dataset),
-                          batch_sampler=SeededBatches(batches, seed, rank, world),
-                          generator=torch.Generator(),
-                          **cfg)
+        seeded = SeededBatches(batches, seed, rank, world)
+        return DataLoader(SeededItems(dataset), batch_sampler=seeded, generator=torch.Generator(), **cfg)
 
 
 def begin_worker(number: int, then: Callable | None = None) -> None:

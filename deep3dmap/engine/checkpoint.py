@@ -8,13 +8,13 @@ for the framework's ``setup``), ``state_dict`` (for testing and export: averaged
 
 import collections
 import errno
+import io
 import pickle
 import pickletools
 import re
 import shutil
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 
@@ -51,38 +51,8 @@ def check_plain(value, where: str = "checkpoint") -> None:
         check_plain(each, f"{where}[{key!r}]")
 
 
-class _ErrorRecorder:
-    """A file that keeps its last write error, since torch's own error lacks the reason."""
-
-    def __init__(self, file: BinaryIO):
-        self.file, self.error = file, None
-
-    def write(self, data) -> int:
-        try:
-            return self.file.write(data)
-        except OSError as error:
-            self.error = error
-            raise
-
-    def flush(self) -> None:
-        self.file.flush()
-
-
-def _write(checkpoint: dict, part: Path) -> None:
-    with open(part, "wb") as file:
-        recorder = _ErrorRecorder(file)
-        try:
-            torch.save(checkpoint, recorder)
-        except RuntimeError:
-            if recorder.error is None:
-                raise
-            raise recorder.error from None
-
-
-def _why(error: Exception, path: Path) -> str:
+def _why(error: OSError, path: Path) -> str:
     """The reason in short; if the disk is full, with the free space."""
-    if not isinstance(error, OSError):
-        return str(error).splitlines()[0]
     text = error.strerror or str(error)
     if error.errno not in FULL or error.errno == errno.EFBIG:
         return text
@@ -97,11 +67,12 @@ def save_checkpoint(checkpoint: dict, path: Path) -> None:
             that name is kept.
     """
     check_plain(checkpoint)
-    path = Path(path)
+    path, content = Path(path), io.BytesIO()
+    torch.save(checkpoint, content)  # not to the file: torch's error would lack the reason
     try:
         with replacing(path) as part:
-            _write(checkpoint, part)
-    except (OSError, RuntimeError) as error:
+            part.write_bytes(content.getbuffer())
+    except OSError as error:
         raise CheckpointError(
             f"{path}: the checkpoint can't be written ({_why(error, path)}); free some space and continue with "
             "--resume, or choose another --work-dir. Earlier checkpoints are untouched.") from None

@@ -165,11 +165,6 @@ def _beside(folder: Path, name: str) -> Path | None:
     return next((p for p in (top.with_suffix(".py"), top / "__init__.py") if p.is_file()), None)
 
 
-def runner_arguments(cfg: Config) -> dict:
-    """The part of a checked config that is passed to the runner."""
-    return {k: v for k, v in cfg.items() if k not in EXTRA_KEYS}
-
-
 def merge_options(cfg: Config, options: Mapping, where: str) -> None:
     """Override a config's values by dotted keys, in order.
 
@@ -178,17 +173,29 @@ def merge_options(cfg: Config, options: Mapping, where: str) -> None:
     """
     for key, value in options.items():
         try:
+            _check_lists(cfg, key, value)
             cfg.merge_from_dict({key: value})
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise ConfigError(f"{where} {key}={value} doesn't fit it: {error}") from None
 
 
+def _check_lists(cfg: Config, key: str, value: object) -> None:
+    """Check that a dictionary doesn't replace a list; its entries are numbered keys."""
+    node = cfg
+    for part in key.split("."):
+        numbered = isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node)
+        node = node[int(part)] if numbered else node.get(part) if isinstance(node, (Config, dict)) else None
+    if isinstance(node, (list, tuple)) and isinstance(value, dict) and not (value and all(str(k).isdigit() for k in value)):
+        raise ValueError(f"'{key}' is a list: give a list, or change an entry by {key}.0")
+
+
 def build_runner(cfg: Config, **arguments) -> ReconstructionRunner:
-    """Build the runner of a config; ``arguments`` override the config's."""
+    """Build the runner of a config; ``arguments`` other than None override the config's."""
+    arguments = {key: value for key, value in arguments.items() if value is not None}
     cfg = copy.deepcopy(cfg) if isinstance(cfg, Config) else Config(ConfigDict(cfg))
     cfg.merge_from_dict({key: arguments[key]
                          for key in ("seed", "amp") if key in arguments})  # the written config is the one that ran
-    arguments = runner_arguments(cfg) | arguments
+    arguments = {k: v for k, v in cfg.items() if k not in EXTRA_KEYS} | arguments
     runner = registry.RUNNERS.get(cfg.get("runner_type", "ReconstructionRunner"))
     if runner is None:
         raise ConfigError(f"runner_type='{cfg.runner_type}': {nearest(cfg.runner_type, known_parts(registry.RUNNERS))}")

@@ -16,7 +16,7 @@ from deep3dmap.engine.optim import OWN_KEYS, is_single, part_schedule
 from deep3dmap.engine.runner import ReconstructionRunner, complete_hooks
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import ConfigError
-from deep3dmap.registry import check_keys, check_required, check_values, known_parts, nearest, takes_weights
+from deep3dmap.registry import check_arguments, check_keys, check_required, check_values, known_parts, nearest, takes_weights
 from deep3dmap.schedules import Schedule
 
 #: Top-level keys of a config in addition to the runner's arguments.
@@ -24,29 +24,15 @@ EXTRA_KEYS = {"custom_imports", "runner_type", "experiment", "instances"}
 
 #: Registries of the parts under a key; parts under other keys are looked up in all registries.
 BY_KEY = {
-    "model": (registry.FRAMEWORKS, ),
-    "geometry": (registry.BACKBONES, ),
-    "radiance": (registry.BACKBONES, ),
-    "capture": (registry.DATASETS, ),
-    "optim_wrapper": (root.OPTIM_WRAPPERS, ),
-    "optimizer": (root.OPTIMIZERS, ),
-    "param_scheduler": (root.PARAM_SCHEDULERS, ),
-    "train_cfg": (registry.LOOPS, ),
-    "test_cfg": (registry.LOOPS, ),
-    "train_dataset": (registry.DATASETS, ),
-    "test_dataset": (registry.DATASETS, ),
-    "val_dataset": (registry.DATASETS, ),
-    "pipeline": (registry.TRANSFORMS, ),
-    "val_cfg": (registry.HOOKS, ),
-    "val_evaluator": (registry.METRICS, ),
-    "dataset": (registry.DATASETS, ),
-    "renderer": (registry.RENDERERS, ),
-    "backbone": (registry.BACKBONES, ),
-    "losses": (registry.LOSSES, ),
-    "test_evaluator": (registry.METRICS, ),
-    "default_hooks": (registry.HOOKS, root.HOOKS),
-    "custom_hooks": (registry.HOOKS, root.HOOKS),
-}
+    **dict.fromkeys(("geometry", "radiance", "backbone"), (registry.BACKBONES, )),
+    **dict.fromkeys(("capture", "dataset", "train_dataset", "val_dataset", "test_dataset"), (registry.DATASETS, )),
+    **dict.fromkeys(("train_cfg", "test_cfg"), (registry.LOOPS, )),
+    **dict.fromkeys(("val_evaluator", "test_evaluator"), (registry.METRICS, )),
+    **dict.fromkeys(("default_hooks", "custom_hooks"), (registry.HOOKS, root.HOOKS)),
+    "model": (registry.FRAMEWORKS, ), "renderer": (registry.RENDERERS, ), "losses": (registry.LOSSES, ),
+    "pipeline": (registry.TRANSFORMS, ), "val_cfg": (registry.HOOKS, ), "optim_wrapper": (root.OPTIM_WRAPPERS, ),
+    "optimizer": (root.OPTIMIZERS, ), "param_scheduler": (root.PARAM_SCHEDULERS, ),
+}  # yapf: disable
 OTHERS = (root.DATA_SAMPLERS, root.FUNCTIONS, root.OPTIM_WRAPPERS, root.OPTIMIZERS, root.PARAM_SCHEDULERS, root.VISBACKENDS)
 
 #: Types that a config may omit.
@@ -90,13 +76,9 @@ def check_config(cfg: Mapping | Config, source: str = "config") -> None:
     for where, each in [("", cfg), *((f"train_cfg.stages[{k}].", stage) for k, stage in enumerate(stages))]:
         _check_training(each, f"{source}: {where}")
     if "instances" in cfg:
-        check_keys(_instances, cfg["instances"], f"{source}: instances")
-        check_required(_instances, cfg["instances"], f"{source}: instances")
-        check_values(_instances, cfg["instances"], f"{source}: instances.")
+        check_arguments(_instances, cfg["instances"], f"{source}: instances")
     for where, scene in _named("scene", {key: value for key, value in cfg.items() if key != "model"}):
-        check_keys(load_scene, scene, f"{source}: {where}")
-        check_required(load_scene, scene, f"{source}: {where}")
-        check_values(load_scene, scene, f"{source}: {where}.")
+        check_arguments(load_scene, scene, f"{source}: {where}")
     cfg = dict(cfg.items(), default_hooks=complete_hooks(cfg.get("default_hooks")))
     for where, key, part in _parts(cfg):
         _check_part(where, key, part, source)

@@ -15,7 +15,7 @@ from deep3dmap.engine.launching import synchronise_gradients
 from deep3dmap.engine.part_optimizers import PartOptimizers
 from deep3dmap.engine.resuming import put_settings, settings_of
 from deep3dmap.engine.stages import Budget, StageConfig
-from deep3dmap.errors import CheckpointError, ConfigError, TrainingError
+from deep3dmap.errors import CheckpointError, ConfigError, TrainingError, returned
 from deep3dmap.interrupts import Interrupts
 from deep3dmap.processes import all_reduce, broadcast_module, gather_objects
 from deep3dmap.registry import LOOPS
@@ -298,7 +298,8 @@ class StagedTrainLoop(BaseLoop):
         seed_everything(step_seed(runner.seed, 4, self.index, self.budget.step, runner.rank))
         runner.framework.set_progress(self.progress)
         runner.call_hook("before_train_iter", batch_idx=self.budget.step, data_batch=batch)
-        self.log = runner.framework.train_step(batch, optim_wrapper=runner.optim_wrapper)
+        framework = runner.framework
+        self.log = returned(framework.train_step(batch, optim_wrapper=runner.optim_wrapper), Mapping, framework, "train_step")
         self._check_finite()
         self.step += 1
         self.budget.step += 1

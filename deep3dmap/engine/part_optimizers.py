@@ -236,13 +236,8 @@ class PartOptimizers:
             for name in parts:
                 if name not in alive and name in modules:
                     alive[name] = self._build(key, name, modules[name], self._chosen(key, None), loop)
-            load_optimizers_state(join_wrappers({
-                name: part.wrapper
-                for name, part in alive.items()
-            }), {
-                name: each["optimizer"]
-                for name, each in parts.items()
-            })
+            wrappers = join_wrappers({name: part.wrapper for name, part in alive.items()})
+            load_optimizers_state(wrappers, {name: each["optimizer"] for name, each in parts.items()})
             for name, part in alive.items():
                 part.load_state_dict(parts[name])
         for name, each in state["of_stage"].items():
@@ -256,6 +251,6 @@ class PartOptimizers:
 def _load_schedules(schedules: list, states: Sequence[Mapping]) -> None:
     if len(schedules) != len(states):
         raise CheckpointError(f"the checkpoint has {len(states)} learning-rate schedules, the config {len(schedules)}; to "
-                              "start afresh from its weights use load_from")
+                              "start a new run from its weights use load_from")
     for schedule, state in zip(schedules, states):
         schedule.load_state_dict(state)

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 
 from deep3dmap.annotations import Whole
 from deep3dmap.engine import checkpoint as files
-from deep3dmap.engine.batches import build_source, seed_everything, step_seed
+from deep3dmap.engine.batches import seed_everything, step_seed
 from deep3dmap.engine.hooks.log import LogHook
 from deep3dmap.engine.launching import choose_device, launch, silence_known_warnings
 from deep3dmap.engine.part_weights import load_part_weights
@@ -138,17 +138,11 @@ class ReconstructionRunner(Runner):
         self.info: Mapping = {}
         self.deadline = deadline
         make_work_folder(Path(work_dir))
-        super().__init__(model=model,
-                         work_dir=str(work_dir),
-                         default_hooks=complete_hooks(default_hooks),
-                         custom_hooks=custom_hooks,
-                         load_from=load_from,
-                         launcher=launcher,
-                         default_scope=None,
-                         randomness=dict(seed=seed),
+        super().__init__(model=model, work_dir=str(work_dir), default_hooks=complete_hooks(default_hooks),
+                         custom_hooks=custom_hooks, load_from=load_from, launcher=launcher, default_scope=None,
+                         randomness=dict(seed=seed), experiment_name=f"{Path(work_dir).name}_{next(_NUMBERS)}",
                          visualizer=dict(type="Visualizer", vis_backends=[dict(type="TensorboardVisBackend")]),
-                         experiment_name=f"{Path(work_dir).name}_{next(_NUMBERS)}",
-                         cfg=cfg)
+                         cfg=cfg)  # yapf: disable
 
     # --- the work folder ------------------------------------------------------------------------------------------------
 
@@ -272,11 +266,6 @@ class ReconstructionRunner(Runner):
         """Build the validation data; ``scale`` is that of views."""
         return build_test_data("val", self.val_dataset_cfg, self.val_loader_cfg, self.scene, self.seed, scale)
 
-    @property
-    def trained(self) -> bool:
-        """Whether this runner has trained its framework."""
-        return self._train_loop is not None
-
     def report(self) -> tuple[str, int]:
         """Message to print after training (empty in all processes but the first), and the exit code."""
         if self.train_loop.interrupted:
@@ -334,17 +323,11 @@ class ReconstructionRunner(Runner):
         framework, loop = self.framework, self._train_loop.state_dict()
         if self.rank != 0:
             return
-        meta = dict(version=__version__,
-                    framework=type(framework).__name__,
-                    config=json.dumps(self.cfg.to_dict(), default=str),
-                    seed=self.seed)
+        config = json.dumps(self.cfg.to_dict(), default=str)
+        meta = dict(version=__version__, framework=type(framework).__name__, config=config, seed=self.seed)
+        content = dict(format=files.FORMAT, meta=meta, info=self.info, loop=loop)
         with self._train_loop.interrupts.shield():
-            files.save_checkpoint(
-                dict(format=files.FORMAT,
-                     meta=meta,
-                     info=self.info,
-                     state_dict=self._train_loop.averages.state_dict(framework),
-                     loop=loop), path)
+            files.save_checkpoint(content | dict(state_dict=self._train_loop.averages.state_dict(framework)), path)
 
     def resume(self, filename: str, **kwargs) -> None:
         """Resume exactly from a checkpoint."""
@@ -377,9 +360,3 @@ class ReconstructionRunner(Runner):
             self.framework.to(self.target)
         files.load_weights(self.framework, checkpoint["state_dict"], filename)
         return checkpoint
-
-
-def build_train_source(runner: ReconstructionRunner):
-    """Batches of the config's top-level training data, for use without a loop (profiling, benchmarks)."""
-    return build_source(runner.train_dataset, runner.train_loader_cfg, runner.scene, runner.seed, runner.rank,
-                        runner.world_size)

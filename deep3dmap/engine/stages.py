@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from deep3dmap.annotations import NotNegative, Whole
 from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.base import Stage
-from deep3dmap.registry import nearest
+from deep3dmap.registry import check_keys, check_values
 from deep3dmap.schedules import Progress
 
 
@@ -38,26 +38,16 @@ class StageConfig:
     train_dataloader: Mapping | None = None
 
     @classmethod
-    def keys(cls) -> list[str]:
-        """Names of the entries."""
-        return [f.name for f in fields(cls)]
-
-    @classmethod
     def read(cls, values: object) -> "StageConfig":
         """Check and read one entry.
 
         Raises:
-            ConfigError: for an unknown key, or a negative budget.
+            ConfigError: for an unknown key, or a value of another type or range.
         """
         if not isinstance(values, Mapping):
-            raise ConfigError(f"train_cfg.stages: a stage is a dictionary with {', '.join(cls.keys())}, got {values!r}")
-        for key in values:
-            if key not in cls.keys():
-                raise ConfigError(f"train_cfg.stages: unknown key '{key}': {nearest(key, cls.keys())}")
-        for key in ("max_steps", "max_epochs", "max_minutes", "max_share"):
-            value = values.get(key)
-            if value is not None and not (isinstance(value, (int, float)) and value >= 0):
-                raise ConfigError(f"train_cfg.stages: {key}={value!r} must be a non-negative number")
+            raise ConfigError(f"train_cfg.stages: a stage is a dictionary, such as dict(name='train', ...), got {values!r}")
+        check_keys(cls, values, "train_cfg.stages")
+        check_values(cls, values, "train_cfg.stages: ")
         return cls(**values)
 
     def stage(self, number: int = 0) -> Stage:

@@ -4,16 +4,17 @@ Used for tests, validation during training, and inference.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import torch
 import trimesh
 from mmengine.dist import get_dist_info, is_main_process
 
 from deep3dmap.annotations import NotNegative, Scale, Whole
 from deep3dmap.datasets.kinds import ViewDataset
 from deep3dmap.engine.test_data import Batch, TestData
-from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.errors import ConfigError, DataError, returned
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.processes import all_reduce, broadcast_object, gather_objects
@@ -104,7 +105,7 @@ def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, res
             result.notes += [note for note in reconstruction.notes if note not in result.notes]
             figures: dict[str, float] = {}
             for metric in metrics:
-                figures |= metric.add_item(item, reconstruction)
+                figures |= returned(metric.add_item(item, reconstruction), Mapping, metric, "add_item")
             if keep and reconstruction.name in names:
                 raise DataError(f"{type(data.dataset).__name__}: two items are called '{reconstruction.name}'; results need "
                                 "names of their own")
@@ -113,7 +114,11 @@ def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, res
                 result.results.append(Evaluated(item, reconstruction, figures))
     if is_main_process():
         for metric in metrics:
-            result.metrics |= metric.compute()
+            groups = returned(metric.compute(), Mapping, metric, "compute")
+            result.metrics |= {
+                name: returned(group, Mapping, metric, f"compute, group '{name}',")
+                for name, group in groups.items()
+            }
             result.files |= metric.files()
             result.notes += metric.notes()
     framework.train(training)
@@ -138,28 +143,33 @@ def _reconstructed(framework: Framework, data: TestData, resolution: int, max_se
 
 
 def _unit_results(framework: Framework, batches: Iterator[Batch], resolution: int) -> list[tuple[Mapping, Reconstruction]]:
-    """Items of a unit with their results.
+    """Items of a unit with their results; a clip's item gets the key ``clips``: the items of all clips up to its result.
 
     Raises:
         DataError: if there are none.
     """
-    names, found = [], []
-    for batch in batches:
-        names += [item["name"] for item in batch[0] if "name" in item]
-        found += _results(framework, batch, resolution)
+    names, clips, found = [], [], []
+    for items, inputs in batches:
+        names += [item["name"] for item in items if "name" in item]
+        clips += items
+        results = _results(framework, inputs, resolution)
+        if results and len(results) != len(items):
+            raise DataError(f"{type(framework).__name__}.reconstruct returned {len(results)} results for {len(items)} items")
+        if results:
+            found += zip([{**item, "clips": clips} if "ends" in item else item for item in items], results)
+            clips = []
     if not found:
         raise DataError(
             f"{type(framework).__name__}.reconstruct returned no complete result for {', '.join(dict.fromkeys(names))}")
     return found
 
 
-def _results(framework: Framework, batch: Batch, resolution: int) -> Iterator[tuple[Mapping, Reconstruction]]:
-    """Items of a batch with their results; for a sequence only the last one."""
-    items, inputs = batch
-    results = [each for each in framework.reconstruct(inputs, resolution) if not each.partial]
-    if results and len(results) != len(items):
-        raise DataError(f"{type(framework).__name__}.reconstruct returned {len(results)} results for {len(items)} items")
-    yield from zip(items, results)
+@torch.no_grad()
+def _results(framework: Framework, inputs: Mapping, resolution: int) -> list[Reconstruction]:
+    """The complete results of a batch."""
+    results = returned(framework.reconstruct(inputs, resolution), Iterable, framework, "reconstruct")
+    results = [returned(each, Reconstruction, framework, "reconstruct, for each item,") for each in results]
+    return [each for each in results if not each.partial]
 
 
 @LOOPS.register_module()

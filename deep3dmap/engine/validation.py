@@ -58,10 +58,20 @@ class ValidationHook(Hook):
             return ""
         return f"; best {self.best} {self.value:.4g} at step {self.best_step} (checkpoints/{BEST})"
 
-    def before_train(self, runner) -> None:
-        """Build data and metrics, to find errors before the first step."""
-        self._data = runner.build_validation_data(self.scale)
-        self._metrics(runner)
+    def before_run(self, runner) -> None:
+        """Build data and metrics, to find errors before anything is written.
+
+        Raises:
+            ConfigError: if ``best`` is not a value of the metrics (as far as all of them declare their ``names``), or there
+                are no metrics.
+        """
+        self._data, metrics = runner.build_validation_data(self.scale), self._metrics(runner)
+        known = [metric.names for metric in metrics]
+        if self.best is not None and None not in known:
+            names = [name for each in known for name in each]
+            if _plain(self.best) not in names:
+                raise ConfigError(f"val_cfg.best='{self.best}' is not a value of the metrics in val_evaluator (or "
+                                  f"test_evaluator): {nearest(_plain(self.best), names)}")
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Evaluate if due."""
@@ -116,4 +126,9 @@ def _figure(metrics: Mapping[str, Mapping[str, float]], wanted: str) -> float:
 
 
 def _is_higher_better(metrics: list[Metric], wanted: str) -> bool:
-    return any(wanted.rpartition("/")[2] in metric.higher_is_better for metric in metrics)
+    return any(_plain(wanted) in metric.higher_is_better for metric in metrics)
+
+
+def _plain(wanted: str) -> str:
+    """The name in ``GROUP/NAME@THRESHOLD``."""
+    return wanted.rpartition("/")[2].partition("@")[0]

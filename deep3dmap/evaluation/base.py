@@ -10,6 +10,8 @@ class Metric:
 
     #: Names of values for which larger is better.
     higher_is_better: Collection[str] = ()
+    #: Names of all values (up to an ``@``), to check ``val_cfg.best`` before training; None if they are not known in advance.
+    names: Collection[str] | None = None
 
     def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
         """Add one result with its item; returns the item's own values, empty if there is nothing to measure."""

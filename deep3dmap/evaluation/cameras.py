@@ -6,6 +6,8 @@ from torch import Tensor
 from deep3dmap.geometry.alignment import align_cameras
 from deep3dmap.geometry.rotations import rotation_angle_error
 
+NAMES = ("rotation_error_mean_deg", "rotation_error_median_deg", "center_error_mean", "center_error_median")
+
 
 def camera_errors(rotations: Float[Tensor, "n 3 3"], centers: Float[Tensor, "n 3"], true_rotations: Float[Tensor, "m 3 3"],
                   true_centers: Float[Tensor, "m 3"]) -> tuple[Float[Tensor, "n"], Float[Tensor, "n"]]:
@@ -42,9 +44,5 @@ def camera_metrics(rotations: Float[Tensor, "n 3 3"], centers: Float[Tensor, "n 
         ValueError: if there are fewer than two cameras, not the same number, or all centres coincide.
     """
     degrees, distances = camera_errors(rotations, centers, true_rotations, true_centers)
-    return {
-        "rotation_error_mean_deg": float(degrees.mean()),
-        "rotation_error_median_deg": float(degrees.quantile(0.5)),
-        "center_error_mean": float(distances.mean()),
-        "center_error_median": float(distances.quantile(0.5)),
-    }
+    values = [statistic for errors in (degrees, distances) for statistic in (errors.mean(), errors.quantile(0.5))]
+    return dict(zip(NAMES, map(float, values)))

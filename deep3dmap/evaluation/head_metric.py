@@ -27,6 +27,9 @@ class HeadMetrics(Metric):
         with_scale: whether the alignment may scale, as in H3DS.
     """
 
+    names = tuple(f"{part}_{target}_{way}{statistic}" for part in ("face", "head") for target in TARGETS
+                  for way in ("", "reverse_") for statistic in ("mean", "median"))  # yapf: disable
+
     def __init__(self, units_per_mm: Positive = 1.0, to: Sequence[str] = TARGETS, with_scale: bool = True):
         to = (to, ) if isinstance(to, str) else tuple(to)
         for target in to:

@@ -48,14 +48,8 @@ def ssim(prediction: Float[Tensor, "h w c"], target: Float[Tensor, "h w c"], mas
         raise ValueError(f"SSIM needs images of {SSIM_WINDOW}x{SSIM_WINDOW} pixels or more, got {tuple(target.shape[:2])}")
     weight = 1.0 if mask is None else _not_empty(mask)[..., None].double()
     first, second = ((picture.double() * weight).cpu().numpy() for picture in (prediction, target))
-    mean, local = structural_similarity(first,
-                                        second,
-                                        data_range=1.0,
-                                        channel_axis=-1,
-                                        gaussian_weights=True,
-                                        sigma=1.5,
-                                        use_sample_covariance=False,
-                                        full=True)
+    window = dict(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    mean, local = structural_similarity(first, second, data_range=1.0, channel_axis=-1, full=True, **window)
     return float(mean) if mask is None else float(local[mask.cpu().numpy()].mean())
 
 

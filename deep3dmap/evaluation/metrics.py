@@ -9,9 +9,10 @@ import trimesh
 
 from deep3dmap.annotations import Whole
 from deep3dmap.evaluation.base import Metric
+from deep3dmap.evaluation.cameras import NAMES as CAMERA_NAMES
 from deep3dmap.evaluation.cameras import camera_metrics
 from deep3dmap.evaluation.images import SSIM_WINDOW, mask_iou, psnr, shifted_mask_iou, ssim
-from deep3dmap.evaluation.surfaces import surface_metrics
+from deep3dmap.evaluation.surfaces import HIGHER_IS_BETTER, NAMES, surface_metrics
 from deep3dmap.geometry.alignment import align_cameras
 from deep3dmap.registry import METRICS
 from deep3dmap.structures import Cameras, Reconstruction
@@ -31,6 +32,7 @@ class ViewMetrics(Metric):
     """
 
     higher_is_better = ("psnr", "ssim", "mask_iou", "mask_iou_min", "mask_iou_shifted")
+    names = (*higher_is_better, "views")
 
     def __init__(self, shift: Whole = 0):
         self.shift = shift
@@ -87,6 +89,8 @@ class SurfaceMetrics(Metric):
         samples: points on each surface.
     """
 
+    higher_is_better, names = HIGHER_IS_BETTER, NAMES
+
     def __init__(self, thresholds: Sequence[float] = (0.005, 0.01), samples: int = 50_000):
         self.thresholds, self.samples = tuple(thresholds), samples
         self.result: dict[str, float] = {}
@@ -107,6 +111,8 @@ class SurfaceMetrics(Metric):
 @METRICS.register_module()
 class CameraMetrics(Metric):
     """Error of trained (or given noisy) cameras after the best similarity alignment, where the true ones are known."""
+
+    names = tuple(f"{initial}{name}" for initial in ("", "given_") for name in CAMERA_NAMES)
 
     def __init__(self):
         self.result: dict[str, float] = {}

@@ -6,8 +6,9 @@ import trimesh
 
 from deep3dmap.annotations import Whole
 from deep3dmap.evaluation.base import Metric
-from deep3dmap.evaluation.point_sets import EMD_POINTS
+from deep3dmap.evaluation.point_sets import EMD_POINTS, UNITS
 from deep3dmap.evaluation.shape_tables import ShapeTable
+from deep3dmap.evaluation.surfaces import HIGHER_IS_BETTER, NAMES
 from deep3dmap.io.mesh_files import load_mesh
 from deep3dmap.registry import METRICS
 from deep3dmap.structures import Reconstruction
@@ -26,6 +27,9 @@ class ShapeMetrics(Metric):
         thresholds: distances for precision, recall and F-score, normalised units.
         emd_samples: points for the earth mover's distance; 0 to skip it.
     """
+
+    higher_is_better = (*HIGHER_IS_BETTER, "mesh_completion", "mesh_cosine_similarity", "measured")
+    names = (*NAMES, *UNITS, "mesh_accuracy", *higher_is_better, "failed")
 
     def __init__(self, thresholds: Sequence[float] = (0.01, ), emd_samples: Whole = EMD_POINTS):
         self.options = dict(thresholds=tuple(thresholds), relative_thresholds=(), emd_samples=emd_samples)

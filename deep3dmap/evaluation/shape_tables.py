@@ -4,8 +4,6 @@ A shape without a surface has no distance, so means can't include it: the number
 and comparisons of methods must consider both.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,8 +12,8 @@ import trimesh
 
 from deep3dmap.errors import DataError
 from deep3dmap.evaluation.shapes import UNITS, shape_metrics
-from deep3dmap.evaluation.tables import format_table, write_metrics
-from deep3dmap.io.files import write_atomically
+from deep3dmap.evaluation.tables import figure_text, format_table, write_metrics
+from deep3dmap.io.files import csv_text, write_atomically
 
 STATISTICS = {"mean": np.mean, "median": np.median, "std": np.std, "min": np.min, "max": np.max}
 HEADLINES = ("point_chamfer_squared", "distance_mean", "emd", "mesh_accuracy", "mesh_completion", "f_score",
@@ -46,8 +44,8 @@ class ShapeTable:
         self._check(name)
         self.failures[name] = reason
 
-    def measure(self, name: str, predicted: trimesh.Trimesh | None, true, **options) -> bool:
-        """Measure a shape by :func:`~deep3dmap.evaluation.shapes.shape_metrics`; returns whether that succeeded.
+    def measure(self, name: str, predicted: trimesh.Trimesh | None, true, **options) -> None:
+        """Measure a shape by :func:`~deep3dmap.evaluation.shapes.shape_metrics`.
 
         Args:
             name: of the shape.
@@ -57,12 +55,11 @@ class ShapeTable:
         """
         if predicted is None or not len(predicted.faces):
             self.fail(name, "the reconstruction has no surface")
-            return False
+            return
         try:
             self.add(name, shape_metrics(predicted, true, **options))
         except DataError as error:
             self.fail(name, str(error))
-        return name in self.figures
 
     def _check(self, name: str) -> None:
         if name in self.figures or name in self.failures:
@@ -80,15 +77,8 @@ class ShapeTable:
         omitted.
         """
         columns = {key: self._column(key) for key in self.keys}
-        return {
-            key: {
-                name: float(function(values))
-                for name, function in STATISTICS.items()
-            } | {
-                "shapes": len(values)
-            }
-            for key, values in columns.items() if len(values)
-        }
+        return {key: {name: float(function(values)) for name, function in STATISTICS.items()} | {"shapes": len(values)}
+                for key, values in columns.items() if len(values)}  # yapf: disable
 
     def _column(self, key: str) -> np.ndarray:
         values = np.array([figures[key] for figures in self.figures.values() if key in figures], np.float64)
@@ -109,30 +99,21 @@ class ShapeTable:
 
     def _single(self) -> str:
         (name, figures), = self.figures.items()
-        return format_table({key: {name: _shown(value)} for key, value in figures.items()})
+        return format_table({key: {name: figure_text(value)} for key, value in figures.items()})
 
     def _many(self, most: int) -> str:
         keys = [key for key in self.keys if key.split("@")[0] in HEADLINES]
         rows = {name: {key: figures.get(key) for key in keys} for name, figures in list(self.figures.items())[:most]}
         summary = self.summary()
-        rows |= {} if not rows else {
-            f"{name} of {len(self.figures)}": {
-                key: summary[key][name]
-                for key in keys if key in summary
-            }
-            for name in ("mean", "median")
-        }
-        return format_table(rows, title="shape") if rows else ""
+        for name in ("mean", "median") if rows else ():
+            rows[f"{name} of {len(self.figures)}"] = {key: summary[key][name] for key in keys if key in summary}
+        return format_table(rows, title="shape")
 
     def to_csv(self) -> str:
         """One row per shape; failures with their reason and no values."""
         rows = [{"shape": name, **figures} for name, figures in self.figures.items()]
         rows += [{"shape": name, "failure": reason} for name, reason in self.failures.items()]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, ["shape", *self.keys, "failure"], restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        return csv_text(["shape", *self.keys, "failure"], rows)
 
     def write(self, folder: str | Path) -> tuple[Path, Path]:
         """Write ``shapes.csv`` (see :meth:`to_csv`) and ``summary.json``.
@@ -140,40 +121,13 @@ class ShapeTable:
         Raises:
             OSError: if the place can't be written.
         """
-        content = {
-            "shapes": len(self.figures) + len(self.failures),
-            "measured": len(self.figures),
-            "failures": self.failures,
-            "notes": self.notes,
-            "figures": self.summary()
-        }
-        return (write_atomically(Path(folder) / "shapes.csv",
-                                 self.to_csv().encode()), write_metrics(content, Path(folder) / "summary.json", units=UNITS))
-
-
-def measure_shapes(shapes: Iterable[tuple], **options) -> ShapeTable:
-    """A table of shapes, given as tuples of name, reconstruction (or None) and true mesh or points.
-
-    Args:
-        shapes: consumed one at a time, so a generator needs the memory of one shape.
-        options: of :func:`~deep3dmap.evaluation.shapes.shape_metrics`.
-
-    Raises:
-        DataError: if a name occurs twice.
-    """
-    table = ShapeTable()
-    for name, predicted, true in shapes:
-        table.measure(name, predicted, true, **options)
-    return table
+        content = dict(shapes=len(self.figures) + len(self.failures), measured=len(self.figures), failures=self.failures,
+                       notes=self.notes, figures=self.summary())  # yapf: disable
+        table = write_atomically(Path(folder) / "shapes.csv", self.to_csv().encode())
+        return table, write_metrics(content, Path(folder) / "summary.json", units=UNITS)
 
 
 def _first(most: int, lines: Iterable[str], what: str) -> list[str]:
     lines = list(lines)
     left = len(lines) - most
     return lines[:most] + ([f"  ({left} more {what} are in the written table)"] if left > 0 else [])
-
-
-def _shown(value: float | bool) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if np.isnan(value) else f"{value:.4g}"

@@ -27,6 +27,11 @@ UNITS = {
     "normal_consistency": "mean |cosine| of the angle between normals",
 }
 
+HIGHER_IS_BETTER = ("precision", "recall", "f_score", "normal_consistency")
+NAMES = (*HIGHER_IS_BETTER, "accuracy_mean", "accuracy_median", "completeness_mean", "completeness_median", "distance_mean",
+         "distance_mean_relative", "chamfer_squared", "true_diagonal", "area_predicted", "area_true", "volume_predicted",
+         "volume_true", "watertight_predicted", "watertight_true")
+
 
 class Closest(NamedTuple):
     """Of every query point: distance to the surface, the nearest face and the nearest point."""
@@ -92,8 +97,7 @@ def surface_metrics(predicted: trimesh.Trimesh,
                     thresholds: Sequence[float] = (),
                     relative_thresholds: Sequence[float] = (0.005, 0.01),
                     samples: int = 100_000,
-                    seed: int = 0,
-                    crop: Float[np.ndarray, "2 3"] | None = None) -> dict[str, float | bool]:
+                    seed: int = 0) -> dict[str, float | bool]:
     """All metrics that compare two surfaces; units in :data:`UNITS`.
 
     Args:
@@ -103,7 +107,6 @@ def surface_metrics(predicted: trimesh.Trimesh,
         relative_thresholds: the same as fractions of the true mesh's diagonal; keys such as ``f_score@0.5%``.
         samples: points drawn from each surface.
         seed: of the draw.
-        crop: lower and upper corner of a box; points drawn outside it are ignored (areas and volumes are of the whole meshes).
 
     Returns:
         ``accuracy_*`` (predicted to true) and ``completeness_*`` (true to predicted), mean and median; their means' mean
@@ -111,12 +114,11 @@ def surface_metrics(predicted: trimesh.Trimesh,
         precision, recall and F-score; ``normal_consistency``; area, volume (NaN if open) and ``watertight_*`` of both.
 
     Raises:
-        DataError: if a mesh has no faces, or no point of it lies in the crop.
+        DataError: if a mesh has no faces.
         MissingDependencyError: if libigl is not installed.
     """
-    drawn_predicted = _cropped(draw_points(predicted, samples, seed, "the predicted mesh"), crop, "the predicted mesh")
-    drawn_true = _cropped(draw_points(true, samples, seed, "the true mesh"), crop, "the true mesh")
-    compared = compare_surfaces(predicted, true, drawn_predicted, drawn_true)
+    drawn = draw_points(predicted, samples, seed, "the predicted mesh"), draw_points(true, samples, seed, "the true mesh")
+    compared = compare_surfaces(predicted, true, *drawn)
     return surface_figures(compared, predicted, true, thresholds, relative_thresholds)
 
 
@@ -166,16 +168,6 @@ def f_score(accuracy: Float[np.ndarray, "p"], completeness: Float[np.ndarray, "q
     precision, recall = float((accuracy < threshold).mean()), float((completeness < threshold).mean())
     both = precision + recall
     return {"precision": precision, "recall": recall, "f_score": 2 * precision * recall / both if both else 0.0}
-
-
-def _cropped(drawn: Drawn, crop: Float[np.ndarray, "2 3"] | None, what: str) -> Drawn:
-    if crop is None:
-        return drawn
-    inside = ((drawn.points >= crop[0]) & (drawn.points <= crop[1])).all(1)
-    if not inside.any():
-        raise DataError(f"no point of {what} lies in the crop from {crop[0].tolist()} to {crop[1].tolist()}; its bounds are "
-                        f"{drawn.points.min(0).tolist()} to {drawn.points.max(0).tolist()}: are both in the same frame?")
-    return Drawn(drawn.points[inside], drawn.normals[inside])
 
 
 def _one_way(drawn: Drawn, target: trimesh.Trimesh) -> tuple[Float[np.ndarray, "p"], Float[np.ndarray, "p"]]:

@@ -7,27 +7,20 @@ from pathlib import Path
 
 from deep3dmap.io.files import write_atomically
 
-RESERVED = ("units", "not_finite")
 
-
-def format_table(rows: Mapping[str, Mapping] | list[Mapping], title: str = "") -> str:
+def format_table(rows: Mapping[str, Mapping], title: str = "") -> str:
     """A plain text table: one row per name, one column per key, for terminals, logs and reports.
 
     Numbers of a column have the same number of decimals: four digits of the largest one.
 
     Args:
-        rows: values by row name, or a list of rows (whose text columns come first unchanged). Rows may lack keys.
+        rows: values by row name. Rows may lack keys.
         title: header of the column of row names.
     """
-    if not isinstance(rows, Mapping):
-        names, figures = None, [dict(row) for row in rows]
-    else:
-        names, figures = [title, *rows], [dict(row) for row in rows.values()]
-    keys = list(dict.fromkeys(key for row in figures for key in row))
-    columns = [_column(key, [row.get(key) for row in figures]) for key in keys]
-    columns = columns if names is None else [_padded(names, str.ljust), *columns]
-    if not columns:
+    if not rows:
         return ""
+    keys = dict.fromkeys(key for row in rows.values() for key in row)
+    columns = [_padded([title, *rows], str.ljust), *(_column(key, [row.get(key) for row in rows.values()]) for key in keys)]
     lines = ["  ".join(cells).rstrip() for cells in zip(*columns)]
     return "\n".join([lines[0], "  ".join("-" * len(column[0]) for column in columns), *lines[1:]])
 
@@ -59,6 +52,11 @@ def _cell(value, decimals: int) -> str:
     return f"{value:.{decimals}f}" if _is_number(value) else str(value)
 
 
+def figure_text(value: float | int | bool) -> str:
+    """A single value with four significant digits."""
+    return _cell(value, 0) if isinstance(value, int) or value != value else f"{value:.4g}"
+
+
 def _is_number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -75,12 +73,9 @@ def write_metrics(metrics: Mapping, path: str | Path, units: Mapping[str, str] |
         units: of the values, stored under ``units``.
 
     Raises:
-        ValueError: if a key is one of the two blocks' names, or a value is none of the above.
+        ValueError: if a value is none of the above.
         OSError: if the place can't be written.
     """
-    taken = [key for key in RESERVED if key in metrics]
-    if taken:
-        raise ValueError(f"the key '{taken[0]}' of the metrics is reserved for the file's own block of that name")
     not_finite: dict[str, str] = {}
     content = {str(key): _plain(value, str(key), not_finite) for key, value in metrics.items()}
     blocks = {"units": dict(units or {}), "not_finite": not_finite}

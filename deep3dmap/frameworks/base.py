@@ -15,7 +15,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
-from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.errors import ConfigError, DataError, returned
 from deep3dmap.frameworks.optimizer_steps import update_params
 from deep3dmap.losses.base import Loss
 from deep3dmap.registry import BACKBONES, LOSSES, RENDERERS, nearest
@@ -78,15 +78,12 @@ class Framework(BaseModel):
                 raise DataError(f"{type(self).__name__} needs '{key}' (as '{name}', from its input_keys), but {source} has "
                                 f"{sorted(batch)}; {nearest(key, batch)}")
 
-    def select_inputs(self, batch: Mapping) -> dict:
-        """The entries of a batch selected by ``input_keys``, under the names that ``forward`` expects."""
+    def prepare_inputs(self, batch: Mapping, training: bool) -> dict:
+        """A batch on the framework's device, reduced to ``input_keys``, under the names that ``forward`` expects."""
+        batch = self.data_preprocessor(dict(batch), training)
         if self.input_keys is None:
             return dict(batch)
         return {name: batch[key] for name, key in self.input_keys.items() if key in batch}
-
-    def prepare_inputs(self, batch: Mapping, training: bool) -> dict:
-        """A batch on the framework's device, reduced to its inputs."""
-        return self.select_inputs(self.data_preprocessor(dict(batch), training))
 
     # --- interface -------------------------------------------------------------------------------------------------------
 
@@ -169,6 +166,14 @@ class Framework(BaseModel):
         """
         raise ConfigError(f"{type(self).__name__} does not produce a mesh")
 
+    def take_appearance(self, other: "Framework") -> None:
+        """Replace the appearance by that of another trained framework; the surface stays.
+
+        Raises:
+            ConfigError: if the method has no separate appearance, or the two don't fit.
+        """
+        raise ConfigError(f"{type(self).__name__} doesn't separate appearance from geometry")
+
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
@@ -217,7 +222,7 @@ class Framework(BaseModel):
 
     def test_step(self, data: Mapping) -> dict:
         """Predictions for a batch."""
-        return self(self.prepare_inputs(data, False), mode="predict")
+        return returned(self(self.prepare_inputs(data, False), mode="predict"), Mapping, self, "forward")
 
     val_step = test_step
 
@@ -227,7 +232,8 @@ class Framework(BaseModel):
         Raises:
             ConfigError: if there is no such term.
         """
-        terms = [value for name, value in losses.items() if name.startswith("loss")]
+        losses = returned(losses, Mapping, self, "forward")
+        terms = [returned(losses[key], Tensor, self, f"forward, term '{key}',") for key in losses if key.startswith("loss")]
         if not terms:
             raise ConfigError(f"{type(self).__name__} returned no loss in stage '{self.stage.name}', only {sorted(losses)}")
         total = torch.stack([t.mean() for t in terms]).sum()
@@ -266,15 +272,15 @@ class BaseFramework(Framework):
 
     def compute_losses(self, outputs: dict, inputs: dict) -> dict[str, Tensor]:
         """The weighted terms ``loss_NAME`` of the losses that are active in the current stage."""
-        active = self.losses if self.stage.losses is None else self.stage.losses
-        return {f"loss_{name}": self.losses[name].weight * self._term(name, outputs, inputs) for name in active}
-
-    def _term(self, name: str, outputs: dict, inputs: dict) -> Tensor:
-        try:
-            return self.losses[name](outputs, inputs)
-        except KeyError as error:
-            raise ConfigError(f"the loss '{name}' ({type(self.losses[name]).__name__}) needs {error}, but the inputs are "
-                              f"{sorted(inputs)} and the outputs {sorted(outputs)}; input_keys may leave it out") from error
+        terms = {}
+        for name in self.losses if self.stage.losses is None else self.stage.losses:
+            try:
+                terms[f"loss_{name}"] = self.losses[name].weight * self.losses[name](outputs, inputs)
+            except KeyError as error:
+                raise ConfigError(
+                    f"the loss '{name}' ({type(self.losses[name]).__name__}) needs {error}, but the inputs are "
+                    f"{sorted(inputs)} and the outputs {sorted(outputs)}; input_keys may leave it out") from error
+        return terms
 
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
         """One step of training.

@@ -1,6 +1,6 @@
 """A step of one or several optimisers on a loss that may be split into parts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor
@@ -15,7 +15,12 @@ def update_params(losses: Tensor | Iterable[Tensor], optim_wrapper: OptimWrapper
     """
     losses = iter((losses, ) if isinstance(losses, Tensor) else losses)
     if isinstance(optim_wrapper, OptimWrapperDict):
-        _update_all(losses, list(optim_wrapper.values()))
+        for wrapper in optim_wrapper.values():
+            wrapper.zero_grad()
+        for loss in losses:
+            loss.backward()
+        for wrapper in optim_wrapper.values():
+            wrapper.step()
         return
     before = optim_wrapper.inner_count
     for loss in losses:
@@ -25,12 +30,3 @@ def update_params(losses: Tensor | Iterable[Tensor], optim_wrapper: OptimWrapper
     if optim_wrapper.should_update():
         optim_wrapper.step()
         optim_wrapper.zero_grad()
-
-
-def _update_all(losses: Iterator[Tensor], wrappers: list[OptimWrapper]) -> None:
-    for wrapper in wrappers:
-        wrapper.zero_grad()
-    for loss in losses:
-        loss.backward()
-    for wrapper in wrappers:
-        wrapper.step()

@@ -17,41 +17,28 @@ from deep3dmap.frameworks.optimizer_steps import update_params
 from deep3dmap.processes import SharedDraws, all_reduce, shared_draws
 
 
-def part_of(inputs: Mapping,
-            count: int,
-            first: int,
-            last: int,
-            shared: Collection[str] = (),
-            proportional: Collection[str] = ()) -> dict:
-    """The inputs of the items from ``first`` up to ``last`` (excluded), out of ``count``.
-
-    Args:
-        inputs: of the whole batch. Tensors of length ``count`` have one entry per item; everything else goes to every part.
-        count: items in the whole batch.
-        first, last: items of the part.
-        shared: keys that go to every part, even if their length happens to be ``count``.
-        proportional: keys whose number of entries differs from ``count``, split in proportion to the items.
-    """
-
-    def portion(key: str, value):
-        if not isinstance(value, Tensor) or not value.ndim or key in shared:
-            return value
-        if key in proportional:
-            return value[first * len(value) // count:last * len(value) // count]
-        return value[first:last] if len(value) == count else value
-
-    return {key: portion(key, value) for key, value in inputs.items()}
-
-
 def split_batch(inputs: Mapping, count: int, size: int, shared: Collection[str] = (),
                 proportional: Collection[str] = ()) -> list[dict]:
     """Split a batch of ``count`` items into the fewest parts of at most ``size`` items, of about equal size.
 
-    See :func:`part_of`.
+    Args:
+        inputs: of the whole batch. Tensors of length ``count`` have one entry per item; everything else goes to every part.
+        count: items in the whole batch.
+        size: of a part, at most.
+        shared: keys that go to every part, even if their length happens to be ``count``.
+        proportional: keys whose number of entries differs from ``count``, split in proportion to the items.
     """
+
+    def portion(key: str, value, first: int, last: int):
+        if not isinstance(value, Tensor) or not value.ndim or key in shared:
+            return value
+        if key in proportional:
+            return value[first * len(value) // max(count, 1):last * len(value) // max(count, 1)]
+        return value[first:last] if len(value) == count else value
+
     number = max(-(-count // size), 1)
     bounds = [k * count // number for k in range(number + 1)]
-    return [part_of(inputs, max(count, 1), a, b, shared, proportional) for a, b in zip(bounds, bounds[1:])]
+    return [{key: portion(key, value, a, b) for key, value in inputs.items()} for a, b in zip(bounds, bounds[1:])]
 
 
 class SplitSteps(BaseFramework):

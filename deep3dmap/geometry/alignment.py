@@ -13,14 +13,6 @@ def _nearest_rotation(matrix: Float[Tensor, "3 3"]) -> tuple[Float[Tensor, "3 3"
     return u * signs @ vh, singular * signs
 
 
-def similarity_matrix(scale: Float[Tensor, ""], rotation: Float[Tensor, "3 3"],
-                      translation: Float[Tensor, "3"]) -> Float[Tensor, "4 4"]:
-    """The (4, 4) matrix of ``x -> scale * rotation @ x + translation``."""
-    matrix = torch.eye(4).to(rotation)
-    matrix[:3, :3], matrix[:3, 3] = scale * rotation, translation
-    return matrix
-
-
 def _check_same(source: Tensor, target: Tensor, least: int, what: str):
     if len(source) != len(target) or len(source) < least:
         raise ValueError(
@@ -47,19 +39,13 @@ def align_points(source: Float[Tensor, "n 3"], target: Float[Tensor, "m 3"], wit
     if singular[1] <= 1e-6 * singular[0] or singular[0] == 0:
         raise ValueError("the points lie on one line (or coincide): their rotation is not determined")
     scale = singular.sum() / centered.pow(2).sum(-1).mean() if with_scale else torch.ones(()).to(source)
-    return similarity_matrix(scale, rotation, target_mean - scale * rotation @ source_mean)
-
-
-def align_rotations(source: Float[Tensor, "n 3 3"], target: Float[Tensor, "m 3 3"]) -> Float[Tensor, "3 3"]:
-    """The rotation Q for which ``Q @ source[i]`` is nearest to ``target[i]`` (least squares over all; chordal mean)."""
-    _check_same(source, target, 1, "rotations")
-    return _nearest_rotation((target @ source.transpose(1, 2)).sum(0))[0]
+    matrix = torch.eye(4).to(rotation)
+    matrix[:3, :3], matrix[:3, 3] = scale * rotation, target_mean - scale * rotation @ source_mean
+    return matrix
 
 
 def fit_scale_and_translation(source: Float[Tensor, "n 3"],
-                              target: Float[Tensor, "m 3"],
-                              iterations: int = 1000,
-                              tolerance: float = 1e-12) -> tuple[Float[Tensor, ""], Float[Tensor, "3"]]:
+                              target: Float[Tensor, "m 3"]) -> tuple[Float[Tensor, ""], Float[Tensor, "3"]]:
     """Scale and translation that minimise the sum of *distances* ``|target - (scale * source + translation)|``.
 
     The problem is convex (a geometric median with a scale) and robust to single outliers, unlike least squares. Solved by
@@ -73,7 +59,7 @@ def fit_scale_and_translation(source: Float[Tensor, "n 3"],
     if (source - source[0]).abs().max() == 0:
         raise ValueError("all points to align are the same point: their scale is not determined")
     weights = torch.ones_like(source[:, :1])
-    for _ in range(iterations):
+    for _ in range(1000):
         weights = weights / weights.sum()
         source_mean, target_mean = (weights * source).sum(0), (weights * target).sum(0)
         x, y = source - source_mean, target - target_mean
@@ -83,7 +69,7 @@ def fit_scale_and_translation(source: Float[Tensor, "n 3"],
         updated = 1 / distance.clamp(min=1e-9 * float(spread) + 1e-30)
         change = (updated / updated.sum() - weights).abs().max()
         weights = updated
-        if change < tolerance:
+        if change < 1e-12:
             break
     return scale, translation
 
@@ -103,6 +89,7 @@ def align_cameras(rotations: Float[Tensor, "n 3 3"], centers: Float[Tensor, "n 3
     Raises:
         ValueError: if there are fewer than two cameras, or all centres coincide.
     """
-    rotation = align_rotations(rotations.double(), true_rotations.double())
+    _check_same(rotations, true_rotations, 2, "cameras")
+    rotation = _nearest_rotation((true_rotations.double() @ rotations.double().mT).sum(0))[0]  # chordal mean
     scale, translation = fit_scale_and_translation(centers.double() @ rotation.T, true_centers.double())
     return scale.to(centers), rotation.to(centers), translation.to(centers)

@@ -24,12 +24,7 @@ def boundary_loops(faces: Int[np.ndarray, "f 3"]) -> list[Int[np.ndarray, " n"]]
     if len(np.unique(forward)) != len(forward) or len(np.unique(starts)) != len(starts):
         raise ValueError("the mesh's open edges don't form separate loops: its triangles are oriented against each other, or "
                          "several holes meet in a vertex")
-    return _chains(dict(open_edges.tolist()))
-
-
-def _chains(following: dict[int, int]) -> list[Int[np.ndarray, " n"]]:
-    """The cycles of a permutation."""
-    loops = []
+    following, loops = dict(open_edges.tolist()), []
     for start in sorted(following):
         loop = []
         while start in following:

@@ -10,33 +10,21 @@ from scipy.ndimage import binary_dilation, distance_transform_edt
 from torch import Tensor
 
 
-def _from_occupancy(inside: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Distance between inside and outside cell centres, minus half a cell: the surface lies between them."""
-    distance = distance_transform_edt(~inside, sampling=spacing) - distance_transform_edt(inside, sampling=spacing)
-    return distance - 0.5 * spacing.mean() * np.sign(distance)
-
-
-def _surface_feet(field: np.ndarray, cells: np.ndarray, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First-order foot points on the field's zero level of the given cells, and the distances to them (unsigned)."""
-    slopes = np.stack([slope[cells] for slope in np.gradient(field, *spacing)], -1)
-    steepness = np.linalg.norm(slopes, axis=-1).clip(1e-12)
-    distance = np.clip(field[cells] / steepness, -spacing.max(), spacing.max())
-    feet = np.argwhere(cells) * spacing - distance[:, None] * slopes / steepness[:, None]
-    return feet, np.abs(distance)
-
-
 def _from_field(field: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Near the zero level, value over slope; elsewhere the distance to the foot point of the nearest such cell."""
     inside = field < 0
     near = (binary_dilation(inside) & ~inside) | (binary_dilation(~inside) & inside)
-    feet, near_distance = _surface_feet(field, near, spacing)
+    slopes = np.stack([slope[near] for slope in np.gradient(field, *spacing)], -1)
+    steepness = np.linalg.norm(slopes, axis=-1).clip(1e-12)
+    near_distance = np.clip(field[near] / steepness, -spacing.max(), spacing.max())  # signed, to first order
+    feet = np.argwhere(near) * spacing - near_distance[:, None] * slopes / steepness[:, None]
     number = np.full(field.shape, -1)
     number[near] = np.arange(len(feet))
     nearest = distance_transform_edt(~near, sampling=spacing, return_distances=False, return_indices=True)
     foot = feet[number[tuple(nearest)]]
     centers = np.stack(np.meshgrid(*[np.arange(n) * s for n, s in zip(field.shape, spacing)], indexing="ij", sparse=False), -1)
     distance = np.linalg.norm(centers - foot, axis=-1)
-    distance[near] = near_distance
+    distance[near] = np.abs(near_distance)
     return np.where(inside, -distance, distance)
 
 
@@ -58,7 +46,11 @@ def signed_distance_grid(shape: Bool[Tensor, "x y z"] | Float[Tensor, "x y z"],
     if inside.all() or not inside.any():
         raise ValueError(f"the grid has no surface: all {inside.size} cells are {'inside' if inside.all() else 'outside'}")
     steps = np.broadcast_to(np.asarray(torch.as_tensor(spacing).cpu(), dtype=np.float64), 3)
-    distance = _from_occupancy(inside, steps) if values.dtype == bool else _from_field(values.astype(np.float64), steps)
+    if values.dtype == bool:  # between inside and outside cell centres, minus half a cell: the surface lies between them
+        distance = distance_transform_edt(~inside, sampling=steps) - distance_transform_edt(inside, sampling=steps)
+        distance -= 0.5 * steps.mean() * np.sign(distance)
+    else:
+        distance = _from_field(values.astype(np.float64), steps)
     return torch.from_numpy(distance).float().to(shape.device)
 
 

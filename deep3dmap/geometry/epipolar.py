@@ -1,9 +1,10 @@
 """Two views: fundamental matrices, triangulation, the depths a silhouette allows (Hartley & Zisserman, chapters 9 and 12)."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+NEAR = 0.7  # pixels from an epipolar line up to which a silhouette pixel counts as on it
 LINES = 16  # epipolar lines compared with a whole silhouette at once: bounds the memory
 
 
@@ -12,20 +13,13 @@ def camera_centers(projections: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*
     return -torch.linalg.solve(projections[..., :3], projections[..., 3])
 
 
-def cross_product_matrix(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3 3"]:
-    """Matrices ``[v]_x`` with ``[v]_x w = v x w``."""
-    x, y, z = vectors.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vectors.shape, 3)
-
-
 def fundamental_matrices(source: Float[Tensor, "3 4"], others: Float[Tensor, "n 3 4"]) -> Float[Tensor, "n 3 3"]:
     """Matrices that map a pixel (x, y, 1) of the source view to its epipolar line in each other view.
 
     ``F = [e]_x P' P^+`` with e the image of the source's centre (Hartley & Zisserman, eq. 9.1); scale and sign are arbitrary.
     """
     center = torch.cat([camera_centers(source), torch.ones(1).to(source)])
-    return cross_product_matrix(others @ center) @ others @ torch.linalg.pinv(source)
+    return torch.linalg.cross((others @ center)[..., None], others, dim=-2) @ torch.linalg.pinv(source)
 
 
 def triangulate(first: Float[Tensor, "*batch 3 4"], second: Float[Tensor, "*batch 3 4"], first_uv: Float[Tensor, "*batch 2"],
@@ -42,20 +36,8 @@ def triangulate(first: Float[Tensor, "*batch 3 4"], second: Float[Tensor, "*batc
     return point[..., :3] / point[..., 3:]
 
 
-def _points_near_lines(lines: Float[Tensor, "p 3"], points: Float[Tensor, "s 2"],
-                       width: float) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:
-    """Indices (line, point) of all pairs nearer than ``width``; a few lines at a time, since masks have many pixels."""
-    near = [((part[:, :2] @ points.T + part[:, 2:]).abs() < width).nonzero() for part in lines.split(LINES)]
-    first = range(0, len(lines), LINES)
-    line = torch.cat([pairs[:, 0] + start for pairs, start in zip(near, first)])
-    return line, torch.cat([pairs[:, 1] for pairs in near])
-
-
-def epipolar_depth_ranges(uv: Float[Tensor, "p 2"],
-                          source: Float[Tensor, "3 4"],
-                          other: Float[Tensor, "3 4"],
-                          silhouette: Float[Tensor, "s 2"],
-                          width: float = 0.7) -> Float[Tensor, "p 2"]:
+def epipolar_depth_ranges(uv: Float[Tensor, "p 2"], source: Float[Tensor, "3 4"], other: Float[Tensor, "3 4"],
+                          silhouette: Float[Tensor, "s 2"]) -> Float[Tensor, "p 2"]:
     """Least and largest depth at which points seen at ``uv`` project into another view's silhouette.
 
     Source: ``preprocess_cameras.py`` of Yariv et al. 2020. Each silhouette pixel near the epipolar line is triangulated with
@@ -66,7 +48,6 @@ def epipolar_depth_ranges(uv: Float[Tensor, "p 2"],
         uv: pixels of the source view.
         source, other: projection matrices (float64).
         silhouette: pixel centres inside the other view's mask.
-        width: distance from the line, in pixels, up to which a silhouette pixel counts as on it.
 
     Returns:
         (least, largest) per pixel; NaN where the line misses the silhouette.
@@ -74,7 +55,9 @@ def epipolar_depth_ranges(uv: Float[Tensor, "p 2"],
     homogeneous = torch.cat([uv, torch.ones_like(uv[:, :1])], -1)
     lines = homogeneous @ fundamental_matrices(source, other[None])[0].T
     lines = lines / lines[:, :2].norm(dim=-1, keepdim=True)
-    pixel, match = _points_near_lines(lines, silhouette, width)
+    near = [((part[:, :2] @ silhouette.T + part[:, 2:]).abs() < NEAR).nonzero() for part in lines.split(LINES)]
+    pixel = torch.cat([pairs[:, 0] + k * LINES for k, pairs in enumerate(near)])
+    match = torch.cat([pairs[:, 1] for pairs in near])
     points = triangulate(source.expand(len(pixel), 3, 4), other.expand(len(pixel), 3, 4), uv[pixel], silhouette[match])
     depth = points @ source[2, :3] + source[2, 3]
     in_front = depth >= 0

@@ -67,10 +67,8 @@ def extract_surface_aligned(sdf: Field,
                             resolution: int,
                             *,
                             coarse_resolution: int = 99,
-                            samples: int = 10_000,
                             margin: float = 0.2,
                             generator: torch.Generator | None = None,
-                            max_points: int = 2**28,
                             **options) -> tuple[Float[Tensor, "v 3"], Int[Tensor, "f 3"]]:
     """Mesh a surface on a tight grid along its principal axes (the high-resolution mesh of IDR's evaluation).
 
@@ -84,16 +82,14 @@ def extract_surface_aligned(sdf: Field,
         upper: the opposite corner.
         resolution: lattice *points* along the shortest of the shape's sides.
         coarse_resolution: cells along the box's longest side for the first mesh.
-        samples: points drawn from the first mesh.
-        margin: left free around them, in units of the box (0.2 in IDR's unit sphere).
+        margin: left free around the points, in units of the box (0.2 in IDR's unit sphere).
         generator: of the draw.
-        max_points: bound on the fine grid's size; very flat shapes get larger cells instead.
 
     Raises:
         NoSurfaceError: (a ValueError) if the field doesn't cross the level.
     """
     coarse = largest_component(*extract_surface(sdf, lower, upper, coarse_resolution, **options))
-    grid = aligned_grid(sample_surface(*coarse, samples, generator), resolution, margin=margin, max_points=max_points)
+    grid = aligned_grid(sample_surface(*coarse, 10_000, generator), resolution, margin=margin)
     return mesh_grid(sdf, grid, like=_like(lower), **options)
 
 
@@ -124,24 +120,15 @@ def mesh_grid(sdf: Field,
     sample = FieldSampler(sdf, grid, level, chunk, torch.empty(0) if like is None else like)
     volume = sample_dense(sample) if method == "dense" else sample_coarse_to_fine(sample, lipschitz)
     if not sample.lowest < 0 < sample.highest:
-        raise NoSurfaceError(_no_surface(sample))
-    return _marching_cubes(volume, grid, sample.like)
-
-
-def _no_surface(sample: FieldSampler) -> str:
-    lowest, highest = sample.lowest + sample.level, sample.highest + sample.level
-    side = "outside" if sample.lowest >= 0 else "inside"
-    return (
-        f"no surface: on the {'x'.join(map(str, sample.grid.shape))} grid the sdf was between {lowest:.4g} and {highest:.4g} "
-        f"wherever it was evaluated and never crosses {sample.level:g}; all of it is {side}. Use another box, a finer grid, "
-        "or train longer.")
-
-
-def _marching_cubes(volume: Float[np.ndarray, "x y z"], grid: Grid, like: Tensor):
+        lowest, highest = sample.lowest + level, sample.highest + level
+        raise NoSurfaceError(
+            f"no surface: on the {'x'.join(map(str, grid.shape))} grid the sdf was between {lowest:.4g} and {highest:.4g} "
+            f"wherever it was evaluated and never crosses {level:g}; all of it is "
+            f"{'outside' if lowest >= level else 'inside'}. Use another box, a finer grid, or train longer.")
     # scikit-image's 'descent': an object of lower values, so that the faces' normals point to the higher ones
     vertices, faces, _, _ = measure.marching_cubes(volume, 0.0, gradient_direction="descent")
-    vertices = torch.as_tensor(grid.points(vertices.astype(np.float64))).to(like)
-    return vertices, torch.as_tensor(faces.astype(np.int64), device=like.device)
+    vertices = torch.as_tensor(grid.points(vertices.astype(np.float64))).to(sample.like)
+    return vertices, torch.as_tensor(faces.astype(np.int64), device=sample.like.device)
 
 
 def _like(lower) -> Tensor:

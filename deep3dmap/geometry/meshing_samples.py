@@ -40,7 +40,7 @@ class FieldSampler:
         """Values at lattice coordinates, as float32.
 
         Raises:
-            ValueError: if the field gives another shape than one value a point, or values that are not finite.
+            ValueError: if the field returns another shape than one value per point, or values that are not finite.
         """
         values = np.empty(len(index), np.float32)
         for start in range(0, len(index), self.chunk):
@@ -48,20 +48,16 @@ class FieldSampler:
             points = torch.as_tensor(self.grid.points(index[part])).to(self.like)
             out = self.sdf(points)
             if out.shape != points.shape[:1]:
-                raise ValueError(f"the sdf gave {tuple(out.shape)} for {len(points)} points; it must give one value a point, "
-                                 f"{tuple(points.shape[:1])}")
+                raise ValueError(f"the sdf returned {tuple(out.shape)} for {len(points)} points; it must return one value "
+                                 f"per point, {tuple(points.shape[:1])}")
             values[part] = (out - self.level).float().cpu().numpy()
-        self._note(values)
-        return values
-
-    def _note(self, values: Float[np.ndarray, "p"]) -> None:
-        if not len(values):
-            return
         if not np.isfinite(values).all():
             raise ValueError(f"the sdf is not finite at {(~np.isfinite(values)).sum()} of {len(values)} points; has the "
                              "training diverged?")
         self.evaluations += len(values)
-        self.lowest, self.highest = min(self.lowest, float(values.min())), max(self.highest, float(values.max()))
+        self.lowest = float(values.min(initial=self.lowest))
+        self.highest = float(values.max(initial=self.highest))
+        return values
 
 
 def sample_dense(sample: FieldSampler) -> Float[np.ndarray, "x y z"]:
@@ -120,28 +116,16 @@ def _probe_blocks(sample: FieldSampler, stride: int, lipschitz: float):
         reach = lipschitz * stride / 2 * np.linalg.norm(sample.grid.spacing)
         positive[tuple(tested.T)] = values > 0
         open_[tuple(tested.T)] = np.abs(values) <= reach
-        open_ |= _beside_other_sign(positive)
+        for axis in range(3):  # blocks that share a face with one of the other sign
+            first, second = _neighbours(3, axis)
+            differs = positive[first] != positive[second]
+            open_[first] |= differs
+            open_[second] |= differs
         if stride == 2:
             return positive, open_, probes, values
         stride //= 2
-        positive, open_ = (_halve(a, -(-cells // stride)) for a in (positive, open_))
-
-
-def _halve(blocks: Bool[np.ndarray, "x y z"], shape) -> Bool[np.ndarray, "u v w"]:
-    for axis in range(3):
-        blocks = blocks.repeat(2, axis)
-    return blocks[tuple(slice(n) for n in shape)]
-
-
-def _beside_other_sign(positive: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
-    """Which blocks share a face with one of the other sign."""
-    beside = np.zeros_like(positive)
-    for axis in range(3):
-        first, second = _neighbours(positive.ndim, axis)
-        differs = positive[first] != positive[second]
-        beside[first] |= differs
-        beside[second] |= differs
-    return beside
+        finer = tuple(slice(n) for n in -(-cells // stride))
+        positive, open_ = (a.repeat(2, 0).repeat(2, 1).repeat(2, 2)[finer] for a in (positive, open_))
 
 
 def _neighbours(dimensions: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -112,7 +112,8 @@ def normalization_from_hull(masks: Bool[Tensor, "n h w"],
         ValueError: if a mask is empty, there is one view only, the silhouettes don't overlap or leave the object unbounded.
     """
     grid, lower, upper = bounded_hull(masks, projections, resolution, tolerance)
-    center, radius = bounding_sphere(cell_centers(_shell(grid), lower, upper))
+    ends = grid & ((grid.cumsum(0) == 1) | (grid.flip(0).cumsum(0).flip(0) == 1))  # of each line of occupied cells along x
+    center, radius = bounding_sphere(cell_centers(ends, lower, upper))
     return scene_from_sphere(center, margin * (radius + (upper - lower).norm() / resolution / 2))
 
 
@@ -128,14 +129,6 @@ def bounded_hull(masks: Bool[Tensor, "n h w"],
             f"no cell of the {resolution}^3 grid from {lower.tolist()} to {upper.tolist()} lies in all of the "
             f"{len(masks)} masks (tolerance {tolerance}): raise the tolerance, or check for a wrong mask or camera")
     return grid, lower, upper
-
-
-def _shell(grid: Bool[Tensor, "r r r"]) -> Bool[Tensor, "r r r"]:
-    """First and last occupied cell of each line along x: the outermost cells are among them."""
-    return grid & ((grid.cumsum(0) == 1) | (grid.flip(0).cumsum(0).flip(0) == 1))
-
-
-# The reference's way ------------------------------------------------------------------------------------------------------
 
 
 def pixels_of(mask: Bool[Tensor, "h w"]) -> Float[Tensor, "p 2"]:
@@ -235,7 +228,7 @@ def normalization_from_masks(masks: Bool[Tensor, "n h w"],
                              **sampling) -> Float[Tensor, "4 4"]:
     """The reference's normalisation: ``sphere_from_silhouette_depths``, then ``refine_by_carving``.
 
-    Its ``scale_mat`` is the inverse of the answer. ``sampling`` goes to the first step; errors are those of both.
+    Its ``scale_mat`` is the inverse of the result. ``sampling`` are options of the first step; errors are those of both.
     """
     center, scale = sphere_from_silhouette_depths(masks, projections, **sampling)
     center, scale, _ = refine_by_carving(masks, projections, center, scale, minimal_views, grid_size)

@@ -28,18 +28,17 @@ def facing(vertices: Float[Tensor, "v 3"], normals: Float[Tensor, "v 3"],
     return torch.stack([(normalize(center - vertices, dim=-1) * normals).sum(-1) for center in centers])
 
 
-def visible_vertices(mesh: trimesh.Trimesh, centers: Float[Tensor, "n 3"], offset: float = OFFSET) -> Bool[Tensor, "n v"]:
+def visible_vertices(mesh: trimesh.Trimesh, centers: Float[Tensor, "n 3"]) -> Bool[Tensor, "n v"]:
     """Which vertices face each camera centre and are not occluded by the mesh. On the CPU.
 
     Args:
         mesh: with outward normals.
         centers: of the cameras, in the mesh's frame.
-        offset: rays start so far above the surface, as a fraction of the mesh's diagonal.
     """
     centers = centers.detach().cpu().double()
     vertices, normals = (torch.tensor(np.asarray(x), dtype=torch.float64) for x in (mesh.vertices, mesh.vertex_normals))
     visible = facing(vertices, normals, centers) > 0
-    starts = vertices + offset * mesh.scale * normals
+    starts = vertices + OFFSET * mesh.scale * normals
     for center, turned in zip(centers, visible):
         to_camera = center - starts[turned]
         hits = cast_rays(mesh, starts[turned], to_camera)
@@ -135,10 +134,10 @@ def _samples(vertices: Float[Tensor, "p 3"], weights: Float[Tensor, "n p"], imag
     return values, weights
 
 
-def nearest_colors(points: Float[Tensor, "p 3"], known: Float[Tensor, "k 3"], colors: Float[Tensor, "k c"],
-                   default: float = 0.5) -> Float[Tensor, "p c"]:  # yapf: disable
-    """For every point, the colour of the nearest known point; ``default`` where none is known. On the CPU."""
+def nearest_colors(points: Float[Tensor, "p 3"], known: Float[Tensor, "k 3"],
+                   colors: Float[Tensor, "k c"]) -> Float[Tensor, "p c"]:  # yapf: disable
+    """For every point, the colour of the nearest known point; grey where none is known. On the CPU."""
     points, known, colors = (x.detach().cpu() for x in (points, known, colors))
     if not len(known):
-        return torch.full((len(points), colors.shape[1]), default).to(colors)
+        return torch.full((len(points), colors.shape[1]), 0.5).to(colors)
     return colors[torch.from_numpy(cKDTree(known.numpy()).query(points.numpy())[1])]

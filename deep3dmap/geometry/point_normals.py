@@ -15,17 +15,13 @@ NEIGHBOURS = 16
 GRAZING = 0.1
 
 
-def estimate_normals(points: Float[np.ndarray, "n 3"], neighbours: int = NEIGHBOURS) -> Float[np.ndarray, "n 3"]:
-    """Unit normals of either sign, by principal components of each point's nearest neighbours.
-
-    Args:
-        points: at least 3.
-        neighbours: that count, the point itself among them; all points where there are fewer.
+def estimate_normals(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """Unit normals of either sign, by principal components of each point's nearest :data:`NEIGHBOURS`.
 
     Raises:
-        ValueError: for fewer than 3 points or neighbours, or if some point's neighbours lie on one line.
+        ValueError: for fewer than 3 points, or if some point's neighbours lie on one line.
     """
-    count = min(neighbours, len(points))
+    count = min(NEIGHBOURS, len(points))
     if count < 3:
         raise ValueError(f"a normal needs at least 3 points, there are {count}")
     near = points[cKDTree(points).query(points, count)[1]]
@@ -46,28 +42,25 @@ def orient_towards(points: Float[np.ndarray, "*n 3"], normals: Float[np.ndarray,
 
 
 def grid_normals(points: Float[np.ndarray, "h w 3"],
-                 seen: Bool[np.ndarray, "h w"],
-                 grazing: float = GRAZING) -> tuple[Float[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
+                 seen: Bool[np.ndarray, "h w"]) -> tuple[Float[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
     """Normals of a depth map's points, from differences between neighbouring pixels.
 
     Args:
         points: in the camera's frame, of each pixel.
         seen: pixels whose point is known.
-        grazing: least cosine between a normal and the line of sight. Across a depth discontinuity the
-            differences connect two surfaces, and their normal is nearly perpendicular to the line of sight.
 
     Returns:
         Unit normals that face the camera; and where they are known: pixels with a neighbour on both sides of a row and of a
-        column. Normals elsewhere are 0.
+        column. Normals elsewhere are 0, as are grazing ones: across a depth discontinuity differences connect two surfaces.
     """
     known = np.zeros_like(seen)
     known[1:-1, 1:-1] = seen[1:-1, 1:-1] & seen[1:-1, 2:] & seen[1:-1, :-2] & seen[2:, 1:-1] & seen[:-2, 1:-1]
     filled = np.where(seen[..., None], points, 0.0)
     across, down = np.zeros_like(filled), np.zeros_like(filled)
     across[:, 1:-1], down[1:-1] = filled[:, 2:] - filled[:, :-2], filled[2:] - filled[:-2]
-    normals = _unit(np.cross(down, across))
+    normals = unit_vectors(np.cross(down, across))
     normals = orient_towards(filled, normals, np.zeros(3))
-    known &= -(normals * _unit(filled)).sum(-1) > grazing
+    known &= -(normals * unit_vectors(filled)).sum(-1) > GRAZING
     return np.where(known[..., None], normals, 0.0), known
 
 
@@ -79,5 +72,6 @@ def depth_points(depth: Float[np.ndarray, "h w"], K: Float[np.ndarray, "3 3"]) -
     return rays / rays[..., 2:] * depth[..., None]
 
 
-def _unit(vectors: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
+def unit_vectors(vectors: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
+    """Vectors divided by their lengths; zeros stay zeros."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-300)

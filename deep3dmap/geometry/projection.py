@@ -8,14 +8,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def _rq(matrix: Float[Tensor, "3 3"]) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3 3"]]:
-    """Upper triangular R with a positive diagonal and orthogonal Q with ``matrix = R Q``: a QR of the rows in reverse."""
-    q, r = torch.linalg.qr(matrix.flip(0).T)
-    signs = torch.where(r.diagonal() < 0, -1.0, 1.0).to(matrix)
-    upper = (r.T * signs).flip(0).flip(1)
-    return upper, (q * signs).T.flip(0)
-
-
 def decompose_projection(P: Float[Tensor, "3 4"],
                          reference_sign: bool = False) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3 4"]]:
     """Pinhole matrix and rigid transform of a projection matrix of any scale: ``P ~ K [R | t]``.
@@ -27,7 +19,7 @@ def decompose_projection(P: Float[Tensor, "3 4"],
 
     Args:
         P: projection matrix; computed in float64 inside, returned in its own type.
-        reference_sign: answer as IDR's ``load_K_Rt_from_P`` does where P has a negative scale.
+        reference_sign: the sign of IDR's ``load_K_Rt_from_P`` where P has a negative scale.
 
     Returns:
         K, upper triangular with ``K[2, 2] = 1``; and ``world_to_cam`` = [R | t] with a proper rotation.
@@ -40,7 +32,9 @@ def decompose_projection(P: Float[Tensor, "3 4"],
     if not (torch.isfinite(matrix).all() and torch.linalg.matrix_rank(left) == 3):
         raise ValueError(f"not the projection matrix of a pinhole camera: its left 3x3 block must be invertible\n{P}")
     negative = torch.linalg.det(left) < 0
-    upper, rotation = _rq(-left if negative else left)
+    q, r = torch.linalg.qr((-left if negative else left).flip(0).T)  # of the rows in reverse
+    signs = torch.where(r.diagonal() < 0, -1.0, 1.0).to(matrix)
+    upper, rotation = (r.T * signs).flip(0).flip(1), (q * signs).T.flip(0)
     K = upper / upper[2, 2]
     if negative and reference_sign:
         turn = torch.tensor([-1.0, -1.0, 1.0]).to(matrix)
@@ -62,14 +56,6 @@ def lift(uv: Float[Tensor, "*batch p 2"], depth: Float[Tensor, "*batch p"],
     y = (uv[..., 1] - K[..., 1, 2]) / K[..., 1, 1]
     x = (uv[..., 0] - K[..., 0, 2] - K[..., 0, 1] * y) / K[..., 0, 0]
     return torch.stack([x * depth, y * depth, depth], -1)
-
-
-def back_project(uv: Float[Tensor, "*batch p 2"], depth: Float[Tensor, "*batch p"], K: Float[Tensor, "*batch 3 3"],
-                 world_to_cam: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch p 3"]:
-    """Points in the world at given pixels and depths (z) of each camera; arguments as in ``lift``."""
-    in_camera = lift(uv, depth, K)
-    rotation, translation = world_to_cam[..., :3], world_to_cam[..., None, :, 3]
-    return (in_camera - translation) @ rotation
 
 
 def camera_depth(points: Float[Tensor, "*batch p 3"], world_to_cam: Float[Tensor, "*batch 3 4"]) -> Float[Tensor, "*batch p"]:

@@ -54,21 +54,15 @@ def cast_rays(mesh: trimesh.Trimesh,
     origins, directions = (torch.as_tensor(x).detach().cpu().double() for x in (origins, directions))
     face = torch.full((len(origins), ), -1, dtype=torch.int64)
     for start in range(0, len(origins) if len(mesh.faces) else 0, chunk):
-        rays = slice(start, start + chunk)
-        face[rays] = _first_face(mesh, origins[rays], directions[rays])
+        part = [x[start:start + chunk].numpy() for x in (origins, directions)]
+        # unlike `intersects_first`, this one moves the mesh to the origin before it rounds to single precision
+        index_face, index_ray = mesh.ray.intersects_id(*part, multiple_hits=False)
+        face[start + torch.as_tensor(index_ray)] = torch.as_tensor(index_face)
     hit = face >= 0
     corners = torch.as_tensor(np.asarray(mesh.vertices, dtype=np.float64))[torch.as_tensor(np.asarray(mesh.faces))[face[hit]]]
     barycentric, distance = torch.zeros(len(face), 3, dtype=torch.float64), torch.zeros(len(face), dtype=torch.float64)
     barycentric[hit], distance[hit] = _meet_triangle(corners, origins[hit], directions[hit])
     return RayHits(distance, face, barycentric, hit)
-
-
-def _first_face(mesh, origins, directions) -> Int[Tensor, "r"]:
-    face = torch.full((len(origins), ), -1, dtype=torch.int64)
-    # unlike `intersects_first`, this one moves the mesh to the origin before it rounds to single precision
-    index_face, index_ray = mesh.ray.intersects_id(origins.numpy(), directions.numpy(), multiple_hits=False)
-    face[torch.as_tensor(index_ray)] = torch.as_tensor(index_face)
-    return face
 
 
 def _meet_triangle(corners: Float[Tensor, "r 3 3"], origins: Float[Tensor, "r 3"],

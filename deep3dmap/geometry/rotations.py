@@ -50,26 +50,6 @@ def rotation_to_quaternion(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tenso
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
 
-def slerp(start: Float[Tensor, "*batch 4"], end: Float[Tensor, "*batch 4"],
-          fraction: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 4"]:
-    """Unit quaternions at ``fraction`` of the shortest rotation from start to end (Shoemake 1985, "Animating Rotation").
-
-    Args:
-        start, end: quaternions (w, x, y, z), of any length but 0.
-        fraction: 0 gives start, 1 gives end.
-    """
-    start, end = (torch.nn.functional.normalize(q, dim=-1) for q in (start, end))
-    cosine = (start * end).sum(-1, keepdim=True)
-    end = torch.where(cosine < 0, -end, end)
-    angle = torch.acos(cosine.abs().clamp(max=1))
-    fraction = fraction[..., None]
-    small = angle < 1e-4
-    sine = torch.where(small, 1.0, torch.sin(angle))
-    first = torch.where(small, 1 - fraction, torch.sin((1 - fraction) * angle) / sine)
-    second = torch.where(small, fraction, torch.sin(fraction * angle) / sine)
-    return torch.nn.functional.normalize(first * start + second * end, dim=-1)
-
-
 def rotation_angle_error(first: Float[Tensor, "*batch 3 3"], second: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
     """Angle in degrees, 0 to 180, of the rotation that takes ``first`` to ``second``.
 

@@ -25,7 +25,7 @@ from deep3dmap.geometry.closed_meshes import (
     winding_numbers,
 )
 from deep3dmap.geometry.triangles import sample_surface
-from deep3dmap.geometry.visible_surface import VisibleSurface, see_surface
+from deep3dmap.geometry.visible_surface import VisibleSurface, visible_surface
 
 BUFFER = 1.03  # the unit sphere's radius relative to the shape's
 NEAR = 47 / 50  # of the points are drawn near the surface
@@ -191,7 +191,7 @@ def _by_winding(mesh: Mesh, points: Float[np.ndarray, "n 3"], plan: Plan, figure
 
 def _by_visibility(mesh: Mesh, points: Float[np.ndarray, "n 3"], plan: Plan, figures: dict) -> _Answer:
     """Outside is in front of what surrounding cameras see (the paper's method)."""
-    visible = see_surface(mesh, plan.resolution)
+    visible = visible_surface(mesh, plan.resolution)
     wrong = dict(wrong_observations=visible.wrong_observations, wrong_triangles=visible.wrong_triangles)
     figures |= dict(method="visibility", **wrong)
     if wrong["wrong_observations"] > WRONG_OBSERVATIONS or wrong["wrong_triangles"] > WRONG_TRIANGLES:

@@ -26,23 +26,23 @@ class Contradictions:
 
     Attributes:
         view: the view of each ray.
-        judges: the views whose silhouettes the samples were compared with.
-        outside: (judges, rays, samples); a ray's own view never excludes it.
+        references: the views whose silhouettes the samples were compared with.
+        outside: (references, rays, samples); a ray's own view never excludes it.
     """
 
     view: Int[Tensor, "r"]
-    judges: Sequence[int]
+    references: Sequence[int]
     outside: Bool[Tensor, "j r s"]
 
     def share(self, without: Collection[int] = ()) -> float:
         """The share of the rays that prove a contradiction among all views, or all but a few."""
-        kept = [k for k, judge in enumerate(self.judges) if judge not in without]
+        kept = [k for k, view in enumerate(self.references) if view not in without]
         rays = ~torch.isin(self.view, torch.tensor(list(without), dtype=self.view.dtype))
         return float(self._contradicted(kept)[rays].double().mean())
 
     def by_view(self) -> Float[Tensor, "n"]:
         """The share of each view's own rays."""
-        bad = self._contradicted(range(len(self.judges))).double()
+        bad = self._contradicted(range(len(self.references))).double()
         count = int(self.view.max()) + 1
         return torch.zeros(count).double().index_add(0, self.view, bad) / self.view.bincount(minlength=count).clamp(min=1)
 
@@ -58,18 +58,18 @@ def contradictions(distances: Float[Tensor, "n h w"],
                    projections: Float[Tensor, "n 3 4"],
                    center: Float[Tensor, "3"],
                    radius: float,
-                   judges: Sequence[int],
+                   references: Sequence[int],
                    rays: int,
                    spacing: float = 1.0) -> Contradictions:
     """Sample rays through silhouette pixels and find which other silhouettes exclude the samples.
 
-    Beyond an image's edge a silhouette is extended by replication. Cost and memory grow with views x rays x judges.
+    Beyond an image's edge a silhouette is extended by replication. Cost and memory grow with views x rays x references.
 
     Args:
         distances: signed pixel distances to the silhouettes' outlines (``mask_distance``), negative inside.
         projections: world to pixels, first pixel centre at 0.5.
         center, radius: a sphere that contains the object, world units.
-        judges: the views to compare with.
+        references: the views to compare with.
         rays: of each view, at most; evenly spread over its silhouette's pixels.
         spacing: pixels between a ray's points, as most views see them (more where there would be over ``MOST_SAMPLES``).
     """
@@ -80,13 +80,14 @@ def contradictions(distances: Float[Tensor, "n h w"],
     pixels = torch.stack([column + 0.5, row + 0.5, torch.ones_like(row)], -1).double()
     directions = torch.nn.functional.normalize((inverse[view] @ pixels[..., None])[..., 0], dim=-1)
     nearest = ((center - centers[view]) * directions).sum(-1)
-    depths = nearest[:, None] + radius * torch.linspace(-1, 1, _sample_count(P, center, radius, spacing)).double()
-    points = (centers[view][:, None] - center +
-              depths[..., None] * directions[:, None]).float()  # relative to center, for precision
+    pixels = 2 * radius * torch.linalg.det(P[:, :, :3]).abs().sqrt() / (P[:, 2, :3] @ center + P[:, 2, 3]).abs()
+    samples = int((pixels.median().nan_to_num(0.0) / spacing).clamp(16, MOST_SAMPLES / spacing))
+    depths = nearest[:, None] + radius * torch.linspace(-1, 1, samples).double()
+    points = (centers[view][:, None] - center + depths[..., None] * directions[:, None]).float()  # relative, for precision
     behind = depths <= 0
     outside = [_outside(distances[j], P[j, :, :3].float(), (P[j, :, :3] @ center + P[j, :, 3]).float(), points) &
-               (view != j)[:, None] | behind for j in judges]  # yapf: disable
-    return Contradictions(view, judges, torch.stack(outside))
+               (view != j)[:, None] | behind for j in references]  # yapf: disable
+    return Contradictions(view, references, torch.stack(outside))
 
 
 def _spread_pixels(masks: Bool[Tensor, "n h w"], count: int) -> Int[Tensor, "r 3"]:
@@ -97,12 +98,6 @@ def _spread_pixels(masks: Bool[Tensor, "n h w"], count: int) -> Int[Tensor, "r 3
         pick = torch.linspace(0, len(pixels) - 1, min(count, len(pixels)), dtype=torch.float64).round().long()
         found.append(torch.nn.functional.pad(pixels[pick], (1, 0), value=view))
     return torch.cat(found)
-
-
-def _sample_count(P: Float[Tensor, "n 3 4"], center: Float[Tensor, "3"], radius: float, spacing: float) -> int:
-    depth = (P[:, 2, :3] @ center + P[:, 2, 3]).abs()
-    pixels = (2 * radius * torch.linalg.det(P[:, :, :3]).abs().sqrt() / depth).median()
-    return int((pixels.nan_to_num(0.0) / spacing).clamp(16, MOST_SAMPLES / spacing))
 
 
 def _outside(distance: Float[Tensor, "h w"], matrix: Float[Tensor, "3 3"], offset: Float[Tensor, "3"],

@@ -9,8 +9,19 @@ from torch import Tensor
 
 def face_areas(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "f"]:
     """Area of every triangle, in squared units of the vertices."""
+    return face_crosses(vertices, faces).norm(dim=-1) / 2
+
+
+def face_crosses(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "f 3"]:
+    """Normals of length twice the faces' areas, to the side from which the corners run counter-clockwise."""
     a, b, c = vertices[faces].unbind(1)
-    return torch.linalg.cross(b - a, c - a).norm(dim=-1) / 2
+    return torch.linalg.cross(b - a, c - a)
+
+
+def unit(vectors: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
+    """Vectors of length 1; 0 stays 0, with a finite gradient, whatever the unit of the rest."""
+    length = vectors.norm(dim=-1, keepdim=True)
+    return vectors / torch.where(length > 0, length, 1.0)
 
 
 def signed_volume(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, ""]:
@@ -22,15 +33,6 @@ def signed_volume(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> 
     return (a * torch.linalg.cross(b, c)).sum() / 6
 
 
-def transform_vertices(vertices: Float[Tensor, "v 3"], matrix: Float[Tensor, "4 4"]) -> Float[Tensor, "v 3"]:
-    """Vertices after an affine map, computed in double precision and returned in their own type.
-
-    A reflection flips the faces' orientation; similarities such as ``scene_from_world`` and its inverse don't.
-    """
-    matrix = matrix.to(vertices.device, torch.float64)
-    return (vertices.double() @ matrix[:3, :3].T + matrix[:3, 3]).to(vertices.dtype)
-
-
 def sample_surface(vertices: Float[Tensor, "v 3"],
                    faces: Int[Tensor, "f 3"],
                    count: int,
@@ -40,7 +42,28 @@ def sample_surface(vertices: Float[Tensor, "v 3"],
     Raises:
         ValueError: if the mesh has no area.
     """
-    areas = face_areas(vertices.double(), faces).cpu()
+    face, weights = _draw(vertices, faces, count, generator)
+    return (weights[..., None] * vertices[faces[face]]).sum(1)
+
+
+def sample_surface_normals(
+        vertices: Float[Tensor, "v 3"],
+        faces: Int[Tensor, "f 3"],
+        count: int,
+        generator: torch.Generator | None = None) -> tuple[Float[Tensor, "count 3"], Float[Tensor, "count 3"]]:
+    """The points of :func:`sample_surface` with the unit normals of their faces, both differentiable in the vertices.
+
+    Raises:
+        ValueError: if the mesh has no area.
+    """
+    face, weights = _draw(vertices, faces, count, generator)
+    return (weights[..., None] * vertices[faces[face]]).sum(1), unit(face_crosses(vertices, faces[face]))
+
+
+def _draw(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], count: int,
+          generator: torch.Generator | None) -> tuple[Int[Tensor, "count"], Float[Tensor, "count 3"]]:
+    """Faces drawn in proportion to their area, and weights of their corners."""
+    areas = face_areas(vertices.detach().double(), faces).cpu()
     if not areas.sum() > 0:
         raise ValueError(f"can't draw points from a surface without area ({len(faces)} faces)")
     # inverse of the cumulative area rather than torch.multinomial, which refuses more than 2^24 faces
@@ -48,8 +71,8 @@ def sample_surface(vertices: Float[Tensor, "v 3"],
     draws = torch.rand(3, count, generator=generator, dtype=torch.float64)
     face = torch.searchsorted(cumulative, draws[0] * cumulative[-1]).clamp(max=len(faces) - 1)
     root, v = draws[1].sqrt(), draws[2]
-    weights = torch.stack([1 - root, root * (1 - v), root * v], -1).to(vertices)
-    return (weights[..., None] * vertices[faces[face.to(faces.device)]]).sum(1)
+    weights = torch.stack([1 - root, root * (1 - v), root * v], -1)
+    return face.to(faces.device), weights.to(vertices)
 
 
 def face_components(faces: Int[Tensor, "f 3"]) -> Int[Tensor, "f"]:

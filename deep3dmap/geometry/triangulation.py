@@ -29,13 +29,6 @@ def reprojection_errors(points: Float[Tensor, "*batch 3"], projections: Float[Te
     return torch.where((seen[..., 2] > 0) & errors.isfinite(), errors, torch.inf)
 
 
-def _best_of_pairs(projections: Float[Tensor, "n 3 4"], uv: Float[Tensor, "n 2"]) -> Float[Tensor, "3"]:
-    first, second = torch.triu_indices(len(uv), len(uv), 1)
-    points = triangulate(projections[first], projections[second], uv[first], uv[second])
-    sums = reprojection_errors(points, projections, uv).clamp(max=BEHIND).sum(-1)
-    return points[sums.argmin()]
-
-
 def _step(point: Float[Tensor, "3"], projections: Float[Tensor, "n 3 4"], uv: Float[Tensor, "n 2"],
           noise: float) -> Float[Tensor, "3"]:
     """The point after one weighted Gauss-Newton step."""
@@ -61,7 +54,9 @@ def triangulate_point(projections: Float[Tensor, "n 3 4"], uv: Float[Tensor, "n 
     """
     if len(uv) < 2:
         raise ValueError(f"a point is triangulated from two or more views, got {len(uv)}")
-    point = _best_of_pairs(projections, uv)
+    first, second = torch.triu_indices(len(uv), len(uv), 1)
+    points = triangulate(projections[first], projections[second], uv[first], uv[second])
+    point = points[reprojection_errors(points, projections, uv).clamp(max=BEHIND).sum(-1).argmin()]
     if not reprojection_errors(point, projections, uv).isfinite().all():
         return point
     cost = _cost(point, projections, uv, noise)

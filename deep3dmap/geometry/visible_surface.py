@@ -13,9 +13,11 @@ import trimesh
 from jaxtyping import Bool, Float, Int
 
 from deep3dmap.geometry.closed_meshes import Mesh
+from deep3dmap.geometry.point_normals import unit_vectors
 
 VIEWS = 100
 DISTANCE = 1.1
+CONTRADICTED = 2  # mark of a triangle seen from both sides
 GRAZING = 1e-3  # cosine below which the reference sees nothing
 
 
@@ -46,7 +48,7 @@ def sphere_points(count: int) -> Float[np.ndarray, "count 3"]:
     return np.stack([radius * np.cos(angle), y, radius * np.sin(angle)], -1)
 
 
-def see_surface(mesh: Mesh, resolution: int = 200, views: int = VIEWS) -> VisibleSurface:
+def visible_surface(mesh: Mesh, resolution: int = 200, views: int = VIEWS) -> VisibleSurface:
     """The visible surface of a mesh in the unit sphere, from cameras all around it.
 
     Args:
@@ -60,7 +62,7 @@ def see_surface(mesh: Mesh, resolution: int = 200, views: int = VIEWS) -> Visibl
     """
     tracer = trimesh.Trimesh(*mesh, process=False).ray
     corners = mesh.vertices[mesh.faces]
-    normals = _unit(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
+    normals = unit_vectors(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
     side, wrong = np.zeros(len(normals), np.int8), 0
     found = []
     for camera in sphere_points(views):
@@ -73,9 +75,6 @@ def see_surface(mesh: Mesh, resolution: int = 200, views: int = VIEWS) -> Visibl
     points, towards = (np.concatenate(parts) for parts in zip(*found))
     return VisibleSurface(points, towards, side != 0, wrong / max(len(points), 1), float((side == CONTRADICTED).mean()),
                           2 / resolution)
-
-
-CONTRADICTED = 2
 
 
 def _look(tracer, camera: Float[np.ndarray, "3"], resolution: int, anchors: Float[np.ndarray, "f 3"],
@@ -95,13 +94,9 @@ def _look(tracer, camera: Float[np.ndarray, "3"], resolution: int, anchors: Floa
 
 def _pixels(camera: Float[np.ndarray, "3"], resolution: int) -> Float[np.ndarray, "r 3"]:
     """Origins of a camera's rays, those that can meet the unit sphere."""
-    right = _unit(np.cross([0.0, 1.0, 0.0], camera))
+    right = unit_vectors(np.cross([0.0, 1.0, 0.0], camera))
     up = np.cross(camera, right)
     centre = (np.arange(resolution) + 0.5) * 2 / resolution - 1
     u, v = (a.reshape(-1) for a in np.meshgrid(centre, centre))
     within = u**2 + v**2 <= 1
     return DISTANCE * camera + u[within, None] * right + v[within, None] * up
-
-
-def _unit(vectors: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-300)

@@ -20,20 +20,6 @@ BLOCKS = (32, 8, 4)  # sizes in cells of the blocks that are decided as a whole,
 CHUNK = 1 << 16  # cells per chunk: small enough for the processor's cache
 
 
-def _extended(masks: Bool[Tensor, "n h w"], continue_beyond_image: bool) -> Bool[Tensor, "n h2 w2"]:
-    """Masks padded by one pixel that represents everything beyond the image."""
-    rows = torch.arange(-1, masks.shape[1] + 1, device=masks.device).clamp(0, masks.shape[1] - 1)
-    columns = torch.arange(-1, masks.shape[2] + 1, device=masks.device).clamp(0, masks.shape[2] - 1)
-    if continue_beyond_image:
-        return masks[:, rows][:, :, columns]
-    return torch.nn.functional.pad(masks, (1, 1, 1, 1), value=False)
-
-
-def _summed_area(mask: Bool[Tensor, "h w"]) -> Int[Tensor, "h1 w1"]:
-    """Number of True pixels above and to the left of each pixel corner."""
-    return torch.nn.functional.pad(mask.int(), (1, 0, 1, 0)).cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
-
-
 def _pixel_index(coordinate: Float[Tensor, "*batch"], size: int) -> Int[Tensor, "*batch"]:
     """Index into an extended mask's axis of length ``size`` of pixel coordinates of the image."""
     return coordinate.nan_to_num(-1.0).clamp(-1, size - 2).floor().long() + 1
@@ -58,18 +44,6 @@ def _settle_blocks(P: Float[Tensor, "3 4"], area: Int[Tensor, "h1 w1"], base: In
     inside = area[bottom, right] - area[top, right] - area[bottom, left] + area[top, left]
     in_front, behind = (depth > 0).all(1), (depth <= 0).all(1)
     return behind | (in_front & (inside == 0)), in_front & (inside == (right - left) * (bottom - top))
-
-
-def _carve_blocks(Ps, areas, base: Int[Tensor, "b 3"], size: int,
-                  tolerance: int) -> tuple[Bool[Tensor, "b"], Bool[Tensor, "b"]]:
-    """Which blocks are carved entirely, and which are occupied entirely."""
-    outside = torch.zeros(len(base), dtype=torch.int16, device=base.device)
-    unsettled = torch.zeros_like(outside)
-    for P, area in zip(Ps, areas):
-        all_out, all_in = _settle_blocks(P, area, base, size)
-        outside += all_out
-        unsettled += ~all_in
-    return outside > tolerance, unsettled <= tolerance
 
 
 def _carve_cells(Ps, masks: Bool[Tensor, "n h2 w2"], base: Int[Tensor, "b 3"], size: int,
@@ -123,27 +97,30 @@ def visual_hull(masks: Bool[Tensor, "n h w"],
     check_silhouettes(masks, projections)
     if resolution < 1 or not (upper > lower).all():
         raise ValueError(f"nothing to carve in the box {lower.tolist()} to {upper.tolist()} at resolution {resolution}")
-    masks = _extended(masks, continue_beyond_image)
-    areas = [_summed_area(mask) for mask in masks]
-    Ps = _from_cells(normalized_projections(projections).to(masks.device), lower, upper, resolution)
+    beyond = [torch.arange(-1, side + 1, device=masks.device).clamp(0, side - 1) for side in masks.shape[1:]]
+    masks = masks[:, beyond[0]][:, :, beyond[1]] if continue_beyond_image else torch.nn.functional.pad(masks, (1, 1, 1, 1))
+    areas = [torch.nn.functional.pad(mask.int(), (1, 0, 1, 0)).cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
+             for mask in masks]  # True pixels above and to the left of each pixel corner  # yapf: disable
+    Ps = normalized_projections(projections).to(masks.device)
+    spacing, offset = (upper.to(Ps) - lower.to(Ps)) / resolution, Ps[:, :, :3] @ lower.to(Ps) + Ps[:, :, 3]
+    Ps = torch.cat([Ps[:, :, :3] * spacing, offset[..., None]], -1)  # of grid coordinates, in cells from the lower corner
     padded = -(-resolution // BLOCKS[0]) * BLOCKS[0]
     grid = torch.zeros(padded, padded, padded, dtype=torch.bool, device=masks.device)
     base = _children(torch.zeros(1, 3, dtype=torch.long, device=masks.device), padded, BLOCKS[0], resolution)
     for size, child in zip(BLOCKS, (*BLOCKS[1:], None)):
-        carved, whole = _carve_blocks(Ps, areas, base, size, tolerance)
+        outside = torch.zeros(len(base), dtype=torch.int16, device=base.device)  # views outside which a block is entirely
+        unsettled = torch.zeros_like(outside)
+        for P, area in zip(Ps, areas):
+            all_out, all_in = _settle_blocks(P, area, base, size)
+            outside += all_out
+            unsettled += ~all_in
+        carved, whole = outside > tolerance, unsettled <= tolerance
         _fill(grid, base[whole], size, True)
         base = base[~carved & ~whole]
         base = base if child is None else _children(base, size, child, resolution)
     for blocks in base.split(CHUNK // BLOCKS[-1]**3):
         _fill(grid, blocks, BLOCKS[-1], _carve_cells(Ps, masks, blocks, BLOCKS[-1], tolerance).view(-1, *[BLOCKS[-1]] * 3))
     return grid[:resolution, :resolution, :resolution].contiguous()
-
-
-def _from_cells(projections: Float[Tensor, "n 3 4"], lower: Tensor, upper: Tensor, resolution: int) -> Float[Tensor, "n 3 4"]:
-    """Projections that take grid coordinates (in cells, from the box's lower corner) instead of world points."""
-    spacing = (upper.to(projections) - lower.to(projections)) / resolution
-    offset = projections[:, :, :3] @ lower.to(projections) + projections[:, :, 3]
-    return torch.cat([projections[:, :, :3] * spacing, offset[..., None]], -1)
 
 
 def cell_centers(cells: Bool[Tensor, "r r r"], lower: Float[Tensor, "3"], upper: Float[Tensor, "3"]) -> Float[Tensor, "p 3"]:
@@ -163,12 +140,6 @@ def _grown(grid: Bool[Tensor, "x y z"], width: int) -> Bool[Tensor, "x y z"]:
     return grid
 
 
-def _surface_band(grid: Bool[Tensor, "r r r"], width: int) -> Bool[Tensor, "r r r"]:
-    """Cells within ``width`` cells of one of opposite label; beyond the box counts as carved."""
-    carved = torch.nn.functional.pad(~grid, [width] * 6, value=True)
-    return _grown(grid, width) & _grown(carved, width)[width:-width, width:-width, width:-width]
-
-
 def hull_field(masks: Bool[Tensor, "n h w"],
                projections: Float[Tensor, "m 3 4"],
                lower: Float[Tensor, "3"],
@@ -183,7 +154,8 @@ def hull_field(masks: Bool[Tensor, "n h w"],
     grid = visual_hull(masks, projections, lower, upper, resolution, tolerance)
     far = 3 * float((upper - lower).norm()) / resolution
     field = torch.where(grid, -far, far).float()
-    band = _surface_band(grid, 2)
+    carved = torch.nn.functional.pad(~grid, [2] * 6, value=True)  # as is everything beyond the box
+    band = _grown(grid, 2) & _grown(carved, 2)[2:-2, 2:-2, 2:-2]
     distances = torch.stack([mask_distance(mask) for mask in masks])
     Ps = normalized_projections(projections).to(masks.device)
     values = [

@@ -1,1 +1,1 @@
-"""Bytes to arrays and back: files, images, meshes, archives, downloads, worker processes. Independent of any method."""
+"""Reading and writing of files: images, meshes, archives, downloads; and worker processes. Independent of any method."""

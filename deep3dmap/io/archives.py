@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from deep3dmap.errors import DataError
 from deep3dmap.io.fetching import require_space
-from deep3dmap.io.files import filling
+from deep3dmap.io.files import atomic_folder
 
 MAX_MEMBERS = 200_000
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
@@ -41,7 +41,7 @@ def unpack(archive: Path, folder: Path, *, limit: int) -> dict[str, int]:
     """
     if folder.exists():
         raise DataError(f"{folder}: exists already; it is not overwritten")
-    with filling(folder) as part:
+    with atomic_folder(folder) as part:
         workplace = part.with_name(f"{part.name}.unpacking")
         with _damage_explained(archive), _opened(archive) as file:
             members, size = _checked(archive, file, limit)

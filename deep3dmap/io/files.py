@@ -1,11 +1,13 @@
 """Atomic writing of files and folders, and optional files whose failure doesn't stop a run."""
 
+import csv
 import errno
+import io
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,7 +53,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def filling(folder: str | Path, replace: bool = False) -> Iterator[Path]:
+def atomic_folder(folder: str | Path, replace: bool = False) -> Iterator[Path]:
     """A temporary folder to fill, with the final folder's name; it is moved into place if the block succeeds.
 
     If the block fails or is interrupted nothing is left, including newly created parents. What a killed process left is
@@ -136,6 +138,15 @@ def write_atomically(path: str | Path, data: bytes) -> Path:
     with replacing(path) as part:
         part.write_bytes(data)
     return Path(path)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping]) -> str:
+    """A table as CSV; rows may lack columns, and values of others are omitted."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def reason(error: OSError) -> str:

@@ -25,34 +25,14 @@ def resolve_data(name_or_path: str | Path) -> Path:
     if not is_text(str(name_or_path)):
         raise DataError(f"{printable(name_or_path)}: the folder's name isn't valid UTF-8; rename it")
     root = data_root()
-    candidates = [_expanded(Path(name_or_path)), root / name_or_path]
+    candidates = [Path(os.path.expanduser(name_or_path)), root / name_or_path]
     for candidate in candidates:
         if str(name_or_path) and exists(candidate):
             return candidate
     looked = " nor ".join(dict.fromkeys(str(c) for c in candidates))
-    raise DataError(f"no data '{name_or_path}': there is no {looked}.{_similar(candidates)}\n"
+    siblings = {path.name: str(path) for each in candidates if exists(each.parent) for path in each.parent.iterdir()}
+    similar = [siblings[name] for name in difflib.get_close_matches(candidates[1].name, siblings, 3)]
+    hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
+    raise DataError(f"no data '{name_or_path}': there is no {looked}.{hint}\n"
                     f"Get known data sets with `deep3dmap download NAME`; set {ROOT_VARIABLE} if your data is in "
                     f"another folder (now {root}).")
-
-
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError:  # ~ of an unknown user
-        return path
-
-
-def _similar(candidates: list[Path]) -> str:
-    """A sentence naming the siblings of the candidates with the most similar names; empty if there is none."""
-    close = []
-    for candidate in candidates:
-        names = _subfolders(candidate.parent)
-        close += [str(candidate.parent / n) for n in difflib.get_close_matches(candidate.name, names, 3, 0.5)]
-    return f" Did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
-
-
-def _subfolders(folder: Path) -> list[str]:
-    try:
-        return sorted(p.name for p in folder.iterdir() if p.is_dir())
-    except (OSError, ValueError):  # missing, unreadable or invalid: nothing to suggest
-        return []

@@ -16,7 +16,7 @@ COPY_AGAIN = "it may be damaged or cut short: copy it again"
 
 @contextmanager
 def reading(path: Path, kind: str, advice: str = COPY_AGAIN) -> Iterator[None]:
-    """Wraps the lines that open and decode one file, and no others: *any* exception there is blamed on the file.
+    """Wraps the lines that open and decode one file, and no others: *any* exception there becomes an error of the file.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""The pool of worker processes: independent tasks, each of which may fail, crash or hang without the others noticing.
+"""The pool of worker processes: independent tasks, each of which may fail, crash or hang without affecting the others.
 
 Sampling of many meshes, trainings of one instance each, comparisons of methods and measurements all run in it.
 """
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from deep3dmap.errors import Deep3DError
 
 DONE, REFUSED, FAILED = "done", "refused", "failed"
-LONGEST_WAIT = 3600.0  # seconds; the system knows no infinite ones
+LONGEST_WAIT = 3600.0  # seconds; the system call takes no infinite time-out
 THREADS = ("OMP_NUM_THREADS", "IGL_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -56,12 +56,12 @@ def run_tasks(function: Callable,
     Args:
         function: of one argument; found by its module and name, as in pickling.
         tasks: arguments.
-        processes: how many work at once.
-        timeout: seconds after which a task is given up and its process killed; may be infinite.
+        processes: maximum number of parallel processes.
+        timeout: seconds after which a task is aborted and its process killed; may be infinite.
         threads: of each process.
-        fresh: start a process of its own for each task, which may start others: for trainings, and for measurements of memory.
-        logs: files that take what each task prints; for fresh processes.
-        grace: seconds that tasks have to end by themselves when the iteration stops early: a SIGTERM tells them.
+        fresh: start a new process for each task, which may start others: for trainings, and for measurements of memory.
+        logs: files for the output of each task; for fresh processes.
+        grace: seconds between SIGTERM and SIGKILL for tasks still running when the iteration stops early.
 
     Yields:
         Number of a task and its outcome, in the order in which they finish. Closing the iterator ends all processes.
@@ -98,7 +98,7 @@ def _context(function: Callable):
 
 
 def _finished(workers: list["_Worker"], fresh: bool) -> Iterator[tuple[int, Outcome]]:
-    """The outcomes that are there once anything has happened: a message, a death, or a time-out."""
+    """Wait for a message, the end of a process, or a time-out; returns the outcomes."""
     busy = [worker for worker in workers if worker.busy]
     left = min(worker.deadline for worker in busy) - time.monotonic()
     wait([worker.pipe for worker in busy], min(max(left, 0), LONGEST_WAIT))
@@ -131,7 +131,7 @@ class _Worker:
         self.number, self.timeout, self.deadline = number, timeout, time.monotonic() + timeout
         try:
             self.pipe.send(task)
-        except OSError:  # it died while idle; reported through the broken pipe
+        except OSError:  # it ended while idle; reported through the broken pipe
             pass
 
     def outcome(self) -> Outcome | None:
@@ -164,7 +164,7 @@ def _ending(code: int | None) -> str:
 
 
 def _work(pipe: Connection, module: str, name: str, threads: int, alone: bool) -> None:
-    """A worker's life: tasks in, outcomes out, until nobody is there to send any."""
+    """The main loop of a worker: receives tasks and sends outcomes until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
     if alone:
         os.setpgid(0, 0)  # its task may handle Ctrl-C itself
@@ -185,13 +185,13 @@ def _work(pipe: Connection, module: str, name: str, threads: int, alone: bool) -
 
 
 def _end_with_parent() -> None:
-    """Ask this process to end once the one that started it is gone."""
+    """Terminate this process when its parent has ended."""
     wait([multiprocessing.parent_process().sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _print_to(path: str) -> None:
-    """Send what this process prints to a file."""
+    """Redirect the output of this process to a file."""
     with open(path, "ab", buffering=0) as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)

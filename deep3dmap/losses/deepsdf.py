@@ -1,4 +1,4 @@
-"""The loss terms of DeepSDF (Park et al., CVPR 2019, eqs. 3, 4 and 9)."""
+"""The loss terms of DeepSDF (Park et al., CVPR 2019, eqs. 3, 4 and 9), and that of H3D-Net's code."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -39,3 +39,15 @@ class CodeLoss(Loss):
     def forward(self, outputs: dict, inputs: dict) -> Float[Tensor, ""]:
         """The unweighted loss, given ``codes`` (s, l) among the outputs."""
         return outputs["codes"].norm(dim=1).mean()
+
+
+@LOSSES.register_module()
+class LatentLoss(Loss):
+    """Mean square of a latent vector's entries, about 1 for samples of the prior.
+
+    It keeps a code likely under the Gaussian of the training codes (H3D-Net, Ramon et al., ICCV 2021, section 3).
+    """
+
+    def forward(self, outputs: dict, inputs: dict) -> Float[Tensor, ""]:
+        """The unweighted loss, given ``latent`` (l,) among the outputs, in units of the prior's standard deviations."""
+        return outputs["latent"].square().mean()

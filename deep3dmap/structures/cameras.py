@@ -1,6 +1,10 @@
-"""Pinhole cameras. OpenCV axes (x right, y down, z forward); the centre of pixel (0, 0) is at (0.5, 0.5)."""
+"""Pinhole and orthographic cameras.
 
-from dataclasses import dataclass
+OpenCV axes (x right, y down, z forward); the centre of pixel (0, 0) is at (0.5, 0.5).
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -17,7 +21,10 @@ class Cameras:
         K: (n, 3, 3) pinhole matrices in pixels, upper triangular with ``K[2, 2] = 1``.
         world_to_cam: (n, 3, 4) rigid transforms ``[R | t]`` with ``x_cam = R x_world + t``.
         size: image height and width in pixels.
+        orthographic: of the class: whether rays are parallel (``OrthographicCameras``).
     """
+
+    orthographic: ClassVar[bool] = False
 
     K: Float[Tensor, "n 3 3"]
     world_to_cam: Float[Tensor, "n 3 4"]
@@ -33,11 +40,11 @@ class Cameras:
     def __getitem__(self, index) -> "Cameras":
         """Some of the cameras: a slice, list, tensor of indices, or one integer (kept as a batch of one)."""
         index = [index] if isinstance(index, int) else index
-        return Cameras(self.K[index], self.world_to_cam[index], self.size)
+        return replace(self, K=self.K[index], world_to_cam=self.world_to_cam[index])
 
     def to(self, *args, **kwargs) -> "Cameras":
         """The same cameras on another device or in another floating-point type (arguments of ``Tensor.to``)."""
-        return Cameras(self.K.to(*args, **kwargs), self.world_to_cam.to(*args, **kwargs), self.size)
+        return replace(self, K=self.K.to(*args, **kwargs), world_to_cam=self.world_to_cam.to(*args, **kwargs))
 
     @property
     def rotations(self) -> Float[Tensor, "n 3 3"]:
@@ -79,12 +86,17 @@ class Cameras:
             camera: index of each ray's camera.
             uv: pixel coordinates (x right, y down), first pixel's centre at 0.5.
         """
-        K, c2w = self.K[camera], self.cam_to_world[camera]
-        y = (uv[:, 1] - K[:, 1, 2]) / K[:, 1, 1]
-        x = (uv[:, 0] - K[:, 0, 2] - K[:, 0, 1] * y) / K[:, 0, 0]
-        in_camera = torch.stack([x, y, torch.ones_like(x)], -1)
+        c2w = self.cam_to_world[camera]
+        in_camera = self._at_depth_one(camera, uv)
         directions = torch.nn.functional.normalize((c2w[:, :, :3] @ in_camera[..., None])[..., 0], dim=-1)
         return RayBundle(c2w[:, :, 3], directions, uv=uv, camera=camera)
+
+    def _at_depth_one(self, camera: Int[Tensor, "r"], uv: Float[Tensor, "r 2"]) -> Float[Tensor, "r 3"]:
+        """The points of depth 1, in the camera's frame, that are seen at pixel coordinates: ``K^-1 (u, v, 1)``."""
+        K = self.K[camera]
+        y = (uv[:, 1] - K[:, 1, 2]) / K[:, 1, 1]
+        x = (uv[:, 0] - K[:, 0, 2] - K[:, 0, 1] * y) / K[:, 0, 0]
+        return torch.stack([x, y, torch.ones_like(x)], -1)
 
     def view_rays(self, camera: int) -> RayBundle:
         """All rays of one camera, pixel by pixel, row by row: ``H * W`` of them."""
@@ -106,9 +118,49 @@ class Cameras:
             raise ValueError(f"not a similarity transform:\n{similarity}")
         rotation = self.rotations @ (S[:3, :3] / scale).T
         translation = scale * self.world_to_cam[:, :, 3] - rotation @ S[:3, 3]
-        return Cameras(self.K, torch.cat([rotation, translation[..., None]], -1), self.size)
+        return replace(self, K=self._magnified(scale), world_to_cam=torch.cat([rotation, translation[..., None]], -1))
+
+    def _magnified(self, scale: Float[Tensor, ""]) -> Float[Tensor, "n 3 3"]:
+        """The matrices that give the same images of a world so many times larger."""
+        return self.K
 
     def resized(self, size: tuple[int, int]) -> "Cameras":
         """The cameras of images resampled to another height and width."""
         scale = torch.tensor([size[1] / self.size[1], size[0] / self.size[0], 1.0]).to(self.K)
-        return Cameras(scale[:, None] * self.K, self.world_to_cam, size)
+        return replace(self, K=scale[:, None] * self.K, size=size)
+
+
+@dataclass(frozen=True)
+class OrthographicCameras(Cameras):
+    """``n`` orthographic cameras that share one image size: all rays are parallel to the camera's z axis.
+
+    As ``Cameras`` in everything but the division by the depth: a point at ``x_cam`` is seen at the pixel
+    ``K[:2, :2] x_cam[:2] + K[:2, 2]`` (Hartley & Zisserman, Multiple View Geometry, 6.3.1), so K's focal lengths are pixels
+    per scene unit. ``centers`` are the origins of the cameras' frames; depths count from there.
+    """
+
+    orthographic: ClassVar[bool] = True
+
+    @property
+    def projections(self) -> Float[Tensor, "n 3 4"]:
+        """Projection matrices, of last row (0, 0, 0, 1)."""
+        last = torch.tensor([0.0, 0.0, 0.0, 1.0]).to(self.K)
+        homogeneous = torch.cat([self.world_to_cam[:, :2], last.expand(len(self), 1, 4)], 1)
+        return self.K @ homogeneous
+
+    def project(self, points: Float[Tensor, "p 3"]) -> tuple[Float[Tensor, "n p 2"], Float[Tensor, "n p"]]:
+        """Pixel coordinates of world points in every camera, and their depths (z in the camera's frame)."""
+        points = points.to(self.K)
+        rows = torch.cat([self.projections[:, :2], self.world_to_cam[:, 2:]], 1)
+        x = points @ rows[:, :, :3].transpose(1, 2) + rows[:, None, :, 3]
+        return x[..., :2], x[..., 2]
+
+    def rays(self, camera: Int[Tensor, "r"], uv: Float[Tensor, "r 2"]) -> RayBundle:
+        """One ray per pixel coordinate, along the axis of ``camera[i]``, from depth 0; arguments as in ``Cameras.rays``."""
+        c2w = self.cam_to_world[camera]
+        in_camera = self._at_depth_one(camera, uv) * torch.tensor([1.0, 1.0, 0.0]).to(self.K)
+        origins = (c2w[:, :, :3] @ in_camera[..., None])[..., 0] + c2w[:, :, 3]
+        return RayBundle(origins, c2w[:, :, 2], uv=uv, camera=camera)
+
+    def _magnified(self, scale: Float[Tensor, ""]) -> Float[Tensor, "n 3 3"]:
+        return torch.cat([self.K[:, :, :2] / scale, self.K[:, :, 2:]], -1)

@@ -85,7 +85,9 @@ class ICTFaceModel:
         path = path / FILE if path.is_dir() else path
         arrays = read_npz(path, "an ICT face model", tuple(LAYOUT))
         _check(arrays, path)
-        return cls(**{name: _converted(array) for name, array in arrays.items()})
+        types = {"f": np.float32, "i": np.int64, "u": np.int64}
+        return cls(**{name: tuple(array.tolist()) if array.dtype.kind == "U" else array.astype(types[array.dtype.kind])
+                      for name, array in arrays.items()})  # yapf: disable
 
     def vertices(
         self, identity: Sequence[float] | np.ndarray = (), expression: Mapping[str, float] | Sequence[float] | np.ndarray = ()
@@ -146,13 +148,6 @@ def _check(arrays: dict[str, np.ndarray], path: Path) -> None:
         if not numbers.size or numbers.min() < 0 or numbers.max() >= count:
             span = f"{numbers.min()} to {numbers.max()}" if numbers.size else "none"
             raise DataError(f"{path}: '{name}' refers to entries {span}, but '{target}' has entries 0 to {count - 1}")
-
-
-def _converted(array: np.ndarray):
-    """Floats in single precision, integers in 64 bits, words as a tuple."""
-    if array.dtype.kind == "U":
-        return tuple(array.tolist())
-    return array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
 
 
 def _coefficients(values, count: int, what: str) -> Float[np.ndarray, " n"]:

@@ -1,6 +1,6 @@
 """Rays from cameras into a scene."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -27,18 +27,6 @@ class RayBundle:
 
     def __len__(self) -> int:
         return len(self.origins)
-
-    def _map(self, change) -> "RayBundle":
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return RayBundle(**{name: None if v is None else change(v) for name, v in values.items()})
-
-    def __getitem__(self, index) -> "RayBundle":
-        """Some of the rays: a slice, a mask or a tensor of indices."""
-        return self._map(lambda v: v[index])
-
-    def to(self, device) -> "RayBundle":
-        """The same rays on another device."""
-        return self._map(lambda v: v.to(device))
 
     def points(self, distance: Float[Tensor, "r"]) -> Float[Tensor, "r 3"]:
         """The points at the given distance along each ray."""

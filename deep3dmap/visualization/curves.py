@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from deep3dmap.errors import DataError
+from deep3dmap.io.reading import read_text
 from deep3dmap.visualization.colormaps import colorize
 from deep3dmap.visualization.plots import LINE, MUTED, as_svg, draw_color_bar, drawing
 
@@ -25,12 +26,10 @@ class Scalars:
     Attributes:
         curves: name to (steps, values), steps ascending, values finite.
         stages: (first step, name) of each stage, in order.
-        seconds: the last elapsed time, or None.
     """
 
     curves: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     stages: list[tuple[int, str]] = field(default_factory=list)
-    seconds: float | None = None
 
 
 def read_scalars(path: str | Path) -> Scalars:
@@ -40,12 +39,7 @@ def read_scalars(path: str | Path) -> Scalars:
     Raises:
         DataError: if the file is missing, or a line before the last is not a JSON object with a ``step``.
     """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: can't read the run's scalars: {error}") from error
-    records = {}
+    lines, records = read_text(Path(path)).splitlines(), {}
     for number, line in enumerate(lines, 1):
         if line.strip():
             record = _record(line)
@@ -75,7 +69,6 @@ def _sorted_curves(records: Sequence[Mapping]) -> Scalars:
         for name, value in record.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value):
                 found.setdefault(name, []).append((record["step"], value))
-    scalars.seconds = float(found["seconds"][-1][1]) if "seconds" in found else None
     scalars.curves = {n: tuple(np.array(p, float).T) for n, p in found.items() if n not in NOT_CURVES}
     return scalars
 
@@ -143,14 +136,13 @@ def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
     return low and low - margin, high + margin
 
 
-def error_histogram(error: Float[np.ndarray, "v"], weights: Float[np.ndarray, "v"], maximum: float, unit: str = "") -> str:
+def error_histogram(error: Float[np.ndarray, "v"], weights: Float[np.ndarray, "v"], maximum: float) -> str:
     """Histogram of a surface's error over the error map's colour bar; the last bar includes all above ``maximum``.
 
     Args:
         error: of each vertex, finite.
         weights: of each vertex: the area around it.
         maximum: of the colour map, positive.
-        unit: of the error.
     """
     edges = np.linspace(0, maximum, 60)
     share = np.histogram(error, [*edges, np.inf], weights=weights)[0] / max(weights.sum(), 1e-300)
@@ -161,7 +153,7 @@ def error_histogram(error: Float[np.ndarray, "v"], weights: Float[np.ndarray, "v
         upper.set_ylabel("% of the surface")
         upper.grid(False, axis="x")
         upper.tick_params(length=0, labelbottom=False)
-        upper.set_title(f"last bar: {maximum:.3g} {unit}".rstrip() + " and more", loc="right", color=MUTED, parse_math=False)
-        draw_color_bar(bar, maximum, unit)
+        upper.set_title(f"last bar: {maximum:.3g} and more", loc="right", color=MUTED)
+        draw_color_bar(bar, maximum)
         bar.set_xlim(0, maximum + edges[1])
         return as_svg(figure, "histogram", "Share of the surface by error")

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from deep3dmap.errors import DataError
-from deep3dmap.renderers.mesh.raycast import SurfacePoints, render_mesh
+from deep3dmap.renderers.mesh.drawing import SurfacePoints, render_mesh
 from deep3dmap.visualization.colormaps import colorize
 from deep3dmap.visualization.pictures import as_uint8, label_strip
 from deep3dmap.visualization.plots import color_bar

@@ -4,15 +4,12 @@ The page is self-contained, photographs included; it saves the marks' file in th
 pixels, independent of the display size.
 """
 
-import base64
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from string import Template
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -22,7 +19,7 @@ from deep3dmap.errors import DataError
 from deep3dmap.io.files import write_atomically
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 from deep3dmap.visualization.pictures import resize, thumbnail
-from deep3dmap.visualization.viewer import asset
+from deep3dmap.visualization.viewer import asset, html_page
 
 HINTS = dict(
     right_eye=
@@ -75,28 +72,15 @@ def write_marking_page(path: str | Path,
         raise DataError(f"{path}: a page's name must end in .html.")
     if not pictures:
         raise DataError(f"{path}: a page to mark landmarks needs at least one photograph.")
-    data = dict(views=[_view(picture, side) for picture in pictures],
+    data = dict(views=[
+        dict(name=p.name, width=p.image.shape[1], height=p.image.shape[0], image=thumbnail(p.image, side)) for p in pictures
+    ],
                 landmarks=[dict(name=name, hint=HINTS[name]) for name in HEAD_LANDMARKS],
-                marks={p.name: {
-                    n: list(uv)
-                    for n, uv in p.marks.items()
-                }
+                marks={p.name: dict(p.marks)
                        for p in pictures if p.marks})
-    script = asset("marking.js")
-    digest = base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    page = Template(asset("marking.html")).substitute(policy=policy,
-                                                      title=escape(title),
-                                                      style=asset("marking.css"),
-                                                      command=escape(command),
-                                                      data=json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
-                                                      script=script)
+    page = html_page("marking.html", asset("marking.js"), "img-src data:", title=escape(title), style=asset("marking.css"),
+                     command=escape(command), data=json.dumps(data, allow_nan=False).replace("<", "\\u003c"))  # yapf: disable
     return write_atomically(path, page.encode())
-
-
-def _view(picture: PictureToMark, side: int) -> dict:
-    height, width = picture.image.shape[:2]
-    return dict(name=picture.name, width=width, height=height, image=thumbnail(picture.image, side))
 
 
 def landmark_overlay(pictures: Sequence[PictureToMark], seen: Float[np.ndarray, "n 6 2"]) -> UInt8[np.ndarray, "h w 3"]:

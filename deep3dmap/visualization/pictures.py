@@ -39,18 +39,11 @@ def as_uint8(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def save_image(path: str | Path, image: np.ndarray) -> Path:
-    """Write an image (see ``as_uint8``) as PNG, atomically; returns its path.
-
-    Raises:
-        DataError: if the name does not end in ``.png`` or the array is not an image.
-    """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise DataError(f"{path}: images are saved as PNG; the name must end in .png.")
+    """Write an image (see ``as_uint8``) as PNG, atomically; returns its path."""
     pixels = as_uint8(image)
     with replacing(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")
-    return path
+    return Path(path)
 
 
 def resize(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
@@ -60,16 +53,11 @@ def resize(image: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np
     return np.array(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.LANCZOS))
 
 
-def label_strip(pictures: Mapping[str, np.ndarray],
-                *,
-                height: int | None = None,
-                background: tuple[int, int, int] = (255, 255, 255)) -> UInt8[np.ndarray, "h w 3"]:
-    """Images side by side, each with its name above: photo | rendering | difference | normals.
+def label_strip(pictures: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3"]:
+    """Images side by side on white, scaled to the height of the first, each with its name above.
 
     Args:
         pictures: name to image (see ``as_uint8``), from left to right.
-        height: of all images, in pixels; by default that of the first one.
-        background: RGB behind and between them; the names are black or white, whichever has more contrast.
 
     Raises:
         DataError: if there is no image, or one of them is not an image.
@@ -77,14 +65,13 @@ def label_strip(pictures: Mapping[str, np.ndarray],
     if not pictures:
         raise DataError("a strip needs at least one image.")
     images = [as_uint8(p) for p in pictures.values()]
-    height = height or images[0].shape[0]
+    height = images[0].shape[0]
     images = [resize(i, (height, max(1, round(i.shape[1] * height / i.shape[0])))) for i in images]
-    strip = Image.new("RGB", (sum(i.shape[1] for i in images) + GAP * (len(images) - 1), height + LABEL_HEIGHT), background)
+    strip = Image.new("RGB", (sum(i.shape[1] for i in images) + GAP * (len(images) - 1), height + LABEL_HEIGHT), "white")
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(13)
-    ink = "black" if sum(background) > 382 else "white"
     x = 0
     for name, image in zip(pictures, images):
-        draw.text((x + 3, 3), _shortened(name, draw, font, image.shape[1] - 6), ink, font)
+        draw.text((x + 3, 3), _shortened(name, draw, font, image.shape[1] - 6), "black", font)
         strip.paste(Image.fromarray(image), (x, LABEL_HEIGHT))
         x += image.shape[1] + GAP
     return np.array(strip)
@@ -122,15 +109,10 @@ def normal_map(
     return colors if mask is None else np.where(mask[..., None], colors, np.array(background, np.uint8))
 
 
-def jpeg(image: UInt8[np.ndarray, "h w 3"], side: int = 640, quality: int = 85) -> bytes:
-    """The image as JPEG, scaled down (never up) so that its longer side is at most ``side`` pixels."""
+def thumbnail(image: UInt8[np.ndarray, "h w 3"], side: int) -> str:
+    """A JPEG as a ``data:`` URI, scaled down (never up) so that its longer side is at most ``side`` pixels."""
     scale = min(1.0, side / max(image.shape[:2]))
     size = tuple(max(1, round(n * scale)) for n in image.shape[:2])
     stream = io.BytesIO()
-    Image.fromarray(resize(image, size)).save(stream, "JPEG", quality=quality, optimize=True)
-    return stream.getvalue()
-
-
-def thumbnail(image: UInt8[np.ndarray, "h w 3"], side: int = 640, quality: int = 85) -> str:
-    """``jpeg(...)`` as a ``data:`` URI, for embedding in a page."""
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, side, quality)).decode()
+    Image.fromarray(resize(image, size)).save(stream, "JPEG", quality=85, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

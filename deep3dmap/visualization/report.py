@@ -3,12 +3,9 @@
 The page loads nothing external (its content security policy forbids it), so it can be mailed, archived or printed.
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 
 import numpy as np
 import trimesh
@@ -19,7 +16,7 @@ from deep3dmap.io.files import replacing
 from deep3dmap.version import __version__
 from deep3dmap.visualization import report_parts as parts
 from deep3dmap.visualization.report_parts import Figures, ViewComparison
-from deep3dmap.visualization.viewer import VERTEX_BUDGET, asset
+from deep3dmap.visualization.viewer import asset, html_page
 
 __all__ = ["ViewComparison", "write_report"]
 
@@ -33,20 +30,16 @@ def write_report(path: str | Path,
                  pictures: Mapping[str, Mapping[str, np.ndarray]] | None = None,
                  mesh: trimesh.Trimesh | None = None,
                  mesh_error: Float[np.ndarray, "v"] | None = None,
-                 unit: str = "",
-                 error_max: float | None = None,
                  up: Sequence[float] | None = None,
-                 front: Sequence[float] | None = None,
                  curves_path: Path | None = None,
                  turntable: Path | None = None,
                  downloads: Mapping[str, str] | None = None,
                  notes: Sequence[str] = (),
-                 settings: str = "",
-                 vertex_budget: int = VERTEX_BUDGET) -> Path:
+                 settings: str = "") -> Path:
     """Write the page atomically; returns its path.
 
-    A part that can't be shown (no triangles, a missing or damaged file of curves or video) is omitted with an explanatory
-    note: the report comes at the end of a long run and must not fail.
+    A part that can't be shown (no triangles, a damaged file of curves, a large video) is omitted with an explanatory note: the
+    report comes at the end of a long run and must not fail.
 
     Args:
         path: ends in ``.html``.
@@ -56,35 +49,30 @@ def write_report(path: str | Path,
         metrics: group ("held out", "train", "surface", ...) to metric to value. Groups with common metrics share a table.
         views: photographs and renderings; held-out ones are shown first.
         pictures: images by name of items that are not views of a scene, by the items' names.
-        mesh: shown interactively; simplified for the page above ``vertex_budget`` vertices.
-        mesh_error: distance of each vertex to the true surface, if known; NaN where unknown.
-        unit: of lengths, shown after them.
-        error_max: error of the last colour; by default the 95th percentile.
+        mesh: shown interactively; simplified for the page above ``viewer.VERTEX_BUDGET`` vertices.
+        mesh_error: distance of each vertex to the true surface, if known.
         up: the mesh's up direction; without it, rotation is unconstrained.
-        front: initial viewing direction, from the mesh.
         curves_path: the run's ``scalars.jsonl``.
-        turntable: a video (mp4) or animated image (gif, webp), embedded in the page.
+        turntable: a video (mp4), embedded in the page.
         downloads: label to path of files, relative to the report.
         notes: to the reader, one paragraph each.
         settings: the resolved config, collapsed.
-        vertex_budget: see ``mesh``.
 
     Raises:
-        DataError: if the path does not end in ``.html``, or a download is not a relative path.
+        DataError: if the path does not end in ``.html``.
     """
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"{path}: a report's name must end in .html.")
     notes = list(notes)
     links = parts.downloads(downloads or {})
-    error, error_max = parts.checked_error(mesh, mesh_error, error_max, notes)
-    viewer = parts.mesh(mesh, error, error_max, unit, up, front, vertex_budget, notes)
+    viewer = parts.mesh(mesh, mesh_error, up, notes)
     sections = [
-        parts.figures(metrics, unit),
+        parts.figures(metrics),
         parts.section("The reconstruction", "", viewer + links + parts.turntable(turntable, notes)),
         parts.views(sorted(views, key=lambda v: v.split == "train")),
         parts.pictures(pictures or {}, notes),
-        parts.error(mesh, error, error_max, unit, up),
+        parts.error(mesh, mesh_error, up),
         parts.curves(curves_path, notes),
         parts.settings(summary, settings),
         parts.commands(summary)
@@ -98,14 +86,7 @@ def write_report(path: str | Path,
 
 
 def _page(title: str, subtitle: str, sections: Sequence[str]) -> str:
-    """The whole document. Scripts run only if their hash is in the policy, so injected markup can't run."""
-    script = asset("viewer.js") + asset("report.js")
-    digest = base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return Template(asset("report.html")).substitute(policy=policy,
-                                                     title=escape(title),
-                                                     subtitle=escape(subtitle),
-                                                     style=asset("report.css"),
-                                                     sections="\n".join(s for s in sections if s),
-                                                     footer=f"Made with deep3dmap {escape(__version__)}.",
-                                                     script=script)
+    """The whole document."""
+    script, body = asset("viewer.js") + asset("report.js"), "\n".join(s for s in sections if s)
+    return html_page("report.html", script, "img-src data:; media-src data:", title=escape(title), subtitle=escape(subtitle),
+                     style=asset("report.css"), sections=body, footer=f"Made with deep3dmap {__version__}.")  # yapf: disable

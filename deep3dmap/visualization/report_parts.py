@@ -1,13 +1,12 @@
 """The parts of a report as HTML. All external text (names, notes, settings, paths) is escaped here."""
 
 import base64
-import mimetypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import numpy as np
 import trimesh
@@ -19,7 +18,7 @@ from deep3dmap.visualization.error_maps import error_mesh, softly
 from deep3dmap.visualization.glossary import Term, describe
 from deep3dmap.visualization.pictures import thumbnail
 from deep3dmap.visualization.video import turntable as turntable_frames
-from deep3dmap.visualization.viewer import error_limit, pack_mesh, viewer_html
+from deep3dmap.visualization.viewer import VERTEX_BUDGET, error_limit, pack_mesh, viewer_html
 
 Figures = Mapping[str, Mapping[str, float | int | None]]
 """Group to metric to value or None."""
@@ -30,7 +29,7 @@ TURNTABLE_LIMIT = 6_000_000
 """Maximum size of an embedded video in bytes; a larger one is omitted, with a note."""
 ITEMS = 24
 """Maximum number of items whose images are shown."""
-COMMANDS = {"command": "Reproduce", "continue": "Continue", "resume": "Continue"}
+COMMANDS = {"command": "Reproduce", "continue": "Continue"}
 """Keys of the summary that hold a command, and what it does."""
 
 
@@ -74,15 +73,15 @@ def section(title: str, lead: str, body: str) -> str:
 # ---- Figures
 
 
-def figures(metrics: Figures, unit: str) -> str:
+def figures(metrics: Figures) -> str:
     """The main metrics as tiles, and all of them as tables with explanations."""
     metrics = {group: values for group, values in metrics.items() if values}
-    tables = "".join(f'<div class="card scroll">{_table({g: metrics[g] for g in groups}, unit)}</div>'
+    tables = "".join(f'<div class="card scroll">{_table({g: metrics[g] for g in groups})}</div>'
                      for groups in _tables_of(metrics))
-    return section("Results", "", _tiles(metrics, unit) + tables)
+    return section("Results", "", _tiles(metrics) + tables)
 
 
-def _tiles(metrics: Figures, unit: str, count: int = 4) -> str:
+def _tiles(metrics: Figures, count: int = 4) -> str:
     """The ``count`` main metrics; for one in several groups, the first group that isn't training."""
     found: dict[str, tuple[Term, float | int, str]] = {}
     for group, values in sorted(metrics.items(), key=lambda g: g[0].lower().startswith("train")):
@@ -93,7 +92,7 @@ def _tiles(metrics: Figures, unit: str, count: int = 4) -> str:
     chosen = sorted(found.values(), key=lambda f: -f[0].headline)[:count]
     tiles = "".join(
         f'<div class="tile" title="{escape(term.means)}"><div class="name">{escape(term.label)}{_arrow(term)}</div>'
-        f'<div class="value">{term.show(value)}<small>{escape(term.unit_of(unit))}</small></div>'
+        f'<div class="value">{term.show(value)}<small>{term.shown_unit}</small></div>'
         f'<div class="group">{escape(group)}</div></div>' for term, value, group in chosen)
     return f'<div class="tiles">{tiles}</div>' if tiles else ""
 
@@ -110,16 +109,16 @@ def _tables_of(metrics: Figures) -> list[list[str]]:
     return tables
 
 
-def _table(metrics: Figures, unit: str) -> str:
+def _table(metrics: Figures) -> str:
     names = list(dict.fromkeys(n for values in metrics.values() for n in values))
     head = "".join(f'<th class="number" scope="col">{escape(g)}</th>' for g in metrics)
-    rows = "".join(_row(describe(name), [values.get(name) for values in metrics.values()], unit) for name in names)
+    rows = "".join(_row(describe(name), [values.get(name) for values in metrics.values()]) for name in names)
     return (f'<table><thead><tr><th scope="col">Figure</th>{head}<th scope="col">What it means</th></tr></thead>'
             f"<tbody>{rows}</tbody></table>")
 
 
-def _row(term: Term, values: Sequence[float | int | None], unit: str) -> str:
-    shown = [f"{term.show(v)} {escape(term.unit_of(unit)) if v is not None else ''}".strip() for v in values]
+def _row(term: Term, values: Sequence[float | int | None]) -> str:
+    shown = [f"{term.show(v)} {term.shown_unit if v is not None else ''}".strip() for v in values]
     cells = "".join(f'<td class="number">{s}</td>' for s in shown) + f'<td class="means">{escape(term.means)}</td>'
     return f'<tr><th scope="row">{escape(term.label)}{_arrow(term)}</th>{cells}</tr>'
 
@@ -135,25 +134,13 @@ def _arrow(term: Term) -> str:
 # ---- The mesh
 
 
-def checked_error(mesh: trimesh.Trimesh | None, error: Float[np.ndarray, "v"] | None, maximum: float | None,
-                  notes: list[str]) -> tuple[np.ndarray | None, float]:
-    """The error if it matches the mesh and has finite values (else None, and a note), and its colour map's maximum."""
-    if error is None or mesh is None:
-        return None, 1.0
-    if len(error) != len(mesh.vertices) or not np.isfinite(error).any():
-        notes.append(f"The error map is omitted: {len(error)} errors, {int(np.isfinite(error).sum())} of them finite, "
-                     f"for a mesh of {len(mesh.vertices)} vertices.")
-        return None, 1.0
-    return error, maximum if maximum is not None and maximum > 0 else error_limit(error)
-
-
-def mesh(mesh: trimesh.Trimesh | None, error: np.ndarray | None, error_max: float, unit: str, up: Sequence[float] | None,
-         front: Sequence[float] | None, budget: int, notes: list[str]) -> str:
+def mesh(mesh: trimesh.Trimesh | None, error: Float[np.ndarray, "v"] | None, up: Sequence[float] | None,
+         notes: list[str]) -> str:  # yapf: disable
     """The viewer with a caption; a note if there is nothing to show."""
     if mesh is None:
         return ""
     try:
-        packed = pack_mesh(mesh, error, error_max, unit=unit, up=up, front=front, budget=budget)
+        packed = pack_mesh(mesh, error, up=up, budget=VERTEX_BUDGET)
     except DataError as problem:
         notes.append(f"The mesh is not shown: {problem}")
         return ""
@@ -165,71 +152,45 @@ def mesh(mesh: trimesh.Trimesh | None, error: np.ndarray | None, error_max: floa
 
 
 def turntable(path: Path | None, notes: list[str]) -> str:
-    """An embedded video or animated image; a note if it can't be read, is of another kind or too large."""
+    """An embedded video; a note if it is too large."""
     if path is None:
         return ""
-    path = Path(path)
-    kind = mimetypes.guess_type(path.name)[0] or ("image/webp" if path.suffix == ".webp" else "")
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        notes.append(f"The turntable is omitted: {problem}")
+    data = path.read_bytes()
+    if len(data) > TURNTABLE_LIMIT:
+        notes.append(f"The turntable {path.name} is not in the page: it has {len(data) / 1e6:.1f} MB.")
         return ""
-    if len(data) > TURNTABLE_LIMIT or kind not in ("video/mp4", "image/gif", "image/webp"):
-        notes.append(f"The turntable {path.name} is not in the page: {len(data) / 1e6:.1f} MB of {kind or 'an unknown kind'}; "
-                     f"it may be an mp4, gif or webp of at most {TURNTABLE_LIMIT / 1e6:g} MB.")
-        return ""
-    source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    if kind == "video/mp4":
-        shown = f'<video class="turntable" controls loop muted playsinline preload="metadata" src="{source}"></video>'
-    else:
-        shown = f'<img class="turntable" alt="Turntable of the mesh" src="{source}">'
-    return f"<h3>Turntable</h3>{shown}"
+    return ('<h3>Turntable</h3><video class="turntable" controls loop muted playsinline preload="metadata" '
+            f'src="data:video/mp4;base64,{base64.b64encode(data).decode()}"></video>')
 
 
 def downloads(files: Mapping[str, str]) -> str:
-    """Links to files next to the report.
-
-    Raises:
-        DataError: if a path is absolute or a URL.
-    """
-    for label, path in files.items():
-        if urlsplit(path).scheme or path.startswith(("/", "\\")) or not path:
-            raise DataError(f"download '{label}': {path!r} is not a path relative to the report.")
+    """Links to files next to the report."""
     links = "".join(f'<a href="{escape(quote(path))}" download>{escape(label)}</a>' for label, path in files.items())
     return f'<div class="downloads">{links}</div>' if links else ""
 
 
-def error_pictures(mesh: trimesh.Trimesh,
-                   error: np.ndarray,
-                   maximum: float,
-                   up: Sequence[float] | None,
-                   count: int = 4) -> str:
-    """The mesh from ``count`` sides coloured by error (also for print, and without the 3D view)."""
-    colored = error_mesh(mesh, error.astype(np.float64), maximum)
-    sides = turntable_frames(colored, frames=count, size=(400, 400), up=up, shading=softly, supersample=1)
+def error_pictures(mesh: trimesh.Trimesh, error: np.ndarray, maximum: float, up: Sequence[float] | None) -> str:
+    """The mesh from four sides coloured by error (also for print, and without the 3D view)."""
+    colored = error_mesh(mesh, error, maximum)
+    sides = turntable_frames(colored, frames=4, size=(400, 400), up=up, shading=softly, supersample=1)
     pictures = "".join(f'<img alt="Error from side {n}" src="{thumbnail(p, 400)}">' for n, p in enumerate(sides, 1))
     return f'<div class="error-map">{pictures}</div>'
 
 
-def error(mesh: trimesh.Trimesh | None, error: np.ndarray | None, maximum: float, unit: str,
-          up: Sequence[float] | None) -> str:
+def error(mesh: trimesh.Trimesh | None, error: Float[np.ndarray, "v"] | None, up: Sequence[float] | None) -> str:
     """The area-weighted distribution of the distance to the true surface."""
     if error is None or mesh is None:
         return ""
-    known = np.isfinite(error)
-    area = np.bincount(np.asarray(mesh.faces).ravel(), np.repeat(mesh.area_faces / 3, 3), len(mesh.vertices))[known]
-    values = error[known].astype(np.float64)
-    order = np.argsort(values)
+    area, maximum = np.bincount(mesh.faces.ravel(), np.repeat(mesh.area_faces / 3, 3), len(mesh.vertices)), error_limit(error)
+    order = np.argsort(error)
     share = np.cumsum(area[order]) / max(area.sum(), 1e-300)
-    at = {p: values[order][min(np.searchsorted(share, p), len(order) - 1)] for p in (0.5, 0.95)}
-    mean = float((values * area).sum() / max(area.sum(), 1e-300))
-    text = f"Mean {mean:.3g}, median {at[0.5]:.3g}, 95 % of the area below {at[0.95]:.3g} {unit}".rstrip() + "."
-    body = (f'<div class="card">{error_pictures(mesh, error, maximum, up)}{error_histogram(values, area, maximum, unit)}'
+    at = {p: error[order][min(np.searchsorted(share, p), len(order) - 1)] for p in (0.5, 0.95)}
+    mean = float((error * area).sum() / max(area.sum(), 1e-300))
+    text = f"Mean {mean:.3g}, median {at[0.5]:.3g}, 95 % of the area below {at[0.95]:.3g}."
+    body = (f'<div class="card">{error_pictures(mesh, error, maximum, up)}{error_histogram(error, area, maximum)}'
             f'<div class="side-by-side"><p class="caption">{escape(text)}</p>'
             '<button type="button" data-show-mode="error">Show on the mesh</button></div></div>')
-    return section("Distance to the true surface", "Of each point of the reconstruction; grey on the mesh where unknown.",
-                   body)
+    return section("Distance to the true surface", "Of each point of the reconstruction.", body)
 
 
 # ---- Pictures
@@ -279,7 +240,7 @@ def _pixels(picture: np.ndarray, side: int) -> float:
 def _view(view: ViewComparison, side: int) -> str:
     kind = view.split.replace(" ", "-")
     terms = [(describe(n), v) for n, v in view.metrics.items()]
-    shown = " \N{MIDDLE DOT} ".join(f"{escape(t.label)} {t.show(v)} {escape(t.unit_of(''))}".strip() for t, v in terms)
+    shown = " \N{MIDDLE DOT} ".join(f"{escape(t.label)} {t.show(v)} {t.shown_unit}".strip() for t, v in terms)
     pictures = "".join(f'<button type="button" data-open="{n}"><img data-name="{n}" alt="{n} of {escape(view.name)}" '
                        f'src="{thumbnail(p, side)}">{n}</button>' for n, p in view.pictures.items())
     return (f'<article class="card view {kind}" data-title="{escape(view.name)}"><div class="view-head">'

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.lookat import look_at
-from deep3dmap.renderers.mesh.raycast import render_mesh
+from deep3dmap.renderers.mesh.drawing import render_mesh
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.visualization.pictures import as_uint8, label_strip
 from deep3dmap.visualization.plots import as_pixels, drawing
@@ -29,9 +29,7 @@ def shape_grid(meshes: Sequence[trimesh.Trimesh | None],
                names: Sequence[str],
                *,
                columns: int | None = None,
-               cell: int = 224,
-               front: Sequence[float] = FRONT,
-               up: Sequence[float] = Y_UP) -> UInt8[np.ndarray, "h w 3"]:
+               cell: int = 224) -> UInt8[np.ndarray, "h w 3"]:
     """Shaded renderings of meshes in rows, all by the same camera, so that sizes and positions are comparable.
 
     Args:
@@ -39,8 +37,6 @@ def shape_grid(meshes: Sequence[trimesh.Trimesh | None],
         names: one above each.
         columns: of the grid; by default chosen for a roughly square grid.
         cell: edge of a rendering in pixels.
-        front: direction from the shapes to the camera.
-        up: up direction in the image.
 
     Raises:
         DataError: if there is no mesh, or another number of names.
@@ -48,7 +44,7 @@ def shape_grid(meshes: Sequence[trimesh.Trimesh | None],
     if not meshes or len(meshes) != len(names):
         raise DataError(f"a grid needs a name for each of its shapes; got {len(meshes)} shapes and {len(names)} names")
     meshes = [None if mesh is None or not len(mesh.faces) else mesh for mesh in meshes]
-    camera = common_camera([mesh for mesh in meshes if mesh is not None], cell, front, up)
+    camera = common_camera([mesh for mesh in meshes if mesh is not None], cell)
     cells = [label_strip({name: _render(mesh, camera, cell)}) for mesh, name in zip(meshes, names)]
     columns = min(columns or math.ceil(math.sqrt(len(cells))), len(cells))
     height, width = (n + GAP for n in cells[0].shape[:2])

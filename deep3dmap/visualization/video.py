@@ -16,22 +16,21 @@ from PIL import Image
 from deep3dmap.errors import DataError, MissingDependencyError
 from deep3dmap.geometry.lookat import orbit
 from deep3dmap.io.files import replacing
-from deep3dmap.renderers.mesh.raycast import Shading, render_mesh
+from deep3dmap.renderers.mesh.drawing import Shading, render_mesh
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.visualization.pictures import as_uint8
 
 
-def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float = 24.0, *, quality: int = 20) -> Path:
+def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float = 24.0) -> Path:
     """Write frames as a stream, atomically; returns the path.
 
     Args:
         frames: (h, w, 3) uint8 RGB, all of one size. MP4 needs even sizes: the last row or column is repeated where odd.
         path: ends in ``.mp4`` (H.264, yuv420p), ``.gif`` or ``.webp`` (both loop forever).
-        fps: frames per second, 0.1 to 120. GIF has a resolution of 0.01 s, and browsers play at most 50 per second.
-        quality: of MP4 only, x264's constant rate factor: 18 is visually lossless, 28 is small.
+        fps: frames per second. GIF has a resolution of 0.01 s, and browsers play at most 50 per second.
 
     Raises:
-        DataError: for another suffix, there are no frames, or a frame has an unexpected shape or type.
+        DataError: for another suffix, or if there are no frames.
         MissingDependencyError: for MP4, if ``imageio-ffmpeg`` is not installed.
     """
     path = Path(path)
@@ -39,14 +38,12 @@ def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float = 24.
     writer = writers.get(path.suffix.lower())
     if writer is None:
         raise DataError(f"{path}: a video's name must end in {', '.join(writers)}.")
-    if not 0.1 <= fps <= 120:
-        raise DataError(f"{path}: {fps:g} frames per second; expected 0.1 to 120.")
-    checked = _checked(frames, path)
-    first = next(checked, None)
+    frames = iter(frames)
+    first = next(frames, None)
     if first is None:
         raise DataError(f"{path}: no frames to write.")
     with replacing(path) as temporary:
-        writer(itertools.chain([first], checked), first.shape[:2], temporary, fps, quality)
+        writer(itertools.chain([first], frames), first.shape[:2], temporary, fps)
     return path
 
 
@@ -56,9 +53,7 @@ def turntable(mesh: trimesh.Trimesh,
               size: tuple[int, int] = (360, 360),
               up: Sequence[float] | None = None,
               elevation: float = 15.0,
-              field_of_view: float = 30.0,
               shading: str | Shading = "headlight",
-              background: Sequence[float] = (1.0, 1.0, 1.0),
               supersample: int = 2) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Renderings of a mesh from cameras around it, one at a time; as a video they loop.
 
@@ -68,9 +63,7 @@ def turntable(mesh: trimesh.Trimesh,
         size: height and width in pixels.
         up: up direction in the images; by default the mesh's y axis, as in the page's viewer.
         elevation: of the cameras above the mesh's horizon, degrees.
-        field_of_view: of the shorter side, degrees.
-        shading: of :func:`~deep3dmap.renderers.mesh.raycast.render_mesh`.
-        background: RGB in [0, 1].
+        shading: of :func:`~deep3dmap.renderers.mesh.drawing.render_mesh`.
         supersample: rays per pixel along each axis.
 
     Raises:
@@ -81,28 +74,15 @@ def turntable(mesh: trimesh.Trimesh,
         raise DataError("a turntable needs a mesh with triangles; this one has none.")
     center = mesh.bounds.mean(0)
     radius = float(np.linalg.norm(mesh.vertices - center, axis=1).max())
-    half = np.radians(field_of_view) / 2
+    half = np.radians(30) / 2
     poses = orbit(frames, 1.02 * radius / np.sin(half), elevation, center.tolist(),
                   (0.0, 1.0, 0.0) if up is None else tuple(up))
     focal, (height, width) = min(size) / 2 / np.tan(half), size
     K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=poses.dtype)
     for pose in poses:
         cameras = Cameras(K[None], pose[None], tuple(size))
-        picture = render_mesh(mesh, cameras, supersample=supersample, shading=shading, background=background)
+        picture = render_mesh(mesh, cameras, supersample=supersample, shading=shading)
         yield as_uint8(picture.color[0].numpy())
-
-
-def _checked(frames: Iterable[np.ndarray], path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    shape = None
-    for number, frame in enumerate(frames):
-        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-            what = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-            raise DataError(f"{path}: frame {number} is {what}; expected uint8 (height, width, 3).")
-        shape = shape or frame.shape
-        if frame.shape != shape:
-            raise DataError(f"{path}: frame {number} is {frame.shape[1]}x{frame.shape[0]}, the first one "
-                            f"{shape[1]}x{shape[0]}. All frames of a video must have one size.")
-        yield frame
 
 
 def _ffmpeg() -> str:
@@ -114,10 +94,10 @@ def _ffmpeg() -> str:
                                      "GIF and WebP have no extra dependency.") from error
 
 
-def _write_mp4(frames: Iterator[np.ndarray], size: tuple[int, int], path: Path, fps: float, quality: int) -> None:
+def _write_mp4(frames: Iterator[np.ndarray], size: tuple[int, int], path: Path, fps: float) -> None:
     height, width = (n + n % 2 for n in size)
     source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps:g} -i -".split()
-    codec = f"-an -c:v libx264 -preset medium -crf {quality} -pix_fmt yuv420p".split()
+    codec = "-an -c:v libx264 -preset medium -crf 20 -pix_fmt yuv420p".split()
     color = "-vf scale=out_color_matrix=bt709:out_range=tv -colorspace bt709 -color_primaries bt709 -color_trc bt709".split()
     command = [_ffmpeg(), "-y", "-loglevel", "error", *source, *color, *codec, "-movflags", "+faststart", str(path)]
     with tempfile.TemporaryFile() as log:
@@ -141,7 +121,7 @@ def _write_mp4(frames: Iterator[np.ndarray], size: tuple[int, int], path: Path, 
                 f"{path.name}: ffmpeg failed ({process.returncode}): {log.read().decode(errors='replace').strip()}")
 
 
-def _write_gif(frames: Iterator[np.ndarray], size: tuple[int, int], path: Path, fps: float, quality: int) -> None:
+def _write_gif(frames: Iterator[np.ndarray], size: tuple[int, int], path: Path, fps: float) -> None:
     hundredths = max(2, round(100 / fps))
     images = [Image.fromarray(f) for f in frames]
     palette = _common_palette(images)
@@ -159,12 +139,7 @@ def _common_palette(images: list[Image.Image]) -> Image.Image:
     return sheet.quantize(256)
 
 
-def _write_webp(frames: Iterator[np.ndarray], size: tuple[int, int], path: Path, fps: float, quality: int) -> None:
+def _write_webp(frames: Iterator[np.ndarray], size: tuple[int, int], path: Path, fps: float) -> None:
     images = [Image.fromarray(f) for f in frames]
-    images[0].save(path,
-                   format="WEBP",
-                   save_all=True,
-                   append_images=images[1:],
-                   duration=round(1000 / fps),
-                   loop=0,
-                   quality=85)
+    options = dict(save_all=True, append_images=images[1:], duration=round(1000 / fps), loop=0)
+    images[0].save(path, format="WEBP", quality=85, **options)

@@ -6,18 +6,20 @@ triangles are removed. It is robust to any input, needs only numpy, and preserve
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 from importlib.resources import files
+from string import Template
 
 import numpy as np
 import trimesh
 from jaxtyping import Float, Int, UInt8
 
 from deep3dmap.errors import DataError
+from deep3dmap.io.mesh_files import vertex_colors
 from deep3dmap.visualization.colormaps import lookup_table
 from deep3dmap.visualization.plots import as_svg, color_bar
 
@@ -56,17 +58,12 @@ def cluster_vertices(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, 
     Args:
         vertices: of any scale.
         faces: vertex indices of the triangles.
-        budget: maximum number of clusters, 8 or more.
+        budget: maximum number of clusters.
 
     Returns:
         Each vertex's cluster (0 to clusters - 1, all used); and the triangles between clusters, without collapsed and
         duplicate ones, with the same winding.
-
-    Raises:
-        ValueError: if the budget is below 8.
     """
-    if budget < 8:
-        raise ValueError(f"a budget of {budget} vertices is too small; must be 8 or more")
     if len(vertices) <= budget:
         return np.arange(len(vertices)), faces
     span = np.ptp(vertices, axis=0).max()
@@ -88,23 +85,11 @@ def _cells(vertices: np.ndarray, size: float) -> np.ndarray:
     return np.ravel_multi_index(tuple(cell.T), tuple(cell.max(0) + 1))
 
 
-def vertex_colors(mesh: trimesh.Trimesh) -> UInt8[np.ndarray, "v 3"]:
-    """Colours of a mesh's vertices, from vertex or face colours or a texture; light grey without any."""
-    visual = mesh.visual
-    if visual.kind == "texture":
-        visual = visual.to_color()
-    if visual.kind is None or len(getattr(visual, "vertex_colors", ())) != len(mesh.vertices):
-        return np.full((len(mesh.vertices), 3), GREY, np.uint8)
-    return np.array(visual.vertex_colors, np.uint8)[:, :3]
-
-
 def pack_mesh(mesh: trimesh.Trimesh,
               error: Float[np.ndarray, "v"] | None = None,
               error_max: float | None = None,
               *,
-              unit: str = "",
               up: Sequence[float] | None = None,
-              front: Sequence[float] | None = None,
               budget: int = VERTEX_BUDGET) -> PackedMesh:
     """Pack a mesh, and optionally a scalar per vertex, for the viewer.
 
@@ -112,23 +97,20 @@ def pack_mesh(mesh: trimesh.Trimesh,
         mesh: any frame and scale; colours are converted to vertex colours, vertex normals are used for shading.
         error: of each vertex, 0 or more; NaN where unknown (shown in grey).
         error_max: error of the colour map's last colour; by default the 95th percentile.
-        unit: of the error.
         up: up direction in the mesh's frame; without it, rotation is unconstrained.
-        front: initial viewing direction, from the mesh.
         budget: maximum number of vertices; larger meshes are simplified.
 
     Raises:
-        DataError: if the mesh has no triangle, a coordinate that is not finite, or errors that don't match its vertices.
+        DataError: if the mesh has no triangle, or a coordinate that is not finite.
     """
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     if not len(faces) or not np.isfinite(vertices).all():
         raise DataError(f"the mesh to show has {len(vertices)} vertices and {len(faces)} triangles; it needs at least one "
                         "triangle, and finite coordinates.")
-    if error is not None and len(error) != len(vertices):
-        raise DataError(f"{len(error)} errors for {len(vertices)} vertices; expected one each.")
+    colors = vertex_colors(mesh)
+    colors = np.full_like(vertices, GREY) if colors is None else colors[:, :3]
     cluster, kept = cluster_vertices(vertices, faces, budget)
-    positions, colors, normals = (_means(np.asarray(x, np.float64), cluster)
-                                  for x in (vertices, vertex_colors(mesh), mesh.vertex_normals))
+    positions, colors, normals = (_means(np.asarray(x, np.float64), cluster) for x in (vertices, colors, mesh.vertex_normals))
     center, radius = _sphere(positions)
     low, extent = positions.min(0), np.maximum(np.ptp(positions, axis=0), 1e-12 * radius)
     arrays = [
@@ -141,13 +123,12 @@ def pack_mesh(mesh: trimesh.Trimesh,
         "triangles": len(kept),
         "low": ((low - center) / radius).tolist(),
         "extent": (extent / radius).tolist(),
-        "up": None if up is None else _direction(up, "up"),
-        "front": None if front is None else _direction(front, "front"),
+        "up": None if up is None else _unit(np.asarray(up, np.float64)).tolist(),
         "error": None
     }
     if error is not None:
         maximum = error_limit(error) if error_max is None else error_max
-        header["error"] = {"max": maximum, "unit": unit, "colors": base64.b64encode(lookup_table("error").tobytes()).decode()}
+        header["error"] = {"max": maximum, "colors": base64.b64encode(lookup_table("error").tobytes()).decode()}
         arrays.append(_error_bytes(error, cluster, maximum))
     arrays.append(kept.astype("<u2" if len(positions) <= 65536 else "<u4"))
     data = base64.b64encode(b"".join(a.tobytes() for a in arrays)).decode()
@@ -183,39 +164,36 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def _direction(vector: Sequence[float], name: str) -> list[float]:
-    vector = np.asarray(vector, np.float64)
-    if vector.shape != (3, ) or not np.isfinite(vector).all() or np.linalg.norm(vector) == 0:
-        raise DataError(f"{name} = {vector.tolist()}: expected a direction of three numbers, not all of them 0.")
-    return _unit(vector).tolist()
-
-
 def asset(name: str) -> str:
     """The text of a file in ``deep3dmap/visualization/assets``."""
     return (files("deep3dmap.visualization") / "assets" / name).read_text(encoding="utf-8")
 
 
-def viewer_html(packed: PackedMesh, label: str = "The reconstructed mesh") -> str:
-    """The HTML of the viewer of a packed mesh. The page needs ``viewer.js`` and ``report.css`` too (see ``asset``).
+def html_page(template: str, script: str, sources: str, **fields: str) -> str:
+    """A page from a template of the assets. Only the given script runs: its hash is in the content security policy.
 
     Args:
-        packed: of ``pack_mesh``.
-        label: for screen readers.
+        template: name of the asset; its ``$fields`` are replaced.
+        script: JavaScript.
+        sources: further directives of the policy.
+        fields: HTML by name, escaped.
     """
+    digest = base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode()
+    policy = f"default-src 'none'; {sources}; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return Template(asset(template)).substitute(policy=policy, script=script, **fields)
+
+
+def viewer_html(packed: PackedMesh) -> str:
+    """The HTML of the viewer of a packed mesh. The page needs ``viewer.js`` and ``report.css`` too (see ``asset``)."""
     header = json.dumps(packed.header, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    modes = {
-        "color": "Colour",
-        "shaded": "Shape",
-        "normals": "Normals"
-    } | ({
-        "error": "Error"
-    } if packed.header["error"] else {})
-    legend = ""
+    modes, legend = dict(color="Colour", shaded="Shape", normals="Normals"), ""
     if error := packed.header["error"]:
-        bar = color_bar(error["max"], error["unit"], 240, partial(as_svg, kind="colorbar", title="Colour bar"))
+        modes["error"] = "Error"
+        bar = color_bar(error["max"], width=240, convert=partial(as_svg, kind="colorbar", title="Colour bar"))
         legend = f'<div class="viewer-legend">{bar}</div>'
     buttons = "".join(f'<button type="button" data-mode="{m}" aria-pressed="false">{t}</button>' for m, t in modes.items())
-    return (f'<div class="viewer" data-state="waiting"><canvas tabindex="0" role="img" aria-label="{escape(label)}"></canvas>'
+    return ('<div class="viewer" data-state="waiting">'
+            '<canvas tabindex="0" role="img" aria-label="The reconstructed mesh"></canvas>'
             f'<div class="viewer-modes" role="group" aria-label="What the colours show">{buttons}</div>'
             '<div class="viewer-tools"><button type="button" data-action="wireframe" aria-pressed="false">Wireframe</button>'
             '<button type="button" data-action="reset">Reset</button>'

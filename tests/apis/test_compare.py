@@ -134,16 +134,6 @@ def test_a_split_needs_folders(folders, tmp_path):
         compare(folders[0] / "a/1.ply", folders[1] / "a/1.ply", split=split, **QUICK)
 
 
-@pytest.mark.parametrize("options, message",
-                         [(dict(samples=0), "0 points on each"), (dict(emd_samples=6000), "at most 5000"),
-                          (dict(emd_samples=-1), "not -1"), (dict(thresholds=[0.1, -1.0]), "-1 is not pos"),
-                          (dict(completion_distance=0.0), "0 is not positive"), (dict(seed=-1), "--seed -1"),
-                          (dict(processes=0), "--processes 0")])
-def test_options_that_make_no_sense_are_refused_before_anything_is_read(options, message):
-    with pytest.raises(DataError, match=message):
-        compare("nowhere", "nowhere", **options)
-
-
 def test_a_place_that_can_not_be_written_is_told_before_anything_is_measured(folders, tmp_path, monkeypatch):
     (tmp_path / "out").touch()
     monkeypatch.setattr("deep3dmap.apis.compare.measure_pair", None)

@@ -15,6 +15,7 @@ from deep3dmap.apis.work_folder import TRAINED, earlier_run_moved, locked_folder
 from deep3dmap.datasets.readers.base import view_names
 from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.errors import ConfigError, TrainingError
+from deep3dmap.frameworks.idr import IDR
 
 
 @pytest.fixture
@@ -127,6 +128,18 @@ def test_an_earlier_run_stays_aside_if_the_new_one_fails_later(used):
         (used / "scalars.jsonl").write_text("new")
         raise TrainingError
     assert (used / "earlier_run_1" / "checkpoints" / "step_00000008.pth").exists()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, TrainingError])
+def test_a_run_that_fails_in_its_first_step_leaves_nothing(error, config_file, tmp_path, monkeypatch):
+
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(IDR, "train_step", fail)
+    with pytest.raises(error):
+        train(config_file, tmp_path / "run", progress=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_training_in_a_used_folder_starts_with_an_empty_one(config_file, tmp_path, capsys):

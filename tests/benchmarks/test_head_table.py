@@ -307,12 +307,7 @@ def test_a_curve_measures_states_on_the_way_of_the_first_head_and_views(tmp_path
     (("--heads", "test"), "--heads test: expected a split"),
     (("--heads", "crown:test_00000"), "no accessory 'crown'"),
     (("--heads", "test_00000", "test_00000"), "'test_00000' is given twice"),
-    (("--views", "0"), "--views 0"),
-    (("--minutes", "0"), "--minutes 0: must be positive"),
-    (("--processes", "0"), "--processes 0"),
-    (("--resolution", "1"), "--resolution 1: must be at least 2"),
     (("--device", "tpu"), "--device tpu can't be used here"),
-    (("--rays", "0"), "--rays 0: must be at least 1"),
     (("--bust", "nowhere.ply", "nowhere.json"), "nowhere.ply: no such mesh"),
 ])
 def test_bad_arguments_get_one_message_and_make_nothing(options, message, tmp_path, capsys):

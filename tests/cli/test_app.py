@@ -243,7 +243,7 @@ ERRORS = {
 }  # yapf: disable
 
 
-@pytest.mark.parametrize("arguments", [["--resolution", "1"], ["--cfg-options", "scene.test_views=['x']"], ["--method", "x"]])
+@pytest.mark.parametrize("arguments", [["--cfg-options", "scene.test_views=['x']"], ["--method", "x"]])
 def test_reconstruct_finds_faults_before_it_makes_a_folder(arguments, capture_folder, tmp_path, capsys):
     assert run("reconstruct", capture_folder, "-o", tmp_path / "out", *arguments) == 1
     assert re.match(r"(Data|Config)Error: ", capsys.readouterr().err)

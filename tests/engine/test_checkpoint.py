@@ -67,11 +67,11 @@ def test_another_layout_says_how_published_checkpoints_are_converted(other, tmp_
 
 def test_a_failing_write_leaves_the_old_file_and_no_rubbish(saved, monkeypatch):
 
-    def full(value, part):
-        part.write(b"half")
+    def full(part, data):
+        part.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(CheckpointError, match="step_00000003.pth.*No space left.*untouched"):
         save_checkpoint(dict(CHECKPOINT, loop=dict(step=4)), saved)
     assert load_checkpoint(saved)["loop"] == dict(step=3)

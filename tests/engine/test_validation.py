@@ -109,6 +109,19 @@ def test_a_figure_of_several_groups_or_an_unknown_one_is_refused(best, groups, m
         validated([1.0], best, groups=groups)
 
 
+@pytest.mark.parametrize("metrics, best, message", [
+    (["ViewMetrics", "SurfaceMetrics"], "pnsr", "did you mean 'psnr'"),
+    (["ShapeMetrics"], "mean/f_scor@0.01", "did you mean 'f_score'"),
+    ([], "psnr", "val_evaluator"),
+])  # yapf: disable
+def test_a_best_that_no_metric_has_is_refused_before_the_first_step(metrics, best, message, line_config, runner_of):
+    runner = runner_of(line_config(val_cfg=dict(every_steps=1, best=best), val_dataset=dict(type="NoisyLine", count=1),
+                                   val_evaluator=[dict(type=name) for name in metrics]))  # yapf: disable
+    with pytest.raises(ConfigError, match=f"val_cfg.best='{best}'.*{message}"):
+        runner.train()
+    assert runner.iter == 0
+
+
 def test_validation_without_data_is_refused_before_the_first_step(line_config, runner_of):
     runner = runner_of(line_config(val_cfg=dict(every_steps=1)))
     with pytest.raises(ConfigError, match="val_dataset or val_dataloader"):

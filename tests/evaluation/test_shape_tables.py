@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from deep3dmap.errors import DataError
-from deep3dmap.evaluation.shape_tables import ShapeTable, measure_shapes
+from deep3dmap.evaluation.shape_tables import ShapeTable
 
 
 def ball(radius):
@@ -34,7 +34,9 @@ def test_the_summary_has_the_statistics_over_all_shapes_that_have_a_figure():
 def test_shapes_without_a_surface_are_failures_by_name():
     shapes = [("whole", ball(1.0), ball(1.0)), ("nothing", None, ball(1.0)), ("empty", trimesh.Trimesh(), ball(1.0)),
               ("odd", ball(np.nan), ball(1.0))]
-    table = measure_shapes(iter(shapes), samples=100, emd_samples=10)
+    table = ShapeTable()
+    for shape in shapes:
+        table.measure(*shape, samples=100, emd_samples=10)
     assert list(table.figures) == ["whole"] and list(table.failures) == ["nothing", "empty", "odd"]
     assert "no surface" in table.failures["nothing"] and "finite" in table.failures["odd"]
     text = table.to_text()
@@ -42,8 +44,9 @@ def test_shapes_without_a_surface_are_failures_by_name():
 
 
 def test_a_name_that_comes_twice_is_an_error():
+    table = table_of(a={"emd": 1.0})
     with pytest.raises(DataError, match="'a' is measured twice"):
-        measure_shapes([("a", None, ball(1.0)), ("a", ball(1.0), ball(1.0))])
+        table.fail("a", "it failed")
 
 
 def test_the_files_hold_every_shape(tmp_path):
@@ -80,6 +83,7 @@ def test_a_long_table_is_cut_in_the_text_and_counts_what_it_leaves_out():
 
 
 def test_a_table_in_which_all_failed_has_no_figures(tmp_path):
-    table = measure_shapes([("a", None, ball(1.0))])
+    table = ShapeTable()
+    table.measure("a", None, ball(1.0))
     assert table.summary() == {} and table.to_text().splitlines()[0] == "1 of 1 shapes failed:"
     assert json.loads(table.write(tmp_path)[1].read_text())["measured"] == 0

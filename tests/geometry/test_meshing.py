@@ -152,7 +152,7 @@ def test_a_field_without_the_surface_names_its_range():
 
 @pytest.mark.parametrize("field, options, message", [
     (sphere, {"chunk": 0}, "must be"), (sphere, {"lipschitz": 0.0}, "must be"),
-    (lambda p: sphere(p)[:, None], {}, "one value a point"),
+    (lambda p: sphere(p)[:, None], {}, "one value per point"),
     (lambda p: torch.where(p[:, 0] > 0, torch.nan, p[:, 0]), {}, "not finite"),
 ])  # yapf: disable
 def test_senseless_fields_and_options_are_refused(field, options, message):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.geometry.projection import back_project, camera_depth, decompose_projection, lift
+from deep3dmap.geometry.projection import camera_depth, decompose_projection, lift
 from deep3dmap.geometry.rotations import quaternion_to_rotation
 from deep3dmap.structures import Cameras
 from tests.goldens import read
@@ -116,13 +116,3 @@ def test_depths_agree_with_the_reference(rend, pose):
     cam_to_world = rend["pose4"] if pose == "pose4" else pose_matrix(rend["pose7"])
     depth = camera_depth(rend["depth_points"], world_to_cam_of(cam_to_world))
     torch.testing.assert_close(depth, rend[f"depth_{pose}"][..., 0], atol=1e-5, rtol=1e-5)
-
-
-def test_back_projected_pixels_project_to_themselves(rend):
-    K, world_to_cam = rend["intrinsics"][:, :3, :3].double(), world_to_cam_of(rend["pose4"].double())
-    uv, depth = rend["uv"].double(), rend["lift_z"].double().abs() + 0.1
-    points = back_project(uv, depth, K, world_to_cam)
-    for view in range(len(points)):
-        seen, z = Cameras(K, world_to_cam, (200, 200))[view].project(points[view])
-        torch.testing.assert_close(seen[0], uv[view], atol=1e-4, rtol=0)  # float32 poses are rotations to 1e-7 only
-        torch.testing.assert_close(z[0], depth[view], atol=1e-5, rtol=0)

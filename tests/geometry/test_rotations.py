@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.spatial.transform import Rotation
 
-from deep3dmap.geometry.rotations import quaternion_to_rotation, rotation_angle_error, rotation_to_quaternion, slerp
+from deep3dmap.geometry.rotations import quaternion_to_rotation, rotation_angle_error, rotation_to_quaternion
 
 
 def random_rotations(n, seed=0):
@@ -69,17 +69,3 @@ def test_rotation_error_is_the_angle_of_a_known_turn(degrees):
     R = random_rotations(3)
     turn = torch.from_numpy(Rotation.from_rotvec(math.radians(degrees) * np.array([2.0, 1, 2]) / 3).as_matrix())
     np.testing.assert_allclose(rotation_angle_error(turn @ R, R), degrees, rtol=1e-6, atol=1e-9)
-
-
-@pytest.mark.parametrize("factor", [1, -2])
-def test_slerp_goes_the_short_way_as_scipy_does(factor):
-    keys = Rotation.random(2, random_state=5)
-    q = torch.from_numpy(keys.as_quat()[:, [3, 0, 1, 2]].copy())
-    fractions = torch.linspace(0, 1, 7).double()
-    ours = quaternion_to_rotation(slerp(q[:1].expand(7, 4), factor * q[1:].expand(7, 4), fractions))
-    np.testing.assert_allclose(ours, Slerp([0, 1], keys)(fractions.numpy()).as_matrix(), atol=1e-12)
-
-
-def test_slerp_between_equal_rotations_stays_there():
-    q = torch.tensor([[0.5, 0.5, 0.5, 0.5]])
-    torch.testing.assert_close(slerp(q, q, torch.tensor([0.3])), q)

@@ -11,7 +11,6 @@ from deep3dmap.geometry.triangles import (
     largest_component,
     sample_surface,
     signed_volume,
-    transform_vertices,
 )
 
 
@@ -66,10 +65,3 @@ def test_points_are_drawn_in_proportion_to_the_area():
     assert float(on_an_end.double().mean()) == pytest.approx(2 / 34, abs=0.004)
     assert points.mean(0).numpy() == pytest.approx([0, 0, 0], abs=0.03)
     assert float(points[~on_an_end, 2].var()) == pytest.approx(64 / 12, rel=0.03)
-
-
-def test_a_similarity_moves_vertices_as_trimesh_does():
-    mesh = box((1, 2, 3))
-    matrix = trimesh.transformations.compose_matrix([2, 2, 2], None, [0.1, 0.4, -0.7], [3, 4, 5])
-    moved = transform_vertices(torch.tensor(mesh.vertices), torch.tensor(matrix))
-    assert moved.numpy() == pytest.approx(mesh.apply_transform(matrix).vertices)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deep3dmap.errors import DataError
-from deep3dmap.io.files import OptionalFiles, filling, remove_parts, replacing, write_atomically
+from deep3dmap.io.files import OptionalFiles, atomic_folder, remove_parts, replacing, write_atomically
 
 
 def full(*_):
@@ -44,7 +44,7 @@ def test_only_parts_of_files_are_removed(tmp_path):
 
 @pytest.mark.parametrize("folder", ["new", "on/the/way"])
 def test_a_folder_appears_once_it_is_complete(folder, tmp_path):
-    with filling(tmp_path / folder) as part:
+    with atomic_folder(tmp_path / folder) as part:
         write_atomically(part / "a" / "b", b"1")
         assert part.name == Path(folder).name and not (tmp_path / folder).exists()
     assert [path.relative_to(tmp_path / folder) for path in tmp_path.rglob("*") if path.is_file()] == [Path("a/b")]
@@ -56,7 +56,7 @@ def test_of_a_folder_that_is_not_completed_nothing_is_left(folder, there, error,
     monkeypatch.chdir(tmp_path)
     for name in there:
         (tmp_path / name).mkdir()
-    with pytest.raises(error), filling(folder) as part:
+    with pytest.raises(error), atomic_folder(folder) as part:
         write_atomically(part / "a" / "b", b"1")
         raise error
     assert [path.name for path in tmp_path.rglob("*")] == there
@@ -65,7 +65,7 @@ def test_of_a_folder_that_is_not_completed_nothing_is_left(folder, there, error,
 def test_an_empty_folder_is_filled_and_stays(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    with filling(".") as part:
+    with atomic_folder(".") as part:
         write_atomically(part / "a" / "b", b"1")
     assert part.name == "empty" and Path("a/b").read_bytes() == b"1" and os.listdir() == ["a"]
 
@@ -73,7 +73,7 @@ def test_an_empty_folder_is_filled_and_stays(tmp_path, monkeypatch):
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
 def test_an_older_folder_is_replaced_by_a_complete_one_only(error, tmp_path):
     write_atomically(tmp_path / "x" / "old", b"")
-    with pytest.raises(error) if error else nullcontext(), filling(tmp_path / "x", replace=True) as part:
+    with pytest.raises(error) if error else nullcontext(), atomic_folder(tmp_path / "x", replace=True) as part:
         write_atomically(part / "new", b"")
         if error:
             raise error
@@ -83,22 +83,22 @@ def test_an_older_folder_is_replaced_by_a_complete_one_only(error, tmp_path):
 def test_what_a_killed_process_left_of_a_folder_goes_with_the_next(tmp_path):
     child = os.fork()
     if not child:
-        with filling(tmp_path / "x") as part:
+        with atomic_folder(tmp_path / "x") as part:
             write_atomically(part / "old", b"")
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
     assert list(tmp_path.rglob("old"))
-    with filling(tmp_path / "x") as part:
+    with atomic_folder(tmp_path / "x") as part:
         write_atomically(part / "new", b"")
     assert [path.name for path in tmp_path.rglob("*")] == ["x", "new"]
 
 
 def test_what_fails_in_a_folder_is_named_by_its_final_place(tmp_path):
     for make, named in ((full, tmp_path / "x"), (lambda part: (part / "missing").stat(), tmp_path / "x" / "missing")):
-        with pytest.raises(OSError) as caught, filling(tmp_path / "x") as part:
+        with pytest.raises(OSError) as caught, atomic_folder(tmp_path / "x") as part:
             make(part)
         assert caught.value.filename == str(named)
-    with pytest.raises(DataError, match=f"^{tmp_path}/x/a.png: broken$"), filling(tmp_path / "x") as part:
+    with pytest.raises(DataError, match=f"^{tmp_path}/x/a.png: broken$"), atomic_folder(tmp_path / "x") as part:
         raise DataError(f"{part}/a.png: broken")
 
 

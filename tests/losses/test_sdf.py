@@ -1,6 +1,6 @@
 import torch
 
-from deep3dmap.losses.sdf import SDFLoss
+from deep3dmap.losses import SDFLoss
 
 
 def test_the_loss_is_the_mean_distance_from_the_given_distances():

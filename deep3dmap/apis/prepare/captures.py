@@ -8,7 +8,7 @@ from typing import Literal
 from deep3dmap.datasets.captures.formats import TRUE_MESH, check_target, save_capture
 from deep3dmap.datasets.heads.landmarks import FILE, read_landmark_file
 from deep3dmap.datasets.synthetic import generate_capture, generate_head_capture
-from deep3dmap.io.files import filling
+from deep3dmap.io.files import atomic_folder
 from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.io.reading import reaching
 from deep3dmap.ranges import Count
@@ -72,10 +72,10 @@ def prepare_head_capture(output: str | Path,
         mesh: a bust to photograph instead of a head of the model, with its landmarks.
         landmarks: the bust's six landmarks, as ``landmarks.json`` has them.
         unit_millimetres: length of the bust's unit.
-        lights: studio, overcast, window, indoors, ring (default: one by chance).
+        lights: studio, overcast, window, indoors, ring (default: random).
         accessory: hat, hair, glasses (default: none).
         eyeballs: eyeballs in the face model's sockets.
-        seed: of heads and all that is drawn.
+        seed: of heads and all random choices.
         log: prints a line.
 
     Raises:
@@ -93,7 +93,7 @@ def prepare_head_capture(output: str | Path,
 def _written(capture: Capture, output: str | Path, format: str, others: str, log: Callable[[str], object]) -> Capture:
     """Write a synthetic capture with its surface, atomically; ``others`` names its further files."""
     ordered = capture.subset(sorted(range(len(capture)), key=capture.names.__getitem__))  # names stay
-    with reaching(Path(output)), filling(output) as part:
+    with reaching(Path(output)), atomic_folder(output) as part:
         save_capture(ordered, part, format)
         save_mesh(capture.mesh, part / TRUE_MESH)
     log(f"{output}: {len(capture)} photographs with masks and cameras, {others}")

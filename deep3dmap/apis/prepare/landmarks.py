@@ -1,4 +1,4 @@
-"""Where a head is in its photographs: a page to mark its six landmarks on, and from the marks to ``landmarks.json``."""
+"""Landmarks of a head from its photographs: a page to mark them on, and their triangulation to ``landmarks.json``."""
 
 import shlex
 from collections.abc import Callable, Sequence

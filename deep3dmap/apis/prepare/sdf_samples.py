@@ -44,7 +44,7 @@ def prepare_sdf_samples(meshes: str | Path,
         surface_samples: points on each surface.
         test_sampling: spread samples wider, as DeepSDF does for testing.
         resolution: resolution of the views that determine the inside of open meshes.
-        seed: of every draw.
+        seed: of every random choice.
         test_share: of each class, for the split for testing.
         processes: parallel processes, each on one core (default: one for each core).
         timeout: time limit of a mesh, seconds.
@@ -88,7 +88,7 @@ def _dataset_name(source: Path, dataset: str | None) -> str:
 
 
 def _only(found: Found, split: str | Path, dataset: str) -> Found:
-    """Of what was found, the shapes that a split names; those without a mesh are refused."""
+    """The found meshes of a split's shapes; those without a mesh are refused."""
     wanted = [shape for shape in read_split(split) if shape.dataset == dataset]
     if not wanted:
         raise DataError(f"{split}: names no shapes of data set '{dataset}'; give its name with --dataset")
@@ -99,9 +99,9 @@ def _only(found: Found, split: str | Path, dataset: str) -> Found:
 
 
 def _write_splits(root: Path, report: Report, split: str | Path | None, test_share: float, seed: int) -> list[Path]:
-    """Of the accepted shapes: those of the given split under its name, or all, divided by chance.
+    """Write splits of the accepted shapes: those of the given split under its name, or all, divided randomly.
 
-    A given split that lies in the output folder itself stays as it is; its accepted shapes get a file beside it.
+    A given split in the output folder itself is kept; its accepted shapes are written to another file beside it.
     """
     accepted = report.accepted()
     if split is not None:

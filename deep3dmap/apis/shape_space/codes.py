@@ -1,4 +1,4 @@
-"""Shape spaces and codes of single shapes from files."""
+"""Reading shape spaces, and reading and writing the codes of single shapes."""
 
 from pathlib import Path
 
@@ -26,16 +26,15 @@ def load_shape_space(checkpoint: str | Path, device: str = "auto") -> DeepSDF:
     except DataError as error:
         raise CheckpointError(f"{checkpoint}: its framework can't be set up: {error}") from None
     if not isinstance(framework, DeepSDF):
-        raise CheckpointError(f"{checkpoint}: holds {type(framework).__name__}, which has no space of shapes; give the "
-                              "checkpoint of a DeepSDF")
+        raise CheckpointError(f"{checkpoint}: holds {type(framework).__name__}, which has no space of shapes")
     return framework
 
 
 def read_code(path: str | Path, length: int) -> Float[Tensor, "l"]:
-    """A shape's code from a file: ``code`` of an ``npz``, or a tensor of the authors' ``.pth`` files (1, 1, l).
+    """A shape's code from a file: ``code`` of an ``npz``, or the tensor (1, 1, l) of the authors' ``.pth`` files.
 
     Raises:
-        DataError: if it is no code, of another length, or not finite.
+        DataError: if it is not a code, has another length, or is not finite.
         CheckpointError: if a ``.pth`` file is missing, damaged, or holds more than tensors.
     """
     path = Path(path)
@@ -45,16 +44,15 @@ def read_code(path: str | Path, length: int) -> Float[Tensor, "l"]:
         code = read_pickle(path)
         code = code.detach().numpy() if isinstance(code, Tensor) and code.is_floating_point() else np.empty(0, object)
     if code.dtype.kind != "f" or code.ndim == 0 or code.size == 0 or code.size != code.shape[-1]:
-        raise DataError(f"{path}: holds no code of one shape: an array of {length} floating-point numbers is expected, not of "
-                        f"shape {code.shape} and type {code.dtype}")
+        raise DataError(f"{path}: holds no code of one shape: expected an array of {length} floating-point numbers, got shape "
+                        f"{code.shape} and type {code.dtype}")
     if code.size != length:
-        raise DataError(f"{path}: its code has {code.size} entries, but codes of this checkpoint have {length}: it belongs to "
-                        "another one")
+        raise DataError(f"{path}: its code has {code.size} entries, but codes of this checkpoint have {length}")
     if not np.isfinite(code).all():
         raise DataError(f"{path}: its code has entries that are not finite numbers")
     return torch.from_numpy(code.astype(np.float32).reshape(-1))
 
 
 def write_code(path: str | Path, code: Float[Tensor, "l"], **more: np.ndarray) -> Path:
-    """Write a code where :func:`read_code` finds it, and what else is to be known of it."""
+    """Write a code for :func:`read_code`, and further arrays by name."""
     return write_atomically(path, npz_bytes(code=code.detach().cpu().numpy(), **more))

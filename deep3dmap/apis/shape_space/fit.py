@@ -1,4 +1,4 @@
-"""New shapes from a trained shape space: from samples, point clouds, meshes or depth maps to codes and meshes.
+"""Fitting shapes by a trained shape space: from samples, point clouds, meshes or depth maps to codes and meshes.
 
 Park et al., CVPR 2019, sections 4.2 (eq. 10) and 6.3; their supplementary material takes the better of two starts.
 """
@@ -6,7 +6,6 @@ Park et al., CVPR 2019, sections 4.2 (eq. 10) and 6.3; their supplementary mater
 import contextlib
 import csv
 import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -20,19 +19,20 @@ import trimesh
 from deep3dmap.apis.shape_space.codes import load_shape_space, read_code, write_code
 from deep3dmap.apis.shape_space.inputs import OFFSET, Frames, ShapeInput, find_inputs, observe, shared_frame
 from deep3dmap.datasets.shapes.sdf_samples.layout import Normalization, read_normalization
-from deep3dmap.errors import ConfigError, DataError, Deep3DError
+from deep3dmap.errors import DataError, Deep3DError
 from deep3dmap.frameworks.deepsdf import DeepSDF
 from deep3dmap.frameworks.deepsdf.fitting import FittedCode
 from deep3dmap.frameworks.deepsdf.observations import Observations
 from deep3dmap.geometry.meshing_grids import check_resolution
-from deep3dmap.io.files import write_atomically
+from deep3dmap.io.files import csv_text, write_atomically
 from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.io.npz import read_npz
 from deep3dmap.io.reading import exists, is_file, output_folder, reading, sha256_of
+from deep3dmap.ranges import AtLeastTwo, Count, NotNegative, Positive, Scale, Whole
 
 FITTED, SKIPPED, REFUSED, FAILED = "fitted", "skipped", "refused", "failed"
 
-#: The loss of a fit is the mean over its last iterations, for each sees other samples.
+#: Number of last iterations whose mean is the loss of a fit; each iteration has other samples.
 LAST = 20
 
 
@@ -45,8 +45,8 @@ class ShapeFit:
         status: fitted, skipped (already exists), refused (exists with other settings), or failed.
         loss: at the end of the fit.
         code_length: Euclidean length of the code.
-        seconds: that the fit took, without the mesh.
-        reason: why it was refused or failed.
+        seconds: duration of the fit, without the mesh.
+        reason: of a refusal or failure.
     """
 
     name: str
@@ -64,21 +64,21 @@ def fit_shapes(checkpoint: str | Path,
                split: str | Path | None = None,
                viewpoint: tuple[float, float, float] | None = None,
                normalization: str | Path | None = None,
-               offset: float = OFFSET,
-               iterations: int | None = None,
-               samples: int | None = None,
-               lr: float | None = None,
-               code_weight: float | None = None,
-               starts: int = 1,
-               seed: int = 0,
-               resolution: int = 256,
+               offset: Scale = OFFSET,
+               iterations: Count | None = None,
+               samples: AtLeastTwo | None = None,
+               lr: Positive | None = None,
+               code_weight: NotNegative | None = None,
+               starts: Count = 1,
+               seed: Whole = 0,
+               resolution: AtLeastTwo = 256,
                amp: bool = False,
                device: str = "auto",
                skip_existing: bool = False,
                log: Callable[[str], object] = print) -> list[ShapeFit]:
     """New shapes from samples, points, meshes or depth maps.
 
-    Leaves ``meshes/<name>.ply``, ``codes/<name>.npz`` and ``fits.csv`` in ``output``. Other arguments as for
+    Writes ``meshes/<name>.ply``, ``codes/<name>.npz`` and ``fits.csv`` to ``output``. Other arguments as for
     :func:`deep3dmap.apis.shape_space.shapes.mesh_shapes`.
 
     Args:
@@ -86,9 +86,9 @@ def fit_shapes(checkpoint: str | Path,
             :func:`deep3dmap.apis.shape_space.inputs.find_inputs`.
         output: folder to write to. Meshes are in their input's own frame and units.
         split: file that names the shapes of a folder (default: all).
-        viewpoint: from where a point cloud was seen, in its own frame.
+        viewpoint: position of the sensor of a point cloud, in its own frame.
         normalization: npz with offset and scale into the normalised frame. For all inputs.
-        offset: of points before and behind the surface, normalised.
+        offset: distance from the surface of the points in front of and behind it, normalised.
         iterations: of the fit (default: the config's).
         samples: in an iteration (default: the config's).
         lr: learning rate (default: the config's).
@@ -101,23 +101,23 @@ def fit_shapes(checkpoint: str | Path,
         log: prints a line.
 
     Returns:
-        What became of each input; one that fails doesn't stop the others.
+        The outcome of each input; a failure doesn't stop the others.
 
     Raises:
-        ConfigError: for an option out of its range.
+        ConfigError: if the mesh's grid is too large for the machine.
         CheckpointError: if there is no usable DeepSDF.
-        DataError: if the inputs as a whole make no sense.
+        DataError: if there are no inputs, or several of the same name.
     """
     options = dict(iterations=iterations, samples=samples, lr=lr, code_weight=code_weight)
     options = {key: value for key, value in options.items() if value is not None}
-    _check_options(dict(starts=starts, offset=offset, resolution=resolution, seed=seed) | options, viewpoint)
+    check_resolution(resolution)
     shapes = find_inputs(inputs, split)
     given = None if normalization is None else read_normalization(normalization)
     framework = load_shape_space(checkpoint, device)
     frames = Frames(given, shared_frame(framework))
-    looks = dict(offset=offset, viewpoint=None if viewpoint is None else [*map(float, viewpoint)],
+    observing = dict(offset=offset, viewpoint=None if viewpoint is None else [*map(float, viewpoint)],
                  normalization=None if given is None else [*given.offset.tolist(), given.scale])  # yapf: disable
-    fitter = _Fitter(framework, output_folder(output), starts, seed, resolution, amp, options, looks)
+    fitter = _Fitter(framework, output_folder(output), starts, seed, resolution, amp, options, observing)
     _old_rows(fitter.output / "fits.csv")
     rows = []
     for k, shape in enumerate(shapes, 1):
@@ -129,24 +129,9 @@ def fit_shapes(checkpoint: str | Path,
     return rows
 
 
-def _check_options(options: dict, viewpoint: Sequence[float] | None) -> None:
-    least = dict(starts=1, iterations=1, samples=2, resolution=2, seed=0, code_weight=0)
-    beyond = dict(offset=1.0)  # the sphere's radius
-    for key, value in options.items():
-        if key in least and not least[key] <= value < np.inf:
-            raise ConfigError(f"--{key.replace('_', '-')} {value}: must be at least {least[key]}, and finite")
-        if key == "seed" and value >= 2**63:
-            raise ConfigError(f"--seed {value}: must be less than 2^63")
-        if key in ("lr", "offset") and not 0 < value < beyond.get(key, np.inf):
-            raise ConfigError(f"--{key} {value}: must be positive, and less than {beyond.get(key, np.inf):g}")
-    check_resolution(options["resolution"])
-    if viewpoint is not None and not np.isfinite(viewpoint).all():
-        raise ConfigError(f"--viewpoint {' '.join(map(str, viewpoint))}: must be three finite numbers")
-
-
 @dataclass
 class _Fitter:
-    """How shapes are fitted, and where they go."""
+    """Settings of all fits, and the output folder."""
 
     framework: DeepSDF
     output: Path
@@ -155,7 +140,7 @@ class _Fitter:
     resolution: int
     amp: bool
     options: dict
-    looks: dict
+    observing: dict
 
     def code_path(self, name: str) -> Path:
         return self.output / "codes" / f"{name}.npz"
@@ -173,15 +158,15 @@ class _Fitter:
         return min(fits, key=final_loss)
 
     def recorded(self, shape: ShapeInput) -> dict:
-        """What a shape's result depends on."""
+        """Everything that a shape's result depends on."""
         merged = asdict(self.framework.fit_options) | self.options
         own = dict(starts=self.starts, seed=self.seed, amp=self.amp, resolution=self.resolution)
         sources = dict(decoder=_fingerprint(self.framework), input=_checksum(shape))
-        return json.loads(json.dumps(merged | own | self.looks | sources))
+        return json.loads(json.dumps(merged | own | self.observing | sources))
 
 
 def _fingerprint(framework: DeepSDF) -> str:
-    """Some digits that other weights don't have."""
+    """Checksum of a decoder's weights."""
     digest = hashlib.sha256()
     for _, value in sorted(framework.decoder.state_dict().items()):
         digest.update(value.cpu().numpy().tobytes())
@@ -189,7 +174,7 @@ def _fingerprint(framework: DeepSDF) -> str:
 
 
 def _checksum(shape: ShapeInput) -> str | None:
-    """Likewise of an input's files; None where it is gone."""
+    """Checksum of an input's files; None if they no longer exist."""
     files = [path for path in (shape.path, shape.normalization) if path and is_file(path)]
     return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()[:12] if shape.path in files else None
 
@@ -199,11 +184,11 @@ def final_loss(fitted: FittedCode) -> float:
     return float(np.mean(fitted.losses[-LAST:]))
 
 
-def _one(fitter: _Fitter, shape: ShapeInput, look: Callable) -> ShapeFit:
-    """Fit one shape and write what comes of it; errors caused by its input become the reason of its failure."""
+def _one(fitter: _Fitter, shape: ShapeInput, observing: Callable) -> ShapeFit:
+    """Fit one shape and write code and mesh; errors caused by its input become the reason of its failure."""
     try:
         recorded = fitter.recorded(shape)
-        observations, normalization = look(shape)
+        observations, normalization = observing(shape)
         begun = time.monotonic()
         fitted = fitter.fit(observations)
         seconds = time.monotonic() - begun
@@ -244,12 +229,12 @@ def _check_same(path: Path, options: np.ndarray, now: dict, source: Path) -> Non
     old, new = before.pop("input", None), now.pop("input")
     if old and new and old != new:
         raise DataError(
-            f"{source}: has changed since {path} was made of it; bring it back, or leave out --skip-existing to fit "
-            "it again, or choose another folder")
+            f"{source}: has changed since {path} was made of it; restore it, or fit it again without --skip-existing, "
+            "or choose another folder")
     changed = [f"{key}: {before.get(key)}, now {value}" for key, value in now.items() if before.get(key) != value]
     if changed:
-        raise DataError(f"{path}: was made with other options ({'; '.join(changed)}); give the same, or leave out "
-                        "--skip-existing to make it again, or choose another folder")
+        raise DataError(f"{path}: was made with other options ({'; '.join(changed)}); use the same, or fit it again "
+                        "without --skip-existing, or choose another folder")
 
 
 def _old_rows(path: Path) -> dict[str, dict]:
@@ -266,8 +251,4 @@ def write_fits(path: Path, rows: Sequence[ShapeFit]) -> Path:
     old = _old_rows(path)
     new = {row.name: {k: "" if v is None else v for k, v in asdict(row).items()} for row in rows
            if row.status != REFUSED or row.name not in old}  # yapf: disable
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(ShapeFit)], extrasaction="ignore", restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows((old | new).values())
-    return write_atomically(path, text.getvalue().encode())
+    return write_atomically(path, csv_text([f.name for f in fields(ShapeFit)], (old | new).values()).encode())

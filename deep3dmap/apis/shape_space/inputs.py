@@ -1,7 +1,7 @@
 """Inputs of a shape's fit: detected, normalised, and converted to observations.
 
-Park et al., CVPR 2019, sections 4.2 and 6.3: samples of the signed distance; or points of the surface, each taken a little
-before and behind it along its normal, with points of free space along the lines of sight.
+Park et al., CVPR 2019, sections 4.2 and 6.3: samples of the signed distance; or points of the surface, each moved slightly
+in front of and behind it along its normal, with points of free space along the lines of sight.
 """
 
 from collections import Counter
@@ -31,13 +31,13 @@ from deep3dmap.frameworks.deepsdf import DeepSDF
 from deep3dmap.frameworks.deepsdf.observations import Observations, free_space, from_surface
 from deep3dmap.geometry.point_normals import estimate_normals, orient_towards
 
-#: Distance from the surface at which points are taken before and behind it, normalised units (section 6.3).
+#: Distance of points in front of and behind the surface, normalised units (section 6.3).
 OFFSET = 0.01
 
 #: Points of free space on each line of sight.
 FREE_PER_RAY = 4
 
-#: Rounding and noise may lead points a little out of the unit sphere.
+#: Maximum distance of points from the origin: rounding and noise may place some slightly outside the unit sphere.
 REACH = 1.01
 
 IDENTITY = Normalization(np.zeros(3), 1.0)
@@ -47,9 +47,9 @@ class ShapeInput(NamedTuple):
     """A shape to be reconstructed.
 
     Attributes:
-        name: under which its results are written; may hold folders.
+        name: of its results; may contain folders.
         path: its file.
-        normalization: file of its own way into the normalised frame, where its layout has a place for one.
+        normalization: file of its own normalisation, if its layout has one.
     """
 
     name: str
@@ -58,11 +58,11 @@ class ShapeInput(NamedTuple):
 
 
 class Frames(NamedTuple):
-    """Which similarity leads into the normalised frame.
+    """Similarities into the normalised frame.
 
     Attributes:
-        given: by the user, for all inputs.
-        shared: by all training shapes.
+        given: the user's, for all inputs.
+        shared: that of all training shapes, if they have the same.
     """
 
     given: Normalization | None = None
@@ -70,7 +70,7 @@ class Frames(NamedTuple):
 
 
 def find_inputs(paths: Sequence[str | Path], split: str | Path | None = None) -> list[ShapeInput]:
-    """The shapes that files, and folders in DeepSDF's layout, hold.
+    """The shapes in files and in folders of DeepSDF's layout.
 
     Args:
         paths: of samples, point clouds, meshes, depth maps, or folders with ``SdfSamples/``.
@@ -84,8 +84,8 @@ def find_inputs(paths: Sequence[str | Path], split: str | Path | None = None) ->
         raise DataError(f"--split {split}: names shapes of a folder with {SAMPLES}/, but the inputs are files")
     twice = [name for name, count in Counter(shape.name for shape in found).items() if count > 1]
     if twice:
-        raise DataError(f"{len(twice)} name(s) belong to more than one input ({', '.join(twice[:5])}), whose results would "
-                        "overwrite each other; rename the files, or fit them into different folders")
+        raise DataError(f"{len(twice)} name(s) belong to more than one input ({', '.join(twice[:5])}), so results would "
+                        "overwrite each other; rename the files, or use different folders")
     return found
 
 
@@ -97,7 +97,7 @@ def _in_folder(root: Path, split: str | Path | None) -> list[ShapeInput]:
 
 
 def _file(path: Path) -> ShapeInput:
-    """A file; samples that lie in DeepSDF's layout know where their normalisation is."""
+    """A single file; samples in DeepSDF's layout have a normalisation beside them."""
     parts = path.absolute().parts
     if len(parts) > 4 and parts[-4] == SAMPLES:
         shape = ShapeName(*parts[-3:-1], path.stem)
@@ -106,7 +106,7 @@ def _file(path: Path) -> ShapeInput:
 
 
 def shared_frame(framework: DeepSDF) -> Normalization | None:
-    """The similarity into the normalised frame that all training shapes have in common, if they do."""
+    """The similarity into the normalised frame, if all training shapes have the same."""
     offsets, scales = framework.offsets.cpu().double(), framework.scales.cpu().double()
     if torch.allclose(offsets, offsets[:1].expand_as(offsets)) and torch.allclose(scales, scales[:1].expand_as(scales)):
         return Normalization(offsets[0].numpy(), float(scales[0]))
@@ -118,18 +118,18 @@ def observe(shape: ShapeInput,
             viewpoint: Sequence[float] | None = None,
             offset: float = OFFSET,
             seed: int = 0) -> tuple[Observations, Normalization]:
-    """What an input says of its shape, and how its frame is normalised.
+    """Observations of an input's shape, and its normalisation.
 
     Args:
         shape: the input.
-        frames: ways into the normalised frame. For points, that given by the user, else that of all training shapes, else they
-            must be normalised. Samples are normalised; that given by the user, else their own, leads back.
-        viewpoint: (3,) from where point clouds were seen, in their own frame.
+        frames: similarities into the normalised frame. Points use the user's, else that of all training shapes, else they must
+            be normalised. Samples are normalised; the mesh is transformed back by the user's, else by their own.
+        viewpoint: (3,) position of the sensor of point clouds, in their own frame.
         offset: see :data:`OFFSET`.
-        seed: of every choice.
+        seed: of every random choice.
 
     Raises:
-        DataError: whatever is wrong with the input.
+        DataError: if the input can't be used.
     """
     if shape.path.suffix.lower() == ".npz" and {"pos", "neg"} & set(npz_names(shape.path)):
         return _samples(shape), frames.given or _own_frame(shape) or IDENTITY
@@ -160,16 +160,16 @@ def observe_surface(surface: SurfacePoints,
                     offset: float = OFFSET,
                     seed: int = 0,
                     name: str = "the points") -> Observations:
-    """What points of a surface say of its shape; arguments as of :func:`observe`.
+    """Observations from points of a surface; arguments as of :func:`observe`.
 
     Raises:
-        DataError: if normals are missing and can't be made, or points lie outside the unit sphere.
+        DataError: if normals are missing and can't be estimated, or points lie outside the unit sphere.
     """
     viewpoint = surface.viewpoint if surface.viewpoint is not None else viewpoint
     points = normalization.apply(surface.points)
     _check_reach(points, name)
     eye = None if viewpoint is None else normalization.apply(np.asarray(viewpoint, np.float64)[None])[0]
-    normals = surface.normals if surface.normals is not None else _made_normals(points, eye, name)
+    normals = surface.normals if surface.normals is not None else _estimated_normals(points, eye, name)
     at, towards = (torch.from_numpy(rows).float() for rows in (points, normals))
     free = None
     if eye is not None:
@@ -183,14 +183,14 @@ def _check_reach(points: Float[np.ndarray, "n 3"], name: str) -> None:
     if (reach > REACH).any():
         raise DataError(
             f"{name}: {int((reach > REACH).sum())} of {len(reach)} points lie outside the unit sphere of the normalised "
-            f"frame, the farthest at {reach.max():.3g}; give the way into it with --normalization FILE (offset and scale, "
-            "normalised = (x + offset) * scale), and leave only the object (a depth map's mask)")
+            f"frame, the farthest at {reach.max():.3g}; give the similarity into it with --normalization FILE (offset, scale: "
+            "normalised = (x + offset) * scale), and remove what is not the object (by a depth map's mask)")
 
 
-def _made_normals(points: Float[np.ndarray, "n 3"], eye: Float[np.ndarray, "3"] | None, name: str) -> Float[np.ndarray, "n 3"]:
+def _estimated_normals(points: Float[np.ndarray, "n 3"], eye: np.ndarray | None, name: str) -> Float[np.ndarray, "n 3"]:
     if eye is None:
-        raise DataError(f"{name}: has no normals, so nothing says which side is outside; give normals, or say with "
-                        "--viewpoint X Y Z from where the points were seen")
+        raise DataError(f"{name}: has no normals, so the outside is not known; give normals, or the sensor's position "
+                        "with --viewpoint X Y Z")
     try:
         return orient_towards(points, estimate_normals(points), eye)
     except ValueError as error:

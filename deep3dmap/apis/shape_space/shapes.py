@@ -1,4 +1,4 @@
-"""A look into the space of shapes that a DeepSDF has learnt: training shapes, ways between codes, draws, and a map of it."""
+"""Meshes from a DeepSDF's shape space: training shapes, interpolations, random samples, and a plot of the codes."""
 
 import csv
 import io
@@ -14,30 +14,31 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deep3dmap.apis.shape_space.codes import load_shape_space, read_code, write_code
-from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.errors import DataError
 from deep3dmap.frameworks import DeepSDF
 from deep3dmap.frameworks.deepsdf.code_space import fit_prior, principal_axes
 from deep3dmap.geometry.meshing import NoSurfaceError
 from deep3dmap.io.files import write_atomically
 from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.io.reading import exists, output_folder
+from deep3dmap.ranges import AtLeastTwo, Count, Whole
 from deep3dmap.visualization.pictures import save_image
 from deep3dmap.visualization.shapes import point_map, shape_grid
 
 CODE_FILES = (".npz", ".pth")
-NAMED = 12  # points of the map that get their names
+NAMED = 12  # labelled points of the plot
 KEPT = 10  # principal axes in the table
 
 
 @dataclass
 class Shapes:
-    """What was written.
+    """Written files.
 
     Attributes:
         meshes: files by name.
         empty: names of codes without a surface.
-        codes: files by name, where codes were written.
-        picture: of all of them.
+        codes: files by name.
+        picture: of all shapes.
     """
 
     meshes: dict[str, Path] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Shapes:
 
 
 def code_from(framework: DeepSDF, source: str | Path) -> Float[Tensor, "l"]:
-    """The code that a text means: a file of it (``.npz``, ``.pth``), or the name of a training shape."""
+    """A code from its file (``.npz``, ``.pth``), or of the training shape of that name."""
     if Path(source).suffix in CODE_FILES and str(source) not in framework.names:
         return read_code(source, framework.decoder.code_length).to(framework.device)
     return framework.code_of(str(source))
@@ -64,19 +65,19 @@ def mesh_shapes(checkpoint: str | Path,
                 keep_normalization: bool = False,
                 device: str = "auto",
                 log: Callable[[str], object] = print) -> Shapes:
-    """Meshes of training shapes. Written as ``DATASET/CLASS/ID.ply``.
+    """Meshes of training shapes, written as ``DATASET/CLASS/ID.ply``.
 
     Args:
         checkpoint: checkpoint of a DeepSDF, or a work folder for its newest.
         output: folder to write to.
         shapes: names of training shapes, also without data set and class. None for all.
         resolution: cells along an edge. Of the cube around the unit sphere.
-        keep_normalization: leave meshes in the normalised frame. Instead of each one's own frame and units.
+        keep_normalization: leave meshes in the normalised frame instead of each one's own frame and units.
         device: auto, cpu, cuda ...
         log: prints a line.
 
     Raises:
-        DataError: for names that are not there or not unique, before anything is written.
+        DataError: for unknown or ambiguous names, before anything is written.
     """
     framework = load_shape_space(checkpoint, device)
     numbers = range(len(framework.names)) if shapes is None else [framework.number_of(name) for name in shapes]
@@ -99,7 +100,7 @@ def interpolate_shapes(checkpoint: str | Path,
                        end: str | Path,
                        output: str | Path,
                        *,
-                       steps: int = 7,
+                       steps: AtLeastTwo = 7,
                        resolution: int = 128,
                        device: str = "auto",
                        log: Callable[[str], object] = print) -> Shapes:
@@ -112,11 +113,8 @@ def interpolate_shapes(checkpoint: str | Path,
         steps: shapes, both ends included.
 
     Raises:
-        ConfigError: for fewer than 2 steps.
-        DataError: for unknown names, and files that are no codes of this checkpoint.
+        DataError: for unknown names, and files without a code of this checkpoint.
     """
-    if steps < 2:
-        raise ConfigError(f"steps={steps}: an interpolation has at least its 2 ends")
     framework = load_shape_space(checkpoint, device)
     ends = [code_from(framework, source) for source in (start, end)]
     codes = [torch.lerp(*ends, k / (steps - 1)) for k in range(steps)]
@@ -132,30 +130,26 @@ def _title(source: str | Path) -> str:
 
 def sample_shapes(checkpoint: str | Path,
                   output: str | Path,
-                  count: int = 8,
+                  count: Count = 8,
                   *,
-                  seed: int = 0,
+                  seed: Whole = 0,
                   prior: Literal["empirical", "diagonal", "paper"] = "empirical",
                   resolution: int = 128,
                   device: str = "auto",
                   log: Callable[[str], object] = print) -> Shapes:
-    """Shapes of codes drawn by chance. Meshes and codes ``sample_K``, and ``samples.png``.
+    """Shapes of random codes. Meshes and codes ``sample_K``, and ``samples.png``.
 
     All are in the normalised frame. Other arguments as for :func:`mesh_shapes`.
 
     Args:
-        count: how many.
-        seed: of the draws.
-        prior: to draw codes from. See :func:`~deep3dmap.frameworks.deepsdf.code_space.fit_prior`.
+        count: number of shapes.
+        seed: of the random codes.
+        prior: distribution of the codes. See :func:`~deep3dmap.frameworks.deepsdf.code_space.fit_prior`.
 
     Raises:
-        ConfigError: for fewer than one shape, unknown priors, and seeds that are none.
+        ConfigError: for unknown priors.
         DataError: if there are too few training shapes for that prior.
     """
-    if count < 1:
-        raise ConfigError(f"count={count}: at least one shape must be drawn")
-    if not 0 <= seed < 2**63:
-        raise ConfigError(f"seed={seed}: must be a number from 0 to 2^63 - 1")
     framework = load_shape_space(checkpoint, device)
     codes = fit_prior(framework.codes.weight, prior).draw(count, torch.Generator().manual_seed(seed))
     named = {f"sample_{k:0{len(str(count - 1))}d}": code for k, code in enumerate(codes)}
@@ -165,7 +159,7 @@ def sample_shapes(checkpoint: str | Path,
 def _write_shapes(framework: DeepSDF, codes: Mapping[str, Tensor], output: str | Path, picture: str, resolution: int,
                   log: Callable[[str], object], titles: Sequence[str] | None = None,
                   columns: int | None = None) -> Shapes:  # yapf: disable
-    """Codes, their meshes in the normalised frame, and a picture of them."""
+    """Write codes, their meshes in the normalised frame, and a picture of them."""
     folder, written, meshes = output_folder(output), Shapes(), []
     for name, code in codes.items():
         meshes.append(_mesh_of(framework, code, resolution))
@@ -187,29 +181,29 @@ def _mesh_of(framework: DeepSDF, code: Tensor, resolution: int) -> trimesh.Trime
         return None
 
 
-# --- the map --------------------------------------------------------------------------------------------------------------
+# --- the plot -------------------------------------------------------------------------------------------------------------
 
 
 def plot_codes(checkpoint: str | Path,
                output: str | Path = "codes.png",
                *,
                fitted: str | Path | None = None) -> tuple[Path, Path]:
-    """A map of the codes along their principal axes: a picture, and a table of their coordinates beside it.
+    """A plot of the codes along their principal axes, and a table of their coordinates beside it.
 
     Args:
         checkpoint: as for :func:`mesh_shapes`.
         output: picture to write (``.png``), a table beside it (``.csv``).
-        fitted: folder of further codes, to be put beside those of the training shapes. The axes don't depend on them.
+        fitted: folder of further codes to plot. The axes are those of the training shapes.
 
     Returns:
         The two files.
 
     Raises:
-        DataError: if the training codes don't differ, ``fitted`` holds no codes, or the picture's name is not a PNG's.
+        DataError: if the training codes don't differ, ``fitted`` holds no codes, or ``output`` doesn't end in ``.png``.
     """
     output = Path(output)
     if output.suffix.lower() != ".png":
-        raise DataError(f"{output}: the map is saved as PNG; end its name in .png")
+        raise DataError(f"{output}: the plot is saved as PNG; end its name in .png")
     framework = load_shape_space(checkpoint, "cpu")
     axes = principal_axes(framework.codes.weight, KEPT)
     groups = {"training": dict(zip(framework.names, framework.codes.weight.detach()))}
@@ -225,7 +219,7 @@ def plot_codes(checkpoint: str | Path,
 
 
 def _read_codes(folder: Path, length: int) -> dict[str, Tensor]:
-    """All codes of a folder and of those in it, by their files' names without ending."""
+    """All codes in a folder and its subfolders, by relative path without suffix."""
     if not exists(folder):
         raise DataError(f"{folder}: no such folder of codes")
     paths = sorted(p for p in folder.rglob("*") if p.suffix in CODE_FILES and not p.name.startswith("."))
@@ -235,7 +229,7 @@ def _read_codes(folder: Path, length: int) -> dict[str, Tensor]:
 
 
 def _labels(groups: Mapping[str, Mapping], plane: Mapping[str, np.ndarray]) -> list[tuple[str, float, float]]:
-    """Names of points that lie far from each other: each is the farthest from those that have one."""
+    """Labels of points far from each other, by farthest-point sampling."""
     names = [name.rpartition("/")[2] for codes in groups.values() for name in codes]
     points = np.concatenate(list(plane.values()))
     distance, chosen = np.linalg.norm(points, axis=1), []
@@ -246,7 +240,7 @@ def _labels(groups: Mapping[str, Mapping], plane: Mapping[str, np.ndarray]) -> l
 
 
 def _table(groups: Mapping[str, Mapping[str, Tensor]], rows: Mapping[str, np.ndarray]) -> bytes:
-    """As CSV: a shape's name, its group, its code's length, and where it lies along the principal axes."""
+    """As CSV: a shape's name, its group, its code's norm, and its coordinates along the principal axes."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["name", "group", "norm", *(f"component_{k + 1}" for k in range(next(iter(rows.values())).shape[1]))])

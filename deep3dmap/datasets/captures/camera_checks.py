@@ -1,7 +1,7 @@
 """Warnings about sets of individually valid cameras: duplicates, no common point in view, masks of other cameras."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,48 +14,42 @@ FEW_VIEWS = 3
 NAMED = 6
 
 
-@dataclass
+@dataclass(frozen=True)
 class CameraSet:
     """Cameras in the world, with the centroids of their masks.
 
     Attributes:
         names: of the views.
-        K: (3, 3) pinhole matrices.
-        poses: (3, 4) world to camera.
-        sizes: (height, width).
-        centroids: mean pixel coordinates of a mask and the radius of a disc of its area, or None.
+        K: (n, 3, 3) pinhole matrices.
+        poses: (n, 3, 4) world to camera.
+        size: (height, width) of the images.
+        centroids: mean pixel coordinates of each mask and the radius of a disc of its area, or None.
     """
 
-    names: list[str] = field(default_factory=list)
-    K: list[np.ndarray] = field(default_factory=list)
-    poses: list[np.ndarray] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    centroids: list[tuple[float, float, float] | None] = field(default_factory=list)
-
-    def add(self, name: str, K: np.ndarray, pose: np.ndarray, size: tuple[int, int],
-            centroid: tuple[float, float, float] | None) -> None:
-        """Append a camera."""
-        for values, value in zip(vars(self).values(), (name, K, pose, size, centroid)):
-            values.append(value)
+    names: Sequence[str]
+    K: Float[np.ndarray, "n 3 3"]
+    poses: Float[np.ndarray, "n 3 4"]
+    size: tuple[int, int]
+    centroids: Sequence[tuple[float, float, float] | None]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def centers(self) -> Float[np.ndarray, "n 3"]:
         """Camera centres in the world."""
-        return np.stack([-p[:, :3].T @ p[:, 3] for p in self.poses])
+        return -np.einsum("nji,nj->ni", self.poses[:, :, :3], self.poses[:, :, 3])
 
     def directions(self) -> Float[np.ndarray, "n 3"]:
         """Unit directions in the world: through the masks' centroids if all have one, else the viewing axes."""
         if any(c is None for c in self.centroids):
-            return np.stack([p[2, :3] for p in self.poses])
-        uv1 = np.array([(c[0], c[1], 1.0) for c in self.centroids])
-        d = np.stack([p[:, :3].T @ np.linalg.solve(K, x) for p, K, x in zip(self.poses, self.K, uv1)])
+            return self.poses[:, 2, :3]
+        uv1 = np.array([(c[0], c[1], 1.0) for c in self.centroids])[..., None]
+        d = (self.poses[:, :, :3].transpose(0, 2, 1) @ np.linalg.solve(self.K, uv1))[..., 0]
         return d / np.linalg.norm(d, axis=1, keepdims=True)
 
     def project(self, point: Float[np.ndarray, "3"]) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n"]]:
         """Pixel coordinates and depth of one point in every camera."""
-        x = np.stack([K @ (p[:, :3] @ point + p[:, 3]) for K, p in zip(self.K, self.poses)])
+        x = (self.K @ self.poses @ np.append(point, 1.0)[:, None])[..., 0]
         depth = np.where(x[:, 2] == 0, np.finfo(float).tiny, x[:, 2])
         return x[:, :2] / depth[:, None], x[:, 2]
 
@@ -91,16 +85,19 @@ def alternative_conventions(poses: Float[Tensor, "n 3 4"]) -> list[tuple[str, Fl
     rotations = poses[:, :, :3].mT
     inverse = torch.cat([rotations, -rotations @ poses[:, :, 3:]], -1)
     axes, direction = "OpenGL's camera axes for OpenCV's", "camera-to-world matrices for world-to-camera ones"
-    return [(f"the poses read differently ({axes}, or the reverse)", turned @ poses),
-            (f"the poses read differently ({direction}, or the reverse)", inverse),
-            (f"the poses read differently ({axes} and {direction}, or the reverse)", turned @ inverse)]  # yapf: disable
+    return [(f"the poses read otherwise ({axes}, or the reverse)", turned @ poses),
+            (f"the poses read otherwise ({direction}, or the reverse)", inverse),
+            (f"the poses read otherwise ({axes} and {direction}, or the reverse)", turned @ inverse)]  # yapf: disable
 
 
 def camera_warnings(cameras: CameraSet, point: Float[np.ndarray, "3"] | None) -> list[str]:
     """All warnings about the cameras, given the point they look at."""
     few = 1 < len(cameras) < FEW_VIEWS
     found = [f"only {len(cameras)} views; a surface needs more"] if few else []
-    found += _duplicates(cameras) + _off_center(cameras)
+    size = np.array(cameras.size[::-1])
+    found += _duplicates(cameras) + _listing(
+        cameras, (np.abs(cameras.K[:, :2, 2] - size / 2) > OFF_CENTER * size).any(1),
+        "have a principal point far from the image centre; were they made for images of another size?")
     if point is None:
         if len(cameras) > 1:
             found.append("the cameras look in parallel directions; they have no common point")
@@ -133,33 +130,18 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _in_image(cameras: CameraSet, uv: np.ndarray) -> np.ndarray:
-    limits = np.array([(w, h) for h, w in cameras.sizes])
-    return ((uv >= 0) & (uv <= limits)).all(1)
+    return ((uv >= 0) & (uv <= cameras.size[::-1])).all(1)
 
 
 def _duplicates(cameras: CameraSet) -> list[str]:
     """Groups of views with the same pose."""
-    if not len(cameras):
-        return []
     spread = max(float(np.ptp(cameras.centers(), axis=0).max()), 1e-12)
-    poses = np.concatenate([cameras.centers() / spread, np.stack([p[:, :3].ravel() for p in cameras.poses])], 1)
+    poses = np.concatenate([cameras.centers() / spread, cameras.poses[:, :, :3].reshape(-1, 9)], 1)
     same = np.array([np.abs(poses - p).max(1) < 1e-6 for p in poses])
     first = same.argmax(1)  # the first view with each one's pose
     groups = [[cameras.names[k] for k in np.flatnonzero(first == view)] for view in np.unique(first)]
-    return [f"the cameras of {_names(group)} have the same pose" for group in groups if len(group) > 1]
-
-
-def _names(names: list[str]) -> str:
-    """Names joined for a sentence."""
-    left = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + f" and {left} more" if left > 0 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _off_center(cameras: CameraSet) -> list[str]:
-    size = np.array([(w, h) for h, w in cameras.sizes]).reshape(-1, 2)
-    offset = np.array([K[:2, 2] for K in cameras.K]).reshape(-1, 2) - size / 2
-    return _listing(cameras, (np.abs(offset) > OFF_CENTER * size).any(1),
-                    "have a principal point far from the image centre; were they made for images of another size?")
+    return [f"the cameras of {listed(group) if len(group) > NAMED else ' and '.join([', '.join(group[:-1]), group[-1]])} have "
+            "the same pose" for group in groups if len(group) > 1]  # yapf: disable
 
 
 def _aim(cameras: CameraSet, point: np.ndarray) -> list[str]:

@@ -1,6 +1,7 @@
 """The content of a data folder and all its problems: ``deep3dmap check FOLDER``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,15 +18,15 @@ from deep3dmap.datasets.captures.scene_checks import (
     Silhouettes,
     capture_warnings,
     hull_problem,
-    misleading_masks,
     small_mask,
+    unusable_masks,
     unusable_reason,
 )
 from deep3dmap.datasets.heads.landmark_checks import landmark_mask_problem
 from deep3dmap.datasets.heads.landmarks import FILE, find_landmarks
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
 from deep3dmap.datasets.readers.distortion import Distortion
-from deep3dmap.datasets.readers.loading import View, check_same_size, load_view
+from deep3dmap.datasets.readers.loading import check_same_size, load_view
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import image_size, size_text
 from deep3dmap.structures import Cameras
@@ -77,9 +78,11 @@ class CaptureReport:
 
     def to_text(self) -> str:
         """The report as text: a line for each fact, then errors and warnings."""
+        masks = "none" if self.mask_coverage is None else (
+            f"{self.masked_views} of {self.views}, covering {self.mask_coverage:.1%} of the image on average")
         facts = [("folder", self.path), ("format", self.format or "none found"), ("cameras", self.source),
-                 ("views", str(self.views)), ("image size", size_text(self.size) if self.size else ""),
-                 ("masks", self._mask_text()), ("focal length", _range_text(self.focal, "px")),
+                 ("views", str(self.views)), ("image size", size_text(self.size) if self.size else ""), ("masks", masks),
+                 ("focal length", _range_text(self.focal, "px")),
                  ("distance", _range_text(self.distances, "in the data's units")),
                  ("landmarks", "" if self.landmarks is None else f"{self.landmarks} of a head")]
         lines = [f"{name:<13} {value}" for name, value in facts if value]
@@ -93,11 +96,6 @@ class CaptureReport:
         lacking = [f"{name} needs {' and '.join(parts)}" for name, parts in self.lacks.items() if parts]
         verdict = f"can be used{' by ' * bool(usable)}{', '.join(usable)}" if self.ok else "can't be used by any method"
         return verdict + f" ({', '.join(lacking)})" * bool(lacking)
-
-    def _mask_text(self) -> str:
-        if self.mask_coverage is None:
-            return "none"
-        return f"{self.masked_views} of {self.views}, covering {self.mask_coverage:.1%} of the image on average"
 
 
 def _count(lines: list[str], noun: str) -> str:
@@ -165,37 +163,35 @@ class _Inspection:
         self.first: Frame | None = None
         self.marks: Mapping | None = None
 
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record a DataError in the report and skip the rest of the block."""
+        try:
+            yield
+        except DataError as error:
+            self.report.errors.append(str(error))
+
     def view(self, frame: Frame) -> None:
         """Check one view: camera, image, mask, size."""
         problems = frame_problems(frame)
         self.report.errors += problems
-        try:
-            self._size(frame, image_size(frame.image))
-            view = load_view(frame if not problems else replace(frame, distortion=Distortion()), self.scan.folder,
-                             self.scan.rescale)
-        except DataError as error:
-            self.report.errors.append(str(error))
-            return
-        self._mask(frame, view)
-        if not problems:
-            mask, problem = (None, "") if view.mask is None else (small_mask(view.mask), mask_problem(view.mask.numpy()))
-            self.sound.append(_ValidView(frame, view.K, view.size, mask, problem))
-            self.photographs.add(frame.name, view.image, view.K, frame.world_to_cam, view.mask)
-            self.pictures.add(frame.name, view.image, view.mask)
-
-    def _size(self, frame: Frame, size: tuple[int, int]) -> None:
-        if self.first is None:
-            self.first, self.report.size = frame, size
-        try:
-            check_same_size(frame, size, self.first, self.report.size)
-        except DataError as error:
-            self.report.errors.append(str(error))
-
-    def _mask(self, frame: Frame, view: View) -> None:
-        if view.mask is None:
-            self.unmasked.append(frame)
-        else:
-            self.coverages.append(float(view.mask.double().mean()))
+        with self.recording():
+            size = image_size(frame.image)
+            if self.first is None:
+                self.first, self.report.size = frame, size
+            with self.recording():
+                check_same_size(frame, size, self.first, self.report.size)
+            undistorted = replace(frame, distortion=Distortion()) if problems else frame
+            view = load_view(undistorted, self.scan.folder, self.scan.rescale)
+            if view.mask is None:
+                self.unmasked.append(frame)
+            else:
+                self.coverages.append(float(view.mask.double().mean()))
+            if not problems:
+                mask, problem = (None, "") if view.mask is None else (small_mask(view.mask), mask_problem(view.mask.numpy()))
+                self.sound.append(_ValidView(frame, view.K, view.size, mask, problem))
+                self.photographs.add(frame.name, view.image, view.K, frame.world_to_cam, view.mask)
+                self.pictures.add(frame.name, view.image, view.mask)
 
     def masks(self) -> None:
         """Summarise the masks; fully opaque alpha channels don't count."""
@@ -208,10 +204,8 @@ class _Inspection:
 
     def landmarks(self) -> None:
         """Read the landmarks of a head, where there are any."""
-        try:
+        with self.recording():
             self.marks = find_landmarks(self.scan)
-        except DataError as error:
-            self.report.errors.append(str(error))
         self.report.landmarks = None if self.marks is None else len(self.marks)
 
     def scene(self) -> None:
@@ -220,27 +214,28 @@ class _Inspection:
         if not self.sound or len({view.size for view in self.sound}) > 1:
             return  # reported already
         views = self._silhouettes()
-        self._distances(views)
-        given = None if self._no_frame() else torch.from_numpy(self.scan.scene_from_world).double()
+        cameras, focal = views.camera_set(), [float(view.K[i, i]) for view in self.sound for i in (0, 1)]
+        report.focal = (min(focal), max(focal))
+        if (point := common_point(cameras.centers(), cameras.directions())) is not None:
+            distance = np.linalg.norm(cameras.centers() - point, axis=1)
+            report.distances = (float(distance.min()), float(distance.max()))
+        frame = self.scan.scene_from_world
+        known = frame is not None and not np.array_equal(frame, np.eye(4))  # the identity stands for "not normalised"
+        given = torch.from_numpy(frame).double() if known else None
         if report.errors:
-            problem = misleading_masks(views)
+            problem = unusable_masks(views)
         else:
-            problem = unusable_reason(views,
-                                      given) or (hull_problem(views) if given is None and views.masks is not None else "")
+            problem = unusable_reason(views, given)
+            if not problem and given is None and views.masks is not None:
+                problem = hull_problem(views)
         report.errors += [problem.split("\n")[0]] * bool(problem)  # its hints are among the warnings
-        report.warnings += capture_warnings(views, given) + self._true_mesh(views)
+        report.warnings += capture_warnings(views, given)
+        with self.recording():  # a true surface that belongs to the format is read and checked with it
+            mesh = None if self.scan.mesh is not None else find_true_mesh(self.scan.folder)
+            report.warnings += true_mesh_warnings(mesh, views, str(self.scan.folder / TRUE_MESH))
         if self.marks and views.masks is not None:
             if problem := landmark_mask_problem(self.marks, views.cameras, views.masks, views.names):
                 report.warnings.append(f"{self.scan.folder / FILE}: {problem}")
-
-    def _true_mesh(self, views: Silhouettes) -> list[str]:
-        """Warnings about the true surface; one that belongs to the format is read and checked with it."""
-        try:
-            mesh = None if getattr(self.scan, "mesh", None) is not None else find_true_mesh(self.scan.folder)
-        except DataError as error:
-            self.report.errors.append(str(error))
-            return []
-        return true_mesh_warnings(mesh, views, str(self.scan.folder / TRUE_MESH))
 
     def _silhouettes(self) -> Silhouettes:
         K, poses = (torch.from_numpy(np.stack(values)).double()
@@ -249,16 +244,3 @@ class _Inspection:
         masks, problems = ([v.mask for v in self.sound], [v.problem for v in self.sound]) if masked else (None, [])
         return Silhouettes.small([v.frame.name for v in self.sound], masks, problems, Cameras(K, poses, self.sound[0].size),
                                  [str(v.frame.mask or v.frame.image) for v in self.sound])  # yapf: disable
-
-    def _distances(self, views: Silhouettes) -> None:
-        report, cameras = self.report, views.camera_set()
-        focal = [float(view.K[i, i]) for view in self.sound for i in (0, 1)]
-        report.focal = (min(focal), max(focal))
-        point = common_point(cameras.centers(), cameras.directions())
-        if point is not None:
-            distance = np.linalg.norm(cameras.centers() - point, axis=1)
-            report.distances = (float(distance.min()), float(distance.max()))
-
-    def _no_frame(self) -> bool:
-        frame = self.scan.scene_from_world
-        return frame is None or np.array_equal(frame, np.eye(4))  # the identity stands for "not normalised"

@@ -1,6 +1,5 @@
 """Loading captures from folders: format detection, and reading and writing by a format's name."""
 
-import difflib
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,13 +10,14 @@ import trimesh
 from deep3dmap.datasets.heads.landmarks import FILE, find_landmarks, write_landmark_file
 from deep3dmap.datasets.readers import READERS
 from deep3dmap.datasets.readers.base import Scan
-from deep3dmap.datasets.readers.writing import check_new
+from deep3dmap.datasets.readers.loading import assemble
 from deep3dmap.errors import ConfigError, DataError
-from deep3dmap.io.files import filling
+from deep3dmap.io.files import atomic_folder
 from deep3dmap.io.images import image_files
 from deep3dmap.io.mesh_files import load_mesh
 from deep3dmap.io.paths import resolve_data
 from deep3dmap.io.reading import reaching
+from deep3dmap.registry import nearest
 from deep3dmap.structures import Capture
 
 TRUE_MESH = "true_mesh.ply"
@@ -64,17 +64,13 @@ def load_capture(path: str | Path,
         DataError: if there is no such folder, no format in it, or its content is damaged or inconsistent.
         ConfigError: if the format has no such option.
     """
-    folder = _folder(path)
-    name = format or detect_format(folder)
-    reader = _reader(name)
-    check_options(name, options)
-    with reaching(folder):
-        capture = reader.read(folder, views, **options)
+    _, scan = scan_capture(path, format, **options)
+    with reaching(scan.folder):
+        capture = assemble(scan, views)
         if capture.mesh is None:
-            capture = replace(capture, mesh=find_true_mesh(folder))
-        if not landmarks or not (folder / FILE).is_file():
-            return capture
-        return replace(capture, landmarks=find_landmarks(reader.scan(folder, **options)))
+            capture = replace(capture, mesh=find_true_mesh(scan.folder))
+        found = find_landmarks(scan) if landmarks else None
+        return capture if found is None else replace(capture, landmarks=found)
 
 
 def find_true_mesh(folder: Path) -> trimesh.Trimesh | None:
@@ -94,7 +90,11 @@ def scan_capture(path: str | Path, format: str | None = None, **options) -> tupl
     folder = _folder(path)
     name = format or detect_format(folder)
     reader = _reader(name)
-    check_options(name, options)
+    known = [p for p in inspect.signature(reader.scan).parameters if p != "path"]
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"unknown option '{option}' for data in the format '{name}'; "
+                              f"{'it has ' + ', '.join(known) if known else 'it has none'}")
     with reaching(folder):
         return name, reader.scan(folder, **options)
 
@@ -109,7 +109,7 @@ def save_capture(capture: Capture, path: str | Path, format: str, **options) -> 
         ConfigError: if there is no such format.
     """
     check_target(path, format)
-    with reaching(Path(path)), filling(path) as part:
+    with reaching(Path(path)), atomic_folder(path) as part:
         _reader(format).write(capture, part, **options)
         if capture.landmarks:
             write_landmark_file(part / FILE, capture.landmarks)
@@ -123,28 +123,15 @@ def check_target(path: str | Path, format: str) -> None:
         ConfigError: if there is no such format.
     """
     _reader(format)
-    with reaching(Path(path)):
-        check_new(Path(path))
-
-
-def check_options(format: str, options) -> None:
-    """Check options against those of a format's reader.
-
-    Raises:
-        ConfigError: naming the first unknown option and the known ones.
-    """
-    known = [p for p in inspect.signature(READERS[format].scan).parameters if p != "path"]
-    for option in options:
-        if option not in known:
-            raise ConfigError(f"unknown option '{option}' for data in the format '{format}'; "
-                              f"{'it has ' + ', '.join(known) if known else 'it has none'}")
+    folder = Path(path)
+    with reaching(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DataError(f"{folder}: exists and is not an empty folder; write the capture to a new one")
 
 
 def _reader(format: str):
     if format not in READERS:
-        close = difflib.get_close_matches(format, READERS, 1, 0.5)
-        raise ConfigError(
-            f"no data format '{format}': {f'did you mean {close[0]}?' if close else 'known are ' + ', '.join(READERS)}")
+        raise ConfigError(f"no data format '{format}': {nearest(format, READERS)}")
     return READERS[format]
 
 

@@ -5,16 +5,17 @@ from collections.abc import Mapping
 import torch
 from torch import Generator, Tensor
 
+from deep3dmap.annotations import Count, NotNegative, Share, Whole
 from deep3dmap.datasets.captures.ray_batches import SceneDataset
 from deep3dmap.datasets.captures.scene import Scene, load_scene
 from deep3dmap.datasets.kinds import BatchDataset
-from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.errors import DataError
 from deep3dmap.geometry.distance_grid import sample_grid, signed_distance_grid
 from deep3dmap.geometry.visual_hull import hull_field
 from deep3dmap.registry import DATASETS
 
 
-def hull_distance_grid(scene: Scene, resolution: int, radius: float = 1.0, tolerance: int = 0) -> Tensor:
+def hull_distance_grid(scene: Scene, resolution: int, tolerance: int = 0) -> Tensor:
     """Signed distances (r, r, r) to the visual hull of the training views on the cube around the scene's sphere, scene units.
 
     Raises:
@@ -23,13 +24,13 @@ def hull_distance_grid(scene: Scene, resolution: int, radius: float = 1.0, toler
     capture = scene.train
     if capture.masks is None:
         raise DataError(f"{capture.source}: a visual hull needs masks")
-    lower, upper = torch.full((3, ), -radius), torch.full((3, ), radius)
+    lower, upper = torch.full((3, ), -1.0), torch.full((3, ), 1.0)
     projections = capture.scene_cameras.projections
     field = hull_field(capture.masks, projections, lower.to(projections), upper.to(projections), resolution, tolerance)
     if not bool((field < 0).any()):
         raise DataError(f"{capture.source}: the silhouettes have no common point: masks or cameras are wrong "
                         "(run `deep3dmap check` for details)")
-    return signed_distance_grid(field.float(), 2 * radius / resolution)
+    return signed_distance_grid(field.float(), 2 / resolution)
 
 
 @DATASETS.register_module()
@@ -45,24 +46,19 @@ class HullDistances(SceneDataset, BatchDataset):
         tolerance: views whose silhouette may miss a point.
 
     Raises:
-        ConfigError: if a number is out of its range.
         DataError: if there is no hull (see :func:`hull_distance_grid`).
     """
 
     def __init__(self,
                  scene: Mapping,
-                 points: int = 4096,
-                 resolution: int = 128,
-                 near: float = 0.6,
-                 spread: float = 0.03,
-                 tolerance: int = 0):
-        if points < 1 or resolution < 8 or not 0 <= near <= 1 or spread < 0 or tolerance < 0:
-            raise ConfigError(
-                f"HullDistances: points={points} must be positive, resolution={resolution} at least 8, near={near} "
-                f"in [0, 1], spread={spread} and tolerance={tolerance} not negative")
+                 points: Count = 4096,
+                 resolution: Count = 128,
+                 near: Share = 0.6,
+                 spread: NotNegative = 0.03,
+                 tolerance: Whole = 0):
         self.scene = load_scene(**scene)
         self.points, self.near, self.spread = points, near, spread
-        self.grid = hull_distance_grid(self.scene, resolution, tolerance=tolerance)
+        self.grid = hull_distance_grid(self.scene, resolution, tolerance)
         self.lower, self.upper = torch.full((3, ), -1.0), torch.full((3, ), 1.0)
         surface = (self.grid.abs() < 2 / resolution).nonzero().contiguous()
         self.surface = -1 + (surface + 0.5) * (2 / resolution)

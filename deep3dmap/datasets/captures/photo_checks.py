@@ -93,7 +93,8 @@ class Photographs:
         resized = torch.diag(torch.tensor([size[0] / width, size[1] / height, 1.0], dtype=torch.float64))
         self.names.append(name)
         self.pixels.append(np.array([point.pt for point in found], np.float64).reshape(-1, 2) + 0.5)
-        self.descriptors.append(_unit(np.zeros((0, 128), np.float32) if descriptors is None else descriptors))
+        descriptors = np.zeros((0, 128), np.float32) if descriptors is None else descriptors
+        self.descriptors.append(descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-6))
         K, pose = (torch.tensor(np.asarray(each)).double() for each in (K, world_to_cam))
         self.projections.append(resized @ K @ pose)
 
@@ -102,10 +103,6 @@ def eight_bit(image: UInt8[Tensor, "h w 3"] | Float[Tensor, "h w 3"]) -> UInt8[n
     """A photograph as 8-bit values."""
     pixels = image.cpu().numpy()
     return pixels if pixels.dtype == np.uint8 else (255 * pixels).round().astype(np.uint8)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
 
 
 def photo_consistency(photographs: Photographs) -> list[PairFit]:
@@ -140,13 +137,13 @@ def _pairs(projections: Float[Tensor, "n 3 4"]) -> list[tuple[int, int]]:
 
 def _matches(photographs: Photographs, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (m, 2) of both views' features that are mutual nearest neighbours and pass the ratio test."""
-    ours, theirs = photographs.descriptors[first], photographs.descriptors[second]
-    if min(len(ours), len(theirs)) < MATCHES:
+    source, target = photographs.descriptors[first], photographs.descriptors[second]
+    if min(len(source), len(target)) < MATCHES:
         return np.zeros((0, 2)), np.zeros((0, 2))
-    likeness = ours @ theirs.T
-    nearest, back = likeness.argmax(1), likeness.argmax(0)
-    second_best, best = np.sqrt(np.maximum(2 - 2 * np.partition(likeness, -2, 1)[:, -2:], 0)).T
-    chosen = np.flatnonzero((back[nearest] == np.arange(len(ours))) & (best < RATIO * second_best))
+    similarity = source @ target.T
+    nearest, back = similarity.argmax(1), similarity.argmax(0)
+    second_best, best = np.sqrt(np.maximum(2 - 2 * np.partition(similarity, -2, 1)[:, -2:], 0)).T
+    chosen = np.flatnonzero((back[nearest] == np.arange(len(source))) & (best < RATIO * second_best))
     uv = photographs.pixels[first][chosen], photographs.pixels[second][nearest[chosen]]
     distinct = np.unique(np.concatenate(uv, 1).round(1), axis=0, return_index=True)[1]  # features may have two orientations
     return uv[0][distinct], uv[1][distinct]

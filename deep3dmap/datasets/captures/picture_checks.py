@@ -69,7 +69,10 @@ class Pictures:
         self.names.append(name)
         self.digests.append(hashlib.sha1(np.ascontiguousarray(pixels), usedforsecurity=False).digest())
         self.blank.append(int(np.ptp(small)) < FLAT)
-        edges = _edges(small) * (not self.blank[-1])
+        colors, squares = small.astype(np.float32), np.zeros(small.shape[:2], np.float32)
+        squares[:, 1:-1] += ((colors[:, 2:] - colors[:, :-2])**2).sum(-1)
+        squares[1:-1] += ((colors[2:] - colors[:-2])**2).sum(-1)
+        edges = np.sqrt(squares) * (not self.blank[-1])
         self.edges.append(torch.from_numpy(edges / max(edges.mean(), 1e-6)))
         self.masks.append(torch.from_numpy(_reduced(shown, scale) > 0.5))
         self.scales.append(scale)
@@ -81,33 +84,20 @@ def _reduced(values: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(values, size, interpolation=cv2.INTER_AREA)
 
 
-def _edges(pixels: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-    """Gradient magnitude over all colours, by central differences; 0 at the image's edge."""
-    colors, squares = pixels.astype(np.float32), np.zeros(pixels.shape[:2], np.float32)
-    squares[:, 1:-1] += ((colors[:, 2:] - colors[:, :-2])**2).sum(-1)
-    squares[1:-1] += ((colors[2:] - colors[:-2])**2).sum(-1)
-    return np.sqrt(squares)
-
-
 def picture_warnings(pictures: Pictures) -> list[str]:
     """Photographs that are blank, duplicated or don't match their masks."""
     found = []
     if blank := [name for name, empty in zip(pictures.names, pictures.blank) if empty]:
         found.append(f"{listed(blank)}: the photograph is blank (all pixels are alike); replace it, or leave the view out")
-    if groups := _identical(pictures):
+    same: dict[bytes, list[str]] = {}
+    for name, digest, empty in zip(pictures.names, pictures.digests, pictures.blank):
+        if not empty:
+            same.setdefault(digest, []).append(name)
+    if groups := [names for names in same.values() if len(names) > 1]:
         more = f", and {len(groups) - NAMED} more" * (len(groups) > NAMED)
         found.append(f"photographs of different views are identical: {', '.join(map(' = '.join, groups[:NAMED]))}{more}; give "
                      "each view its own, or leave views out")
     return found + _mask_warnings(pictures)
-
-
-def _identical(pictures: Pictures) -> list[list[str]]:
-    """Views with the same photograph, except blank ones."""
-    groups: dict[bytes, list[str]] = {}
-    for name, digest, blank in zip(pictures.names, pictures.digests, pictures.blank):
-        if not blank:
-            groups.setdefault(digest, []).append(name)
-    return [names for names in groups.values() if len(names) > 1]
 
 
 def _mask_warnings(pictures: Pictures) -> list[str]:
@@ -122,7 +112,9 @@ def _mask_warnings(pictures: Pictures) -> list[str]:
     if not seen.any():
         return []
     one_by_one = edges.flatten(1) @ outlines.flatten(1).T  # photographs, masks
-    fits = [*_other_fits(edges, outlines), _common_shift(moved, pictures.scales[0])]
+    row, column = divmod(int(moved.mean(0).argmax()), moved.shape[2])
+    down, right = (round(pictures.scales[0] * (position - moved.shape[1] // 2)) for position in (row, column))
+    fits = [*_other_fits(edges, outlines), (f"with the masks moved by ({right}, {down}) pixels", moved[:, row, column])]
     text, fit = max(fits, key=lambda item: _gain(item[1], own, seen))
     gain = _gain(fit, own, seen)
     if gain < BETTER or fit[seen].median() < CLEAR or fit.mean() < ALIKE * one_by_one.amax(1).mean():
@@ -173,13 +165,6 @@ def _other_fits(edges: Float[Tensor, "n h w"], outlines: Float[Tensor, "n h w"])
                           ("with the masks mirrored top to bottom", outlines.flip(1)),
                           ("with the masks turned upside down", outlines.flip(1, 2))):  # yapf: disable
         yield text, unmoved(along_outlines(edges, changed))
-
-
-def _common_shift(moved: Float[Tensor, "n s s"], scale: float) -> tuple[str, Float[Tensor, "n"]]:
-    """The shift of all masks that the photographs fit best."""
-    row, column = divmod(int(moved.mean(0).argmax()), moved.shape[2])
-    down, right = (round(scale * (position - moved.shape[1] // 2)) for position in (row, column))
-    return f"with the masks moved by ({right}, {down}) pixels", moved[:, row, column]
 
 
 def _exchanged(names: Sequence[str], fits: Float[Tensor, "photographs masks"]) -> list[str]:

@@ -1,6 +1,7 @@
-"""Whole batches of rays from a scene in memory, and whole views to test on."""
+"""Data sets of one scene in memory: batches of rays, all training views at once, and single views to test on."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,6 @@ from deep3dmap.datasets.captures.scene import Scene, load_scene
 from deep3dmap.datasets.kinds import BatchDataset, Dataset, ViewDataset
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import DATASETS
-from deep3dmap.structures import Capture
 from deep3dmap.structures.head_landmarks import landmark_rows
 
 
@@ -84,12 +84,9 @@ class RayBatches(SceneDataset, BatchDataset):
     def __init__(self,
                  scene: Mapping,
                  rays: Count = 2048,
-                 views_per_batch: int | None = None,
+                 views_per_batch: Literal[1] | None = None,
                  focus: Share = 0.0,
                  border: NotNegative = 0.04):
-        if rays < 1 or views_per_batch not in (None, 1) or not 0 <= focus <= 1:
-            raise ConfigError(f"RayBatches: rays={rays} must be positive, views_per_batch={views_per_batch} 1 or None, "
-                              f"focus={focus} in [0, 1]")
         self.scene = load_scene(**scene)
         self.capture = self.scene.train
         self.cameras = self.capture.scene_cameras.to(torch.float32)
@@ -97,7 +94,11 @@ class RayBatches(SceneDataset, BatchDataset):
         self.rays, self.views_per_batch, self.focus = rays, views_per_batch, focus
         self.pixels, self.seed = None, 0
         if focus and self.capture.masks is not None:
-            self.pixels = _surroundings(self.capture, border)
+            reach = max(round(border * max(self.cameras.size)), 1)
+            grown = [F.max_pool2d(mask[None, None].float(), 2 * reach + 1, 1, reach) > 0 for mask in self.capture.masks]
+            parts = [mask.flatten().nonzero()[:, 0] for mask in grown]  # flat indices of the pixels in or near each mask
+            count = torch.tensor([len(part) for part in parts])
+            self.pixels = torch.cat(parts), count.cumsum(0) - count, count
 
     def __len__(self) -> int:
         return len(self.capture)
@@ -146,15 +147,43 @@ class RayBatches(SceneDataset, BatchDataset):
                     mask=mask)
 
 
-def _surroundings(capture: Capture, border: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels in or near each mask: concatenated flat pixel indices of all views, and each view's start and count."""
-    reach = max(round(border * max(capture.cameras.size)), 1)
-    parts = []
-    for mask in capture.masks:
-        grown = F.max_pool2d(mask[None, None].float(), 2 * reach + 1, 1, reach)[0, 0] > 0
-        parts.append(grown.flatten().nonzero()[:, 0])
-    count = torch.tensor([len(p) for p in parts])
-    return torch.cat(parts), count.cumsum(0) - count, count
+@DATASETS.register_module()
+class TrainingViews(SceneDataset, BatchDataset):
+    """Batches of whole training views, in the scene's frame.
+
+    A batch holds ``images`` (n, h, w, 3) uint8 or in [0, 1], ``masks`` (n, h, w) bool (left out without masks), ``K``
+    (n, 3, 3) in pixels, ``world_to_cam`` (n, 3, 4) and ``projections`` (n, 3, 4) from the scene, ``centers`` (n, 3) of the
+    cameras, and ``view`` (n,), the index among the training views.
+
+    Args:
+        scene: arguments of :func:`deep3dmap.datasets.captures.scene.load_scene`.
+        views: in a batch, over all processes; an epoch has each view at most once, in random order. None: every process gets
+            all views at every step.
+    """
+
+    def __init__(self, scene: Mapping, views: Count | None = None):
+        self.scene, self.seed = load_scene(**scene), 0
+        self.capture = self.scene.train
+        self.views = views if views is None else min(views, len(self.capture))
+
+    def __len__(self) -> int:
+        return 1 if self.views is None else len(self.capture) // self.views
+
+    def set_seed(self, seed: int) -> None:
+        """Seed of the order of views."""
+        self.seed = seed
+
+    def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+        """The batch of a step."""
+        view = torch.arange(len(self.capture))
+        if self.views is not None:
+            epoch, k = divmod(step, len(self))
+            order = torch.randperm(len(view), generator=Generator().manual_seed(self.seed + epoch))
+            view = order[k * self.views:(k + 1) * self.views][rank::world]
+        cameras = self.capture.scene_cameras[view]
+        masks = {} if self.capture.masks is None else dict(masks=self.capture.masks[view])
+        return dict(images=self.capture.images[view], K=cameras.K, world_to_cam=cameras.world_to_cam,
+                    projections=cameras.projections, centers=cameras.centers, view=view, **masks)  # yapf: disable
 
 
 @DATASETS.register_module()

@@ -11,11 +11,10 @@ import torch.nn.functional as F
 
 from deep3dmap.annotations import Count
 from deep3dmap.datasets.captures.formats import load_capture, scan_capture
-from deep3dmap.datasets.captures.scene_checks import Silhouettes, hints, misleading_masks, unusable_reason
-from deep3dmap.datasets.readers.base import frame_problems
+from deep3dmap.datasets.captures.scene_checks import Silhouettes, hints, unusable_masks, unusable_reason
+from deep3dmap.datasets.readers.base import frame_problems, without_image_suffix
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry import normalization
-from deep3dmap.io.images import IMAGE_SUFFIXES
 from deep3dmap.registry import DATASETS, nearest
 from deep3dmap.structures import Cameras, Capture
 
@@ -100,7 +99,12 @@ def normalize(capture: Capture, how: str | Sequence = "auto", minimal_views: int
     if minimal_views is not None and how != "masks":
         raise ConfigError(f"scene.minimal_views={minimal_views} is for scene.normalization='masks'; here it is {how!r}")
     if not isinstance(how, str):
-        return replace(capture, scene_from_world=_box_similarity(how))
+        try:
+            box = torch.tensor(how, dtype=torch.float64).reshape(2, 3)
+            return replace(capture, scene_from_world=normalization.normalization_from_box(*box))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"normalization={how}: a box is [[x, y, z], [x, y, z]], its lower and its upper corner "
+                              f"({error})") from None
     if how not in NORMALIZATIONS:
         raise ConfigError(f"normalization='{how}': {nearest(how, NORMALIZATIONS)}")
     given = not torch.equal(capture.scene_from_world, torch.eye(4).to(capture.scene_from_world))
@@ -110,28 +114,17 @@ def normalize(capture: Capture, how: str | Sequence = "auto", minimal_views: int
         return capture
     if how in ("hull", "masks") and capture.masks is None:
         raise DataError(f"{capture.source}: normalization='{how}' needs masks; add them or use normalization='cameras'")
+    cameras, masks = capture.cameras, capture.masks
     try:
-        return replace(capture, scene_from_world=_similarity(capture, how, minimal_views))
+        if how == "hull":
+            frame = normalization.normalization_from_hull(masks, cameras.projections)
+        elif how == "masks":
+            frame = normalization.normalization_from_masks(masks, cameras.projections, minimal_views)
+        else:
+            frame = normalization.normalization_from_cameras(cameras.world_to_cam)
+        return replace(capture, scene_from_world=frame)
     except ValueError as error:
         raise DataError(f"{capture.source}: {error}") from None
-
-
-def _box_similarity(box: Sequence) -> torch.Tensor:
-    try:
-        lower, upper = torch.tensor(box, dtype=torch.float64).reshape(2, 3)
-        return normalization.normalization_from_box(lower, upper)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"normalization={box}: a box is [[x, y, z], [x, y, z]], its lower and its upper corner "
-                          f"({error})") from None
-
-
-def _similarity(capture: Capture, how: str, minimal_views: int | None) -> torch.Tensor:
-    cameras = capture.cameras
-    if how == "hull":
-        return normalization.normalization_from_hull(capture.masks, cameras.projections)
-    if how == "masks":
-        return normalization.normalization_from_masks(capture.masks, cameras.projections, minimal_views)
-    return normalization.normalization_from_cameras(cameras.world_to_cam)
 
 
 def _held_out(capture: Capture, test_views: Sequence[str] | str | int | None) -> tuple[tuple[int, ...], str]:
@@ -151,11 +144,11 @@ def _held_out(capture: Capture, test_views: Sequence[str] | str | int | None) ->
         return _every(EVERY, len(capture)), f"every {EVERY}th, {why}"
     stems, names = [_stem(name) for name in capture.names], {name: k for k, name in enumerate(capture.names)}
     known = {stem: k for k, stem in enumerate(stems) if stems.count(stem) == 1} | names
-    asked = [name if name in names else _stem(name) for name in ([test_views] if isinstance(test_views, str) else test_views)]
-    for name in asked:
+    wanted = [name if name in names else _stem(name) for name in ([test_views] if isinstance(test_views, str) else test_views)]
+    for name in wanted:
         if name not in known:
             raise DataError(f"{capture.source}: no view '{name}' to hold out; {nearest(name, known)}")
-    return tuple(dict.fromkeys(known[name] for name in asked)), "scene.test_views"
+    return tuple(dict.fromkeys(known[name] for name in wanted)), "scene.test_views"
 
 
 def _every(step: int, count: int) -> tuple[int, ...]:
@@ -164,9 +157,7 @@ def _every(step: int, count: int) -> tuple[int, ...]:
 
 def _stem(name: str) -> str:
     """A view's name without folder and image ending."""
-    name = name.rsplit("/", 1)[-1]
-    ending = next((e for e in IMAGE_SUFFIXES if name.lower().endswith(e)), "")
-    return name[:len(name) - len(ending)]
+    return without_image_suffix(name.rsplit("/", 1)[-1])
 
 
 def resize(capture: Capture, scale: float) -> Capture:
@@ -249,18 +240,13 @@ def _load_scene(key: str) -> Scene:
                         "needed, from different sides")
     frame = _validated_frame(capture, train, arguments["n"], arguments["m"])
     capture = replace(capture, scene_from_world=frame)
-    _check_distances(capture)
-    return Scene(resize(capture, arguments["s"]), train, test, rule)
-
-
-def _check_distances(capture: Capture) -> None:
-    """Refuse a normalisation that doesn't match the cameras: it would exceed single precision."""
     far = ~(capture.scene_cameras.centers.norm(dim=-1) < FARTHEST)
-    if far.any():
+    if far.any():  # beyond single precision
         view = capture.names[int(far.nonzero()[0])]
         raise DataError(
             f"{capture.source}: the camera of view '{view}' is more than {FARTHEST:g} times as far away as the unit "
             "sphere is wide; check for a wrong camera, or use another scene.normalization")
+    return Scene(resize(capture, arguments["s"]), train, test, rule)
 
 
 def _validated_frame(capture: Capture, train: Sequence[int], how: str | Sequence, minimal_views: int | None) -> torch.Tensor:
@@ -271,7 +257,7 @@ def _validated_frame(capture: Capture, train: Sequence[int], how: str | Sequence
     """
     every = Silhouettes.of(capture)
     views = every.pick(train)
-    problem = unusable_reason(views) or misleading_masks(every)
+    problem = unusable_reason(views) or unusable_masks(every)
     if not problem:
         try:
             frame = normalize(capture.subset(train), how, minimal_views).scene_from_world

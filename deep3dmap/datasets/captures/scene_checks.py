@@ -27,6 +27,7 @@ GRID = 48  # cells along the cube around the unit sphere
 SHARED = 0.5  # fraction of the views whose silhouettes must contain a point
 MAX_OUTSIDE, OUTSIDE_WARNING = 0.5, 0.05  # share of silhouette pixels outside the unit sphere: error, warning
 MAX_HINTS = 4
+FIX_NORMALIZATION = "fix the data's normalisation (scale_mat), or compute it from the masks with scene.normalization='hull'"
 
 
 @dataclass
@@ -81,11 +82,9 @@ class Silhouettes:
 
     def camera_set(self) -> CameraSet:
         """The cameras with the centroids of their masks, as the camera checks need them."""
-        cameras = CameraSet()
         middles = [None] * len(self.names) if self.masks is None else [mask_centroid(mask.numpy()) for mask in self.masks]
-        for name, middle, K, pose in zip(self.names, middles, self.cameras.K.numpy(), self.cameras.world_to_cam.numpy()):
-            cameras.add(name, K, pose, self.cameras.size, middle)
-        return cameras
+        cameras = self.cameras
+        return CameraSet(self.names, cameras.K.numpy(), cameras.world_to_cam.numpy(), cameras.size, middles)
 
 
 def small_mask(mask: Bool[Tensor, "h w"]) -> Bool[Tensor, "h2 w2"]:
@@ -105,7 +104,7 @@ def unusable_reason(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"] |
         return "only one view: a surface is reconstructed from several, taken from different sides"
     if views.masks is None:
         return _coincident_cameras(views)
-    return (misleading_masks(views) or _coincident_cameras(views)
+    return (unusable_masks(views) or _coincident_cameras(views)
             or ("" if scene_from_world is None else _outside_sphere(views, scene_from_world)))
 
 
@@ -118,7 +117,7 @@ def hull_problem(views: Silhouettes) -> str:
     return ""
 
 
-def misleading_masks(views: Silhouettes) -> str:
+def unusable_masks(views: Silhouettes) -> str:
     """Masks that carry no information or would carve everything away; empty if there are none."""
     if not views.mask_problems:
         return ""
@@ -156,18 +155,10 @@ def _outside_sphere(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"]) 
     except ValueError:
         none = "no point in space lies in most of the silhouettes: masks and cameras don't match"
         return past if shared else none + hints(views)
-    return _box_outside_sphere(lower, upper, scene_from_world) or (past if lost > MAX_OUTSIDE else "")
-
-
-FIX_NORMALIZATION = ("fix the data's normalisation (scale_mat), or compute it from the masks with scene.normalization='hull'")
-
-
-def _box_outside_sphere(lower: Float[Tensor, "3"], upper: Float[Tensor, "3"], scene_from_world: Float[Tensor, "4 4"]) -> str:
-    """The object's box and the sphere in the data's units; empty if they intersect."""
     world_from_scene = torch.linalg.inv(scene_from_world.double())
     center, radius = world_from_scene[:3, 3], torch.linalg.det(world_from_scene[:3, :3])**(1 / 3)
     if (center.clamp(lower, upper) - center).norm() <= radius:
-        return ""
+        return past if lost > MAX_OUTSIDE else ""
     middle, half = (lower + upper) / 2, (upper - lower).norm() / 2
     return (f"the object is outside the unit sphere: its silhouettes place it around {_point(middle)}, within {half:.4g}, "
             f"but the sphere is centred at {_point(center)} with radius {radius:.4g} (the data's units); {FIX_NORMALIZATION}")
@@ -203,7 +194,7 @@ def part_past_sphere(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"])
 
 
 def capture_warnings(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"] | None = None) -> list[str]:
-    """What may degrade a reconstruction from these views, except what :func:`misleading_masks` reports."""
+    """What may degrade a reconstruction from these views, except what :func:`unusable_masks` reports."""
     found = [
         f"{name}: the mask {MASK_PROBLEMS['full']}" for name, problem in zip(views.mask_names, views.mask_problems)
         if problem == "full"
@@ -215,18 +206,12 @@ def capture_warnings(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"] 
     if views.masks is None:
         return found
     if scene_from_world is not None:
-        found += cut_warnings(views, scene_from_world)
+        lost = part_past_sphere(views, scene_from_world)
+        if OUTSIDE_WARNING < lost <= MAX_OUTSIDE:
+            found.append(f"{lost:.0%} of the silhouettes' pixels are outside the unit sphere, where nothing is reconstructed; "
+                         f"{FIX_NORMALIZATION}")
     sound = views.pick([k for k, problem in enumerate(views.mask_problems) if not problem])
     return found + contradiction_warnings(sound.names, sound.masks, sound.cameras, sound.full_size)
-
-
-def cut_warnings(views: Silhouettes, scene_from_world: Float[Tensor, "4 4"]) -> list[str]:
-    """Silhouettes that lie partly outside the unit sphere: that part is cut off."""
-    lost = part_past_sphere(views, scene_from_world)
-    if not OUTSIDE_WARNING < lost <= MAX_OUTSIDE:
-        return []
-    outside = f"{lost:.0%} of the silhouettes' pixels are outside the unit sphere, where nothing is reconstructed"
-    return [f"{outside}; {FIX_NORMALIZATION}"]
 
 
 def hints(views: Silhouettes) -> str:

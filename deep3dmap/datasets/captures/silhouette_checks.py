@@ -22,13 +22,13 @@ from deep3dmap.geometry.silhouettes import mask_distance, normalized_projections
 from deep3dmap.structures import Cameras
 
 SIDE = 128  # maximum longer side of the compared masks, pixels
-JUDGES, RAYS = 24, 96  # views that each view is compared with, and rays of a view, at most
+REFERENCES, RAYS = 24, 96  # views that each view is compared with, and rays of a view, at most
 MANY_RAYS, FEW_RAYS = 2400, 32  # approximate maximum over all views; minimum per view
 COARSE = 10, 20, 3.0  # the same, and the spacing of a ray's points in pixels, during the search for changes
 CONTRADICTORY, IN_ONE_VIEW = 0.02, 0.06  # share of all silhouettes' pixels, of one silhouette's
 LEFT = 1 / 3  # remaining share of a contradiction below which it counts as explained
 ALIKE = 0.005  # explanations whose shares differ by less are reported together
-ROOM = 1.5  # radius of the sphere in which rays are sampled, relative to the widest silhouette
+RADIUS = 1.5  # radius of the sphere in which rays are sampled, relative to the widest silhouette
 SUSPECTS = 5  # views that may have been exchanged
 FAR, NEAR = 0.07, 0.004  # first and last step of the search for a common shift, relative to the image's longer side
 FEW = 2  # maximum number of wrong views that are named
@@ -61,10 +61,10 @@ class Outlines:
 
     def compare(self,
                 projections: Float[Tensor, "n 3 4"],
-                judges: int = JUDGES,
+                references: int = REFERENCES,
                 rays: int = RAYS,
                 spacing: float = 1.0) -> Contradictions | None:
-        """Every view against ``judges`` of them; None if the rays through the masks' centres are parallel."""
+        """Every view against ``references`` of them; None if the rays through the masks' centres are parallel."""
         P = normalized_projections(projections)
         inverse = torch.linalg.inv(P[:, :, :3])
         centers = -(inverse @ P[:, :, 3:])[..., 0]
@@ -74,9 +74,9 @@ class Outlines:
             return None
         center = torch.from_numpy(point)
         depth = (P[:, 2, :3] @ center + P[:, 2, 3]).abs()
-        radius = ROOM * float((self.radii * depth / torch.linalg.det(P[:, :, :3]).abs().sqrt()).max())
+        radius = RADIUS * float((self.radii * depth / torch.linalg.det(P[:, :, :3]).abs().sqrt()).max())
         rays = min(rays, max(MANY_RAYS // len(self), FEW_RAYS))
-        return contradictions(self.distances, projections, center, radius, spread(len(self), judges), rays, spacing)
+        return contradictions(self.distances, projections, center, radius, spread(len(self), references), rays, spacing)
 
     def pick(self, views: Sequence[int]) -> "Outlines":
         """Some of the masks."""
@@ -158,8 +158,8 @@ class _Change:
 
     def coarse_share(self) -> float:
         """The same from fewer views and rays."""
-        judges, rays, spacing = COARSE
-        kept = sorted({*spread(len(self.outlines), judges), *self.views})
+        references, rays, spacing = COARSE
+        kept = sorted({*spread(len(self.outlines), references), *self.views})
         found = self.outlines.pick(kept).compare(self.projections[kept], len(kept), rays, spacing)
         return 1.0 if found is None else found.share()
 

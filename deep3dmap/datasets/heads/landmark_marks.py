@@ -4,7 +4,7 @@ A mark's error is its distance to the reprojected landmark. The threshold is rel
 0.3 of the landmarks' median distance from their centroid, which is 10 mm on an average head.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from deep3dmap.datasets.heads.landmark_checks import NEEDED, Landmarks, check_head_landmarks, check_landmark_names
 from deep3dmap.datasets.heads.landmark_swaps import facing, swap_problem
-from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
+from deep3dmap.datasets.readers.base import Scan, frame_problems
 from deep3dmap.datasets.readers.loading import pinhole
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.triangulation import triangulate_points
@@ -98,29 +98,22 @@ def marked_views(marks: Marks, scan: Scan, source: str | Path) -> MarkedViews:
     names = [frame.name for frame, _ in chosen]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise DataError(f"{source}: marks of the view '{twice}' are given twice; remove one")
-    sizes, focal, projections = zip(*(_camera(frame, scan) for frame, _ in chosen)) if chosen else ((), (), ())
-    for (frame, points), size in zip(chosen, sizes):
-        _check_inside(points, size, f"{source}: view '{frame.name}'")
+    sizes, focal, projections = [], [], [torch.zeros(0, 3, 4, dtype=torch.float64)]
+    for frame, points in chosen:
+        for problem in frame_problems(frame):
+            raise DataError(problem)
+        K, size = pinhole(frame, scan.rescale)
+        sizes.append(size)
+        focal.append(float(K[0, 0]))
+        projections.append(torch.from_numpy(K @ frame.world_to_cam).double()[None])
+        for name, (u, v) in points.items():
+            if not (0 <= u <= size[1] and 0 <= v <= size[0]):
+                raise DataError(f"{source}: view '{frame.name}': {name} is marked at ({u:g}, {v:g}), outside the image of "
+                                f"{size_text(size)}; marks are pixels of the whole photograph, from its upper left corner")
     missing = (torch.nan, torch.nan)
     uv = [[points.get(name, missing) for name in HEAD_LANDMARKS] for _, points in chosen]
     uv = torch.tensor(uv, dtype=torch.float64).reshape(-1, len(HEAD_LANDMARKS), 2)
-    stacked = torch.stack(projections) if chosen else torch.zeros(0, 3, 4, dtype=torch.float64)
-    return MarkedViews(tuple(names), tuple(sizes), torch.tensor(focal, dtype=torch.float64), stacked, uv)
-
-
-def _camera(frame: Frame, scan: Scan) -> tuple[tuple[int, int], float, Float[Tensor, "3 4"]]:
-    for problem in frame_problems(frame):
-        raise DataError(problem)
-    K, size = pinhole(frame, scan.rescale)
-    return size, float(K[0, 0]), torch.from_numpy(K @ frame.world_to_cam).double()
-
-
-def _check_inside(points: Mapping[str, Uv], size: tuple[int, int], where: str) -> None:
-    height, width = size
-    for name, (u, v) in points.items():
-        if not (0 <= u <= width and 0 <= v <= height):
-            raise DataError(f"{where}: {name} is marked at ({u:g}, {v:g}), outside the image of {size_text(size)}; marks are "
-                            "pixels of the whole photograph, from its upper left corner")
+    return MarkedViews(tuple(names), tuple(sizes), torch.tensor(focal, dtype=torch.float64), torch.cat(projections), uv)
 
 
 def place_marks(marks: Marks, scan: Scan, source: str | Path) -> PlacedLandmarks:
@@ -139,30 +132,23 @@ def place_marks(marks: Marks, scan: Scan, source: str | Path) -> PlacedLandmarks
             implausible landmarks.
     """
     views = marked_views(marks, scan, source)
-    counts = views.uv.isfinite().all(-1).sum(0).tolist()
-    lonely = [name for name, count in zip(HEAD_LANDMARKS, counts) if count == 1]
-    if sum(count >= 2 for count in counts) < NEEDED:
-        raise DataError(_too_few(counts, len(views.names), source))
+    marked = views.uv.isfinite().all(-1)
+    counts = marked.sum(0).tolist()
+    if (enough := sum(count >= 2 for count in counts)) < NEEDED:
+        each = ", ".join(f"{name} in {count}" for name, count in zip(HEAD_LANDMARKS, counts))
+        raise DataError(f"{source}: {enough} landmarks are marked in two or more of the {len(views.names)} marked views "
+                        f"({each}); the pose of a head needs {NEEDED}: mark more (`deep3dmap landmarks FOLDER` creates a page "
+                        "for it)")
     points, errors = triangulate_points(views.projections, views.uv, views.noise)
     landmarks = {name: points[i] for i, name in enumerate(HEAD_LANDMARKS) if counts[i] >= 2}
     if problem := _problem(landmarks, errors, views, source):
         swap = swap_problem(views.uv, views.projections, views.names, 0.05 * max(map(max, views.sizes)), views.noise)
         raise DataError(f"{source}: {swap}" if swap else problem)
     seen = views.projections[:, None, :, :3] @ points[:, :, None] + views.projections[:, None, :, 3:]
-    return PlacedLandmarks(landmarks, views.names, views.uv, (seen[..., :2, 0] / seen[..., 2:, 0]), errors,
-                           [_left_out(name, views) for name in lonely])
-
-
-def _left_out(name: str, views: MarkedViews) -> str:
-    view = views.names[int(views.uv[:, HEAD_LANDMARKS.index(name)].isfinite().all(-1).nonzero()[0])]
-    return f"{name} is marked in view '{view}' only; two views are needed, so it was omitted"
-
-
-def _too_few(counts: Sequence[int], views: int, source: str | Path) -> str:
-    marked = ", ".join(f"{name} in {count}" for name, count in zip(HEAD_LANDMARKS, counts))
-    return (
-        f"{source}: {sum(c >= 2 for c in counts)} landmarks are marked in two or more of the {views} marked views ({marked}); "
-        f"the pose of a head needs {NEEDED}: mark more (`deep3dmap landmarks FOLDER` creates a page for it)")
+    only = {name: views.names[int(marked[:, i].int().argmax())] for i, name in enumerate(HEAD_LANDMARKS) if counts[i] == 1}
+    return PlacedLandmarks(landmarks, views.names, views.uv, seen[..., :2, 0] / seen[..., 2:, 0], errors,
+                           [f"{name} is marked in view '{view}' only; two views are needed, so it was omitted"
+                            for name, view in only.items()])  # yapf: disable
 
 
 def _problem(landmarks: Landmarks, errors: Float[Tensor, "n 6"], views: MarkedViews, source: str | Path) -> str:
@@ -179,7 +165,11 @@ def _problem(landmarks: Landmarks, errors: Float[Tensor, "n 6"], views: MarkedVi
         check_head_landmarks(landmarks, source)
     except DataError as error:
         return str(error)
-    return _turned_away(landmarks, views, source)
+    if facing(landmarks, views.projections) > 0:
+        return ""
+    return (
+        f"{source}: by its landmarks the face looks away from the views that mark it: right and left are swapped in all of "
+        "them. Right and left are the subject's: in a frontal image the right eye is on the left")
 
 
 def _contradicted(name: str, view: int, errors: Float[Tensor, "n"], views: MarkedViews, source: str | Path) -> str:
@@ -189,12 +179,3 @@ def _contradicted(name: str, view: int, errors: Float[Tensor, "n"], views: Marke
         return f"{where} would lie behind the camera by its marks in the views {', '.join(views.names)}; mark it again"
     return (f"{where} is marked {float(errors[view]):.0f} pixels from where the other marks place it (in the other views: "
             f"{', '.join(others)}); mark it again there, or check this view's camera{FEW * (len(others) < 3)}")
-
-
-def _turned_away(landmarks: Landmarks, views: MarkedViews, source: str | Path) -> str:
-    """If the face looks away from the cameras that see its landmarks, right and left are swapped."""
-    if facing(landmarks, views.projections) > 0:
-        return ""
-    return (
-        f"{source}: by its landmarks the face looks away from the views that mark it: right and left are swapped in all of "
-        "them. Right and left are the subject's: in a frontal image the right eye is on the left")

@@ -107,10 +107,7 @@ def _words(choice: tuple[Views, ...], names: Sequence[str]) -> str:
     eyes, lips = choice
     found = [("right and left are swapped", eyes & lips), ("right_eye and left_eye are swapped", eyes - lips),
             ("right_lips and left_lips are swapped", lips - eyes)]  # yapf: disable
-    return "; ".join(f"{text} in {_views(views, names)}" for text, views in found if views)
-
-
-def _views(views: Views, names: Sequence[str]) -> str:
-    if len(views) == len(names):
-        return "every view (or the images are mirrored)"
-    return f"view{'s' if len(views) > 1 else ''} " + ", ".join(f"'{names[v]}'" for v in sorted(views))
+    listed = {views: f"view{'s' * (len(views) > 1)} " + ", ".join(f"'{names[v]}'" for v in sorted(views))
+              for _, views in found}  # yapf: disable
+    listed[frozenset(range(len(names)))] = "every view (or the images are mirrored)"
+    return "; ".join(f"{text} in {listed[views]}" for text, views in found if views)

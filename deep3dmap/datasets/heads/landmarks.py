@@ -16,7 +16,7 @@ from torch import Tensor
 
 from deep3dmap.datasets.heads.landmark_checks import Landmarks, check_head_landmarks, check_landmark_names
 from deep3dmap.datasets.heads.landmark_marks import PlacedLandmarks, Uv, place_marks
-from deep3dmap.datasets.readers.base import Scan, is_plausible, numbers, repeated
+from deep3dmap.datasets.readers.base import Scan, is_plausible, numbers, unique_keys
 from deep3dmap.errors import DataError
 from deep3dmap.io.files import write_atomically
 from deep3dmap.io.reading import is_file, reading
@@ -48,7 +48,7 @@ def read_landmark_file(path: str | Path) -> LandmarkFile:
     """
     path = Path(path)
     with reading(path, "JSON"):
-        document = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
+        document = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique_keys)
     document = _mapping(document, f"{path}", "'landmarks' or 'marks'")
     if not any(key in document for key in KEYS):
         raise DataError(f"{path}: holds neither 'landmarks' nor 'marks'; `deep3dmap landmarks FOLDER` makes such a file")
@@ -58,12 +58,6 @@ def read_landmark_file(path: str | Path) -> LandmarkFile:
     for view, points in _mapping(document.get("marks", {}), f"{path}: marks", "views").items():
         marks[view] = {n: (p[0], p[1]) for n, p in _points(points, 2, f"{path}: view '{view}'").items()}
     return LandmarkFile(path, landmarks, marks)
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict:
-    if twice := repeated(key for key, _ in pairs):
-        raise ValueError(f"duplicate key '{twice[0]}'")
-    return dict(pairs)
 
 
 def _mapping(value, where: str, what: str) -> dict:

@@ -1,4 +1,4 @@
-"""Readers and writers of capture formats: each a module with ``detect``, ``scan``, ``read``, ``write``, ``LOOKED_FOR``."""
+"""Readers and writers of capture formats: see :mod:`deep3dmap.datasets.readers.base`."""
 
 from deep3dmap.datasets.readers import colmap, h3ds, idr, middlebury, transforms
 

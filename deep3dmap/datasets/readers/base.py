@@ -1,22 +1,24 @@
 """Shared code of all readers: the views that a file describes, checks of their cameras, helpers to parse files and find masks.
 
-A reader is a module with ``detect(path)``, ``scan(path, **options)``, ``read(path, views, **options)`` and
-``write(capture, path)``. ``scan`` parses the camera files and reads no pixels; non-fatal problems
-go to ``Scan.problems``, so that ``deep3dmap check`` can list everything while ``read`` raises.
+A reader is a module with ``LOOKED_FOR``, ``detect(path)``, ``scan(path, **options)`` and ``write(capture, path)``. ``scan``
+parses the camera files and reads no pixels; non-fatal problems go to ``Scan.problems``, so that ``deep3dmap check`` can list
+everything, while :func:`deep3dmap.datasets.readers.loading.assemble`, which reads the pixels, raises the first one.
 """
 
 import reprlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
+import trimesh
 from jaxtyping import Float
+from torch import Tensor
 
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.errors import DataError
-from deep3dmap.io.images import images_below, trailing_number
+from deep3dmap.io.images import IMAGE_SUFFIXES, images_below, trailing_number
 
 ROTATION_TOLERANCE = 1e-3
 LARGEST = 1e15
@@ -68,6 +70,8 @@ class Scan:
         images, masks: folders of the images and the folder of masks with the same names; None if the format names each
             view's mask.
         more_files: additional camera files.
+        mesh: true surface in the world, if the format has one; ``mesh.metadata["regions"]`` are vertices by region name.
+        landmarks: of a head, in the world, by name, if the format has them.
     """
 
     format: str
@@ -81,6 +85,8 @@ class Scan:
     images: Path | None = None
     masks: Path | None = None
     more_files: Sequence[Path] = ()
+    mesh: trimesh.Trimesh | None = None
+    landmarks: Mapping[str, Float[Tensor, "3"]] | None = None
 
 
 def is_plausible(values: Float[np.ndarray, "..."]) -> bool:
@@ -166,9 +172,25 @@ def without_suffix(name: str) -> str:
     return name[:len(name) - len(Path(name).suffix)]
 
 
+def without_image_suffix(name: str) -> str:
+    """A name without the suffix of an image file, if it has one."""
+    return without_suffix(name) if name.lower().endswith(tuple(IMAGE_SUFFIXES)) else name
+
+
 def repeated(names: Iterable) -> list:
     """Duplicates, sorted."""
     return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def unique_keys(pairs: list[tuple[str, object]]) -> dict:
+    """A JSON object, as ``object_pairs_hook``.
+
+    Raises:
+        ValueError: for a duplicate key.
+    """
+    if twice := repeated(key for key, _ in pairs):
+        raise ValueError(f"duplicate key '{twice[0]}'")
+    return dict(pairs)
 
 
 def view_names(paths: Sequence[str]) -> list[str]:
@@ -210,7 +232,8 @@ def find_masks(folder: Path, images: Sequence[str]) -> tuple[list[Path | None], 
     if not images_below(where):
         return [None] * len(images), [], []
     files = {p.relative_to(where).as_posix(): p for p in images_below(where)}
-    exact = [_mask_named_like(image, files) for image in images]
+    likely = [(f"{image}.png", f"{without_suffix(image)}.png", image) for image in images]
+    exact = [next((files[name] for name in names if name in files), None) for names in likely]
     others = {name: p for name, p in files.items() if p not in set(exact)}  # exact matches belong to no other image
     found = [mask or _mask_of(image, others) for mask, image in zip(exact, images)]
     missing = [str(image) for image, mask in zip(images, found) if mask is None]
@@ -219,11 +242,6 @@ def find_masks(folder: Path, images: Sequence[str]) -> tuple[list[Path | None], 
     twice = repeated(m for m in found if m is not None)
     problems += [f"{m}: this mask fits several images; name masks after their images" for m in twice]
     return found, problems, [f"{m}: mask without image" for m in unused]
-
-
-def _mask_named_like(image: str, files: dict[str, Path]) -> Path | None:
-    stem = without_suffix(image)
-    return next((files[name] for name in (f"{image}.png", f"{stem}.png", image) if name in files), None)
 
 
 def _mask_of(image: str, files: dict[str, Path]) -> Path | None:

@@ -23,12 +23,11 @@ from deep3dmap.datasets.readers.base import (
     repeated,
     view_names,
 )
-from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage, Points
+from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage
 from deep3dmap.datasets.readers.distortion import Distortion
-from deep3dmap.datasets.readers.loading import assemble
-from deep3dmap.datasets.readers.writing import check_no_skew, file_names, new_folder
+from deep3dmap.datasets.readers.writing import check_no_skew, file_names, write_views
 from deep3dmap.errors import DataError
-from deep3dmap.io.images import images_below, write_image, write_mask
+from deep3dmap.io.images import images_below
 from deep3dmap.io.reading import is_file, short
 from deep3dmap.structures import Capture
 
@@ -41,30 +40,24 @@ def detect(path: Path) -> bool:
     return _find_model(path) is not None
 
 
-def read(path: Path, views: Sequence[str] | None = None, images: str | None = None, model: str | None = None) -> Capture:
-    """Read a COLMAP folder.
+def scan(path: Path, images: str | None = None, model: str | None = None) -> Scan:
+    """The views of a COLMAP folder.
 
     Args:
         path: the folder that holds ``images/`` and the model (or the model's folder, with ``images/`` above it).
-        views: names of the views to read, or None for all that the model has.
         images: folder of the images, relative to ``path``; cameras are scaled to the size of the images there, so that
             ``images_4`` works. By default ``images``, whose size must be that of the cameras.
         model: folder of the model, relative to ``path``; by default the first found.
 
     Raises:
-        DataError: if a file is missing or damaged, a camera is invalid, or a camera model is not supported.
+        DataError: if a file is missing or damaged, or a camera model is not supported.
     """
-    return assemble(scan(path, images, model), views)
-
-
-def scan(path: Path, images: str | None = None, model: str | None = None) -> Scan:
-    """The views of a folder; arguments and errors as in :func:`read`, without reading pixels."""
     folder = path / model if model else _find_model(path)
     if folder is None or not _is_model(folder):
         raise DataError(f"{folder or path}: no COLMAP model (cameras, images and points3D as .bin or .txt)")
-    parser = _parser(folder)
+    parser = colmap_binary if _holds(folder, colmap_binary) else colmap_text
     file = folder / f"images{parser.SUFFIX}"
-    cameras, entries = parser.read_cameras(folder), sorted(parser.read_images(folder), key=lambda e: e.id)
+    cameras, entries = parser.read_cameras(folder), parser.read_images(folder)
     if not entries:
         raise DataError(f"{file}: holds no views; copy it again, or register more views in COLMAP")
     names = [e.name for e in entries]
@@ -81,37 +74,24 @@ def scan(path: Path, images: str | None = None, model: str | None = None) -> Sca
                   masks=mask_folder(around),
                   more_files=[folder / f"cameras{parser.SUFFIX}"])
     result.problems += [f"{file}: the image {n} is listed more than once" for n in repeated(names)]
-    result.warnings += [
-        f"{p}: image without a camera in the model; it is ignored" for p in _unlisted(root, names)
-        if not p.is_relative_to(result.masks)
-    ]
+    listed = {*(root / n for n in names), root / OVERLAY}
+    result.warnings += [f"{p}: image without a camera in the model; it is ignored" for p in images_below(root)
+                        if p not in listed and not p.is_relative_to(result.masks)]  # yapf: disable
     for entry, name, mask in zip(entries, view_names(names), masks):
         result.frames.append(_frame(entry, cameras.get(entry.camera_id), name, root, mask, file))
     return result
 
 
-def read_points(path: Path, model: str | None = None) -> Points:
-    """The sparse points of the model in a folder.
-
-    Raises:
-        DataError: if there is no model, or its points are missing or damaged.
-    """
-    folder = path / model if model else _find_model(path)
-    if folder is None or not _is_model(folder):
-        raise DataError(f"{folder or path}: no COLMAP model (cameras, images and points3D as .bin or .txt)")
-    return _parser(folder).read_points(folder)
-
-
 def _is_model(folder: Path) -> bool:
-    return any(all((folder / f"{n}{p.SUFFIX}").is_file() for n in ("cameras", "images")) for p in (colmap_binary, colmap_text))
+    return any(_holds(folder, parser) for parser in (colmap_binary, colmap_text))
+
+
+def _holds(folder: Path, parser) -> bool:
+    return all((folder / f"{name}{parser.SUFFIX}").is_file() for name in ("cameras", "images"))
 
 
 def _find_model(path: Path) -> Path | None:
     return next((path / name for name in MODEL_FOLDERS if _is_model(path / name)), None)
-
-
-def _parser(folder: Path):
-    return colmap_binary if (folder / "cameras.bin").is_file() and (folder / "images.bin").is_file() else colmap_text
 
 
 def _image_root(path: Path, names: Sequence[str], images: str | None) -> Path:
@@ -121,11 +101,6 @@ def _image_root(path: Path, names: Sequence[str], images: str | None) -> Path:
     above = path.absolute().parents
     candidates = [p / name for p in (path, *above[:2]) for name in ("images", "image", "input")] + [path]
     return next((c for c in candidates if is_file(c / names[0])), path / "images")
-
-
-def _unlisted(root: Path, names: Sequence[str]) -> list[Path]:
-    listed = {*(root / n for n in names), root / OVERLAY}
-    return [p for p in images_below(root) if p not in listed]
 
 
 def _frame(entry: ModelImage, camera: ModelCamera | None, name: str, root: Path, mask: Path | None, file: Path) -> Frame:
@@ -164,18 +139,16 @@ def write(capture: Capture, path: Path, binary: bool = True) -> None:
         binary: write ``.bin`` files, else ``.txt``.
 
     Raises:
-        DataError: if the folder exists and is not empty, or a camera has skew, which the format can't store.
+        DataError: if a camera has skew, which the format can't store.
     """
     check_no_skew(capture, "COLMAP")
-    new_folder(path)
     cameras = capture.cameras.to("cpu")
     K, poses = cameras.K.double().numpy(), cameras.world_to_cam.double().numpy()
     quaternions = Rotation.from_matrix(poses[:, :, :3]).as_quat(scalar_first=True)
     models, entries = [], []
-    for i, name in enumerate(file_names(capture.names)):
-        write_image(path / "images" / f"{name}.png", capture.images[i])
-        if capture.masks is not None:
-            write_mask(path / "masks" / f"{name}.png", capture.masks[i])
+    names = file_names(capture.names)
+    write_views(capture, names, path / "images", path / "masks")
+    for i, name in enumerate(names):
         models.append(ModelCamera(i + 1, "PINHOLE", cameras.size, np.array([K[i, 0, 0], K[i, 1, 1], K[i, 0, 2], K[i, 1, 2]])))
         entries.append(ModelImage(i + 1, quaternions[i], poses[i, :, 3], i + 1, f"{name}.png"))
     folder = path / "sparse" / "0"

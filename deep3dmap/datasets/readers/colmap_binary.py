@@ -6,23 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from deep3dmap.datasets.readers.colmap_model import (
-    MODEL_NAMES,
-    ModelCamera,
-    ModelImage,
-    Points,
-    check_ids,
-    check_new,
-    checked_name,
-    checked_size,
-    parameter_count,
-    points_of,
-)
+from deep3dmap.datasets.readers import colmap_model as model
+from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage
 from deep3dmap.errors import DataError
 from deep3dmap.io.reading import read_bytes
 
 SUFFIX = ".bin"
-POINT2D_BYTES, TRACK_BYTES = 24, 8
+POINT2D_BYTES = 24
 
 
 class Cursor:
@@ -84,18 +74,18 @@ def read_cameras(folder: Path) -> dict[int, ModelCamera]:
     cursor = Cursor(folder / "cameras.bin")
     cameras = {}
     for _ in range(cursor.count(24)):
-        number, model, width, height = cursor.take("IiQQ")
+        number, kind, width, height = cursor.take("IiQQ")
         where = f"{cursor.file}: camera {number}"
-        name = MODEL_NAMES[model] if 0 <= model < len(MODEL_NAMES) else f"number {model}"
-        params = np.array(cursor.take(f"{parameter_count(name, where)}d"))
-        check_new(number, cameras, where)
-        cameras[number] = ModelCamera(number, name, checked_size(width, height, where), params)
+        name = model.MODEL_NAMES[kind] if 0 <= kind < len(model.MODEL_NAMES) else f"number {kind}"
+        params = np.array(cursor.take(f"{model.parameter_count(name, where)}d"))
+        model.check_new(number, cameras, where)
+        cameras[number] = ModelCamera(number, name, model.checked_size(width, height, where), params)
     cursor.finish()
     return cameras
 
 
 def read_images(folder: Path) -> list[ModelImage]:
-    """The views of a model, in the file's order.
+    """The views of a model, sorted by id.
 
     Raises:
         DataError: if the file is missing or damaged.
@@ -104,35 +94,17 @@ def read_images(folder: Path) -> list[ModelImage]:
     images = []
     for _ in range(cursor.count(73)):
         number, *pose, camera = cursor.take("I7dI")
-        name = checked_name(cursor.text(), f"{cursor.file}: image {number}")
+        name = model.checked_name(cursor.text(), f"{cursor.file}: image {number}")
         cursor.skip(POINT2D_BYTES * cursor.count(POINT2D_BYTES))
         images.append(ModelImage(number, np.array(pose[:4]), np.array(pose[4:]), camera, name))
     cursor.finish()
-    check_ids(images, cursor.file)
-    return images
-
-
-def read_points(folder: Path) -> Points:
-    """The sparse points of a model.
-
-    Raises:
-        DataError: if the file is missing or damaged.
-    """
-    cursor = Cursor(folder / "points3D.bin")
-    positions, colors = [], []
-    for _ in range(cursor.count(51)):
-        _, *values, _ = cursor.take("Q3d3Bd")
-        cursor.skip(TRACK_BYTES * cursor.count(TRACK_BYTES))
-        positions.append(values[:3])
-        colors.append(values[3:])
-    cursor.finish()
-    return points_of(positions, colors, cursor.file)
+    return model.images_by_id(images, cursor.file)
 
 
 def write_model(folder: Path, cameras: Sequence[ModelCamera], images: Sequence[ModelImage]) -> None:
     """Write the three files of a model without points."""
     lenses = [
-        struct.pack(f"<IiQQ{len(c.params)}d", c.id, MODEL_NAMES.index(c.model), c.size[1], c.size[0], *c.params)
+        struct.pack(f"<IiQQ{len(c.params)}d", c.id, model.MODEL_NAMES.index(c.model), c.size[1], c.size[0], *c.params)
         for c in cameras
     ]
     views = [

@@ -1,11 +1,11 @@
 """The data structures common to COLMAP's text and binary sparse models (https://colmap.github.io/format.html)."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from deep3dmap.datasets.readers.base import repeated
 from deep3dmap.errors import DataError
@@ -37,14 +37,6 @@ class ModelImage:
     translation: Float[np.ndarray, "3"]
     camera_id: int
     name: str
-
-
-@dataclass(frozen=True)
-class Points:
-    """Sparse points in the world and their colours."""
-
-    positions: Float[np.ndarray, "p 3"]
-    colors: UInt8[np.ndarray, "p 3"]
 
 
 def parameter_count(model: str, where: str) -> int:
@@ -91,23 +83,13 @@ def check_new(number: int, known: Container[int], where: str) -> None:
         raise DataError(f"{where}: duplicate id {number}; the file may be damaged")
 
 
-def check_ids(images: Sequence[ModelImage], file: Path) -> None:
-    """Refuse images with the same id.
+def images_by_id(images: Iterable[ModelImage], file: Path) -> list[ModelImage]:
+    """Images sorted by id.
 
     Raises:
-        DataError: naming it.
+        DataError: naming an id that several have.
     """
+    images = sorted(images, key=lambda image: image.id)
     for number in repeated(image.id for image in images)[:1]:
         raise DataError(f"{file}: several images have the id {number}; the file may be damaged")
-
-
-def points_of(positions: list, colors: list, file: Path) -> Points:
-    """Points from lists of triples.
-
-    Raises:
-        DataError: if a position is not finite.
-    """
-    xyz = np.array(positions, np.float64).reshape(-1, 3)
-    if not np.isfinite(xyz).all():
-        raise DataError(f"{file}: holds points that are not finite; the file may be damaged")
-    return Points(xyz, np.array(colors, np.uint8).reshape(-1, 3))
+    return images

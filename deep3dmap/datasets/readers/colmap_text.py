@@ -5,18 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from deep3dmap.datasets.readers import colmap_model as model
 from deep3dmap.datasets.readers.base import numbers
-from deep3dmap.datasets.readers.colmap_model import (
-    ModelCamera,
-    ModelImage,
-    Points,
-    check_ids,
-    check_new,
-    checked_name,
-    checked_size,
-    parameter_count,
-    points_of,
-)
+from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage
 from deep3dmap.errors import DataError
 from deep3dmap.io.reading import read_text, short
 
@@ -47,14 +38,14 @@ def read_cameras(folder: Path) -> dict[int, ModelCamera]:
         if len(row) < 4:
             raise DataError(f"{where}: expected number, model, width, height and parameters; the line is cut short")
         number, width, height = (_whole(row[i], where) for i in (0, 2, 3))
-        check_new(number, cameras, where)
-        params = numbers(row[4:], (parameter_count(row[1], where), ), f"{where}: parameters of {short(row[1])}")
-        cameras[number] = ModelCamera(number, row[1], checked_size(width, height, where), params)
+        model.check_new(number, cameras, where)
+        params = numbers(row[4:], (model.parameter_count(row[1], where), ), f"{where}: parameters of {short(row[1])}")
+        cameras[number] = ModelCamera(number, row[1], model.checked_size(width, height, where), params)
     return cameras
 
 
 def read_images(folder: Path) -> list[ModelImage]:
-    """The views of a model, in the file's order.
+    """The views of a model, sorted by id.
 
     Raises:
         DataError: if the file is missing or damaged.
@@ -63,19 +54,14 @@ def read_images(folder: Path) -> list[ModelImage]:
     images, points_follow = [], False
     for line in _lines(file):
         if points_follow:
-            _check_points(line, f"{file}: image {images[-1].id}")
+            row = line.split()  # x, y, number of each point; if the line were missing, the next image would be lost
+            if len(row) % 3 or row and not row[-1].lstrip("-").isdecimal():
+                raise DataError(f"{file}: image {images[-1].id}: the line after it must list its points or be empty, it is "
+                                f"'{short(line)}'")
         elif line:
             images.append(_image(line.split(maxsplit=9), file))
         points_follow = bool(line) and not points_follow
-    check_ids(images, file)
-    return images
-
-
-def _check_points(line: str, where: str) -> None:
-    """The second line of an image lists its points (x, y, number) and may be empty; if missing, the next image is lost."""
-    row = line.split()
-    if len(row) % 3 or row and not row[-1].lstrip("-").isdecimal():
-        raise DataError(f"{where}: the line after it must list its points or be empty, it is '{short(line)}'")
+    return model.images_by_id(images, file)
 
 
 def _image(row: list[str], file: Path) -> ModelImage:
@@ -83,22 +69,7 @@ def _image(row: list[str], file: Path) -> ModelImage:
     if len(row) != 10:
         raise DataError(f"{where}: expected number, quaternion, translation, camera and name (10 fields), got {len(row)}")
     pose = numbers(row[1:8], (7, ), where)
-    return ModelImage(_whole(row[0], where), pose[:4], pose[4:], _whole(row[8], where), checked_name(row[9], where))
-
-
-def read_points(folder: Path) -> Points:
-    """The sparse points of a model.
-
-    Raises:
-        DataError: if the file is missing or damaged.
-    """
-    file = folder / "points3D.txt"
-    positions, colors = [], []
-    for row in filter(None, (line.split() for line in _lines(file))):
-        values = numbers(row[1:7], (6, ), f"{file}: point {short(row[0])}")
-        positions.append(values[:3])
-        colors.append(np.clip(np.nan_to_num(values[3:]), 0, 255))
-    return points_of(positions, colors, file)
+    return ModelImage(_whole(row[0], where), pose[:4], pose[4:], _whole(row[8], where), model.checked_name(row[9], where))
 
 
 def write_model(folder: Path, cameras: Sequence[ModelCamera], images: Sequence[ModelImage]) -> None:

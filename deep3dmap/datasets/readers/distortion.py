@@ -66,7 +66,17 @@ def undistortion(K: Float[np.ndarray, "3 3"], distortion: Distortion,
 def _undistortion(entries: tuple[float, ...], distortion: Distortion, size: tuple[int, int]):
     K = np.reshape(entries, (3, 3))
     height, width = size
-    zoomed = _zoomed(K, distortion, size)
+    u, v = np.arange(width) + 0.5, np.arange(height) + 0.5
+    sides = ((u, 0.5), (u, height - 0.5), (0.5, v), (width - 0.5, v))
+    border = _normalized(K, np.concatenate([np.stack(np.broadcast_arrays(a, b), -1) for a, b in sides]))
+    radius = float(np.linalg.norm(border, axis=-1).max())
+    source = _pixels(K, distortion.apply(border / ZOOMS[:, None, None]))
+    fits = (np.abs(source - [width / 2, height / 2]) <= np.array([width - 1, height - 1]) / 2 + 1e-6).all((1, 2))
+    fits &= radius / ZOOMS < distortion.fold_radius(1.01 * radius / ZOOMS[0])
+    if not fits.any():
+        raise ValueError("the distortion is too strong for a pinhole camera of the image's size")
+    zoomed = K.copy()  # the smallest zoom at which all border pixels map inside the old image, without a fold
+    zoomed[:2, :2] *= ZOOMS[fits.argmax()]
     v, u = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
     source = _pixels(K, distortion.apply(_normalized(zoomed, np.stack([u, v], -1)))) - 0.5
     source = source.astype(np.float32)
@@ -87,20 +97,3 @@ def _normalized(K: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 def _pixels(K: np.ndarray, xy: np.ndarray) -> np.ndarray:
     return xy @ K[:2, :2].T + K[:2, 2]
-
-
-def _zoomed(K: np.ndarray, distortion: Distortion, size: tuple[int, int]) -> np.ndarray:
-    """K with the smallest zoom at which all border pixels of the new image map inside the old one, without a fold."""
-    height, width = size
-    u, v = np.arange(width) + 0.5, np.arange(height) + 0.5
-    sides = ((u, 0.5), (u, height - 0.5), (0.5, v), (width - 0.5, v))
-    border = _normalized(K, np.concatenate([np.stack(np.broadcast_arrays(a, b), -1) for a, b in sides]))
-    radius = float(np.linalg.norm(border, axis=-1).max())
-    source = _pixels(K, distortion.apply(border / ZOOMS[:, None, None]))
-    fits = (np.abs(source - [width / 2, height / 2]) <= np.array([width - 1, height - 1]) / 2 + 1e-6).all((1, 2))
-    fits &= radius / ZOOMS < distortion.fold_radius(1.01 * radius / ZOOMS[0])
-    if not fits.any():
-        raise ValueError("the distortion is too strong for a pinhole camera of the image's size")
-    zoomed = K.copy()
-    zoomed[:2, :2] *= ZOOMS[fits.argmax()]
-    return zoomed

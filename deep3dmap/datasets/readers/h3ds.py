@@ -6,13 +6,11 @@ own files: the package passes the matrices on unchanged, and the published resul
 way. (Its only program that draws into a photograph truncates pixels to integers, which would be consistent with 0.5 too.)
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import trimesh
 from PIL import Image
 from scipy.spatial import cKDTree
 
@@ -21,8 +19,6 @@ from deep3dmap.datasets.readers import idr
 from deep3dmap.datasets.readers.base import Frame, Scan
 from deep3dmap.datasets.readers.h3ds_config import CONFIG, chosen_views
 from deep3dmap.datasets.readers.h3ds_files import LANDMARKS, MESH, REGIONS, read_head, read_landmark_vertices, read_regions
-from deep3dmap.datasets.readers.loading import assemble
-from deep3dmap.datasets.readers.writing import new_folder
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import write_mask
 from deep3dmap.io.mesh_files import save_mesh
@@ -34,62 +30,28 @@ REFINES = "idr"  # a scene contains this format's files too
 HELD_OUT = "test_"  # prefix of held-out views
 
 
-@dataclass
-class H3DSScan(Scan):
-    """A scene's views and its head.
-
-    Attributes:
-        mesh: of the head; ``mesh.metadata["regions"]`` are vertices by region name. None if it can't be read.
-        landmarks: vertices by name.
-    """
-
-    mesh: trimesh.Trimesh | None = None
-    landmarks: dict[str, int] = field(default_factory=dict)
-
-    def positions(self) -> dict[str, torch.Tensor]:
-        """Where the landmarks are in the world."""
-        return {name: torch.tensor(self.mesh.vertices[vertex]) for name, vertex in self.landmarks.items()}
-
-
 def detect(path: Path) -> bool:
     """Whether a folder holds cameras and the scanned head, or its landmarks."""
     return (path / "cameras.npz").is_file() and any((path / name).is_file() for name in (MESH, LANDMARKS))
 
 
-def read(path: Path,
-         views: Sequence[str] | None = None,
-         views_config: str | int | None = None,
-         config: str | Path = CONFIG,
-         held_out: int | None = None) -> Capture:
-    """Read a scene: photographs, masks, cameras, the scanned head (``mesh``) and its landmarks.
+def scan(path: Path, views_config: str | int | None = None, config: str | Path = CONFIG, held_out: int | None = None) -> Scan:
+    """The views of a scene, the scanned head (``mesh``) and its landmarks.
 
     Args:
         path: the scene's folder, named after the scene.
-        views: names of the views to read, or None for all.
         views_config: one of the scene's standard sets of training views (``'3'``); all others are for testing and get
             the prefix ``test_``, so they are held out. None: no split.
         config: the list of these sets, see :func:`deep3dmap.datasets.readers.h3ds_config.load_h3ds_config`.
         held_out: keep only this many of the others, evenly spaced.
 
     Raises:
-        DataError: if a file is missing or damaged, numbers of images, masks and cameras differ, a landmark or region has
-            a vertex index out of range, or the landmarks are implausible.
+        DataError: if a file is missing or damaged.
         ConfigError: for an unknown set, scene or list.
         MissingDependencyError: if the list's package is not installed.
     """
-    found = scan(path, views_config, config, held_out)
-    capture = assemble(found, views)
-    return replace(capture, mesh=found.mesh, landmarks=found.positions() or None)
-
-
-def scan(path: Path,
-         views_config: str | int | None = None,
-         config: str | Path = CONFIG,
-         held_out: int | None = None) -> H3DSScan:
-    """The views of a scene and its head; arguments and errors as in :func:`read`, without reading pixels."""
     file = path / "cameras.npz"
-    cameras = idr.scan_matrices(path, file, shared_scale=True)
-    result = H3DSScan(**vars(cameras) | dict(format="H3DS"))
+    result = replace(idr.scan_matrices(path, file, shared_scale=True), format="H3DS")
     if result.frames and all(frame.mask is None for frame in result.frames):
         result.problems.append(f"{path / 'mask'}: no masks; a scene needs one for each of its {len(result.frames)} images")
     with reaching(path):
@@ -100,14 +62,15 @@ def scan(path: Path,
     return result
 
 
-def _add_head(path: Path, result: H3DSScan) -> None:
+def _add_head(path: Path, result: Scan) -> None:
     """Head, landmarks and regions, or their problems."""
     try:
         result.mesh = read_head(path / MESH)
         count = len(result.mesh.vertices)
         if is_file(path / LANDMARKS):
-            result.landmarks = read_landmark_vertices(path / LANDMARKS, count)
-            check_head_landmarks(result.positions(), path / LANDMARKS)
+            vertices = read_landmark_vertices(path / LANDMARKS, count)
+            result.landmarks = {name: torch.tensor(result.mesh.vertices[v]) for name, v in vertices.items()} or None
+            check_head_landmarks(result.landmarks or {}, path / LANDMARKS)
         else:
             result.warnings.append(f"{path / LANDMARKS}: is missing; faces can't be evaluated without the nose tip")
         result.mesh.metadata["regions"] = read_regions(path / REGIONS, count)
@@ -130,14 +93,13 @@ def write(capture: Capture, path: Path) -> None:
     Landmarks become their nearest vertices. Regions are taken from ``capture.mesh.metadata["regions"]``.
 
     Raises:
-        DataError: if the folder exists and is not empty, or the capture lacks masks or the true mesh.
+        DataError: if the capture lacks masks or the true mesh.
     """
     if capture.mesh is None or capture.masks is None:
         raise DataError(f"{path}: a scene of H3DS needs masks and the true head; the capture lacks the "
                         f"{'true head' if capture.mesh is None else 'masks'}: write it as 'idr'")
-    new_folder(path)
     for name in ("image", "mask", REGIONS):
-        (path / name).mkdir()
+        (path / name).mkdir(parents=True)
     for i, (image, mask) in enumerate(zip(capture.images, capture.masks)):
         pixels = image if image.dtype == torch.uint8 else (image.clamp(0, 1) * 255).round().to(torch.uint8)
         Image.fromarray(pixels.cpu().numpy()).save(path / "image" / f"img_{i:04d}.jpg", quality=95, subsampling=0)

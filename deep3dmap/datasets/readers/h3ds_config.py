@@ -4,7 +4,6 @@ The lists are not redistributed here: they are read from ``config_v1.toml`` (23 
 installed package ``h3ds`` (which is not imported), or from a file of that form.
 """
 
-import difflib
 import importlib.util
 import tomllib
 from collections.abc import Collection, Mapping
@@ -48,12 +47,9 @@ def load_h3ds_config(config: str | Path = CONFIG) -> dict[str, H3DSScene]:
     path = Path(config) if str(config).endswith(".toml") else _packaged(str(config))
     with reading(path, "TOML"):
         scenes = tomllib.loads(path.read_text(encoding="utf-8"))["scenes"]
-        return {name: _scene(entry) for name, entry in scenes.items()}
-
-
-def _scene(entry: Mapping) -> H3DSScene:
-    configs = {name: tuple(int(view) for view in views) for name, views in entry["default_views_configs"].items()}
-    return H3DSScene(int(entry["views"]), frozenset(map(str, entry.get("tags", ()))), configs)
+        return {name: H3DSScene(int(entry["views"]), frozenset(map(str, entry.get("tags", ()))),
+                                {k: tuple(map(int, views)) for k, views in entry["default_views_configs"].items()})
+                for name, entry in scenes.items()}  # yapf: disable
 
 
 def _packaged(name: str) -> Path:
@@ -99,9 +95,7 @@ def chosen_views(folder: Path, views_config: str | int, config: str | Path, coun
     """
     scenes, name = load_h3ds_config(config), folder.resolve().name
     if name not in scenes:
-        close = difflib.get_close_matches(name, scenes, 1, 0.7)
-        hint = f"did you mean {close[0]}?" if close else f"it has {len(scenes)} scenes; the folder must have its name"
-        raise ConfigError(f"{folder}: '{config}' lists no scene '{name}': {hint}")
+        raise ConfigError(f"{folder}: '{config}' lists no scene '{name}': {nearest(name, scenes)}")
     scene, choice = scenes[name], str(views_config)
     if choice not in scene.views_configs:
         raise ConfigError(f"{folder}: there is no views_config '{choice}'; '{config}' has {', '.join(scene.views_configs)}")

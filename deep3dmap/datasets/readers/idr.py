@@ -8,19 +8,17 @@ format counts the centre of the first pixel as (0, 0); 0.5 is added to the princ
 import io
 import re
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.lib import format as npy
 
-from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, is_plausible, is_similarity, numbers, view_names
-from deep3dmap.datasets.readers.loading import assemble
-from deep3dmap.datasets.readers.writing import new_folder, ordered_file_names
+from deep3dmap.datasets.readers.base import UNKNOWN, Frame, Scan, is_plausible, is_similarity, view_names
+from deep3dmap.datasets.readers.writing import ordered_file_names, write_views
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.projection import decompose_projection
-from deep3dmap.io.images import image_files, trailing_number, write_image, write_mask
+from deep3dmap.io.images import image_files, trailing_number
 from deep3dmap.io.reading import reading
 from deep3dmap.structures import Capture
 
@@ -35,23 +33,17 @@ def detect(path: Path) -> bool:
     return any((path / name).is_file() for name in CAMERA_FILES)
 
 
-def read(path: Path, views: Sequence[str] | None = None, cameras: str | None = None) -> Capture:
-    """Read a folder of the IDR or NeuS convention.
+def scan(path: Path, cameras: str | None = None) -> Scan:
+    """The views of a folder of the IDR or NeuS convention.
 
     Args:
         path: the folder.
-        views: names of the views to read, or None for all.
         cameras: name of the npz; by default ``cameras.npz``, else ``cameras_sphere.npz``. IDR's noisy cameras are
             ``cameras_linear_init.npz``.
 
     Raises:
-        DataError: if a file is missing or damaged, numbers of images, masks and cameras differ, or a camera is invalid.
+        DataError: if a file is missing or damaged.
     """
-    return assemble(scan(path, cameras), views)
-
-
-def scan(path: Path, cameras: str | None = None) -> Scan:
-    """The views of a folder; arguments and errors as in :func:`read`, without reading pixels."""
     file = path / cameras if cameras else next(
         (path / n for n in CAMERA_FILES if (path / n).is_file()), path / CAMERA_FILES[0])
     return scan_matrices(path, file)
@@ -66,12 +58,13 @@ def scan_matrices(path: Path, file: Path, shared_scale: bool = False) -> Scan:
         shared_scale: a single ``scale_mat_0`` may apply to all views.
 
     Raises:
-        DataError: as :func:`read`.
+        DataError: if a file is missing or damaged.
     """
     matrices = _load_matrices(file)
     result = Scan("IDR/NeuS", path, file, [], images=path / "image", masks=path / "mask")
     for kind in KINDS:
-        _note_gaps(matrices[kind], kind, file, result)
+        if gaps := set(range(len(matrices[kind]))) - set(matrices[kind]):
+            result.problems.append(f"{file}: {kind}_{min(gaps)} is missing; the numbers must run from 0 to the last image")
     world, scale = (matrices[kind] for kind in KINDS)
     if not world:
         raise DataError(f"{file}: holds no world_mat_0; expected one world_mat_i for each image")
@@ -104,24 +97,16 @@ def _load_matrices(file: Path) -> dict[str, dict[int, np.ndarray]]:
 
 
 def _matrix(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> np.ndarray:
-    """One 4x4 (or 3x4) matrix; its header is validated before the data is read, and nothing is unpickled."""
-    with archive.open(entry) as stream:
-        data = io.BytesIO(stream.read(MAX_BYTES + 1))
-    if data.getbuffer().nbytes > MAX_BYTES:
+    """The upper three rows of a 4x4 (or 3x4) matrix; its header is validated first, and nothing is unpickled."""
+    if entry.file_size > MAX_BYTES:
         raise DataError(f"{where} is too large to be a 4x4 matrix")
+    data = io.BytesIO(archive.read(entry))
     header = npy.read_array_header_1_0 if npy.read_magic(data) == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = header(data)
     if dtype.kind not in "fiu" or shape not in ((3, 4), (4, 4)):
         raise DataError(f"{where}: expected numbers of shape (4, 4), got shape {shape} and type {dtype}; pickled objects are "
                         "never read")
-    data.seek(0)
-    return numbers(npy.read_array(data, allow_pickle=False), shape, where)[:3]
-
-
-def _note_gaps(found: dict[int, np.ndarray], kind: str, file: Path, result: Scan) -> None:
-    gaps = sorted(set(range(len(found))) - set(found))
-    if gaps:
-        result.problems.append(f"{file}: {kind}_{gaps[0]} is missing; the numbers must run from 0 to the last image")
+    return np.load(io.BytesIO(data.getvalue()), allow_pickle=False)[:3].astype(np.float64)
 
 
 def _compare_counts(result: Scan, what: str, count: int, other: str, other_count: int, file: Path) -> None:
@@ -151,16 +136,16 @@ def _pair_masks(path: Path, images: list[Path], result: Scan) -> list[Path | Non
     masks = image_files(path / "mask")
     if not masks:
         return [None] * len(images)
-    ours, theirs = ([trailing_number(p) for p in files] for files in (images, masks))
+    expected, numbers = ([trailing_number(p) for p in files] for files in (images, masks))
     if len(masks) != len(images):
-        numbered = {} if None in ours + theirs else dict(zip(theirs, masks))
-        alone = [file.name for file, k in [*zip(images, ours), *zip(masks, theirs)] if (k in ours) != (k in numbered)]
+        numbered = {} if None in expected + numbers else dict(zip(numbers, masks))
+        alone = [file.name for file, k in [*zip(images, expected), *zip(masks, numbers)] if (k in expected) != (k in numbered)]
         result.problems.append(f"{path / 'mask'}: {len(masks)} masks but {len(images)} images; every image needs one" +
                                (f" ({', '.join(alone[:5])}: without the other)" if numbered else ""))
         if numbered:
-            return [numbered.get(k) for k in ours]
-    elif None not in ours + theirs and ours != theirs:
-        i = next(i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b)
+            return [numbered.get(k) for k in expected]
+    elif None not in expected + numbers and expected != numbers:
+        i = next(i for i, (a, b) in enumerate(zip(expected, numbers)) if a != b)
         result.problems.append(f"{masks[i]}: is paired with {images[i]} by order, but their numbers differ; a file is missing")
     return [*masks, *[None] * len(images)][:len(images)]
 
@@ -188,15 +173,8 @@ def write(capture: Capture, path: Path) -> None:
 
     Pairing is by order, so if the names are not sorted the files get a number prefix. The format doesn't store mesh, depth
     and normals.
-
-    Raises:
-        DataError: if the folder exists and is not empty.
     """
-    new_folder(path)
-    for i, name in enumerate(ordered_file_names(capture.names)):
-        write_image(path / "image" / f"{name}.png", capture.images[i])
-        if capture.masks is not None:
-            write_mask(path / "mask" / f"{name}.png", capture.masks[i])
+    write_views(capture, ordered_file_names(capture.names), path / "image", path / "mask")
     np.savez(path / "cameras.npz", **matrices(capture))
 
 

@@ -1,6 +1,5 @@
 """Loads the views that a file describes into a Capture: reads pixels, undistorts images, compares sizes."""
 
-import difflib
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from deep3dmap.datasets.readers.distortion import resample, undistortion
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import check_mask_size, image_size, read_image_and_alpha, read_mask, size_text
 from deep3dmap.io.reading import is_file, sha256_of
+from deep3dmap.registry import nearest
 from deep3dmap.structures import Cameras, Capture
 
 
@@ -46,9 +46,7 @@ def select(frames: Sequence[Frame], views: Sequence[str] | None, folder: Path) -
     by_name = {f.image.name: f for f in frames} | {f.name: f for f in frames}
     for view in views:
         if view not in by_name:
-            close = difflib.get_close_matches(str(view), [f.name for f in frames], 3, 0.5)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"it has {frames[0].name} to {frames[-1].name}"
-            raise DataError(f"{folder}: no view named '{view}': {hint}")
+            raise DataError(f"{folder}: no view named '{view}': {nearest(str(view), [f.name for f in frames])}")
     chosen = [by_name[v] for v in views]
     if not chosen or len({f.name for f in chosen}) < len(chosen):
         raise DataError(f"{folder}: choose at least one view, each only once; got {list(views)}")
@@ -79,7 +77,7 @@ def load_view(frame: Frame, folder: Path, rescale: bool = False) -> View:
 
 
 def pinhole(frame: Frame, rescale: bool = False) -> tuple[Float[np.ndarray, "3 3"], tuple[int, int]]:
-    """The pinhole matrix that :func:`load_view` gives, and the image's (height, width), without reading pixels.
+    """The pinhole matrix of :func:`load_view`, and the image's (height, width), without reading pixels.
 
     Raises:
         DataError: as there.
@@ -125,15 +123,12 @@ def assemble(scan: Scan, views: Sequence[str] | None = None) -> Capture:
     masked = "with" if masks is not None else "without"
     source = f"{scan.format}: {len(frames)} views of {size_text(size)} {masked} masks from {scan.file}"
     names = tuple(f.name for f in frames)
-    return Capture(images, cameras, names, masks, similarity, source=source, checksums=_checksums(frames, scan))
-
-
-def _checksums(frames: Sequence[Frame], scan: Scan) -> tuple[str, ...]:
-    """Of each view's files. Not of pixels and matrices: decoders, undistortion and decompositions may round differently
-    on another machine."""
-    cameras = [sha256_of(path) for path in (scan.file, *scan.more_files)]
-    views = ([sha256_of(path) for path in (frame.image, frame.mask) if path] for frame in frames)
-    return tuple(hashlib.sha256("".join(cameras + view).encode()).hexdigest()[:16] for view in views)
+    # checksums of files, not of pixels and matrices: those may be rounded differently on another machine
+    files = [sha256_of(path) for path in (scan.file, *scan.more_files)]
+    views = (files + [sha256_of(path) for path in (frame.image, frame.mask) if path] for frame in frames)
+    checksums = tuple(hashlib.sha256("".join(each).encode()).hexdigest()[:16] for each in views)
+    return Capture(images, cameras, names, masks, similarity, scan.mesh, source=source, landmarks=scan.landmarks,
+                   checksums=checksums)  # yapf: disable
 
 
 def _load_all(frames: Sequence[Frame], scan: Scan):

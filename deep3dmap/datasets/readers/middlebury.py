@@ -5,7 +5,6 @@ x ~ K [R | t] X); images are in the same folder, masks in ``masks/`` with the sa
 needed. The format counts the centre of the first pixel as (0, 0); 0.5 is added to the principal point here.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,9 @@ from deep3dmap.datasets.readers.base import (
     repeated,
     view_names,
 )
-from deep3dmap.datasets.readers.loading import assemble
-from deep3dmap.datasets.readers.writing import file_names, new_folder
+from deep3dmap.datasets.readers.writing import file_names, write_views
 from deep3dmap.errors import DataError
-from deep3dmap.io.images import image_files, write_image, write_mask
+from deep3dmap.io.images import image_files
 from deep3dmap.io.reading import read_text, short
 from deep3dmap.structures import Capture
 
@@ -37,22 +35,16 @@ def detect(path: Path) -> bool:
     return any(p.is_file() for p in path.glob("*_par.txt"))
 
 
-def read(path: Path, views: Sequence[str] | None = None) -> Capture:
-    """Read a Middlebury folder.
-
-    Args:
-        path: the folder.
-        views: names of the views to read, or None for all.
+def scan(path: Path) -> Scan:
+    """The views of a Middlebury folder.
 
     Raises:
-        DataError: if the parameter file is damaged, an image is missing, only some images have masks, or a camera is invalid.
+        DataError: if the parameter file is missing or damaged.
     """
-    return assemble(scan(path), views)
-
-
-def scan(path: Path) -> Scan:
-    """The views of a folder; errors as in :func:`read`, without reading pixels."""
-    file = _parameter_file(path)
+    found = sorted(p for p in path.glob("*_par.txt") if p.is_file())
+    if len(found) != 1:
+        raise DataError(f"{path}: expected one *_par.txt, found {', '.join(p.name for p in found) or 'none'}")
+    file = found[0]
     lines = [line.rsplit(maxsplit=FIELDS - 1) for line in read_text(file).split("\n") if line.strip()]  # names with spaces
     if not lines or len(lines[0]) != 1 or not lines[0][0].isdecimal():
         raise DataError(
@@ -74,13 +66,6 @@ def scan(path: Path) -> Scan:
     return result
 
 
-def _parameter_file(path: Path) -> Path:
-    files = sorted(p for p in path.glob("*_par.txt") if p.is_file())
-    if len(files) != 1:
-        raise DataError(f"{path}: expected one *_par.txt, found {', '.join(p.name for p in files) or 'none'}")
-    return files[0]
-
-
 def _frame(row: list[str], name: str, mask: Path | None, path: Path, where: str) -> Frame:
     if len(row) != FIELDS:
         raise DataError(f"{where}: expected a name and 21 numbers (K, R, t), got {len(row) - 1} numbers; copy the file again")
@@ -95,17 +80,12 @@ def write(capture: Capture, path: Path) -> None:
     """Write a capture in the Middlebury format: PNG images, ``masks/``, and ``<folder's name>_par.txt``.
 
     The format doesn't store the normalisation, mesh, depth and normals.
-
-    Raises:
-        DataError: if the folder exists and is not empty.
     """
-    new_folder(path)
     cameras = capture.cameras.to("cpu")
     lines = [str(len(capture))]
-    for i, name in enumerate(file_names(capture.names)):
-        write_image(path / f"{name}.png", capture.images[i])
-        if capture.masks is not None:
-            write_mask(path / "masks" / f"{name}.png", capture.masks[i])
+    names = file_names(capture.names)
+    write_views(capture, names, path, path / "masks")
+    for i, name in enumerate(names):
         K = cameras.K[i].double().numpy().copy()
         K[:2, 2] -= 0.5
         pose = cameras.world_to_cam[i].double().numpy()

@@ -22,11 +22,11 @@ from deep3dmap.datasets.readers.base import (
     numbers,
     pose_from_camera_to_world,
     repeated,
+    unique_keys,
     view_names,
 )
 from deep3dmap.datasets.readers.distortion import Distortion
-from deep3dmap.datasets.readers.loading import assemble
-from deep3dmap.datasets.readers.writing import check_no_skew, file_names, new_folder
+from deep3dmap.datasets.readers.writing import check_no_skew, file_names
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import IMAGE_SUFFIXES, image_size, write_image
 from deep3dmap.io.reading import is_file, is_text, reading
@@ -50,47 +50,40 @@ def _split_files(splits: Sequence[str]) -> list[str]:
     return [f"transforms_{split}.json" for split in splits]
 
 
-def read(path: Path, views: Sequence[str] | None = None, split: str | None = None) -> Capture:
-    """Read a NeRF or Instant-NGP folder.
+def scan(path: Path, split: str | None = None) -> Scan:
+    """The views of a NeRF or Instant-NGP folder.
 
     Args:
         path: the folder.
-        views: names of the views to read, or None for all.
         split: ``train``, ``val``, ``test`` or ``all`` for ``transforms_{split}.json``; by default ``transforms.json``, or
             ``train`` where there is none.
 
     Raises:
-        DataError: if a file is missing or damaged, a camera is invalid, or a lens model is unknown.
+        DataError: if a file is missing or damaged, or there is no such split.
     """
-    return assemble(scan(path, split), views)
-
-
-def scan(path: Path, split: str | None = None) -> Scan:
-    """The views of a folder; arguments and errors as in :func:`read`, without reading pixels."""
     files = _files(path, split)
     result = Scan("NeRF/Instant-NGP", path, files[0], [], more_files=files[1:])
     entries = []
     for file in files:
-        document = _load_json(file)
+        with reading(file, "JSON"):
+            document = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=unique_keys)
+        if not isinstance(document, dict):
+            raise DataError(f"{file}: expected an object with 'frames', got a {type(document).__name__}")
         frames = document.get("frames")
         if not isinstance(frames, list) or not frames:
             raise DataError(f"{file}: 'frames' must be a list of at least one view")
         entries += [(file, i, document, frame) for i, frame in enumerate(frames)]
         if "scene_from_world" in document:
-            result.scene_from_world = _similarity(document["scene_from_world"], f"{file}: scene_from_world", result)
+            matrix = numbers(document["scene_from_world"], (4, 4), f"{file}: scene_from_world")
+            result.scene_from_world = matrix if is_similarity(matrix) else None
+            if result.scene_from_world is None:
+                result.problems.append(f"{file}: scene_from_world: is not a similarity (a uniform scale, a rotation, a "
+                                       "translation); remove or fix it")
     parsed = [_frame(path, *entry) for entry in entries]
     names = view_names([f.name for f in parsed])
     result.problems += [f"{files[0]}: the image {n} is listed more than once" for n in repeated(names)]
     result.frames = [replace(f, name=name) for f, name in zip(parsed, names)]
     return result
-
-
-def _similarity(value, where: str, result: Scan) -> np.ndarray | None:
-    matrix = numbers(value, (4, 4), where)
-    if is_similarity(matrix):
-        return matrix
-    result.problems.append(f"{where}: is not a similarity (a uniform scale, a rotation, a translation); remove or fix it")
-    return None
 
 
 def _files(path: Path, split: str | None) -> list[Path]:
@@ -105,20 +98,6 @@ def _files(path: Path, split: str | None) -> list[Path]:
     return [path / n for n in wanted]
 
 
-def _load_json(file: Path) -> dict:
-    with reading(file, "JSON"):
-        document = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
-    if not isinstance(document, dict):
-        raise DataError(f"{file}: expected an object with 'frames', got a {type(document).__name__}")
-    return document
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict:
-    if twice := repeated(key for key, _ in pairs):
-        raise ValueError(f"duplicate key '{twice[0]}'")
-    return dict(pairs)
-
-
 def _frame(path: Path, file: Path, index: int, document: dict, entry) -> Frame:
     """A view of one entry; its name is still the image's path."""
     where = f"{file}: frames[{index}]"
@@ -128,8 +107,11 @@ def _frame(path: Path, file: Path, index: int, document: dict, entry) -> Frame:
         if key not in entry:
             raise DataError(f"{where}: has no '{key}'")
     relative = _relative(entry["file_path"], f"{where}: file_path")
-    image = _image_file(path, relative)
-    pose = pose_from_camera_to_world(_matrix(entry["transform_matrix"], f"{where}: transform_matrix") * OPENGL_TO_OPENCV)
+    suffixes = ("", *IMAGE_SUFFIXES)  # Blender data sets omit the suffix
+    image = next((path / (relative + suffix) for suffix in suffixes if is_file(path / (relative + suffix))), path / relative)
+    matrix = entry["transform_matrix"]  # 4x4, or 3x4
+    rows = 3 if isinstance(matrix, list) and len(matrix) == 3 else 4
+    pose = pose_from_camera_to_world(numbers(matrix, (rows, 4), f"{where}: transform_matrix")[:3] * OPENGL_TO_OPENCV)
     mask = None if entry.get("mask_path") is None else path / _relative(entry["mask_path"], f"{where}: mask_path")
     frame = Frame(relative, image, UNKNOWN, pose, f"{where} ({image.name})", mask)
     lens_where = where if any(key in entry for key in LENS_KEYS) else str(file)
@@ -144,30 +126,17 @@ def _frame(path: Path, file: Path, index: int, document: dict, entry) -> Frame:
 
 def _lens_values(document: dict, entry: dict) -> dict:
     """The parameters of a frame: its own override the shared ones, whether focal length or angle."""
-    values = {key: value for key, value in (document | entry).items() if key in LENS_KEYS}
+    values = document | entry
     for axis in "xy":
         if f"camera_angle_{axis}" in entry and f"fl_{axis}" not in entry:
             values.pop(f"fl_{axis}", None)
     return values
 
 
-def _matrix(value, where: str) -> np.ndarray:
-    """The upper three rows of a 4x4 (or 3x4) matrix."""
-    rows = len(value) if isinstance(value, list) and len(value) == 3 else 4
-    return numbers(value, (rows, 4), where)[:3]
-
-
 def _relative(text, where: str) -> str:
     if not isinstance(text, str) or not text or "\0" in text or len(text) > 4096 or not is_text(text):
         raise DataError(f"{where}: expected the path of a file, got {ascii(reprlib.repr(text))}")
     return Path(text.replace("\\", "/")).as_posix()
-
-
-def _image_file(path: Path, relative: str) -> Path:
-    """The file of a ``file_path``; Blender data sets omit the suffix."""
-    named = path / relative
-    candidates = [named, *(named.with_name(named.name + suffix) for suffix in IMAGE_SUFFIXES)]
-    return next((c for c in candidates if is_file(c)), named)
 
 
 def _number(values: dict, key: str, default: float, where: str) -> float:
@@ -224,31 +193,19 @@ def write(capture: Capture, path: Path) -> None:
     The normalisation is kept under the additional key ``scene_from_world``; mesh, depth and normals are not stored.
 
     Raises:
-        DataError: if the folder exists and is not empty, or a camera has skew, which the format can't store.
+        DataError: if a camera has skew, which the format can't store.
     """
     check_no_skew(capture, "transforms.json")
-    new_folder(path)
     cameras = capture.cameras.to("cpu")
     c2w = cameras.cam_to_world.double().numpy() * OPENGL_TO_OPENCV
+    pinholes = [dict(fl_x=K[0, 0], fl_y=K[1, 1], cx=K[0, 2], cy=K[1, 2]) for K in cameras.K.double().numpy()]
+    shared = all(pinhole == pinholes[0] for pinhole in pinholes)  # then at the top: not every program reads them per frame
     frames = []
     for i, name in enumerate(file_names(capture.names)):
         write_image(path / "images" / f"{name}.png", capture.images[i], None if capture.masks is None else capture.masks[i])
-        K = cameras.K[i].double().numpy()
-        pinhole = dict(fl_x=K[0, 0], fl_y=K[1, 1], cx=K[0, 2], cy=K[1, 2])
-        frames.append(
-            dict(file_path=f"images/{name}.png", transform_matrix=[*c2w[i].tolist(), [0.0, 0.0, 0.0, 1.0]], **pinhole))
+        pose = [*c2w[i].tolist(), [0.0, 0.0, 0.0, 1.0]]
+        frames.append(dict(file_path=f"images/{name}.png", transform_matrix=pose) | ({} if shared else pinholes[i]))
     height, width = cameras.size
-    document = dict(w=width, h=height, scene_from_world=capture.scene_from_world.tolist(), frames=_shared_at_top(frames))
-    if "fl_x" not in frames[0]:
-        document |= pinhole
+    document = dict(w=width, h=height, scene_from_world=capture.scene_from_world.tolist(), frames=frames)
+    document |= pinholes[0] if shared else {}
     (path / "transforms.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-
-
-def _shared_at_top(frames: list[dict]) -> list[dict]:
-    """Move pinhole parameters to the top level if all frames share them: not every program reads them per frame."""
-    keys = ("fl_x", "fl_y", "cx", "cy")
-    if len({tuple(f[k] for k in keys) for f in frames}) == 1:
-        for frame in frames:
-            for key in keys:
-                del frame[key]
-    return frames

@@ -1,39 +1,20 @@
-"""Shared code of all writers: new folders, and file names from view names."""
+"""Shared code of all writers: file names from view names, photographs and masks."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from deep3dmap.datasets.readers.base import without_image_suffix
 from deep3dmap.errors import DataError
-from deep3dmap.io.images import IMAGE_SUFFIXES
+from deep3dmap.io.images import write_image, write_mask
 from deep3dmap.structures import Capture
 
 SKEW = 0.01  # shift by skew between top and bottom of an image, pixels, below which it is rounding
 
 
-def check_new(path: Path) -> None:
-    """Check that a folder is new or empty, so that a capture can be written to it.
-
-    Raises:
-        DataError: if it exists and is not empty.
-    """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise DataError(f"{path}: exists and is not an empty folder; write the capture to a new one")
-
-
-def new_folder(path: Path) -> None:
-    """Make a folder, parents included.
-
-    Raises:
-        DataError: see :func:`check_new`.
-    """
-    check_new(path)
-    path.mkdir(parents=True, exist_ok=True)
-
-
 def file_names(names: Sequence[str]) -> list[str]:
     """File names (without suffix) for views: the views' own names if valid, else with a number prefix."""
-    stems = [_safe(name) for name in names]
+    stems = [re.sub(r"[^\w.+-]", "_", without_image_suffix(name)).lstrip(".") or "view" for name in names]
     unique = len({s.lower() for s in stems}) == len(stems)
     return stems if unique else numbered(stems)
 
@@ -50,10 +31,12 @@ def numbered(stems: Sequence[str]) -> list[str]:
     return [f"{i:04d}_{stem}" for i, stem in enumerate(stems)]
 
 
-def _safe(name: str) -> str:
-    """A view's name as a file name: no folders, no image suffix, no leading dot."""
-    ending = next((e for e in IMAGE_SUFFIXES if name.lower().endswith(e)), "")
-    return re.sub(r"[^\w.+-]", "_", name[:len(name) - len(ending)]).lstrip(".") or "view"
+def write_views(capture: Capture, names: Sequence[str], images: Path, masks: Path) -> None:
+    """Write a capture's photographs and masks as ``NAME.png`` into two folders."""
+    for i, name in enumerate(names):
+        write_image(images / f"{name}.png", capture.images[i])
+        if capture.masks is not None:
+            write_mask(masks / f"{name}.png", capture.masks[i])
 
 
 def check_no_skew(capture: Capture, format_name: str) -> None:

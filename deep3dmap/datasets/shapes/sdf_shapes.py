@@ -12,19 +12,9 @@ from torch import Generator, Tensor
 
 from deep3dmap.annotations import Count, Share
 from deep3dmap.datasets.kinds import BatchDataset, ItemDataset
+from deep3dmap.datasets.shapes.sdf_samples import layout
 from deep3dmap.datasets.shapes.sdf_samples.finding import find_meshes
-from deep3dmap.datasets.shapes.sdf_samples.layout import (
-    SdfSamples,
-    ShapeName,
-    all_shapes,
-    find_samples,
-    normalization_path,
-    read_normalization,
-    read_samples,
-    read_split,
-    split_path,
-    surface_path,
-)
+from deep3dmap.datasets.shapes.sdf_samples.layout import SdfSamples, ShapeName
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.io.images import safe_decoders
 from deep3dmap.io.reading import reading
@@ -71,9 +61,9 @@ class _Folder:
 
     def __init__(self, root: str, split: str | None, share: float, memory: bool):
         self.root = Path(root)
-        self.shapes = all_shapes(self.root) if split is None else read_split(split_path(self.root, split))
+        self.shapes = layout.all_shapes(self.root) if split is None else layout.read_split(layout.split_path(self.root, split))
         self.shapes = self.shapes[:max(round(share * len(self.shapes)), 1)]
-        self.paths = find_samples(self.root, self.shapes)
+        self.paths = layout.find_samples(self.root, self.shapes)
         self.memory, self._open = memory, OrderedDict()
 
     def __len__(self) -> int:
@@ -84,7 +74,7 @@ class _Folder:
         if index in self._open:
             self._open.move_to_end(index)
             return self._open[index]
-        samples = read_samples(self.paths[index])
+        samples = layout.read_samples(self.paths[index])
         if self.memory or samples.shuffled:
             self._open[index] = samples
         if len(self._open) > OPEN_FILES and not self.memory:
@@ -95,9 +85,9 @@ class _Folder:
         """Names of the shapes, and their similarities into the normalised frame, where known."""
         offsets, scales = torch.zeros(len(self), 3, dtype=torch.float64), torch.ones(len(self), dtype=torch.float64)
         for k, shape in enumerate(self.shapes):
-            path = normalization_path(self.root, shape)
+            path = layout.normalization_path(self.root, shape)
             if path.is_file():
-                normalization = read_normalization(path)
+                normalization = layout.read_normalization(path)
                 offsets[k], scales[k] = torch.from_numpy(normalization.offset), normalization.scale
         return dict(shapes=[str(shape) for shape in self.shapes], offsets=offsets, scales=scales, source=str(self.root))
 
@@ -154,13 +144,11 @@ class SDFShapes(BatchDataset):
         chosen = order[k * self.shapes:(k + 1) * self.shapes]
         seeds = torch.randint(2**62, (self.shapes, ), generator=generator)
         mine = slice(rank, None, world)
-        rows = [self._draw(int(index), int(seed)) for index, seed in zip(chosen[mine], seeds[mine])]
+        rows = [draw_samples(self.folder.samples(int(index)), self.samples, torch.Generator().manual_seed(int(seed)))
+                for index, seed in zip(chosen[mine], seeds[mine])]  # yapf: disable
         drawn = torch.stack(rows) if rows else torch.empty(0, self.samples // 2 * 2, 4)
         return dict(points=drawn[..., :3].contiguous(), sdf=drawn[..., 3].contiguous(), shape=chosen[mine],
                     batch_shapes=chosen)  # yapf: disable
-
-    def _draw(self, index: int, seed: int) -> Float[Tensor, "k 4"]:
-        return draw_samples(self.folder.samples(index), self.samples, torch.Generator().manual_seed(seed))
 
 
 @DATASETS.register_module()
@@ -203,13 +191,11 @@ class SDFTestShapes(ItemDataset):
     def _truth(self, index: int) -> dict:
         if self.meshes is not None:
             return dict(mesh=str(self.meshes[index]))
-        path = surface_path(self.folder.root, self.shapes[index])
-        return dict(surface=torch.from_numpy(_read_points(path))) if path.is_file() else {}
-
-
-def _read_points(path: Path) -> Float[np.ndarray, "p 3"]:
-    with reading(path, "points in PLY"), safe_decoders():
-        return np.array(trimesh.load(path, process=False).vertices, np.float64)
+        path = layout.surface_path(self.folder.root, self.shapes[index])
+        if not path.is_file():
+            return {}
+        with reading(path, "points in PLY"), safe_decoders():
+            return dict(surface=torch.from_numpy(np.array(trimesh.load(path, process=False).vertices, np.float64)))
 
 
 def _meshes_of(shapes: Sequence[ShapeName], folder: Path) -> list[Path]:

@@ -54,13 +54,13 @@ def find_pairs(predicted: str | Path, true: str | Path) -> Pairs:
         raise DataError(f"{file}: is a file and {folder} a folder; compare two files, or two folders")
     if not true.is_dir():
         return Pairs([Pair(true.stem, predicted, true)], [], [])
-    ours, theirs = _by_name(predicted), _by_name(true)
-    both = [name for name in theirs if name in ours]
+    found, known = _by_name(predicted), _by_name(true)
+    both = [name for name in known if name in found]
     if not both:
-        raise DataError(f"{predicted} and {true} have no name in common: the first holds {_some(ours)}, the second "
-                        f"{_some(theirs)}; sub-folders and names must be the same, suffixes may differ{_hint(ours, theirs)}")
-    return Pairs([Pair(name, ours[name], theirs[name]) for name in both], [name for name in theirs if name not in ours],
-                 [name for name in ours if name not in theirs])
+        raise DataError(f"{predicted} and {true} have no name in common: the first holds {_some(found)}, the second "
+                        f"{_some(known)}; sub-folders and names must be the same, suffixes may differ{_hint(found, known)}")
+    return Pairs([Pair(name, found[name], known[name]) for name in both], [name for name in known if name not in found],
+                 [name for name in found if name not in known])
 
 
 def load_surface(path: str | Path) -> trimesh.Trimesh | Float[np.ndarray, "p 3"]:
@@ -78,17 +78,14 @@ def load_surface(path: str | Path) -> trimesh.Trimesh | Float[np.ndarray, "p 3"]
     with reading(path, "a mesh or point cloud", "it may be damaged, or not a PLY file"), safe_decoders():
         content = trimesh.load(**source_of(path), process=False)
         points = np.asarray(content.vertices, np.float64).reshape(-1, 3)
-        if not len(points) or isinstance(content, trimesh.Trimesh) and not _faces_mean_nothing(content):
+        corners = content.faces.ravel() if isinstance(content, trimesh.Trimesh) else np.zeros(0)
+        listed = len(corners) > 3 and len(points) - len(corners) < 3 and np.array_equal(corners, np.arange(len(corners)))
+        meaningless = listed and len(np.unique(points, axis=0)) == len(points)
+        if not len(points) or isinstance(content, trimesh.Trimesh) and not meaningless:
             return load_mesh(path)
         if not (np.abs(points) < LARGEST).all():
             raise DataError(f"{path}: has points whose coordinates are not finite numbers, or too large")
         return points
-
-
-def _faces_mean_nothing(mesh: trimesh.Trimesh) -> bool:
-    corners, count = mesh.faces.ravel(), len(mesh.vertices)
-    listed = len(mesh.faces) > 1 and count - len(corners) < 3 and np.array_equal(corners, np.arange(len(corners)))
-    return listed and len(np.unique(mesh.vertices, axis=0)) == count
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
@@ -101,12 +98,12 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _hint(ours: dict[str, Path], theirs: dict[str, Path]) -> str:
+def _hint(found: dict[str, Path], known: dict[str, Path]) -> str:
     """Files of the same name in other sub-folders, if there are any."""
-    last = {name.rpartition("/")[2]: path for name, path in theirs.items()}
-    pairs = ((path, last.get(name.rpartition("/")[2])) for name, path in ours.items())
-    found = next((pair for pair in pairs if pair[1]), None)
-    return f". Perhaps compare {found[0].parent} and {found[1].parent}" if found else ""
+    last = {name.rpartition("/")[2]: path for name, path in known.items()}
+    pairs = ((path, last.get(name.rpartition("/")[2])) for name, path in found.items())
+    match = next((pair for pair in pairs if pair[1]), None)
+    return f". Perhaps compare {match[0].parent} and {match[1].parent}" if match else ""
 
 
 def _some(names: dict[str, Path]) -> str:

@@ -87,7 +87,7 @@ def _reader(path: Path) -> Callable[[Path, int, int], SurfacePoints]:
     if "depth" in names:
         return _read_depth
     if "points" in names:
-        return _read_cloud
+        return lambda *_: SurfacePoints(**read_npz(path, "a point cloud", ("points", ), ("normals", )))
     raise DataError(
         f"{path}: holds {', '.join(names) or 'nothing'}; expected 'pos' and 'neg' (signed-distance samples), 'points' "
         "and optionally 'normals', or 'depth', 'K' and 'cam_to_world' (a depth map)")
@@ -102,19 +102,21 @@ def _read_xyz(path: Path, seed: int, most: int) -> SurfacePoints:
     return SurfacePoints(rows[:, :3].reshape(-1, 3), rows[:, 3:] if rows.shape[1] == 6 else None)
 
 
-def _read_cloud(path: Path, seed: int, most: int) -> SurfacePoints:
-    arrays = read_npz(path, "a point cloud", ("points", ), ("normals", ))
-    return SurfacePoints(*(arrays.get(key) for key in ("points", "normals")))
-
-
 def _read_mesh_file(path: Path, seed: int, most: int) -> SurfacePoints:
     """Points on the faces of a mesh with their normals; without faces, or with meaningless ones, its vertices."""
-    lines = _obj_lines(path) if path.suffix.lower() == ".obj" else None
-    if lines is not None and not any(words[0] == "f" for words in lines):
-        return _obj_points(path, lines)
+    if path.suffix.lower() == ".obj":
+        with reading(path, "a mesh or point cloud"):
+            lines = [line.split() for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+            if not any(words[0] == "f" for words in lines):
+                points, normals = (np.array([words[1:4] for words in lines if words[0] == key], np.float64).reshape(-1, 3)
+                                   for key in ("v", "vn"))  # yapf: disable
+                return SurfacePoints(points, normals if len(normals) else None)
     surface = load_surface(path)
     if not isinstance(surface, trimesh.Trimesh):
-        return SurfacePoints(surface, _ply_normals(path))
+        with reading(path, "a point cloud"):
+            file = source_of(path)["file_obj"]
+            file = io.BytesIO(file.read_bytes()) if file is path else file
+            return SurfacePoints(surface, trimesh.exchange.ply.load_ply(file).get("vertex_normals"))
     try:
         return mesh_points(surface, most, seed)
     except ValueError as error:
@@ -138,26 +140,6 @@ def mesh_points(mesh: trimesh.Trimesh, count: int, seed: int = 0) -> SurfacePoin
     whole = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     points, faces = trimesh.sample.sample_surface(whole, count, face_weight=areas, seed=seed)
     return SurfacePoints(np.asarray(points), outward * normals[faces] / areas[faces, None])
-
-
-def _ply_normals(path: Path) -> Float[np.ndarray, "n 3"] | None:
-    with reading(path, "a point cloud"):
-        file = source_of(path)["file_obj"]
-        file = io.BytesIO(file.read_bytes()) if file is path else file
-        return trimesh.exchange.ply.load_ply(file).get("vertex_normals")
-
-
-def _obj_lines(path: Path) -> list[list[str]]:
-    """The words of each line; comments and names may be in any encoding."""
-    with reading(path, "a mesh or point cloud"):
-        return [words for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if (words := line.split())]
-
-
-def _obj_points(path: Path, lines: list[list[str]]) -> SurfacePoints:
-    with reading(path, "a point cloud"):
-        points, normals = (np.array([words[1:4] for words in lines if words[0] == key], np.float64).reshape(-1, 3)
-                           for key in ("v", "vn"))  # yapf: disable
-    return SurfacePoints(points, normals if len(normals) else None)
 
 
 def _read_depth(path: Path, seed: int, most: int) -> SurfacePoints:
@@ -196,15 +178,13 @@ def _checked(surface: SurfacePoints, path: Path) -> SurfacePoints:
             raise DataError(f"{path}: {int((~np.isfinite(rows).all(1)).sum())} of {len(rows)} {name} are not finite numbers")
     if not len(points):
         raise DataError(f"{path}: holds no surface points")
-    return surface._replace(points=points.astype(np.float64), normals=None if normals is None else _unit(normals, path))
-
-
-def _unit(normals: np.ndarray, path: Path) -> Float[np.ndarray, "n 3"]:
-    length = np.linalg.norm(normals.astype(np.float64), axis=1, keepdims=True)
-    if not (length > 0).all():
-        raise DataError(f"{path}: {int((length <= 0).sum())} of {len(normals)} normals are 0; remove them, or omit all "
-                        "normals and give --viewpoint")
-    return normals / length
+    if normals is not None:
+        length = np.linalg.norm(normals.astype(np.float64), axis=1, keepdims=True)
+        if not (length > 0).all():
+            raise DataError(f"{path}: {int((length <= 0).sum())} of {len(normals)} normals are 0; remove them, or omit all "
+                            "normals and give --viewpoint")
+        normals = normals / length
+    return surface._replace(points=points.astype(np.float64), normals=normals)
 
 
 def _some(surface: SurfacePoints, seed: int, most: int) -> SurfacePoints:

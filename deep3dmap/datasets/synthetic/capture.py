@@ -20,7 +20,8 @@ from deep3dmap.errors import ConfigError
 from deep3dmap.geometry.lookat import look_at, sphere_of_cameras
 from deep3dmap.io.mesh_files import load_mesh
 from deep3dmap.registry import DATASETS
-from deep3dmap.renderers.mesh.raycast import SurfacePoints, render_mesh
+from deep3dmap.renderers.mesh.drawing import SurfacePoints, render_mesh
+from deep3dmap.renderers.mesh.raycast import RayCastRasterizer
 from deep3dmap.structures import Cameras, Capture
 
 FIELD_OF_VIEW, FILL = 40.0, 0.95
@@ -67,7 +68,8 @@ def generate_capture(mesh: str | Path | trimesh.Trimesh = "head",
                           seed)
     shape, source = loaded(mesh)
     cameras = _cameras_around(shape, views, test_views, (int(size[0]), int(size[1])))
-    render = render_mesh(shape, cameras, supersample=supersample, shading=sunlit if light == "fixed" else "headlight")
+    render = render_mesh(shape, cameras, supersample=supersample, shading=sunlit if light == "fixed" else "headlight",
+                         rasterizer=RayCastRasterizer())  # yapf: disable
     return photographed(shape, cameras, render, views, noise, f"generated from {source}")
 
 

@@ -177,9 +177,9 @@ def head_color(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
     p = _to_head(points)
     parts, m = _parts(p), s.mirrored(p)
     color = _skin_color(p, m)
-    color = _paint(color, LIPS, s.ramp(parts.lips, 0.10, 0.0) * (0.85 + 0.3 * s.noise(p * 3, 2)))
-    color = _paint(color, HAIR, _brows(p, m))
-    color = _paint(color, (0.28, 0.13, 0.10), 0.8 * s.ramp(_nostrils(m), 0.1, -0.02))
+    color = s.paint(color, LIPS, s.ramp(parts.lips, 0.10, 0.0) * (0.85 + 0.3 * s.noise(p * 3, 2)))
+    color = s.paint(color, HAIR, _brows(p, m))
+    color = s.paint(color, (0.28, 0.13, 0.10), 0.8 * s.ramp(_nostrils(m), 0.1, -0.02))
     others = torch.minimum(parts.skin, parts.shirt)
     color = torch.lerp(color, _hair_color(p), s.ramp(others - parts.hair, -0.06, 0.06)[:, None])
     clothed = s.ramp(torch.minimum(parts.skin, parts.hair) - parts.shirt, -0.06, 0.06) + (p[:, 1] < BASE + 0.2)
@@ -188,20 +188,16 @@ def head_color(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
     return color.clamp(0, 1)
 
 
-def _paint(color, tint, amount):
-    return torch.lerp(color, torch.tensor(tint).to(color).expand_as(color), amount.clamp(0, 1)[:, None])
-
-
 def _skin_color(p, m):
     mottle = 0.94 + 0.08 * s.noise(p * 0.9, 3) + 0.05 * s.noise(p * 3.1, 4)
     color = torch.tensor(SKIN).to(p) * mottle[:, None]
     for center, radius, amount in (((4.2, -3.0, 7.0), 2.6, 0.5), ((0, -3.4, 11.0), 1.5, 0.45), ((7.5, -1, -1), 2.5, 0.4),
                                    ((0, -10, 9), 1.8, 0.25)):
-        color = _paint(color, (0.84, 0.50, 0.43), amount * s.ramp(s.sphere(m, center, 0.0), 1.6 * radius, 0.0))
-    color = _paint(color, (0.66, 0.45, 0.40), 0.35 * s.ramp(s.ellipsoid(m, EYE, [1.9, 1.5, 2.5]), 0.35, -0.1))
+        color = s.paint(color, (0.84, 0.50, 0.43), amount * s.ramp(s.sphere(m, center, 0.0), 1.6 * radius, 0.0))
+    color = s.paint(color, (0.66, 0.45, 0.40), 0.35 * s.ramp(s.ellipsoid(m, EYE, [1.9, 1.5, 2.5]), 0.35, -0.1))
     freckled = s.ramp(s.ellipsoid(m, (2.2, -2.6, 8.6), (3.6, 1.6, 3.0)), 1.2, -0.6) + 0.25
     freckles = torch.maximum(s.spots(p * 1.6, 5), s.spots(p * 2.6, 6))
-    return _paint(color, (0.62, 0.37, 0.25), 0.8 * freckled * freckles)
+    return s.paint(color, (0.62, 0.37, 0.25), 0.8 * freckled * freckles)
 
 
 def _brows(p, m):
@@ -223,7 +219,7 @@ def _hair_color(p):
 def _shirt_color(p):
     knit = 0.85 + 0.3 * s.noise(p * 3.5, 10)
     color = torch.tensor((0.13, 0.36, 0.42)).to(p).expand_as(p)
-    color = _paint(color, (0.88, 0.84, 0.74), s.ramp(torch.sin(3.4 * p[:, 1] + 0.5), 0.35, 0.6))
+    color = s.paint(color, (0.88, 0.84, 0.74), s.ramp(torch.sin(3.4 * p[:, 1] + 0.5), 0.35, 0.6))
     return color * knit[:, None]
 
 
@@ -232,9 +228,9 @@ def _eye_color(m):
     radius, angle = torch.hypot(x, y), torch.atan2(y, x)
     fibres = s.noise(torch.stack([6 * torch.cos(angle), 6 * torch.sin(angle), 2 * radius], -1), 11)
     iris = torch.tensor((0.28, 0.46, 0.50)).to(m) * (0.6 + 0.8 * fibres)[:, None]
-    iris = _paint(iris, (0.07, 0.10, 0.12), s.ramp(radius, 0.47, 0.58))
-    iris = _paint(iris, (0.02, 0.02, 0.02), s.ramp(radius, 0.27, 0.21))
-    white = _paint(torch.tensor((0.93, 0.91, 0.88)).to(m).expand_as(m), (0.85, 0.62, 0.58), s.ramp(radius, 0.75, 1.3))
+    iris = s.paint(iris, (0.07, 0.10, 0.12), s.ramp(radius, 0.47, 0.58))
+    iris = s.paint(iris, (0.02, 0.02, 0.02), s.ramp(radius, 0.27, 0.21))
+    white = s.paint(torch.tensor((0.93, 0.91, 0.88)).to(m).expand_as(m), (0.85, 0.62, 0.58), s.ramp(radius, 0.75, 1.3))
     return torch.lerp(white, iris, s.ramp(radius, 0.62, 0.55)[:, None])
 
 

@@ -98,8 +98,10 @@ def hair(head: Piece, random: np.random.Generator) -> Piece:
     scalp = trimesh.Trimesh(head.vertices[used], faces.reshape(-1, 3), process=False)
     rooted = np.ones((len(used), 3))
     rooted[scalp.edges[trimesh.grouping.group_rows(scalp.edges_sorted, require_count=1)]] = 0  # the edge stays below the skin
-    vertices, faces, canonical, normals, rooted = _subdivided(head.vertices[used], scalp.faces, head.canonical[used],
-                                                              np.asarray(normals)[used], rooted)
+    values, faces = np.concatenate([head.vertices[used], head.canonical[used], normals[used], rooted], 1), scalp.faces
+    for _ in range(SUBDIVISIONS):  # each triangle is cut into four
+        values, faces = trimesh.remesh.subdivide(values, faces)
+    vertices, canonical, normals, rooted = np.split(values, 4, 1)
     c = torch.from_numpy(canonical)
     fade = s.ramp(look.hairline(c), -0.4, 3.0) * torch.from_numpy(rooted[:, 0])
     volume = thickness * (0.75 + 0.5 * look.noise(c.float() / 3.5 + phase, 1)) + lift * s.ramp(c[:, 1], 8.0, 13.0)
@@ -118,14 +120,6 @@ def _strands(c, phase: float):
     sway = look.noise(c.float() / 3 + phase, 2)
     wave = torch.sin(11 * angle + 6 * sway + 0.35 * c[:, 2]) + 0.6 * torch.sin(29 * angle + 9 * sway)
     return 0.28 * wave * s.ramp(away, 1.0, 5.0)
-
-
-def _subdivided(vertices, faces, *attributes):
-    """A mesh with each triangle cut into four, twice, and its vertices' attributes, interpolated."""
-    values = np.concatenate([vertices, *attributes], 1)
-    for _ in range(SUBDIVISIONS):
-        values, faces = trimesh.remesh.subdivide(values, faces)
-    return values[:, :3], faces, *(values[:, 3 + 3 * k:6 + 3 * k] for k in range(len(attributes)))
 
 
 def _put_on(head: Piece, canonical: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "f 3"], material: int,

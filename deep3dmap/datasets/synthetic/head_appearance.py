@@ -56,7 +56,7 @@ class Person:
 
     @classmethod
     def drawn(cls, random: np.random.Generator) -> "Person":
-        """Somebody."""
+        """A random person."""
         at, hairs = random.uniform(0, len(TONES) - 1), random.integers(len(HAIRS))
         tone = [np.interp(at, range(len(TONES)), [t[c] for t in TONES]) for c in range(3)]
         dark = at > 3.2  # hair and eyes match the skin
@@ -104,21 +104,13 @@ def noise(points: Float[Tensor, "p 3"], seed: int = 0) -> Float[Tensor, "p"]:
     return grid_sample(_TABLES[seed % len(_TABLES)], grid.view(1, 1, 1, -1, 3), align_corners=True).view(-1)
 
 
-def _tables(count: int) -> list[Float[Tensor, "1 1 t t t"]]:
-    """Random values on a lattice; each table's last layers repeat its first."""
-    inner = np.random.default_rng(0).random((count, TABLE, TABLE, TABLE), dtype=np.float32)
-    return [torch.from_numpy(np.pad(table, (0, 1), mode="wrap"))[None, None] for table in inner]
-
-
-_TABLES = _tables(4)
+#: Random values on four lattices; each table's last layers repeat its first.
+_TABLES = [torch.from_numpy(np.pad(table, (0, 1), mode="wrap"))[None, None]
+           for table in np.random.default_rng(0).random((4, TABLE, TABLE, TABLE), dtype=np.float32)]  # yapf: disable
 
 
 def _at(person: Person, p):
     return p + torch.tensor(person.shift)
-
-
-def _paint(color, tint, amount):
-    return torch.lerp(color, torch.as_tensor(tint).to(color).expand_as(color), amount.clamp(0, 1)[:, None])
 
 
 def _tinted(person: Person, red: float, dark: float) -> tuple[float, ...]:
@@ -134,9 +126,9 @@ def _skin(person: Person, p):
     color = _freckled(person, color, q, m)
     color = _lips(person, color, p, q)
     color = _cropped(person, color, p, q)
-    color = _paint(color, person.hair, 0.85 * _brows(m, q))
+    color = s.paint(color, person.hair, 0.85 * _brows(m, q))
     color = _around_the_eyes(person, color, m)
-    color = _paint(color, _tinted(person, 0.35, 0.3), s.ramp(_nostril(m), 0.15, -0.1))
+    color = s.paint(color, _tinted(person, 0.35, 0.3), s.ramp(_nostril(m), 0.15, -0.1))
     pores = (noise(9 * q, 3) + noise(17 * q, 0) - 1.0)[:, None]
     return _shirted(person, color * (1 + 0.14 * pores), p, q)
 
@@ -145,7 +137,7 @@ def _blush(person: Person, color, p, m):
     for centre, radius, amount in (((4.6, 0.4, 9.0), 2.6, 0.5), ((0, 0.6, 12.8), 1.3, 0.45), ((8.0, 2.0, 0), 2.6, 0.45),
                                    ((0, -6.8, 10.5), 1.7, 0.25), ((2.6, 2.2, 9.4), 1.2, 0.3)):
         near = s.ramp(torch.linalg.norm(m - torch.tensor(centre), dim=-1), 1.5 * radius, 0.0)
-        color = _paint(color, _tinted(person, 0.3 * person.redness, 0.95), amount * near)
+        color = s.paint(color, _tinted(person, 0.3 * person.redness, 0.95), amount * near)
     return color
 
 
@@ -153,8 +145,8 @@ def _freckled(person: Person, color, q, m):
     where = s.ramp(torch.linalg.norm((m - torch.tensor([3.0, 1.0, 10.0])) / torch.tensor([4.0, 2.5, 4.0]), dim=-1), 1.4, 0.3)
     few = s.ramp(noise(3.1 * q, 5), 0.80, 0.88) + s.ramp(noise(5.3 * q, 6), 0.76, 0.86)
     moles = s.ramp(noise(1.7 * q, 7), 0.965, 0.975)
-    color = _paint(color, _tinted(person, 0.25, 0.6), few * (0.15 + 0.7 * person.freckles * where))
-    return _paint(color, _tinted(person, 0.3, 0.35), 0.8 * moles)
+    color = s.paint(color, _tinted(person, 0.25, 0.6), few * (0.15 + 0.7 * person.freckles * where))
+    return s.paint(color, _tinted(person, 0.3, 0.35), 0.8 * moles)
 
 
 def _lips(person: Person, color, p, q):
@@ -164,8 +156,8 @@ def _lips(person: Person, color, p, q):
     lower = -3.45 - 1.02 * taper**0.7
     inside = torch.minimum(s.ramp(upper - p[:, 1], -0.08, 0.12), s.ramp(p[:, 1] - lower, -0.08, 0.12)) * (taper > 0)
     lines = 0.85 + 0.25 * noise(q * torch.tensor([7.0, 2.0, 2.0]), 8)
-    color = _paint(color, _tinted(person, 0.36 * person.redness, 0.80), inside * lines * (p[:, 2] > 8.5))
-    return _paint(color, _tinted(person, 0.5, 0.35), 0.9 * s.ramp(
+    color = s.paint(color, _tinted(person, 0.36 * person.redness, 0.80), inside * lines * (p[:, 2] > 8.5))
+    return s.paint(color, _tinted(person, 0.5, 0.35), 0.9 * s.ramp(
         (p[:, 1] + 3.42).abs(), 0.12, 0.02) * (taper > 0.01) * (p[:, 2] > 8))
 
 
@@ -182,10 +174,10 @@ def _brows(m, q):
 def _around_the_eyes(person: Person, color, m):
     x, y = (m[:, 0] - LIDS[0]) / 1.75, m[:, 1] - LIDS[1]
     near = s.ramp((x**2 + (y / 1.1)**2).sqrt(), 1.35, 0.7) * (m[:, 2] > 7)
-    color = _paint(color, _tinted(person, 0.22, 0.80), 0.55 * near)
+    color = s.paint(color, _tinted(person, 0.22, 0.80), 0.55 * near)
     lid = 0.52 * (1 - ((m[:, 0] - 3.1) / 1.5)**2).clamp(min=0)**0.6
     lash = s.ramp((y - lid).abs(), 0.16, 0.05) * (x.abs() < 0.9) * (m[:, 2] > 7.5)
-    return _paint(color, (0.10, 0.07, 0.06), 0.75 * lash)
+    return s.paint(color, (0.10, 0.07, 0.06), 0.75 * lash)
 
 
 def _nostril(m):
@@ -208,17 +200,17 @@ def _cropped(person: Person, color, p, q):
     dots = s.ramp(noise(7.5 * q, 10) + 0.6 * noise(15 * q, 11), 0.55, 1.05)
     ragged = 0.5 * (noise(3 * q, 12) - 0.5)
     scalp = s.ramp(hairline(p) + ragged, -0.25, 0.5) * (p[:, 0].abs() < 8.1)
-    color = _paint(color, person.hair, scalp * person.scalp * (0.62 + 0.38 * dots))
+    color = s.paint(color, person.hair, scalp * person.scalp * (0.62 + 0.38 * dots))
     jaw = s.ramp(p[:, 1], -1.2, -2.6) * s.ramp(p[:, 1], -9.5, -7.5) * s.ramp(p[:, 2], 3.5, 6.0)
     clear = 1 - s.ramp((p[:, 0] / 3.2)**2 + ((p[:, 1] + 3.4) / 1.5)**2, 1.1, 0.8) * (p[:, 2] > 9)
-    return _paint(color, person.hair, person.beard * jaw * clear * (0.3 + 0.45 * dots))
+    return s.paint(color, person.hair, person.beard * jaw * clear * (0.3 + 0.45 * dots))
 
 
 def _shirted(person: Person, color, p, q):
     collar = -13.2 + 0.035 * p[:, 0]**2 - 0.20 * (p[:, 2] - 3.0)
     cloth = torch.tensor(person.shirt) * (0.75 + 0.25 * noise(5 * q, 13) + 0.25 * noise(14 * q, 14))[:, None]
     stripes = s.ramp(torch.sin(3.0 * (p[:, 1] - 0.05 * p[:, 0]**2)), 0.2, 0.5)
-    cloth = _paint(cloth, tuple(0.5 + 0.4 * c for c in person.shirt), 0.6 * stripes)
+    cloth = s.paint(cloth, tuple(0.5 + 0.4 * c for c in person.shirt), 0.6 * stripes)
     return torch.lerp(color, cloth, s.ramp(p[:, 1] - collar, 0.06, -0.06)[:, None])
 
 
@@ -228,10 +220,10 @@ def _eye(person: Person, p):
     radius, angle = torch.hypot(x, y), torch.atan2(y, x)
     fibres = noise(torch.stack([5 * torch.cos(angle), 5 * torch.sin(angle), 3 * radius], -1), 15)
     iris = torch.tensor(person.iris) * (0.65 + 0.9 * fibres)[:, None]
-    iris = _paint(iris, (0.05, 0.05, 0.05), s.ramp(radius, 0.46, 0.58))
-    iris = _paint(iris, (0.02, 0.02, 0.02), s.ramp(radius, 0.25, 0.20))
+    iris = s.paint(iris, (0.05, 0.05, 0.05), s.ramp(radius, 0.46, 0.58))
+    iris = s.paint(iris, (0.02, 0.02, 0.02), s.ramp(radius, 0.25, 0.20))
     veins = 0.3 * s.ramp(noise(torch.stack([1.5 * x, 9 * y, 0 * x], -1) + 3, 16), 0.6, 0.85)
-    white = _paint(torch.tensor((0.90, 0.88, 0.85)).expand_as(p), (0.78, 0.45, 0.42), s.ramp(radius, 0.8, 1.7) * 0.6 + veins)
+    white = s.paint(torch.tensor((0.90, 0.88, 0.85)).expand_as(p), (0.78, 0.45, 0.42), s.ramp(radius, 0.8, 1.7) * 0.6 + veins)
     return torch.lerp(white, iris, s.ramp(radius, 0.62, 0.56)[:, None])
 
 
@@ -248,7 +240,7 @@ def _felt(person: Person, p):
 
 def _acetate(person: Person, p):
     q = _at(person, p)
-    return _paint(torch.tensor((0.10, 0.06, 0.05)).expand_as(p), (0.52, 0.28, 0.10), s.ramp(noise(1.6 * q, 20), 0.45, 0.7))
+    return s.paint(torch.tensor((0.10, 0.06, 0.05)).expand_as(p), (0.52, 0.28, 0.10), s.ramp(noise(1.6 * q, 20), 0.45, 0.7))
 
 
 def _hair(person: Person, p):
@@ -261,6 +253,6 @@ def _hair(person: Person, p):
 def _stone(person: Person, p):
     q = _at(person, p)
     color = torch.tensor((0.80, 0.72, 0.60)) * (0.72 + 0.22 * noise(0.45 * q, 24) + 0.2 * noise(2 * q, 25))[:, None]
-    color = _paint(color, (0.52, 0.40, 0.30), 0.4 * s.ramp(noise(0.8 * q, 26) + 0.4 * noise(4 * q, 27), 0.85, 1.05))
-    color = _paint(color, (0.40, 0.44, 0.46), 0.3 * s.ramp(noise(0.35 * q, 28), 0.62, 0.72))
+    color = s.paint(color, (0.52, 0.40, 0.30), 0.4 * s.ramp(noise(0.8 * q, 26) + 0.4 * noise(4 * q, 27), 0.85, 1.05))
+    color = s.paint(color, (0.40, 0.44, 0.46), 0.3 * s.ramp(noise(0.35 * q, 28), 0.62, 0.72))
     return color * (0.86 + 0.16 * noise(8 * q, 29) + 0.14 * noise(16 * q, 30))[:, None]

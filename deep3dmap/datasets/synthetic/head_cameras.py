@@ -63,7 +63,8 @@ def cameras_around(mesh: trimesh.Trimesh, heading: float, azimuths: Sequence[flo
         size: image height and width, pixels.
         seed: of elevations, distances and aim errors.
     """
-    draws = np.stack([np.random.default_rng([*seed, _key(a)]).random(5) for a in azimuths])
+    keys = [round(azimuth * 1000) % 360_000 for azimuth in azimuths]  # the same for equivalent ones
+    draws = np.stack([np.random.default_rng([*seed, key]).random(5) for key in keys])
     elevation = np.radians(ELEVATIONS[0] + (ELEVATIONS[1] - ELEVATIONS[0]) * draws[:, 0])
     distance = DISTANCES[0] + (DISTANCES[1] - DISTANCES[0]) * draws[:, 1]
     angle = heading + np.radians(azimuths)
@@ -84,8 +85,3 @@ def _middle_seen(mesh: trimesh.Trimesh, eye: Float[Tensor, "3"]) -> Float[Tensor
         middle = (seen.amin(0) + seen.amax(0)) / 2
         target = eye + (target - eye).norm() * torch.cat([middle, torch.ones(1)]).double() @ pose[:, :3]
     return target
-
-
-def _key(azimuth: float) -> int:
-    """An integer key of an azimuth, the same for equivalent ones."""
-    return round(azimuth * 1000) % 360_000

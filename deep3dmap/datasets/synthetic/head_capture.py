@@ -21,7 +21,8 @@ from deep3dmap.datasets.synthetic.head_shapes import LitHead, bust, model_head, 
 from deep3dmap.datasets.synthetic.photographing import Noise, photographed
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import DATASETS, nearest
-from deep3dmap.renderers.mesh.raycast import render_mesh
+from deep3dmap.renderers.mesh.drawing import render_mesh
+from deep3dmap.renderers.mesh.raycast import RayCastRasterizer
 from deep3dmap.structures import Capture
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS
 
@@ -84,11 +85,14 @@ def generate_head_capture(head: str = "test_00000",
     else:
         shape, source = bust(mesh, landmarks, unit_millimetres)
     shape = posed(shape, random(POSE))
-    lit = _lit(shape, Person.drawn(random(PERSON)), lights, random(LIGHT))
+    lighting = random(LIGHT)
+    drawn, turn = list(LIGHTS)[lighting.integers(len(LIGHTS))], np.radians(lighting.uniform(-TURN, TURN))
+    lit = LitHead.build(shape, Person.drawn(random(PERSON)), lights or drawn, float(turn))
     azimuths = view_azimuths(views)
     cameras = cameras_around(lit.mesh, shape.heading, [*azimuths, *azimuths_between(azimuths, test_views)],
                              (int(size[0]), int(size[1])), (seed, split, number, CAMERAS))
-    render = render_mesh(lit.mesh, cameras, supersample=supersample, shading=lit, values=lit.values)
+    render = render_mesh(lit.mesh, cameras, supersample=supersample, shading=lit, values=lit.values,
+                         rasterizer=RayCastRasterizer())  # yapf: disable
     capture = photographed(lit.scan, cameras, render, views, noise, f"generated from {source}")
     return replace(capture, landmarks=dict(zip(HEAD_LANDMARKS, torch.from_numpy(shape.landmarks))))
 
@@ -115,9 +119,3 @@ def _identity(head: str) -> tuple[int, int]:
     if split not in SPLITS or not (number.isascii() and number.isdigit()):
         raise ConfigError(f"{NAME}: head='{head}': expected a split ({', '.join(SPLITS)}) and a number, such as 'test_00000'")
     return SPLITS.index(split), int(number)
-
-
-def _lit(shape, person: Person, lights: str | None, random: np.random.Generator) -> LitHead:
-    """The head in the given or a random lighting, whose direction varies slightly per head."""
-    drawn, turn = list(LIGHTS)[random.integers(len(LIGHTS))], np.radians(random.uniform(-TURN, TURN))
-    return LitHead.build(shape, person, lights or drawn, float(turn))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -22,14 +22,14 @@ from deep3dmap.datasets.synthetic.head_lights import DIRECTIONS, irradiance, mai
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry.alignment import align_points
 from deep3dmap.geometry.visible_surface import sphere_points
-from deep3dmap.renderers.mesh.raycast import SurfacePoints
+from deep3dmap.renderers.mesh.drawing import SurfacePoints
 from deep3dmap.structures.face_model import EYEBALLS, ICTFaceModel
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_OF_68, MEAN_HEAD_LANDMARKS, landmark_rows
 
 TILT, PLACE = 8.0, 400.0
 BEYOND = 0.1  # tolerance of a bust's landmarks outside its box, relative to its diagonal
 SCANNED = 0.05  # minimum share of unoccluded directions of a scanned vertex; an open plane's is one half
-SPARED = 2  # rings of triangles kept around the visible ones
+RINGS = 2  # rings of triangles kept around the visible ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +149,13 @@ class LitHead:
         piece, directions = shape.piece, sphere_points(DIRECTIONS)
         whole = trimesh.Trimesh(piece.vertices, piece.faces, process=False)
         opened = open_directions(whole, directions)
-        used, faces = _seen(whole.faces, opened.any(1))
-        mesh = trimesh.Trimesh(piece.vertices[used], faces, process=False)
+        seen, faces = opened.any(1), whole.faces
+        for _ in range(RINGS):  # triangles near visible ones
+            grown = seen.copy()
+            grown[faces[seen[faces].any(1)]] = True
+            seen = grown
+        used, faces = np.unique(faces[seen[faces].any(1)], return_inverse=True)
+        mesh = trimesh.Trimesh(piece.vertices[used], faces.reshape(-1, 3), process=False)
         heading = shape.heading + turn
         light = irradiance(mesh, opened[used], directions, lights, heading)
         values = torch.cat([torch.from_numpy(np.column_stack([piece.canonical, piece.material])[used]), light], 1)
@@ -165,13 +170,3 @@ class LitHead:
         halfway = normalize(self.towards - surface.directions, dim=-1)
         highlight = strength * (surface.normals * halfway).sum(-1).clamp(min=0)**sharpness
         return look.color_of(self.person, canonical, material[:, 0]) * light + highlight[:, None] * light.clamp(max=1)**2
-
-
-def _seen(faces: np.ndarray, seen: Bool[np.ndarray, " v"]) -> tuple[np.ndarray, np.ndarray]:
-    """The vertices of the triangles near visible ones, and these triangles reindexed to them."""
-    for _ in range(SPARED):
-        grown = seen.copy()
-        grown[faces[seen[faces].any(1)]] = True
-        seen = grown
-    used, kept = np.unique(faces[seen[faces].any(1)], return_inverse=True)
-    return used, kept.reshape(-1, 3)

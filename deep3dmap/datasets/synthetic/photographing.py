@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from deep3dmap.errors import ConfigError
-from deep3dmap.renderers.mesh.raycast import MeshRender
+from deep3dmap.renderers.mesh.drawing import MeshRender
 from deep3dmap.structures import Cameras, Capture
 
 MASK_NOISE_LENGTH = 3.0
@@ -98,7 +98,8 @@ def photographed(mesh: trimesh.Trimesh, cameras: Cameras, render: MeshRender, vi
     if noise.mask:
         masks[:views] = torch.stack([_noisy_mask(m, noise.mask, noises[1]) for m in masks[:views]])
     if noise.image:
-        images[:views] = _noisy_images(images[:views], noise.image, noises[2])
+        shift = torch.tensor(noises[2].normal(0, 255 * noise.image, images[:views].shape))
+        images[:views] = (images[:views] + shift).round().clamp(0, 255).to(torch.uint8)
     names = [f"view_{i:03d}" for i in range(views)] + [f"test_{i:03d}" for i in range(len(cameras) - views)]
     center = torch.tensor(mesh.bounds.mean(0))
     return Capture(images,
@@ -133,8 +134,3 @@ def _noisy_mask(mask: Bool[Tensor, "h w"], pixels: float, generator) -> Bool[Ten
     outline = distance_transform_edt(inside) - distance_transform_edt(~inside)
     field = gaussian_filter(generator.normal(size=inside.shape), MASK_NOISE_LENGTH, mode="wrap")
     return torch.tensor(outline - 0.5 * np.sign(outline) + pixels * field / field.std() > 0)
-
-
-def _noisy_images(images: UInt8[Tensor, "n h w 3"], deviation: float, generator) -> UInt8[Tensor, "n h w 3"]:
-    noise = torch.tensor(generator.normal(0, 255 * deviation, images.shape))
-    return (images + noise).round().clamp(0, 255).to(torch.uint8)

@@ -84,6 +84,11 @@ def subtraction(distance: Float[Tensor, "p"], cut: Float[Tensor, "p"], blend: fl
     return intersection(distance, -cut, blend=blend)
 
 
+def paint(color: Float[Tensor, "p 3"], tint: Vector, amount: Float[Tensor, "p"]) -> Float[Tensor, "p 3"]:
+    """Colours blended with another one, by an amount that is clamped to [0, 1]."""
+    return torch.lerp(color, _vector(tint, color).expand_as(color), amount.clamp(0, 1)[:, None])
+
+
 def ramp(values: Tensor, start: float, end: float) -> Tensor:
     """0 at ``start``, 1 at ``end`` (which may be smaller), smooth in between."""
     t = ((values - start) / (end - start)).clamp(0, 1)
@@ -123,20 +128,16 @@ def _hash(cells: Tensor, seed: int) -> Tensor:
     return ((key ^ (key >> 13)) & 0xFFFFFF).double() / 0x1000000
 
 
-def moved_onto(sdf: Callable[[Tensor], Tensor],
-               points: Float[Tensor, "p 3"],
-               longest_step: float,
-               iterations: int = 8) -> Float[Tensor, "p 3"]:
+def moved_onto(sdf: Callable[[Tensor], Tensor], points: Float[Tensor, "p 3"], longest_step: float) -> Float[Tensor, "p 3"]:
     """Points moved along an sdf's gradient onto its zero set (Newton's method).
 
     Args:
         sdf: of (p, 3) points, differentiable.
         points: near the zero set.
         longest_step: along each axis; iteration stops below a ten-thousandth of it.
-        iterations: at most.
     """
     points, moving = points.clone(), torch.arange(len(points))
-    for _ in range(iterations):
+    for _ in range(8):
         if not len(moving):
             break
         value, gradient = _with_gradient(sdf, points[moving])

@@ -44,7 +44,7 @@ class PictureHook(Hook):
         views, framework = runner.build_test_data().dataset, runner.framework
         item = views.item(self.view, scale=self.scale)
         framework.eval()
-        with runner.train_loop.averages.applied(framework):
+        with runner.train_loop.averages.applied(framework), torch.no_grad():
             result = next(iter(framework.reconstruct(item)))
         framework.train()
         picture = torch.cat([item["rgb"].reshape(*item["size"], 3), result.images["rgb"]], 1).clamp(0, 1)

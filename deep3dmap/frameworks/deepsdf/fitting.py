@@ -101,7 +101,13 @@ def fit_code(decoder: nn.Module,
         start = options.start * torch.randn(decoder.code_length, generator=generator)
     code = start.detach().clone().to(device).requires_grad_()
     optimizer, losses = torch.optim.Adam([code], lr=options.lr), []
-    draw = draw or _drawing(observations, options.samples, generator)
+
+    def draw_rows(_: int) -> tuple[Tensor, Tensor]:
+        sides = (observations.positive, observations.negative)
+        rows = torch.cat([_some(side, options.samples // 2, generator) for side in sides])
+        return rows[:, :3], rows[:, 3]
+
+    draw = draw or draw_rows
     with frozen_module(decoder):
         for iteration in range(options.iterations):
             optimizer.param_groups[0]["lr"] = rate_of(iteration, options)
@@ -115,9 +121,8 @@ def fit_code(decoder: nn.Module,
 
 def _loss(decoder: nn.Module, code: Tensor, points: Tensor, sdf: Tensor, free: Tensor | None, options: FitOptions,
           generator: torch.Generator | None) -> Tensor:
-    extra = points[:0] if free is None or not len(free) or not options.free_weight else _some(
-        free,
-        len(points) // 4, generator)
+    weighted = free is not None and len(free) and options.free_weight
+    extra = _some(free, len(points) // 4, generator) if weighted else points[:0]
     found = decoder(code[None], torch.cat([points, extra])[None])[0].clamp(-options.clamp, options.clamp)
     loss = (found[:len(points)] - sdf.clamp(-options.clamp, options.clamp)).abs().mean()
     if len(extra):
@@ -127,13 +132,3 @@ def _loss(decoder: nn.Module, code: Tensor, points: Tensor, sdf: Tensor, free: T
 
 def _some(rows: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
     return rows[torch.randint(len(rows), (max(count, 1), ), generator=generator).to(rows.device)]
-
-
-def _drawing(observations: Observations, samples: int, generator: torch.Generator | None) -> Draw:
-    """Random rows, with replacement."""
-
-    def draw(_: int) -> tuple[Tensor, Tensor]:
-        rows = torch.cat([_some(side, samples // 2, generator) for side in (observations.positive, observations.negative)])
-        return rows[:, :3], rows[:, 3]
-
-    return draw

@@ -70,8 +70,6 @@ class DeepSDF(SplitSteps):
         self.codes: nn.Embedding | None = None
         self.names: list[str] = []
 
-    # --- the contract -----------------------------------------------------------------------------------------------------
-
     def setup(self, info: Mapping) -> None:
         """Create a code for every training shape.
 
@@ -102,8 +100,6 @@ class DeepSDF(SplitSteps):
             with torch.no_grad():
                 torch.embedding_renorm_(self.codes.weight.data, shapes, self.code_bound, 2.0)
         return inputs
-
-    # --- shapes -----------------------------------------------------------------------------------------------------------
 
     def number_of(self, shape: str | int) -> int:
         """The index of a training shape, given its name (also without data set and class) or its index.

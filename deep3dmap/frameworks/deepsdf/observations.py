@@ -76,8 +76,7 @@ def free_space(origins: Float[Tensor, "n 3"],
                points: Float[Tensor, "n 3"],
                per_ray: int,
                margin: float,
-               generator: torch.Generator | None = None,
-               radius: float = 1.0) -> Float[Tensor, "f 3"]:
+               generator: torch.Generator | None = None) -> Float[Tensor, "f 3"]:
     """Random points between the rays' entry into the unit sphere and a margin in front of the surface points that they saw.
 
     Args:
@@ -86,13 +85,12 @@ def free_space(origins: Float[Tensor, "n 3"],
         per_ray: points per ray.
         margin: distance kept from the surface.
         generator: of the draw.
-        radius: of the bounding sphere.
     """
     along = points - origins
     length = along.norm(dim=1, keepdim=True).clamp(min=1e-9)
-    start = sphere_intersection(origins, along / length, radius)[0][:, :1]
+    start = sphere_intersection(origins, along / length)[0][:, :1]
     room = (length - margin - start).clamp(min=0)
     share = torch.rand(len(points), per_ray, generator=generator).to(points)
     at = origins[:, None] + (along / length)[:, None] * (start + share * room)[..., None]
     at = at[room[:, 0] > 0].reshape(-1, 3)
-    return at[at.norm(dim=1) < radius]
+    return at[at.norm(dim=1) < 1]

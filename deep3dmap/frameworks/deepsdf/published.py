@@ -2,15 +2,17 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from deep3dmap.errors import CheckpointError
+from deep3dmap.frameworks.published_files import layer_shapes, read_model_parameters
 
 PREFIX = "module."
+WRONG_SHAPES = "these weights don't have the shapes of a DeepSDF decoder"
 #: Allowed keys of ``NetworkSpecs``; all are options of our decoder under the same names.
 SPECS = ("dims", "dropout", "dropout_prob", "norm_layers", "latent_in", "weight_norm", "xyz_in_all", "use_tanh",
          "latent_dropout")  # yapf: disable
@@ -45,16 +47,15 @@ def infer_decoder(weights: Mapping[str, Tensor]) -> dict:
     Raises:
         CheckpointError: if the shapes are not those of a DeepSDF decoder.
     """
-    try:
-        shapes = _layers(weights)
-        seen = shapes[0][1]
-        extra = [size - below for (_, size), (below, _) in zip(shapes[1:], shapes)]
-    except LookupError:
-        raise CheckpointError("these weights don't have the shapes of a DeepSDF decoder") from None
+    shapes = layer_shapes(weights, "", WRONG_SHAPES)
+    if len(shapes) < 2:
+        raise CheckpointError(WRONG_SHAPES)
+    seen = shapes[0][1]
+    extra = [size - below for (_, size), (below, _) in zip(shapes[1:], shapes)]
     latent_in = [i + 1 for i, size in enumerate(extra) if size == seen]
     others = {size for i, size in enumerate(extra) if i + 1 not in latent_in}
     if shapes[-1][0] != 1 or not others <= {0} and not others <= {3} or seen < 4:
-        raise CheckpointError("these weights don't have the shapes of a DeepSDF decoder")
+        raise CheckpointError(WRONG_SHAPES)
     normed = [int(m[1]) for name in weights if (m := re.fullmatch(r"lin(\d+)\.weight_g|bn(\d+)\.weight", name)) and m[1]]
     layer_norm = [int(m[1]) for name in weights if (m := re.fullmatch(r"bn(\d+)\.weight", name))]
     return dict(type="DeepSDFDecoder", code_length=seen - 3, dims=[size for _, size in shapes[1:]], dropout=None,
@@ -62,41 +63,8 @@ def infer_decoder(weights: Mapping[str, Tensor]) -> dict:
                 xyz_in_all=others == {3})  # yapf: disable
 
 
-def _layers(weights: Mapping[str, Tensor]) -> list[tuple[int, int]]:
-    pattern = re.compile(r"lin(\d+)\.weight(_v)?")
-    found = {int(m[1]): tuple(v.shape) for k, v in weights.items() if v.ndim == 2 and (m := pattern.fullmatch(k))}
-    if len(found) < 2:
-        raise LookupError("no layers")
-    return [found[i] for i in range(len(found))]
-
-
-def read_decoder(path: Path, read: Callable[[Path], object]) -> dict[str, Tensor]:
-    """The decoder's weights of ``ModelParameters/EPOCH.pth`` under our names.
-
-    Args:
-        path: of the file.
-        read: reader of torch files that runs no code.
-
-    Raises:
-        CheckpointError: if the file has another layout, or numbers that are not finite.
-    """
-    content = read(path)
-    if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
-        raise CheckpointError(f"{path}: no 'model_state_dict' in it, so it is not a published DeepSDF checkpoint "
-                              "(ModelParameters/EPOCH.pth)")
-    weights = content["model_state_dict"]
-    for name, value in weights.items():
-        if not isinstance(value, Tensor) or not torch.isfinite(value).all():
-            raise CheckpointError(f"{path}: '{name}' is not a tensor of finite numbers")
-    return {name.removeprefix(PREFIX): value for name, value in weights.items()}
-
-
-def read_codes(path: Path, read: Callable[[Path], object], length: int) -> Tensor:
-    """The codes (n, l) of ``LatentCodes/EPOCH.pth``, in the present or the older layout.
-
-    Raises:
-        CheckpointError: if the file has another layout, or codes of another length.
-    """
+def _read_codes(path: Path, read: Callable[[Path], object], length: int) -> Tensor:
+    """The codes (n, l) of ``LatentCodes/EPOCH.pth``, in the present or the older layout."""
     content = read(path)
     codes = content.get("latent_codes") if isinstance(content, dict) else content
     codes = codes.get("weight") if isinstance(codes, Mapping) else codes
@@ -107,33 +75,6 @@ def read_codes(path: Path, read: Callable[[Path], object], length: int) -> Tenso
     if codes.shape[1] != length:
         raise CheckpointError(f"{path}: its codes have {codes.shape[1]} entries, but the decoder takes codes of {length}")
     return codes.detach()
-
-
-def read_experiment(path: Path, read: Callable[[Path], object]) -> tuple[dict, dict[str, Tensor], Tensor, list[str]]:
-    """``model`` config, decoder, codes and names of the training shapes of an experiment.
-
-    Args:
-        path: ``ModelParameters/EPOCH.pth``; codes are in the sibling folder ``LatentCodes/``, ``specs.json`` and the split in
-            the parent.
-        read: reader of torch files that runs no code.
-
-    Raises:
-        CheckpointError: if something is missing there or has another layout.
-    """
-    path = Path(path)
-    experiment = path.absolute().parents[1]
-    weights, specs = read_decoder(path, read), _json(experiment / "specs.json")
-    if specs is None:
-        losses = dict(sdf=dict(type="ClampedSDFLoss"), code=dict(type="CodeLoss", weight=1e-4))
-        model = dict(type="DeepSDF", decoder=infer_decoder(weights), losses=losses)
-    else:
-        model = model_config(specs)
-    latent = experiment / "LatentCodes" / path.name
-    if not latent.is_file():
-        raise CheckpointError(f"{latent}: the codes of the training shapes, which belong to {path}, are missing")
-    codes = read_codes(latent, read, model["decoder"]["code_length"])
-    split = None if specs is None else _json(experiment / Path(str(specs.get("TrainSplit", ""))).name)
-    return model, weights, codes, _names(split, len(codes))
 
 
 def _json(path: Path) -> dict | None:
@@ -148,19 +89,34 @@ def _json(path: Path) -> dict | None:
     return content
 
 
-def _names(split: Mapping | None, count: int) -> Sequence[str]:
-    """Names of the shapes, if the split is available and has as many; else indices."""
-    names = [f"{d}/{c}/{n}" for d, classes in (split or {}).items() for c, ids in classes.items() for n in ids]
-    return names if len(names) == count else [str(k) for k in range(count)]
-
-
 def convert(source: Path, read: Callable[[Path], object], capture: object = None) -> tuple[dict, dict, dict[str, Tensor]]:
     """An experiment in our terms; see :data:`deep3dmap.frameworks.cards.Converter`.
 
+    Args:
+        source: ``ModelParameters/EPOCH.pth``; codes are in the sibling folder ``LatentCodes/``, ``specs.json`` and the split
+            in the parent.
+        read: reader of torch files that runs no code.
+        capture: not used.
+
     Raises:
-        CheckpointError: if the file is not one of a published experiment.
+        CheckpointError: if something is missing there or has another layout.
     """
-    model, weights, codes, names = read_experiment(source, read)
-    info = dict(shapes=names, offsets=torch.zeros(len(codes), 3, dtype=torch.float64),
-                scales=torch.ones(len(codes), dtype=torch.float64), source=str(source))  # yapf: disable
+    path = Path(source)
+    experiment = path.absolute().parents[1]
+    weights, specs = read_model_parameters(path, read, "DeepSDF"), _json(experiment / "specs.json")
+    weights = {name.removeprefix(PREFIX): value for name, value in weights.items()}
+    if specs is None:
+        losses = dict(sdf=dict(type="ClampedSDFLoss"), code=dict(type="CodeLoss", weight=1e-4))
+        model = dict(type="DeepSDF", decoder=infer_decoder(weights), losses=losses)
+    else:
+        model = model_config(specs)
+    latent = experiment / "LatentCodes" / path.name
+    if not latent.is_file():
+        raise CheckpointError(f"{latent}: the codes of the training shapes, which belong to {path}, are missing")
+    codes = _read_codes(latent, read, model["decoder"]["code_length"])
+    split = None if specs is None else _json(experiment / Path(str(specs.get("TrainSplit", ""))).name)
+    names = [f"{d}/{c}/{n}" for d, classes in (split or {}).items() for c, ids in classes.items() for n in ids]
+    info = dict(shapes=names if len(names) == len(codes) else [str(k) for k in range(len(codes))],
+                offsets=torch.zeros(len(codes), 3, dtype=torch.float64), scales=torch.ones(len(codes), dtype=torch.float64),
+                source=str(source))  # yapf: disable
     return model, info, {f"decoder.{name}": value for name, value in weights.items()} | {"codes.weight": codes}

@@ -31,13 +31,6 @@ def upward(cameras: Cameras) -> Float[Tensor, "3"]:
     return normalize(up, dim=0)
 
 
-def towards_cameras(cameras: Cameras, up: Float[Tensor, "3"]) -> Float[Tensor, "3"]:
-    """The horizontal unit direction from the scene to its cameras; to the first one if they are all around."""
-    axes = cameras.axes - (cameras.axes @ up)[:, None] * up
-    mean = -axes.mean(0)
-    return normalize(mean if mean.norm() > LEVEL else -axes[0] + 1e-6 * torch.linalg.cross(up, cameras.rotations[0, 1]), dim=0)
-
-
 def middle_and_size(cameras: Cameras, masks: Bool[Tensor, "n h w"]) -> tuple[Float[Tensor, "3"], float]:
     """The point nearest to the rays through the masks' centroids, and the mean square root of the masks' areas there; scene
     units.
@@ -61,24 +54,23 @@ def middle_and_size(cameras: Cameras, masks: Bool[Tensor, "n h w"]) -> tuple[Flo
     return middle, float((masks.flatten(1).sum(1).to(depth).sqrt() * depth / focal).mean())
 
 
-def first_guesses(shape: GridShape,
-                  cameras: Cameras,
-                  masks: Bool[Tensor, "n h w"],
-                  scale: float | None,
-                  count: int = HEADINGS) -> list[Placement]:
+def first_guesses(shape: GridShape, cameras: Cameras, masks: Bool[Tensor, "n h w"], scale: float | None) -> list[Placement]:
     """Placements of the mean head, the first one facing the cameras, the others rotated about the up direction in equal steps.
 
     Args:
         shape: the mean head.
         cameras, masks: of the scene.
         scale: head units per scene unit, if known.
-        count: of headings.
 
     Raises:
         DataError: as :func:`upward` and :func:`middle_and_size`.
     """
     up = upward(cameras)
-    forward = towards_cameras(cameras, up)
+    axes = cameras.axes - (cameras.axes @ up)[:, None] * up
+    forward = -axes.mean(0)  # towards the cameras, or the first one if they are all around
+    if not forward.norm() > LEVEL:
+        forward = -axes[0] + 1e-6 * torch.linalg.cross(up, cameras.rotations[0, 1])
+    forward = normalize(forward, dim=0)
     side = torch.linalg.cross(up, forward)
     middle, size = middle_and_size(cameras, masks)
     inside = shape.grid < 0
@@ -87,7 +79,7 @@ def first_guesses(shape: GridShape,
     scale = float(seen) / size if scale is None else scale
     head_middle = shape.cells[inside.flatten()].mean(0)
     placements = []
-    for turn in torch.arange(count) * (2 * math.pi / count):
+    for turn in torch.arange(HEADINGS) * (2 * math.pi / HEADINGS):
         facing = turn.cos() * forward + turn.sin() * side
         rotation = torch.stack([torch.linalg.cross(up, facing), up, facing])
         placements.append(Placement(rotation, head_middle - scale * rotation @ middle, scale))

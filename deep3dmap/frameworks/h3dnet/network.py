@@ -46,8 +46,6 @@ class PlacedHead(nn.Module):
                             ("rotation", torch.eye(3)), ("translation", torch.zeros(3)), ("scale", torch.ones(()))):
             self.register_buffer(name, value.float())
 
-    # --- pose -------------------------------------------------------------------------------------------------------------
-
     @torch.no_grad()
     def place(self,
               rotation: Float[Tensor, "3 3"],
@@ -84,8 +82,6 @@ class PlacedHead(nn.Module):
             code = self.code()
         with self.decoder.coded(code):
             yield
-
-    # --- interface of IDR's geometry ----------------------------------------------------------------------------------------
 
     def sdf(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n"]:
         """Signed distances, scene units."""

@@ -196,7 +196,10 @@ class OutlineFit:
                 damped = hessian + damping * torch.diag(hessian.diagonal() + 1e-6)
                 damped[:3, :3] += STIFFNESS * torch.eye(3).to(damped)
                 step = -torch.linalg.solve(damped, slope).to(values)
-                found = self._better(state, step, softness)
+                tried = HeadState(moved(state.placement, step[:7]), state.weights + step[7:])
+                tried_points, tried_values = self.residuals(tried)
+                tried = replace(tried, cost=self.cost(tried_values, tried.weights, softness))
+                found = (tried, tried_points, tried_values) if tried.cost < state.cost else None
                 damping = damping / 5 if found else damping * 8
             if found is None:
                 break
@@ -205,13 +208,6 @@ class OutlineFit:
             if gain < 1e-3:
                 break
         return state
-
-    def _better(self, state: HeadState, step: Tensor, softness: float) -> tuple[HeadState, Tensor, Tensor] | None:
-        """The state after a step with its nearest points and distances, or None if it is not better."""
-        tried = HeadState(moved(state.placement, step[:7]), state.weights + step[7:])
-        points, values = self.residuals(tried)
-        tried = replace(tried, cost=self.cost(values, tried.weights, softness))
-        return (tried, points, values) if tried.cost < state.cost else None
 
     def _normal_equations(self, state: HeadState, points: Tensor, values: Tensor, softness: float) -> tuple[Tensor, Tensor]:
         """Gauss-Newton's matrix and the gradient by rotation, translation, scale and code; the kernel's weights are fixed."""

@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deep3dmap.datasets.heads.landmark_checks import Landmarks, check_head_landmarks, head_from_landmarks
-from deep3dmap.geometry.alignment import similarity_matrix
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,6 @@ class Placement:
         """The placement of a similarity's matrix ``head_from_scene``."""
         scale = float(torch.linalg.det(matrix[:3, :3].double())**(1 / 3))
         return cls(matrix[:3, :3] / scale, matrix[:3, 3], scale)
-
-    @property
-    def matrix(self) -> Float[Tensor, "4 4"]:
-        """``head_from_scene``."""
-        return similarity_matrix(torch.as_tensor(self.scale).to(self.rotation), self.rotation, self.translation)
 
     def to(self, like: Tensor) -> "Placement":
         """The same placement in a tensor's type and on its device."""

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.h3dnet.headings import first_guesses
 from deep3dmap.frameworks.h3dnet.outline_fit import REACH, CodedShape, Decoder, GridShape, HeadState, OutlineFit, OutlineRays
-from deep3dmap.frameworks.h3dnet.placement import Placement, place_by_landmarks
+from deep3dmap.frameworks.h3dnet.placement import Placement
 from deep3dmap.frameworks.h3dnet.view_checks import (
     FACE,
     NECK,
@@ -28,8 +28,6 @@ from deep3dmap.frameworks.h3dnet.view_checks import (
 )
 from deep3dmap.geometry.rotations import rotation_angle_error
 from deep3dmap.structures import Cameras
-
-__all__ = ["MaskFit", "Placement", "fit_to_masks", "place_by_landmarks"]
 
 COARSE, FINE = (0.1, 0.04), (0.03, 0.01)  # softness, head units: 0.01 is 2.6 mm of a head
 COARSE_RAYS, COARSE_STEPS = 384, 8
@@ -123,7 +121,10 @@ def fit_to_masks(decoder: Decoder,
     else:
         starts = [HeadState(start.to(cameras.K), nothing)]
     fitted = sorted((fit.run(state, FINE, iterations) for state in starts), key=lambda state: state.cost)
-    seen, reasons = _best_first([_Seen.by(fit, state, cameras, masks) for state in _distinct(fitted)], cameras)[:2], ()
+    seen, reasons = [_Seen.by(fit, state, cameras, masks) for state in _distinct(fitted)], ()
+    tied = [each for each in seen if each.state.cost < seen[0].state.cost + TIE]  # of these, the face that most cameras see
+    first = max(tied, key=lambda each: int(faces_seen(each.state.placement, cameras).sum()))
+    seen = [first, *(each for each in seen if each is not first)][:2]
     if start is not None and lowest < NECK:
         seen, reasons = _constrained_by_start(fit, seen, starts[0], iterations, cameras, masks)
     found = _select(shape, cameras, masks, seen, names, start is not None)
@@ -150,13 +151,6 @@ class _Seen:
         count = len(self.state.weights)
         likely = count + UNLIKELY * (2 * count)**0.5  # squared norm of a standard normal: mean and standard deviation
         return bool(self.state.weights.square().sum() > likely or self.overlaps.mean() < TRUSTED_OVERLAP)
-
-
-def _best_first(fits: list[_Seen], cameras: Cameras) -> list[_Seen]:
-    """The fits from best to worst; of ties, the one whose face most cameras see comes first."""
-    tied = [fit for fit in fits if fit.state.cost < fits[0].state.cost + TIE]
-    first = max(tied, key=lambda fit: int(faces_seen(fit.state.placement, cameras).sum()))
-    return [first] + [fit for fit in fits if fit is not first]
 
 
 def _constrained_by_start(fit: OutlineFit, seen: list[_Seen], start: HeadState, iterations: int, cameras: Cameras,

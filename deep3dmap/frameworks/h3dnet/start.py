@@ -8,7 +8,8 @@ from deep3dmap.datasets.heads.landmark_checks import landmark_mask_problem
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.deepsdf.fitting import frozen_module
 from deep3dmap.frameworks.h3dnet.network import PlacedHead
-from deep3dmap.frameworks.h3dnet.placing import Placement, fit_to_masks, place_by_landmarks
+from deep3dmap.frameworks.h3dnet.placement import Placement, place_by_landmarks
+from deep3dmap.frameworks.h3dnet.placing import fit_to_masks
 from deep3dmap.frameworks.h3dnet.view_checks import faces_seen
 from deep3dmap.structures import Capture
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS

@@ -35,15 +35,10 @@ def _lattice(size: tuple[int, int], pixels: int, margin: float = 0.0) -> tuple[F
     """Pixel coordinates of about ``pixels`` evenly spaced points in the image, those around it, and which are inside."""
     height, width = size
     step = max(1.0, math.sqrt(height * width / pixels))
-    v, u = (_ticks(side, max(round(side / step), 1), margin) for side in (height, width))
+    counts = [max(round(side / step), 1) for side in size]  # equal parts of each side, continued beyond its ends by the margin
+    v, u = ((torch.arange(-round(margin * n), n + round(margin * n)) + 0.5) * (side / n) for side, n in zip(size, counts))
     uv = torch.stack(torch.meshgrid(u, v, indexing="xy"), -1).reshape(-1, 2)
     return uv, ((uv >= 0) & (uv < torch.tensor([width, height]))).all(1)
-
-
-def _ticks(side: int, count: int, margin: float) -> Float[Tensor, "t"]:
-    """Centres of ``count`` equal parts of a side, continued beyond its ends."""
-    beyond = round(margin * count)
-    return (torch.arange(-beyond, count + beyond) + 0.5) * (side / count)
 
 
 def _silhouette(shape: GridShape, placement: Placement, cameras: Cameras, view: int, uv: Tensor,

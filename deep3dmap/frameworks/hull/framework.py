@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Bool, UInt8
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor
 
@@ -21,7 +20,8 @@ from deep3dmap.geometry.painting import BLENDS, nearest_colors, paint_vertices, 
 from deep3dmap.geometry.ray_casting import cast_rays
 from deep3dmap.geometry.visual_hull import hull_mesh
 from deep3dmap.registry import FRAMEWORKS, nearest
-from deep3dmap.renderers.mesh.raycast import hit_colors, hit_normals
+from deep3dmap.renderers.mesh.drawing import as_meshes, surface_normals, texture_of
+from deep3dmap.renderers.mesh.raycast import hit_fragments
 
 
 @FRAMEWORKS.register_module()
@@ -60,8 +60,6 @@ class Hull(SceneMethod, CustomFramework):
         self.state: dict = {}
         self._meshes: dict[tuple[int, bool], trimesh.Trimesh] = {}
 
-    # --- the contract -----------------------------------------------------------------------------------------------------
-
     @property
     def device(self) -> torch.device:
         """The framework's device: it has no parameters."""
@@ -88,8 +86,8 @@ class Hull(SceneMethod, CustomFramework):
         inputs = self.prepare_inputs(data, True)
         images, masks, projections, centers = (inputs[key] for key in ("images", "masks", "projections", "centers"))
         none = torch.zeros(0, 3)
-        self._set(
-            dict(width=masks.shape[2], silhouettes=_packed(masks), projections=projections.cpu(), points=none, colors=none))
+        packed = torch.from_numpy(np.packbits(masks.cpu().numpy(), axis=2))  # eight pixels per byte
+        self._set(dict(width=masks.shape[2], silhouettes=packed, projections=projections.cpu(), points=none, colors=none))
         try:
             mesh = self._carved(self.resolution, False)
         except NoSurfaceError as error:
@@ -101,8 +99,6 @@ class Hull(SceneMethod, CustomFramework):
         colors, painted = colors.cpu(), painted.cpu()
         self._set(dict(self.state, points=vertices[painted], colors=colors[painted]))
         return dict(loss=1 - painted.float().mean(), vertices=torch.tensor(float(len(vertices))))
-
-    # --- state --------------------------------------------------------------------------------------------------------------
 
     def get_extra_state(self) -> dict:
         """What checkpoints hold besides buffers; its size depends on the data."""
@@ -118,26 +114,25 @@ class Hull(SceneMethod, CustomFramework):
 
     def _carved(self, resolution: int, largest: bool) -> trimesh.Trimesh:
         """The coloured hull in the scene's frame, cached."""
-        if (resolution, largest) not in self._meshes:
-            self._meshes[resolution, largest] = self._carve(resolution, largest)
-        return self._meshes[resolution, largest]
-
-    def _carve(self, resolution: int, largest: bool) -> trimesh.Trimesh:
+        if (resolution, largest) in self._meshes:
+            return self._meshes[resolution, largest]
         if not self.state:
             raise NoSurfaceError("nothing is carved yet: the hull needs its single training step")
-        masks = _unpacked(self.state["silhouettes"], self.state["width"]).to(self.device)
+        masks = np.unpackbits(self.state["silhouettes"].numpy(), axis=2, count=self.state["width"]).astype(bool)
         box = (torch.full((3, ), side, device=self.device) for side in (-1.0, 1.0))
         try:
-            vertices, faces = hull_mesh(masks, self.state["projections"].to(self.device), *box, resolution, self.tolerance)
+            vertices, faces = hull_mesh(
+                torch.from_numpy(masks).to(self.device), self.state["projections"].to(self.device), *box, resolution,
+                self.tolerance)
         except ValueError as error:
             raise NoSurfaceError(str(error)) from None
         if largest:
             vertices, faces = largest_component(vertices, faces)
         colors = nearest_colors(vertices.double(), self.state["points"], self.state["colors"])
-        return trimesh.Trimesh(vertices.cpu().double().numpy(), faces.cpu().numpy(), process=False,
+        mesh = trimesh.Trimesh(vertices.cpu().double().numpy(), faces.cpu().numpy(), process=False,
                                vertex_colors=(255 * colors).round().byte().numpy())  # yapf: disable
-
-    # --- results ------------------------------------------------------------------------------------------------------------
+        self._meshes[resolution, largest] = mesh
+        return mesh
 
     @torch.no_grad()
     def predict(self, inputs: dict) -> dict[str, Tensor]:
@@ -157,11 +152,12 @@ class Hull(SceneMethod, CustomFramework):
             nothing = torch.zeros_like(origins)
             return dict(rgb=nothing + self.background, mask=nothing[:, 0] > 0, distance=nothing[:, 0], normals=nothing)
         hits = cast_rays(mesh, origins, directions)
-        rgb = torch.where(hits.hit[:, None], hit_colors(mesh, hits), self.background)
+        fragments = hit_fragments(hits)
+        rgb = fragments.to_images(texture_of(mesh).sample(fragments, as_meshes(mesh))[:, 0], self.background)[0, 0]
         return dict(rgb=rgb.to(origins),
                     mask=hits.hit.to(origins.device),
                     distance=hits.distance.to(origins),
-                    normals=hit_normals(mesh, hits).to(origins))
+                    normals=fragments.to_images(surface_normals(mesh, fragments))[0, 0].to(origins))
 
     def extract_mesh(self, resolution: int = 256, color: bool = True, largest: bool = True) -> trimesh.Trimesh:
         """The coloured hull, in the data's own frame and units.
@@ -182,12 +178,3 @@ class Hull(SceneMethod, CustomFramework):
         if not color:
             mesh.visual = trimesh.visual.ColorVisuals()
         return mesh.apply_transform(torch.linalg.inv(self.scene_from_world.cpu()).numpy())
-
-
-def _packed(masks: Bool[Tensor, "n h w"]) -> UInt8[Tensor, "n h b"]:
-    """Eight pixels per byte."""
-    return torch.from_numpy(np.packbits(masks.cpu().numpy(), axis=2))
-
-
-def _unpacked(packed: UInt8[Tensor, "n h b"], width: int) -> Bool[Tensor, "n h w"]:
-    return torch.from_numpy(np.unpackbits(packed.numpy(), axis=2, count=width).astype(bool))

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from deep3dmap.geometry.projection import lift
 from deep3dmap.geometry.rotations import quaternion_to_rotation, rotation_to_quaternion
 
 
@@ -30,10 +31,7 @@ class CameraPoses(nn.Module):
         views, which = view.unique(return_inverse=True)
         pose = self.poses(views)
         rotation = quaternion_to_rotation(pose[:, :4])[which]
-        K = self.K[view]
-        y = (uv[:, 1] - K[:, 1, 2]) / K[:, 1, 1]
-        x = (uv[:, 0] - K[:, 0, 2] - K[:, 0, 1] * y) / K[:, 0, 0]
-        in_camera = torch.stack([x, y, torch.ones_like(x)], -1)
+        in_camera = lift(uv[:, None], torch.ones_like(uv[:, :1]), self.K[view])[:, 0]
         with torch.autocast(uv.device.type, enabled=False):  # half precision would be off by pixels
             directions = nn.functional.normalize((rotation @ in_camera[..., None])[..., 0], dim=-1)
         return pose[which, 4:], directions, rotation

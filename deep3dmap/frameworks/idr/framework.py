@@ -16,6 +16,7 @@ from torch import Tensor
 
 from deep3dmap.annotations import Count, NotNegative, Share
 from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.frameworks.base import Framework
 from deep3dmap.frameworks.idr.cameras import CameraPoses
 from deep3dmap.frameworks.scene_method import SceneMethod
 from deep3dmap.frameworks.step_chunks import SplitSteps
@@ -99,7 +100,11 @@ class IDR(SceneMethod, SplitSteps):
         """
         if mode == "predict":
             return self.predict(inputs)
-        outputs = self.fit_outputs(inputs) if self.stage.name == "fit_sdf" else self.render(inputs, self.training)
+        if self.stage.name == "fit_sdf":
+            sdf, gradient, _ = self.geometry.sdf_and_gradient(inputs["points"])
+            outputs = dict(sdf=sdf, eikonal_gradient=gradient)
+        else:
+            outputs = self.render(inputs, self.training)
         return self.compute_losses(outputs, inputs) if mode == "loss" else outputs
 
     def compute_losses(self, outputs: dict, inputs: dict) -> dict[str, Tensor]:
@@ -117,6 +122,14 @@ class IDR(SceneMethod, SplitSteps):
         """See :meth:`training_state`."""
         if self.renderer.cache is not None:
             self.renderer.cache.load(state.get("cache", {}))
+
+    def take_appearance(self, other: Framework) -> None:
+        """Use another IDR's colour network (Yariv et al. 2020, section 4.3)."""
+        features = other.radiance.features if isinstance(other, IDR) else 0
+        if features != self.radiance.features:
+            raise ConfigError(f"its geometry gives {self.radiance.features} features but the {type(other).__name__} of the "
+                              f"appearance takes {features}")
+        self.radiance = other.radiance
 
     # --- rays -------------------------------------------------------------------------------------------------------------
 
@@ -184,8 +197,10 @@ class IDR(SceneMethod, SplitSteps):
                                                self.least_slope)
         rgb = torch.ones_like(points)
         if surface.any():
-            rotation = None if rotation is None else rotation[surface]
-            rgb = rgb.index_put((surface, ), self._color_of_any_number(seen, rays.directions[surface], rotation).to(rgb))
+            seen_from = [seen, rays.directions[surface], None if rotation is None else rotation[surface]]
+            if torch.is_autocast_enabled(points.device.type):  # the number of points varies
+                seen_from = [None if each is None else padded(each) for each in seen_from]
+            rgb = rgb.index_put((surface, ), self.color(*seen_from)[:len(seen)].to(rgb))
         outputs = dict(rgb=rgb, hit=trace.hit, sdf=sdf, points=points)
         if training:
             outputs["eikonal_gradient"] = torch.cat([uniform_gradient, gradient])
@@ -203,25 +218,15 @@ class IDR(SceneMethod, SplitSteps):
         at_points = self.geometry.sdf(points).to(points.dtype) if points.requires_grad else sdf[split:]
         return at_points, gradient[split:], gradient[:split]
 
-    @torch.no_grad()
-    def _values(self, points: Tensor) -> Tensor:
-        """Distances in float32."""
-        with torch.autocast(points.device.type, enabled=False):
-            return self.geometry.sdf(points.detach())
-
     def _exact_values(self, sdf: Tensor, points: Tensor, where: Bool[Tensor, "r"]) -> Tensor:
         """``sdf`` with float32 values where the mask loss needs them: it needs more than half precision.
 
         The gradients stay those of the mixed precision.
         """
         ray = where.nonzero()[:, 0]
-        return sdf.index_add(0, ray, self._values(points[ray]) - sdf[ray].detach())
-
-    def _color_of_any_number(self, points: Tensor, directions: Tensor, rotation: Tensor | None) -> Float[Tensor, "n 3"]:
-        """:meth:`color` for a varying number of points; see :func:`deep3dmap.renderers.implicit.ray_field.padded`."""
-        if not torch.is_autocast_enabled(points.device.type):
-            return self.color(points, directions, rotation)
-        return self.color(padded(points), padded(directions), None if rotation is None else padded(rotation))[:len(points)]
+        with torch.no_grad(), torch.autocast(points.device.type, enabled=False):
+            exact = self.geometry.sdf(points[ray].detach())
+        return sdf.index_add(0, ray, exact - sdf[ray].detach())
 
     def color(self, points: Tensor, directions: Tensor, rotation: Tensor | None = None) -> Float[Tensor, "n 3"]:
         """Colours in [-1, 1] of surface points seen along ``directions`` by cameras with camera-to-world ``rotation``."""
@@ -232,11 +237,6 @@ class IDR(SceneMethod, SplitSteps):
             facing = F.normalize(directions, dim=-1)
             camera_normals = (normals[:, None] @ rotation)[:, 0] if rotation is not None else _headlight(normals, facing)
         return self.radiance(points, gradient, -directions, features, camera_normals)
-
-    def fit_outputs(self, inputs: dict) -> dict[str, Tensor]:
-        """Distances and gradients at given points."""
-        sdf, gradient, _ = self.geometry.sdf_and_gradient(inputs["points"])
-        return dict(sdf=sdf, eikonal_gradient=gradient)
 
     # --- results ----------------------------------------------------------------------------------------------------------
 
@@ -302,21 +302,22 @@ class IDR(SceneMethod, SplitSteps):
         """
         if resolution < 2:
             raise ConfigError(f"resolution={resolution}: a mesh needs at least 2 cells along an edge")
+
+        def bounded_sdf(points: Tensor) -> Tensor:
+            """The sdf restricted to the bounding sphere, beyond which nothing was trained."""
+            points = points.to(self.device, torch.float32)
+            return torch.maximum(self.geometry.sdf(points), points.norm(dim=-1) - self.renderer.radius)
+
         reach = self.renderer.radius * (1 + 2 / resolution)  # so that a surface reaching the sphere is closed within the grid
         with self.geometry.frozen():
             box = [-reach] * 3, [reach] * 3
-            vertices, faces = extract_surface(self._bounded_sdf, *box, resolution, **options)
+            vertices, faces = extract_surface(bounded_sdf, *box, resolution, **options)
             if largest:
                 vertices, faces = largest_component(vertices, faces)
             colors = self._vertex_colors(vertices.to(self.device, torch.float32)) if color else None
         world = trimesh.transform_points(vertices.cpu().double().numpy(),
                                          torch.linalg.inv(self.scene_from_world.cpu()).numpy())
         return trimesh.Trimesh(world, faces.cpu().numpy(), vertex_colors=colors, process=False)
-
-    def _bounded_sdf(self, points: Tensor) -> Tensor:
-        """The sdf restricted to the bounding sphere, beyond which nothing was trained."""
-        points = points.to(self.device, torch.float32)
-        return torch.maximum(self.geometry.sdf(points), points.norm(dim=-1) - self.renderer.radius)
 
     def _vertex_colors(self, vertices: Tensor):
         colors = []

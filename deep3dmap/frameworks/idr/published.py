@@ -1,6 +1,5 @@
 """Conversion of IDR's published checkpoints and configurations."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from deep3dmap.errors import CheckpointError, DataError
+from deep3dmap.frameworks.published_files import layer_shapes, read_model_parameters
 from deep3dmap.structures import Capture
 
 WRONG_SHAPES = "these weights don't have the shapes of an IDR model"
@@ -67,7 +67,7 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
     Raises:
         CheckpointError: if the shapes are not those of an IDR model.
     """
-    geometry, radiance = infer_geometry(state_dict), _layers(state_dict, "rendering_network.")
+    geometry, radiance = infer_geometry(state_dict), layer_shapes(state_dict, "rendering_network.", WRONG_SHAPES)
     features = geometry["features"]
     fitting = [(mode, k) for k in range(13)
                for mode, size in (("no_view_dir", 6), ("idr", 9 + 6 * k), ("no_normal", 6 + 6 * k))
@@ -87,7 +87,7 @@ def infer_geometry(state_dict: Mapping[str, Tensor]) -> dict:
     Raises:
         CheckpointError: if the shapes are not those of IDR's.
     """
-    layers = _layers(state_dict, "implicit_network.")
+    layers = layer_shapes(state_dict, "implicit_network.", WRONG_SHAPES)
     if len(layers) < 2:
         raise CheckpointError(WRONG_SHAPES)
     encoded, widths = layers[0][1], [seen for _, seen in layers[1:]]
@@ -97,36 +97,6 @@ def infer_geometry(state_dict: Mapping[str, Tensor]) -> dict:
     return dict(width=_width(widths), depth=len(widths), skip=[i + 1 for i, size in enumerate(missing) if size],
                 frequencies=(encoded - 3) // 6, features=layers[-1][0] - 1,
                 weight_norm=any(name.endswith("weight_g") for name in state_dict))  # yapf: disable
-
-
-def _layers(state_dict: Mapping[str, Tensor], prefix: str) -> list[tuple[int, int]]:
-    pattern = re.compile(re.escape(prefix) + r"lin(\d+)\.weight(_v)?$")
-    found = {int(m[1]): tuple(v.shape) for k, v in state_dict.items() if v.ndim == 2 and (m := pattern.match(k))}
-    if sorted(found) != list(range(len(found))):
-        raise CheckpointError(WRONG_SHAPES)
-    return [found[i] for i in range(len(found))]
-
-
-def read_published(path: Path, read) -> tuple[dict, Tensor | None]:
-    """Weights of a published ``ModelParameters/EPOCH.pth`` under their own names, and the poses next to it, if any.
-
-    Args:
-        path: of the model parameters.
-        read: reader of torch files that runs no code.
-
-    Raises:
-        CheckpointError: if the file has another layout.
-    """
-    content = read(path)
-    if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
-        raise CheckpointError(f"{path}: no 'model_state_dict' in it, so it is not a published IDR checkpoint "
-                              "(ModelParameters/EPOCH.pth)")
-    weights = content["model_state_dict"]
-    for name, value in weights.items():
-        if not isinstance(value, Tensor) or not torch.isfinite(value).all():
-            raise CheckpointError(f"{path}: '{name}' is not a tensor of finite numbers")
-    poses_path = Path(path).absolute().parents[1] / "CamParameters" / Path(path).name
-    return weights, _read_poses(poses_path, read) if poses_path.is_file() else None
 
 
 def _read_poses(path: Path, read) -> Tensor:
@@ -139,9 +109,6 @@ def _read_poses(path: Path, read) -> Tensor:
     return poses
 
 
-# --- conversion -----------------------------------------------------------------------------------------------------------
-
-
 def convert(source: Path, read: Callable[[Path], object], capture: Capture | None) -> tuple[dict, dict, dict[str, Tensor]]:
     """A published checkpoint in our terms; see :data:`deep3dmap.frameworks.cards.Converter`.
 
@@ -149,12 +116,17 @@ def convert(source: Path, read: Callable[[Path], object], capture: Capture | Non
         CheckpointError: if the file is not a published checkpoint.
         DataError: if the capture has another number of views than the checkpoint has poses.
     """
-    published, poses = read_published(source, read)
+    published = read_model_parameters(source, read, "IDR")
+    poses_path = Path(source).absolute().parents[1] / "CamParameters" / Path(source).name
+    poses = _read_poses(poses_path, read) if poses_path.is_file() else None
     info = _info(capture, poses)
     state = dict(rename_weights(published), scene_from_world=info["scene_from_world"])
     if poses is not None:
         state |= {"cameras.poses.weight": poses, "cameras.K": info["K"].float()}
-    return idr_model(published, poses), info, state
+    losses = dict(rgb=dict(type="ColorLoss"), eikonal=dict(type="EikonalLoss"), mask=dict(type="MaskLoss"))
+    model = dict(type="IDR", **infer_config(published), renderer=dict(type="SphereTracer"), losses=losses,
+                 train_cameras=poses is not None)  # yapf: disable
+    return model, info, state
 
 
 def _info(capture: Capture | None, poses: torch.Tensor | None) -> dict:
@@ -168,13 +140,3 @@ def _info(capture: Capture | None, poses: torch.Tensor | None) -> dict:
     cameras = capture.scene_cameras
     return dict(names=list(capture.names), K=cameras.K, cam_to_world=cameras.cam_to_world, size=list(cameras.size),
                 scene_from_world=capture.scene_from_world.double(), source=capture.source)  # yapf: disable
-
-
-def idr_model(weights: Mapping, poses: torch.Tensor | None) -> dict:
-    """The ``model`` config of published IDR weights, with the paper's renderer and losses."""
-    losses = dict(rgb=dict(type="ColorLoss"), eikonal=dict(type="EikonalLoss"), mask=dict(type="MaskLoss"))
-    return dict(type="IDR",
-                **infer_config(weights),
-                renderer=dict(type="SphereTracer"),
-                losses=losses,
-                train_cameras=poses is not None)

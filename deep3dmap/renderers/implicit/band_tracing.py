@@ -26,12 +26,12 @@ class Samples:
     Attributes:
         z: (r, k) ascending distances.
         value: (r, k) distances to the surface: the network's where evaluated, else the grid's.
-        asked: (r, k) True where the network was evaluated.
+        evaluated: (r, k) True where the network was evaluated.
     """
 
     z: Tensor
     value: Tensor
-    asked: Tensor
+    evaluated: Tensor
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,16 @@ class BandTracing:
     threshold: float
     steps: int
 
-    def sample(self, field: RayField, cache: DistanceCache, interval: Float[Tensor, "r 2"], ask: Bool[Tensor, "r"],
+    def sample(self, field: RayField, cache: DistanceCache, interval: Float[Tensor, "r 2"], needed: Bool[Tensor, "r"],
                shift: float | Tensor) -> Samples:
-        """Distances along rays; the network is evaluated on the rays ``ask``, inside the band, until they are certainly
+        """Distances along rays; the network is evaluated on the rays ``needed``, inside the band, until they are certainly
         inside.
 
         Args:
             field: the network's distances along rays.
             cache: the grid.
             interval: search range of each of the field's rays.
-            ask: rays whose hit is needed.
+            needed: rays whose hit is needed.
             shift: of the samples, in [0, 1] of their spacing.
         """
         start, length = interval[:, :1], interval[:, 1:] - interval[:, :1]
@@ -71,44 +71,44 @@ class BandTracing:
         before = (value < -band).cumsum(1) == 0
         lowest = value.amin(1, keepdim=True)
         lowest_first = (value <= lowest + 2 * cache.drift) & (lowest <= band)
-        asked = torch.where(ask[:, None], (value <= band) & before, lowest_first) & (length > 0)
+        evaluated = torch.where(needed[:, None], (value <= band) & before, lowest_first) & (length > 0)
         if field.at.mixed and float(cache.rounding) > 0:
             rounding = float(cache.rounding)
-            rough = self._values_until_inside(field.rough, Samples(z, value, asked), ask, -rounding)
-            value, asked = rough.value, self._in_doubt(rough, ask, rounding)
-            exact = self._values_until_inside(field, Samples(z, value, asked), ask, 0.0)
-            return Samples(z, exact.value, rough.asked)
-        return self._values_until_inside(field, Samples(z, value, asked), ask, 0.0)
+            rough = self._values_until_inside(field.rough, Samples(z, value, evaluated), needed, -rounding)
+            value, evaluated = rough.value, self._uncertain(rough, needed, rounding)
+            exact = self._values_until_inside(field, Samples(z, value, evaluated), needed, 0.0)
+            return Samples(z, exact.value, rough.evaluated)
+        return self._values_until_inside(field, Samples(z, value, evaluated), needed, 0.0)
 
     @staticmethod
-    def _in_doubt(rough: Samples, ask: Bool[Tensor, "r"], rounding: float) -> Bool[Tensor, "r k"]:
-        """Samples that may be the first inside, or on rays without ``ask`` the smallest, given the rounding."""
+    def _uncertain(rough: Samples, needed: Bool[Tensor, "r"], rounding: float) -> Bool[Tensor, "r k"]:
+        """Samples that may be the first inside, or on rays without ``needed`` the smallest, given the rounding."""
         before = (rough.value < -rounding).cumsum(1) == 0
-        lowest = torch.where(rough.asked, rough.value, torch.inf).amin(1, keepdim=True)
-        doubt = torch.where(ask[:, None], (rough.value <= rounding) & before, rough.value <= lowest + 2 * rounding)
-        return rough.asked & doubt
+        lowest = torch.where(rough.evaluated, rough.value, torch.inf).amin(1, keepdim=True)
+        uncertain = torch.where(needed[:, None], (rough.value <= rounding) & before, rough.value <= lowest + 2 * rounding)
+        return rough.evaluated & uncertain
 
     @staticmethod
-    def _values_until_inside(evaluate: Callable[[Tensor, Tensor], Tensor], samples: Samples, ask: Bool[Tensor, "r"],
+    def _values_until_inside(evaluate: Callable[[Tensor, Tensor], Tensor], samples: Samples, needed: Bool[Tensor, "r"],
                              inside: float) -> Samples:
-        """The values of the selected samples, block by block from the front; rays ``ask`` end at the first one below
+        """The values of the selected samples, block by block from the front; rays ``needed`` end at the first one below
         ``inside``.
 
         Values behind it are irrelevant and unchanged.
         """
-        z, value, asked = samples.z, samples.value, samples.asked
-        rank = torch.where(ask[:, None], asked.cumsum(1), 0)
-        looking, known, first = torch.ones_like(ask), torch.zeros_like(asked), 0
+        z, value, evaluated = samples.z, samples.value, samples.evaluated
+        rank = torch.where(needed[:, None], evaluated.cumsum(1), 0)
+        looking, known, first = torch.ones_like(needed), torch.zeros_like(evaluated), 0
         while True:
             last = max(2 * first, FIRST_BLOCK)
-            block = asked & looking[:, None] & (rank <= last) & ((rank > first) | (first == 0))
+            block = evaluated & looking[:, None] & (rank <= last) & ((rank > first) | (first == 0))
             row, column = block.nonzero(as_tuple=True)
             if not len(row):
                 return Samples(z, value, known)
             values = evaluate(row, z[row, column])
             value = value.index_put((row, column), values)
             known |= block
-            looking = looking.index_fill(0, row[(values < inside) & ask[row]], False) & ask
+            looking = looking.index_fill(0, row[(values < inside) & needed[row]], False) & needed
             first = last
 
     def first_hits(self, field: RayField, samples: Samples, rays: Bool[Tensor, "r"]) -> tuple[Tensor, Tensor]:
@@ -126,8 +126,8 @@ class BandTracing:
 
         These graze it: there the gradient of a hit's distance with respect to the surface (IDR, eq. 4) is unbounded.
         """
-        ray = (rays & samples.asked.any(1)).nonzero()[:, 0]
-        some = Samples(samples.z[ray], samples.value[ray], samples.asked[ray])
+        ray = (rays & samples.evaluated.any(1)).nonzero()[:, 0]
+        some = Samples(samples.z[ray], samples.value[ray], samples.evaluated[ray])
         hit, distance = torch.zeros_like(rays), samples.z[:, -1].clone()
         distance[ray] = self.smallest(some)
         hit[ray] = field(ray, distance[ray]) < 0
@@ -167,13 +167,8 @@ class BandTracing:
                 torch.where(out, guess, z0), torch.where(out, value, f0 * halved),
                 torch.where(out, z1, guess), torch.where(out, f1 * halved, value)])  # yapf: disable
             last[going] = torch.where(out, 1.0, -1.0)
-            root[going] = torch.where(value.abs() > self.threshold, guess,
-                                      line_root(guess, value, *self._other(ends[:, going], out)))
+            z0, f0, z1, f1 = ends[:, going]
+            other = torch.where(out, z1, z0), torch.where(out, f1, f0)  # the end that was not just replaced
+            root[going] = torch.where(value.abs() > self.threshold, guess, line_root(guess, value, *other))
             going = going[value.abs() > self.threshold]
         return root
-
-    @staticmethod
-    def _other(ends: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
-        """The end (z, f) of a bracket that was not just replaced."""
-        z0, f0, z1, f1 = ends
-        return torch.where(out, z1, z0), torch.where(out, f1, f0)

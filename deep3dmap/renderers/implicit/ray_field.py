@@ -78,11 +78,6 @@ class RayField:
     def __init__(self, sdf: Evaluate, rays: RayBundle, chunk: int | None):
         self.at, self.rays = PointField(sdf, rays.origins.device, chunk), rays
 
-    @property
-    def evaluations(self) -> int:
-        """Points evaluated so far."""
-        return self.at.evaluations
-
     def __call__(self, ray: Tensor, distance: Tensor) -> Tensor:
         """Sdf at distances (m,) or (m, k) along the rays with indices (m,), in the distances' shape."""
         return self.at(self._points(ray, distance).reshape(-1, 3)).view_as(distance)

@@ -113,16 +113,20 @@ class SphereTracer(nn.Module):
         field = RayField(sdf, rays, self.chunk)
         sphere, meets = sphere_intersection(rays.origins, rays.directions, self.radius)
         mask = torch.ones_like(meets) if object_mask is None else object_mask
-        narrowed = self._narrow(rays, sphere)
+        near = sphere[:, 0] if rays.near is None else torch.maximum(sphere[:, 0], rays.near)
+        far = sphere[:, 1] if rays.far is None else torch.minimum(sphere[:, 1], rays.far)
+        narrowed = torch.stack([near, far], 1)
         if training:  # outside the object, the whole ray must be free
             narrowed = torch.where(mask[:, None], narrowed, sphere)
         # a sphere behind the camera gives rays of zero length, which the paper's code marches as well
         marched = meets & ((narrowed[:, 0] < narrowed[:, 1]) | (narrowed == sphere).all(1))
-        cache = self._filled_cache(field) if training else cache
+        if training and self.cache is not None and not self.cache.filled:
+            self.cache.refresh(field.at, field.at.rough if field.at.mixed else None)
+        cache = self.cache if training else cache
         if cache is not None:
             hit, distance = self._trace_band(field, cache, narrowed, sphere, marched, mask, training, uniform_steps)
             distance = torch.where(meets, distance, -(rays.origins * rays.directions).sum(1))
-            return Trace(rays.points(distance), hit, distance, field.evaluations + field.at.rough_evaluations)
+            return Trace(rays.points(distance), hit, distance, field.at.evaluations + field.at.rough_evaluations)
         march = self._march(field, narrowed, marched)
         hit, distance = (march.start < march.end) & marched, march.start
         ray = march.unsettled.nonzero()[:, 0]
@@ -133,10 +137,10 @@ class SphereTracer(nn.Module):
             centre = -(rays.origins * rays.directions).sum(1)
             distance = torch.where(search & ~meets, centre, distance)
             within = torch.where(marched[:, None], narrowed, sphere)
-            distance = self._look_for_smallest(field, search & meets, hit, distance, within, uniform_steps)
-        return Trace(rays.points(distance), hit, distance, field.evaluations)
-
-    # --- through a cached grid --------------------------------------------------------------------------------------------
+            ray = (search & meets).nonzero()[:, 0]  # behind the hit, where there is one
+            interval = torch.stack([torch.where(hit, distance, within[:, 0]), within[:, 1]], 1)[ray]
+            distance = distance.index_copy(0, ray, self._smallest_sample(field, ray, interval, uniform_steps))
+        return Trace(rays.points(distance), hit, distance, field.at.evaluations)
 
     @torch.no_grad()
     def update_cache(self, sdf: Evaluate) -> None:
@@ -154,11 +158,6 @@ class SphereTracer(nn.Module):
         fresh.refresh(PointField(sdf, fresh.grid.device, self.chunk))
         return fresh
 
-    def _filled_cache(self, field: RayField) -> DistanceCache | None:
-        if self.cache is not None and not self.cache.filled:
-            self.cache.refresh(field.at, field.at.rough if field.at.mixed else None)
-        return self.cache
-
     def _trace_band(self, field: RayField, cache: DistanceCache, narrowed: Tensor, sphere: Tensor, marched: Tensor,
                     mask: Tensor, training: bool, uniform_steps: Tensor | None) -> tuple[Tensor, Tensor]:
         """Hits and distances; see :mod:`deep3dmap.renderers.implicit.band_tracing`."""
@@ -175,15 +174,6 @@ class SphereTracer(nn.Module):
             return hit | (marched & ~mask & (samples.value < 0).any(1)), distance
         grazing, at = tracing.between_samples(field, samples, wanted & ~hit)
         return hit | grazing, torch.where(grazing, at, distance)
-
-    # --- without one ------------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _narrow(rays: RayBundle, sphere: Tensor) -> Tensor:
-        """The intervals (r, 2) inside the bounding sphere, limited by the rays' near and far."""
-        near = sphere[:, 0] if rays.near is None else torch.maximum(sphere[:, 0], rays.near)
-        far = sphere[:, 1] if rays.far is None else torch.minimum(sphere[:, 1], rays.far)
-        return torch.stack([near, far], 1)
 
     def _march(self, field: RayField, interval: Tensor, marched: Tensor) -> _March:
         """Sphere tracing of rays from both ends of their intervals (r, 2)."""
@@ -259,13 +249,6 @@ class SphereTracer(nn.Module):
             z_in, f_in = torch.where(f < 0, root, z_in), torch.where(f < 0, f, f_in)
             root = line_root(z_out, f_out, z_in, f_in)
         return root
-
-    def _look_for_smallest(self, field: RayField, search: Tensor, hit: Tensor, distance: Tensor, interval: Tensor,
-                           uniform_steps: Tensor | None) -> Tensor:
-        """``distance`` with that of the smallest sdf found on the rays to search; behind the hit, where there is one."""
-        ray = search.nonzero()[:, 0]
-        interval = torch.stack([torch.where(hit, distance, interval[:, 0]), interval[:, 1]], 1)[ray]
-        return distance.index_copy(0, ray, self._smallest_sample(field, ray, interval, uniform_steps))
 
     def _smallest_sample(self, field: RayField, ray: Tensor, interval: Tensor, uniform_steps: Tensor | None) -> Tensor:
         """Distance of the sample of smallest sdf, at the same random fractions of every ray's interval."""

@@ -1,5 +1,5 @@
 "use strict";
-// Marks landmarks on photographs. A mark is a pixel of the whole photograph, its upper left corner (0, 0), however the page shows it.
+// Marks landmarks on photographs. Marks are pixels of the original photograph, with (0, 0) at its upper left corner.
 (() => {
   const {views, landmarks, marks: given} = JSON.parse(document.querySelector("script.data").textContent);
   const one = (selector) => document.querySelector(selector);
@@ -24,7 +24,7 @@
     state.skipped[v.name] = skippedIn(v).filter((other) => other !== n);
   }
 
-  function advance() {  // to the next landmark that is open in this photograph, else to the next photograph with one
+  function advance() {  // to the next unmarked landmark of this photograph, else to the next photograph with one
     const n = landmarks.length;
     for (let i = 1; i <= n; i++) {
       const next = (state.landmark + i) % n;
@@ -59,7 +59,7 @@
     saved = true;
   }
 
-  // ---- What is shown
+  // ---- Display
   function fit() {
     const w = stage.clientWidth, h = stage.clientHeight, scale = 0.98 * Math.min(w / view().width, h / view().height);
     shown = {scale, x: (w - scale * view().width) / 2, y: (h - scale * view().height) / 2};
@@ -133,7 +133,7 @@
     }));
   }
 
-  // ---- Mouse, pen, finger, keys
+  // ---- Pointer and keyboard input
   const at = (event) => { const box = stage.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
   stage.addEventListener("pointerdown", (event) => {
     if (event.button > 1) return;

@@ -1,4 +1,4 @@
-/* The small things of a report: enlarging pictures, sliding between photograph and rendering, copying a command. */
+/* Interaction of a report: enlarging pictures, sliding between photograph and rendering, copying a command. */
 "use strict";
 
 (() => {

@@ -26,7 +26,7 @@
       if (line.a > 0.0) gl_Position.z -= 0.0008 * gl_Position.w;  // lines in front of the triangles that they bound
     }`;
 
-  // One light over the camera's left shoulder, a weak one from below right, and a bright rim, all fixed to the camera.
+  // A key light from the upper left, a weak fill light from the lower right, and rim light, all fixed to the camera.
   const FRAGMENT_SHADER = `#version 300 es
     precision highp float;
     in vec3 vColor, vNormal, vPoint;
@@ -59,13 +59,12 @@
 
   const MODES = ["color", "shaded", "normals", "error"];
   const FIELD_OF_VIEW = 30 * Math.PI / 180;
-  const FAR_AWAY = 14, CLOSE_UP = 0.25;
+  const FARTHEST = 28, NEAREST = 0.25;
 
   // ---- Small linear algebra: quaternions are [x, y, z, w], matrices column by column.
 
   const normalize = (v) => { const n = Math.hypot(...v) || 1; return v.map((x) => x / n); };
   const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
-  const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 
   function turn(axis, angle) {
     const s = Math.sin(angle / 2);
@@ -100,14 +99,11 @@
     return normalize(q);
   }
 
-  // Looks along -front from a little above, with up upright. Without either: the mesh's y is up and its z comes forward.
-  function firstLook(header) {
+  // The initial view, from slightly above, with up vertical. Without up: the mesh's y is up and its z points to the viewer.
+  function initialRotation(header) {
     const up = header.up || [0, 1, 0];
-    let back = header.front || (Math.abs(up[2]) > 0.9 ? [0, -1, 0] : [0, 0, 1]);
-    if (Math.abs(dot(up, normalize(back))) > 0.98) back = Math.abs(up[0]) > 0.9 ? [0, 0, 1] : [1, 0, 0];
-    const right = normalize(cross(up, back));
-    const level = header.front ? normalize(back) : cross(right, up);
-    return multiply(turn([1, 0, 0], header.front ? 0 : 0.22), quaternionOf(right, cross(level, right), level));
+    const right = normalize(cross(up, Math.abs(up[2]) > 0.9 ? [0, -1, 0] : [0, 0, 1])), back = cross(right, up);
+    return multiply(turn([1, 0, 0], 0.22), quaternionOf(right, up, back));
   }
 
   function projectionOf(aspect, distance) {
@@ -172,7 +168,7 @@
 
   class Unsupported extends Error {}
 
-  // The mesh on the graphics card, and how to draw it.
+  // The mesh in GPU buffers, and its drawing.
   class Painter {
     constructor(canvas, header, mesh) {
       const gl = canvas.getContext("webgl2", { antialias: true, alpha: true, preserveDrawingBuffer: true });
@@ -252,7 +248,7 @@
     }
   }
 
-  // ---- The viewer: what is shown, and what the user's hands do to it
+  // ---- The viewer: its state, and user input
 
   class Viewer {
     constructor(root) {
@@ -276,7 +272,7 @@
     }
 
     reset() {
-      this.view = { rotation: firstLook(this.header), pan: [0, 0], distance: this.fittingDistance() };
+      this.view = { rotation: initialRotation(this.header), pan: [0, 0], distance: this.fittingDistance() };
       this.invalidate();
     }
 
@@ -286,7 +282,7 @@
       return 1.02 / Math.sin(half);
     }
 
-    // In the mesh's frame: what stays upright. Without a known up, the screen's vertical does.
+    // Rotation about the mesh's up axis or, if it isn't known, about the screen's vertical axis.
     spin(angle) {
       const { view, header } = this;
       view.rotation = header.up ? multiply(view.rotation, turn(header.up, angle)) : multiply(turn([0, 1, 0], angle), view.rotation);
@@ -302,7 +298,7 @@
     }
 
     zoom(factor) {
-      this.view.distance = Math.min(FAR_AWAY * 2, Math.max(CLOSE_UP, this.view.distance * factor));
+      this.view.distance = Math.min(FARTHEST, Math.max(NEAREST, this.view.distance * factor));
       this.invalidate();
     }
 
@@ -367,7 +363,7 @@
       this.root.addEventListener("viewer-mode", (e) => this.setMode(e.detail));
     }
 
-    // Another screen or zoom: the canvas's size in CSS pixels may stay, so that its observer says nothing.
+    // Another screen or zoom level: the canvas's size in CSS pixels may be unchanged, so its observer is not called.
     followDensity() {
       const changed = () => { this.resize(); this.followDensity(); };
       matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener("change", changed, { once: true });
@@ -412,7 +408,7 @@
       last.y = event.clientY;
     }
 
-    // A scroll of the page that runs over the viewer goes on; a wheel that starts on it zooms.
+    // Scrolling of the page that reaches the viewer continues; a wheel gesture that starts on the viewer zooms.
     wheel(event) {
       if (event.timeStamp - (this.scrolled ?? -1e9) < 350) {
         this.scrolled = event.timeStamp;
@@ -469,7 +465,7 @@
   }
 
   const MESSAGES = {
-    unsupported: "This browser shows no WebGL2, which the turning mesh needs. The pictures below and the mesh file still tell.",
+    unsupported: "This browser doesn't support WebGL2, which the interactive mesh needs. See the pictures below, or open the mesh file.",
     failed: "The 3D view failed: "
   };
 

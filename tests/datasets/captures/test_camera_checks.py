@@ -21,11 +21,9 @@ def ring(count=8, radius=3.0):
 
 
 def cameras_of(poses, matrices=None, centroids=None):
-    cameras = CameraSet()
-    for i, pose in enumerate(poses):
-        cameras.add(f"v{i}", K if matrices is None else matrices[i], pose, (12, 16),
-                    None if centroids is None else centroids[i])
-    return cameras
+    count = len(poses)
+    return CameraSet([f"v{i}" for i in range(count)], np.stack([K] * count if matrices is None else matrices), np.stack(poses),
+                     (12, 16), centroids or [None] * count)
 
 
 def warnings_of(cameras):

@@ -50,7 +50,7 @@ def test_the_format_can_be_said(two_formats, format, words):
 
 
 def test_an_unknown_format_names_the_nearest(photos):
-    with pytest.raises(ConfigError, match="no data format 'transform': did you mean transforms"):
+    with pytest.raises(ConfigError, match="no data format 'transform': did you mean 'transforms'"):
         load_capture(photos, format="transform")
 
 

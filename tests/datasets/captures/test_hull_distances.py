@@ -7,6 +7,7 @@ import torch
 from deep3dmap.datasets.captures.hull_distances import HullDistances
 from deep3dmap.datasets.readers import idr
 from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.registry import DATASETS
 from tests.datasets.scenes import CENTER, RADIUS, sphere_capture, write_sphere
 
 
@@ -89,7 +90,7 @@ def test_masks_are_needed(tmp_path):
         HullDistances(dict(capture=str(tmp_path / "x"), normalization="cameras"))
 
 
-@pytest.mark.parametrize("wrong", [dict(points=0), dict(resolution=4), dict(near=1.5), dict(spread=-0.1), dict(tolerance=-1)])
+@pytest.mark.parametrize("wrong", [dict(points=0), dict(near=1.5), dict(spread=-0.1), dict(tolerance=-1)])
 def test_numbers_out_of_range_are_refused(scene, wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        HullDistances(scene, **wrong)
+        DATASETS.build(dict(type="HullDistances", scene=scene, **wrong))

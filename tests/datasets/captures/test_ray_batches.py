@@ -7,6 +7,7 @@ from deep3dmap.datasets.captures.ray_batches import RayBatches, Views
 from deep3dmap.datasets.readers import idr
 from deep3dmap.engine.batches import build_source
 from deep3dmap.errors import ConfigError
+from deep3dmap.registry import DATASETS
 from tests.datasets.scenes import SIZE, sphere_capture, write_sphere
 
 
@@ -131,7 +132,7 @@ def test_the_generator_alone_decides_the_draw(scene):
 @pytest.mark.parametrize("wrong", [dict(rays=0), dict(views_per_batch=2), dict(focus=1.5)])
 def test_numbers_out_of_range_are_refused(scene, wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
-        RayBatches(scene, **wrong)
+        DATASETS.build(dict(type="RayBatches", scene=scene, **wrong))
 
 
 def test_a_framework_gets_the_training_cameras_in_the_scenes_frame(scene):

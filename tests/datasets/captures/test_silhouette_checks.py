@@ -74,4 +74,4 @@ def test_the_hull_does_not_cover_contradictory_silhouettes():
 def test_many_views_are_all_compared_with_some_of_them():
     capture = balls_capture(40)
     found = Outlines.of(capture.masks).compare(capture.cameras.projections)
-    assert len(found.judges) == 24 and found.view.unique().numel() == 40 and found.share() == 0
+    assert len(found.references) == 24 and found.view.unique().numel() == 40 and found.share() == 0

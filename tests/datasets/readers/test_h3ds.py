@@ -20,7 +20,7 @@ from deep3dmap.datasets.readers.h3ds_files import read_head
 from deep3dmap.errors import ConfigError, DataError, MissingDependencyError
 from deep3dmap.evaluation.head_metric import HeadMetrics
 from deep3dmap.geometry.projection import decompose_projection
-from deep3dmap.renderers.mesh.raycast import render_mesh
+from deep3dmap.renderers.mesh.drawing import render_mesh
 from deep3dmap.structures import Reconstruction
 from tests.datasets.h3ds_scene import SCENE, VIEWS, landmark_vertices, made_capture, write_scene
 
@@ -189,7 +189,7 @@ def test_a_wrong_list_or_choice_of_views_is_named(root, scene, edit, given, mess
 
 
 def test_a_scene_that_the_list_does_not_have_is_reported(root, scene):
-    with pytest.raises(ConfigError, match=f"lists no scene '{SCENE}x': did you mean {SCENE}"):
+    with pytest.raises(ConfigError, match=f"lists no scene '{SCENE}x': did you mean '{SCENE}'"):
         load_capture(scene.rename(root / f"{SCENE}x"), **options(root))
 
 

@@ -1,12 +1,17 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
+from deep3dmap.datasets.captures.formats import load_capture
 from deep3dmap.datasets.readers import idr
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.idr.cameras import CameraPoses
 from deep3dmap.io.images import write_image, write_mask
 from tests.goldens import read
+
+read_capture = partial(load_capture, format="idr")
 
 
 def write_files(folder, images, masks, entries, cameras="cameras.npz"):
@@ -39,7 +44,7 @@ def reference_rays(z, view):
 
 @pytest.mark.parametrize("view", range(len(read("idr/dataset")["images"])))
 def test_rays_are_those_of_the_reference(golden, tmp_path, view):
-    cameras = idr.read(tmp_path).scene_cameras
+    cameras = read_capture(tmp_path).scene_cameras
     uv = torch.from_numpy(golden["uv"]).double() + 0.5
     rays = cameras.rays(torch.full((len(uv), ), view), uv)
     directions, origin = reference_rays(golden, view)
@@ -48,20 +53,20 @@ def test_rays_are_those_of_the_reference(golden, tmp_path, view):
 
 
 def test_colours_and_masks_are_those_of_the_reference(golden, tmp_path):
-    capture = idr.read(tmp_path)
+    capture = read_capture(tmp_path)
     rgb = capture.images.flatten(1, 2).float() / 255
     np.testing.assert_allclose(rgb * 2 - 1, golden["rgb"], atol=1e-6)
     np.testing.assert_array_equal(capture.masks.flatten(1), golden["object_mask"])
 
 
 def test_poses_that_are_trained_start_at_the_references(golden, tmp_path):
-    cameras = idr.read(tmp_path).scene_cameras
+    cameras = read_capture(tmp_path).scene_cameras
     poses = CameraPoses(cameras.cam_to_world, cameras.K).poses.weight.detach()
     np.testing.assert_allclose(poses, golden["pose_init_quat"], atol=1e-5)
 
 
 def test_the_scene_is_the_unit_sphere_that_scale_mat_maps_to_the_world(golden, tmp_path):
-    capture = idr.read(tmp_path)
+    capture = read_capture(tmp_path)
     np.testing.assert_allclose(torch.linalg.inv(capture.scene_from_world), golden["scale_mat"], rtol=1e-10, atol=1e-10)
     assert capture.images.dtype == torch.uint8 and capture.cameras.K.dtype == torch.float64
 
@@ -71,7 +76,7 @@ def test_projection_matrices_of_any_sign_give_the_rays_of_the_reference(goldens,
     z = goldens("idr/load_K_Rt_from_P")
     world = np.concatenate([z["P"][case], [[0, 0, 0, 1]]])
     write_files(tmp_path, [np.zeros((6, 8, 3), np.uint8)], [], dict(world_mat_0=world))
-    cameras = idr.read(tmp_path).cameras
+    cameras = read_capture(tmp_path).cameras
     pixels = np.array([[0.0, 0.0], [7.0, 5.0], [300.0, 900.0]])
     rays = cameras.rays(torch.zeros(3, dtype=torch.long), torch.from_numpy(pixels) + 0.5)
     directions, origin = reference_rays({"intrinsics": z["intrinsics"], "pose": z["pose"], "uv": pixels}, case)
@@ -89,22 +94,22 @@ def test_another_file_of_cameras_is_chosen_by_name(make_capture, tmp_path, name)
     shift = np.eye(4)
     shift[0, 3] = 0.25
     np.savez(tmp_path / "scan" / name, **{k: v @ shift if k.startswith("world") else v for k, v in entries.items()})
-    moved = idr.read(tmp_path / "scan", cameras=name).cameras.centers
+    moved = read_capture(tmp_path / "scan", cameras=name).cameras.centers
     torch.testing.assert_close(moved, capture.cameras.centers - torch.tensor([0.25, 0, 0]))
-    torch.testing.assert_close(idr.read(tmp_path / "scan").cameras.centers, capture.cameras.centers)
+    torch.testing.assert_close(read_capture(tmp_path / "scan").cameras.centers, capture.cameras.centers)
 
 
 def test_the_name_that_neus_uses_is_found(make_capture, tmp_path):
     idr.write(make_capture(), tmp_path / "scan")
     (tmp_path / "scan" / "cameras.npz").rename(tmp_path / "scan" / "cameras_sphere.npz")
-    assert idr.detect(tmp_path / "scan") and len(idr.read(tmp_path / "scan")) == 5
+    assert idr.detect(tmp_path / "scan") and len(read_capture(tmp_path / "scan")) == 5
 
 
 def test_a_capture_without_scale_mat_is_not_normalised_yet(make_capture, tmp_path):
     capture = make_capture()
     world = np.concatenate([capture.cameras.projections, np.tile([[[0, 0, 0, 1]]], (5, 1, 1))], 1)
     write_files(tmp_path, capture.images, [], {f"world_mat_{i}": w for i, w in enumerate(world)})
-    assert torch.equal(idr.read(tmp_path).scene_from_world, torch.eye(4, dtype=torch.float64))
+    assert torch.equal(read_capture(tmp_path).scene_from_world, torch.eye(4, dtype=torch.float64))
 
 
 def edited(folder, make_capture, change):
@@ -134,7 +139,7 @@ def edited(folder, make_capture, change):
 ])
 def test_wrong_entries_are_named(make_capture, tmp_path, change, message):
     with pytest.raises(DataError, match=message) as error:
-        idr.read(edited(tmp_path / "scan", make_capture, change))
+        read_capture(edited(tmp_path / "scan", make_capture, change))
     assert "cameras.npz" in str(error.value)
 
 
@@ -142,4 +147,4 @@ def test_masks_that_pair_with_other_images_are_noticed_by_their_numbers(make_cap
     idr.write(make_capture(), tmp_path / "scan")
     (tmp_path / "scan" / "mask" / "view_004.png").rename(tmp_path / "scan" / "mask" / "view_005.png")
     with pytest.raises(DataError, match=r"view_005\.png: is paired with .*view_004\.png"):
-        idr.read(tmp_path / "scan")
+        read_capture(tmp_path / "scan")

@@ -1,16 +1,21 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
+from deep3dmap.datasets.captures.formats import load_capture
 from deep3dmap.datasets.readers import middlebury
 from deep3dmap.errors import DataError
+
+read_capture = partial(load_capture, format="middlebury")
 
 BOX = np.array([(-0.073568, 0.021728, -0.012445), (0.028855, 0.181892, 0.062736)])  # from the data set's page
 
 
 @pytest.fixture
 def temple(real_data):
-    return middlebury.read(real_data / "temple_sparse_ring")
+    return read_capture(real_data / "temple_sparse_ring")
 
 
 def inside_hull(points: np.ndarray, size) -> np.ndarray:
@@ -45,7 +50,7 @@ def test_masks_are_matched_by_trailing_number(make_capture, tmp_path):
     middlebury.write(capture, tmp_path / "set")
     for i in range(5):
         (tmp_path / "set" / "masks" / f"view_{i:03d}.png").rename(tmp_path / "set" / "masks" / f"{i:04d}.png")
-    assert torch.equal(middlebury.read(tmp_path / "set").masks, capture.masks)
+    assert torch.equal(read_capture(tmp_path / "set").masks, capture.masks)
 
 
 def test_the_parameter_file_says_what_the_format_says(make_capture, tmp_path):
@@ -77,7 +82,7 @@ def test_a_damaged_parameter_file_is_named(make_capture, tmp_path, change, messa
     file = tmp_path / "set" / "set_par.txt"
     file.write_text("\n".join(change(file.read_text().splitlines())))
     with pytest.raises(DataError, match=message) as error:
-        middlebury.read(tmp_path / "set")
+        read_capture(tmp_path / "set")
     assert "set" in str(error.value)
 
 
@@ -85,4 +90,4 @@ def test_two_parameter_files_are_ambiguous(make_capture, tmp_path):
     middlebury.write(make_capture(), tmp_path / "set")
     (tmp_path / "set" / "other_par.txt").touch()
     with pytest.raises(DataError, match=r"found other_par\.txt, set_par\.txt"):
-        middlebury.read(tmp_path / "set")
+        read_capture(tmp_path / "set")

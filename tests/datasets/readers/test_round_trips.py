@@ -50,7 +50,7 @@ def test_views_are_chosen_by_name_in_the_order_asked_for(make_capture, tmp_path,
     assert_same(load_capture(tmp_path / "new", ["view_003", "view_001.png"]), capture.subset([3, 1]))
 
 
-@pytest.mark.parametrize("views, message", [(["view_00"], "did you mean view_00"), (["zzz"], "view_000 to view_004"),
+@pytest.mark.parametrize("views, message", [(["view_00"], "did you mean 'view_00"), (["zzz"], "known are: view_000"),
                                             ([], "at least one"), (["view_001", "view_001.png"], "only once")])
 def test_views_that_are_not_there_are_refused(make_capture, tmp_path, views, message):
     save_capture(make_capture(), tmp_path / "new", "middlebury")

@@ -1,13 +1,16 @@
 import json
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from deep3dmap.datasets.readers import transforms
+from deep3dmap.datasets.captures.formats import load_capture
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import write_image, write_mask
+
+read_capture = partial(load_capture, format="transforms")
 
 UPRIGHT = np.eye(4).tolist()
 
@@ -35,27 +38,27 @@ LENS = dict(fl_x=20.0, fl_y=10.0, cx=7.0, cy=5.0, w=16, h=12)
 
 
 def test_an_opengl_camera_looks_along_minus_z_with_y_up(tmp_path):
-    capture = transforms.read(make_set(tmp_path, [frame()], **LENS))
+    capture = read_capture(make_set(tmp_path, [frame()], **LENS))
     np.testing.assert_allclose(project(capture, [1.0, 2.0, -10.0]), [7 + 20 * 0.1, 5 - 10 * 0.2, 10.0])
 
 
 def test_the_matrix_is_camera_to_world(tmp_path):
     turned = [[0, 0, 1, 5], [1, 0, 0, 6], [0, 1, 0, 7], [0, 0, 0, 1]]  # its x axis is the world's y, its y is z, its z is x
-    capture = transforms.read(make_set(tmp_path, [frame(transform_matrix=turned)], **LENS))
+    capture = read_capture(make_set(tmp_path, [frame(transform_matrix=turned)], **LENS))
     np.testing.assert_allclose(capture.cameras.centers[0], [5, 6, 7])
     np.testing.assert_allclose(project(capture, [5 - 10.0, 6 + 1.0, 7 + 2.0]), [9.0, 3.0, 10.0])
 
 
 def test_viewing_angles_give_the_focal_lengths_of_the_image(tmp_path):
-    capture = transforms.read(make_set(tmp_path, [frame()], camera_angle_x=np.pi / 2))
+    capture = read_capture(make_set(tmp_path, [frame()], camera_angle_x=np.pi / 2))
     np.testing.assert_allclose(capture.cameras.K[0], [[8, 0, 8], [0, 8, 6], [0, 0, 1]], atol=1e-12)
-    capture = transforms.read(make_set(tmp_path, [frame()], camera_angle_x=np.pi / 2, camera_angle_y=2 * np.arctan(0.5)))
+    capture = read_capture(make_set(tmp_path, [frame()], camera_angle_x=np.pi / 2, camera_angle_y=2 * np.arctan(0.5)))
     np.testing.assert_allclose(capture.cameras.K[0].diagonal(), [8, 12, 1])
 
 
 def test_a_frame_overrides_what_stands_at_the_top(tmp_path):
     frames = [frame("a.png"), frame("b.png", fl_x=30.0, cx=1.0), frame("c.png", camera_angle_x=np.pi / 2)]
-    K = transforms.read(make_set(tmp_path, frames, **LENS)).cameras.K
+    K = read_capture(make_set(tmp_path, frames, **LENS)).cameras.K
     assert K[:, 0, 0].tolist() == pytest.approx([20, 30, 8]) and K[:, 0, 2].tolist() == [7, 1, 7]
 
 
@@ -63,33 +66,33 @@ def test_a_blender_set_reads_its_training_split_by_default_and_others_when_asked
     for split, count in (("train", 3), ("val", 1), ("test", 2)):
         frames = [frame(f"./{split}/r_{i}") for i in range(count)]
         make_set(tmp_path, frames, f"transforms_{split}.json", camera_angle_x=0.7)
-    assert transforms.read(tmp_path).names == ("r_0", "r_1", "r_2")
-    assert len(transforms.read(tmp_path, split="test")) == 2
-    everything = transforms.read(tmp_path, split="all").names
+    assert read_capture(tmp_path).names == ("r_0", "r_1", "r_2")
+    assert len(read_capture(tmp_path, split="test")) == 2
+    everything = read_capture(tmp_path, split="all").names
     assert everything == ("train/r_0", "train/r_1", "train/r_2", "val/r_0", "test/r_0", "test/r_1")
     with pytest.raises(DataError, match="no split 'tset'"):
-        transforms.read(tmp_path, split="tset")
+        read_capture(tmp_path, split="tset")
 
 
 def test_a_path_without_suffix_finds_its_jpeg(tmp_path):
     make_set(tmp_path, [frame("images/a.jpg")], **LENS)
     (tmp_path / "transforms.json").write_text(json.dumps(dict(frames=[frame("images/a")], **LENS)))
-    assert transforms.read(tmp_path).names == ("a", )
+    assert read_capture(tmp_path).names == ("a", )
 
 
 def test_masks_come_from_alpha_or_from_a_mask_path(tmp_path):
     alpha = torch.zeros(12, 16, dtype=torch.bool)
     alpha[3:7, 2:9] = True
-    assert torch.equal(transforms.read(make_set(tmp_path, [frame()], alpha=alpha, **LENS)).masks[0], alpha)
+    assert torch.equal(read_capture(make_set(tmp_path, [frame()], alpha=alpha, **LENS)).masks[0], alpha)
     mask = torch.eye(12, 16, dtype=torch.bool)
     write_mask(tmp_path / "m" / "a.png", mask)
-    assert torch.equal(transforms.read(make_set(tmp_path, [frame(mask_path="m/a.png")], **LENS)).masks[0], mask)
+    assert torch.equal(read_capture(make_set(tmp_path, [frame(mask_path="m/a.png")], **LENS)).masks[0], mask)
 
 
 def test_masks_for_some_images_only_are_refused(tmp_path):
     write_mask(tmp_path / "m.png", torch.eye(12, 16, dtype=torch.bool))
     with pytest.raises(DataError, match=r"b\.png: has no mask, but 1 of the other"):
-        transforms.read(make_set(tmp_path, [frame("a.png", mask_path="m.png"), frame("b.png")], **LENS))
+        read_capture(make_set(tmp_path, [frame("a.png", mask_path="m.png"), frame("b.png")], **LENS))
 
 
 def test_distortion_is_removed_from_image_and_mask(tmp_path):
@@ -103,7 +106,7 @@ def test_distortion_is_removed_from_image_and_mask(tmp_path):
     make_set(tmp_path, [frame("a.png", mask_path="m.png")], size=(64, 80), **lens)
     write_image(tmp_path / "a.png", torch.from_numpy(np.repeat(spot[..., None], 3, -1)))
     write_mask(tmp_path / "m.png", torch.from_numpy(spot > 0.3))
-    capture = transforms.read(tmp_path)
+    capture = read_capture(tmp_path)
     expected = project(capture, point.tolist())[:2]
     for weight, tolerance in ((capture.images[0, ..., 0].double().numpy(), 0.05), (capture.masks[0].double().numpy(), 0.25)):
         centroid = [(weight * u).sum() / weight.sum(), (weight * v).sum() / weight.sum()]
@@ -116,7 +119,7 @@ def test_distortion_is_removed_from_image_and_mask(tmp_path):
                                          (dict(lens="equirectangular"), "equirectangular")])  # yapf: disable
 def test_lenses_that_are_not_known_are_refused_by_name(tmp_path, lens, named):
     with pytest.raises(DataError, match=named):
-        transforms.read(make_set(tmp_path, [frame()], **LENS, **lens))
+        read_capture(make_set(tmp_path, [frame()], **LENS, **lens))
 
 
 BAD_FRAMES = [
@@ -152,7 +155,7 @@ def test_wrong_content_is_named(tmp_path, frames, changes, message):
     make_set(tmp_path, [frame()])
     (tmp_path / "transforms.json").write_text(json.dumps(dict(frames=frames, **(LENS | changes))))
     with pytest.raises(DataError, match=message) as error:
-        transforms.read(tmp_path)
+        read_capture(tmp_path)
     assert str(tmp_path) in str(error.value)
 
 
@@ -160,12 +163,12 @@ def test_wrong_content_is_named(tmp_path, frames, changes, message):
 def test_broken_json_is_named(tmp_path, text):
     (tmp_path / "transforms.json").write_text(text)
     with pytest.raises(DataError, match=r"transforms\.json"):
-        transforms.read(tmp_path)
+        read_capture(tmp_path)
 
 
 @pytest.fixture
 def fox(real_data):
-    return lambda views=None: transforms.read(real_data / "fox", views)
+    return lambda views=None: read_capture(real_data / "fox", views)
 
 
 def test_the_foxs_cameras_look_at_about_the_point_that_its_notes_give(fox):

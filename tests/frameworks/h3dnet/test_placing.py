@@ -87,8 +87,8 @@ def test_masks_of_an_unlikely_head_away_from_the_start_leave_the_mean_head_there
 
 def test_the_same_seed_finds_the_same_bits_and_another_one_the_same_head():
     first, second, other = (fit(start=START, generator=torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
-    assert torch.equal(first.placement.matrix, second.placement.matrix) and torch.equal(first.code, second.code)
-    assert not torch.equal(first.placement.matrix, other.placement.matrix)
+    assert torch.equal(first.placement.rotation, second.placement.rotation) and torch.equal(first.code, second.code)
+    assert not torch.equal(first.placement.rotation, other.placement.rotation)
     assert_found(other)
 
 

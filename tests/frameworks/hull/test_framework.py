@@ -19,7 +19,7 @@ from deep3dmap.evaluation.images import mask_iou, psnr
 from deep3dmap.frameworks import Hull
 from deep3dmap.geometry.meshing import NoSurfaceError
 from deep3dmap.geometry.visual_hull import visual_hull
-from deep3dmap.renderers.mesh.raycast import render_mesh
+from deep3dmap.renderers.mesh.drawing import render_mesh
 
 evaluate = test
 del test  # pytest would take it for a test

@@ -99,8 +99,3 @@ class HeadMaker:
 
     def _random(self, split: str, index: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, SPLITS.index(split), index, purpose])
-
-
-def head_name(split: str, index: int) -> str:
-    """The id of a head, made of its split and index."""
-    return f"{split}_{index:05d}"

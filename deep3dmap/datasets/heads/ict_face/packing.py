@@ -40,14 +40,12 @@ class Layout:
         parts: those that make a head.
         identities: number of identity modes.
         expressions: names of the expressions' files.
-        narrow_face: half-open range of vertices that the source calls the narrow face area.
     """
 
     vertices: int
     parts: tuple[Part, ...]
     identities: int
     expressions: tuple[str, ...]
-    narrow_face: tuple[int, int]
 
     def meshes(self) -> list[str]:
         """Names of the mesh files: the neutral one, identities, expressions."""
@@ -90,7 +88,6 @@ FACEKIT = Layout(
         *("mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper"),
         *_both("mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer", "PupilDilate", "cheekRaiser"),
     ),
-    narrow_face=(0, 6706),
 )
 
 
@@ -121,15 +118,9 @@ def pack(source: Path, target: Path, layout: Layout = FACEKIT) -> list[Path]:
                   **shapes,
                   expression_names=np.array(layout.expressions),
                   **_triangles(neutral, layout, place, folder / NEUTRAL),
-                  **_indices(folder / INDICES, place),
-                  part_names=np.array([part.name for part in layout.parts]),
-                  part_vertex_range=_ranges(layout),
-                  source_vertex_index=kept.astype(np.int32),
-                  narrow_face_vertex_range=np.array(layout.narrow_face, np.int32))
+                  landmarks68=place[_landmarks(folder / INDICES, place)].astype(np.int32),
+                  part_names=np.array([part.name for part in layout.parts]))
     return [write_atomically(target / FILE, npz_bytes(**arrays)), write_atomically(target / LICENSE, license)]
-
-
-# --- reading --------------------------------------------------------------------------------------------------------------
 
 
 class _Obj(NamedTuple):
@@ -145,7 +136,8 @@ def _read_obj(path: Path, layout: Layout, only_vertices: bool = False) -> _Obj:
     with reading(path, "an OBJ mesh of ICT-FaceKit"):
         vertices = _numbers(lines, "v ", 3)
         uv = np.zeros((0, 2)) if only_vertices else _numbers(lines, "vt ", 2)
-        polygons = [] if only_vertices else [_polygon(line) for line in lines if line.startswith("f ")]
+        polygons = [] if only_vertices else [line[2:].split() for line in lines if line.startswith("f ")]  # v/vt v/vt ...
+        polygons = [np.array([c.split("/")[:2] for c in corners], np.int64).reshape(-1, 2) - 1 for corners in polygons]
     if len(vertices) != layout.vertices or not np.isfinite(vertices).all():
         raise DataError(
             f"{path}: {layout.vertices} vertices of finite numbers are expected, it has {len(vertices)}; it may be "
@@ -159,20 +151,12 @@ def _numbers(lines: Iterable[str], key: str, count: int) -> Float[np.ndarray, "n
     return np.array(" ".join(text).split(), np.float64).reshape(-1, count)
 
 
-def _polygon(line: str) -> Int[np.ndarray, "corners 2"]:
-    """Vertex and texture numbers, from 0, of a line ``f v/vt v/vt ...``."""
-    return np.array([corner.split("/")[:2] for corner in line.split()[1:]], np.int64) - 1
-
-
 def _displacements(folder: Path, files: list[str], neutral, kept, layout: Layout) -> np.ndarray:
     """Of every file, its vertices minus the neutral ones, in half precision (rounded by at most 0.001)."""
     moved = np.zeros((len(files), len(kept), 3), np.float16)
     for k, name in enumerate(files):
         moved[k] = (_read_obj(folder / name, layout, only_vertices=True).vertices - neutral)[kept]
     return moved
-
-
-# --- packing --------------------------------------------------------------------------------------------------------------
 
 
 def _triangles(mesh: _Obj, layout: Layout, place: Int[np.ndarray, " n"], path: Path) -> dict[str, np.ndarray]:
@@ -205,18 +189,10 @@ def _fan(polygon: Int[np.ndarray, "corners 2"]) -> Int[np.ndarray, "t 3 2"]:
     return polygon[np.stack([np.zeros_like(second), second, second + 1], 1)]
 
 
-def _indices(path: Path, place: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
-    """Landmarks and rigid vertices as numbers of the kept vertices."""
+def _landmarks(path: Path, place: Int[np.ndarray, " n"]) -> Int[np.ndarray, "68"]:
+    """The source's vertices at the landmarks, all of which are kept."""
     with reading(path, "ICT-FaceKit's vertex numbers in JSON"):
-        document = json.loads(read_text(path))
-        landmarks = np.array(document["idx_to_landmark_verts"], np.int64)
-        rigid = np.array(document["idx_to_rigid_verts"], np.int64)
+        landmarks = np.array(json.loads(read_text(path))["idx_to_landmark_verts"], np.int64)
         if landmarks.shape != (68, ) or (place[landmarks] < 0).any():
             raise ValueError("68 landmarks on the head are expected")
-    rigid = place[rigid]
-    return dict(landmarks68=place[landmarks].astype(np.int32), rigid_vertices=np.sort(rigid[rigid >= 0]).astype(np.int32))
-
-
-def _ranges(layout: Layout) -> Int[np.ndarray, "parts 2"]:
-    ends = np.cumsum([end - start for _, (start, end), _ in layout.parts])
-    return np.stack([np.concatenate([[0], ends[:-1]]), ends], 1).astype(np.int32)
+    return landmarks

@@ -5,7 +5,6 @@ Under one root: ``meshes/ict_heads/heads/<id>.ply`` (centimetres), DeepSDF's fol
 """
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,22 +12,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import trimesh
-
-from deep3dmap.datasets.heads.ict_face.heads import SPLITS, HeadMaker, head_name
+from deep3dmap.datasets.heads.ict_face.heads import SPLITS, HeadMaker
 from deep3dmap.datasets.heads.ict_face.sampling import sample_head
 from deep3dmap.datasets.shapes.sdf_samples.layout import (
     SOURCES,
     ShapeName,
     add_data_source,
-    normalization_path,
     samples_path,
-    surface_path,
-    write_normalization,
-    write_samples,
     write_split,
 )
+from deep3dmap.datasets.shapes.sdf_samples.preparing import write_shape
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry.sdf_sampling import Plan
 from deep3dmap.io.files import write_atomically
@@ -89,7 +82,7 @@ class HeadSettings:
 
 def head_shape(split: str, index: int) -> ShapeName:
     """A head's name in the layout."""
-    return ShapeName(DATASET, CATEGORY, head_name(split, index))
+    return ShapeName(DATASET, CATEGORY, f"{split}_{index:05d}")
 
 
 def mesh_path(root: str | Path, shape: ShapeName) -> Path:
@@ -164,22 +157,15 @@ def make_head(task: HeadTask) -> None:
     root, settings, *head = task
     maker, shape = _maker(settings), task.shape
     sampling = sample_head(maker, *head, Plan(settings.samples), settings.surface_samples)
-    cloud = io.BytesIO()
-    trimesh.PointCloud(maker.frame.undo(sampling.surface).astype(np.float32)).export(cloud, file_type="ply")
     with reaching(root):
         save_mesh(maker.mesh(*head), mesh_path(root, shape))
-        write_normalization(normalization_path(root, shape), maker.frame)
-        write_atomically(surface_path(root, shape), cloud.getvalue())
-        write_samples(samples_path(root, shape), sampling.points, sampling.sdf, maker.sampling_seed(*head))
+        write_shape(root, shape, sampling, maker.frame, maker.sampling_seed(*head))
 
 
 @lru_cache(maxsize=1)
 def _maker(settings: HeadSettings) -> HeadMaker:
     """The head generator, cached per process."""
     return settings.maker()
-
-
-# --- shared files ---------------------------------------------------------------------------------------------------------
 
 
 def _check_record(root: Path, wanted: dict) -> None:

@@ -2,12 +2,12 @@
 
 The complete head is always known, so signs are exact: its skin is closed, and the solid is the union of the skin's inside
 and the eyeballs'. Where a head lacks regions, samples whose nearest surface is missing are dropped; the others keep their
-true values. So an incomplete scan gives no samples of what it doesn't show, rather than wrong ones.
+true values. So there are no samples, rather than wrong ones, near missing regions.
 """
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from deep3dmap.datasets.heads.ict_face.heads import HeadMaker
 from deep3dmap.errors import DataError
@@ -54,31 +54,16 @@ def sample_head(maker: HeadMaker, split: str, index: int, plan: Plan, surface_co
         raise DataError(
             f"head {index} of '{split}' reaches to {largest:.3f} of the heads' common unit sphere; the model's modes "
             "exceed its statistics, use another seed")
-    pieces = _pieces(mesh)
+    number = face_components(torch.from_numpy(faces)).numpy()
+    pieces = [Mesh(mesh.vertices, np.ascontiguousarray(faces[number == k])) for k in range(number.max() + 1)]
     generator = torch.Generator().manual_seed(maker.sampling_seed(split, index))
     points = draw_points(mesh, plan, generator)
     sdf = union_distances(pieces, points)
-    shown = np.ones(len(points), bool) if keep.all() else keep[_nearest_faces(mesh, points)]
-    surface = _surface_points(Mesh(mesh.vertices, faces[keep]), pieces, surface_count, generator)
+    shown = np.ones(len(points), bool)
+    if not keep.all():
+        shown = keep[import_igl().point_mesh_squared_distance(points, mesh.vertices, faces)[1]]
+    surface = sample_surface(torch.from_numpy(mesh.vertices), torch.from_numpy(faces[keep]), surface_count, generator).numpy()
+    if len(pieces) > 1:  # without what lies inside another piece
+        surface = surface[union_distances(pieces, surface) > -HIDDEN]
     figures = dict(method="union", faces=int(keep.sum()), dropped=float(1 - shown.mean()))
     return Sampling(points[shown], sdf[shown], surface, figures)
-
-
-def _pieces(mesh: Mesh) -> list[Mesh]:
-    """The connected components of a mesh."""
-    number = face_components(torch.from_numpy(mesh.faces)).numpy()
-    return [Mesh(mesh.vertices, np.ascontiguousarray(mesh.faces[number == k])) for k in range(number.max() + 1)]
-
-
-def _nearest_faces(mesh: Mesh, points: Float[np.ndarray, "p 3"]) -> np.ndarray:
-    return import_igl().point_mesh_squared_distance(points, mesh.vertices, mesh.faces)[1]
-
-
-def _surface_points(shown: Mesh, pieces: list[Mesh], count: int, generator: torch.Generator) -> Float[np.ndarray, "s 3"]:
-    """Points spread evenly over the existing surface, except what lies inside another piece."""
-    points = sample_surface(torch.from_numpy(shown.vertices), torch.from_numpy(shown.faces), count, generator).numpy()
-    return points if len(pieces) == 1 else points[_exposed(pieces, points)]
-
-
-def _exposed(pieces: list[Mesh], points: Float[np.ndarray, "p 3"]) -> Bool[np.ndarray, " p"]:
-    return union_distances(pieces, points) > -HIDDEN

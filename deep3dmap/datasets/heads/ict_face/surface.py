@@ -67,7 +67,10 @@ def head_surface(model: ICTFaceModel, mouth: bool = True, eyeballs: bool = False
     left_out = ("mouth_socket", ) * (not mouth) + SOCKETS * eyeballs
     skin = model.faces(*(part for part in SKIN if part not in left_out))
     try:
-        skin = skin if mouth else _without_inner_lips(model, skin)
+        if not mouth:  # up to where the lips meet: their inner sides would leave a gap too thin for the samples
+            for loop in boundary_loops(skin):
+                if np.isin(loop, model.faces("mouth_socket")).all():
+                    skin = peeled(skin, loop, INNER_LIPS)
         loops = boundary_loops(skin)
     except ValueError as error:
         raise DataError(f"the face model's parts {', '.join(SKIN)} form no surface that can be closed: {error}") from None
@@ -77,15 +80,6 @@ def head_surface(model: ICTFaceModel, mouth: bool = True, eyeballs: bool = False
     loops = tuple(np.searchsorted(used, loop) for loop in loops)
     caps = [fan(loop, len(used) + number) for number, loop in enumerate(loops)]
     return HeadSurface(used, loops, np.concatenate([np.searchsorted(used, faces), *caps]))
-
-
-def _without_inner_lips(model: ICTFaceModel, skin: Int[np.ndarray, "t 3"]) -> Int[np.ndarray, "k 3"]:
-    """The skin up to where the lips meet: their inner sides would leave a gap too thin for the samples."""
-    bag = model.faces("mouth_socket")
-    for loop in boundary_loops(skin):
-        if np.isin(loop, bag).all():
-            skin = peeled(skin, loop, INNER_LIPS)
-    return skin
 
 
 def _outermost(model: ICTFaceModel, part: str) -> Int[np.ndarray, "t 3"]:

@@ -49,7 +49,10 @@ def find_meshes(source: str | Path, dataset: str, category: str | None = None) -
     source = Path(source)
     if not exists(source):
         raise DataError(f"{printable(source)}: no such folder or mesh")
-    files = [path for path in mesh_paths(source) if not _is_ours(path, source)] if source.is_dir() else [source]
+    files = mesh_paths(source) if source.is_dir() else [source]
+    if source.is_dir():  # without the surface samples of a layout
+        files = [path for path in files if not any(part.name == SURFACES and exists(source / part.parent / SAMPLES)
+                                                   for part in path.relative_to(source).parents)]  # yapf: disable
     by_shape, refused = defaultdict(list), {}
     for path in files:
         shape = _shape_name(path.relative_to(source if source.is_dir() else source.parent), dataset, category)
@@ -76,12 +79,6 @@ def mesh_paths(folder: Path) -> list[Path]:
             found += [Path(place, name) for name in names
                       if Path(name).suffix.lower() in endings and not name.startswith(".")]  # yapf: disable
     return sorted(found)
-
-
-def _is_ours(path: Path, source: Path) -> bool:
-    """Whether a file belongs to the surface samples of a layout below a folder."""
-    below = path.relative_to(source).parents
-    return any(part.name == SURFACES and exists(source / part.parent / SAMPLES) for part in below)
 
 
 def _shape_name(path: Path, dataset: str, category: str | None) -> ShapeName:

@@ -54,9 +54,6 @@ def normalization_path(root: str | Path, shape: ShapeName) -> Path:
     return Path(root, NORMALIZATIONS, shape.dataset, shape.category, f"{shape.name}.npz")
 
 
-# --- samples --------------------------------------------------------------------------------------------------------------
-
-
 class SdfSamples(NamedTuple):
     """Signed-distance samples of a shape, in its normalised frame: rows of x, y, z and distance.
 
@@ -108,19 +105,16 @@ def read_samples(path: str | Path, need_both: bool = True) -> SdfSamples:
     """
     arrays = read_npz(Path(path), "a file of signed-distance samples", ("pos", "neg"), ("shuffled", ))
     for key in ("pos", "neg"):
-        _check_rows(arrays[key], key, path)
+        rows = arrays[key]
+        if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind != "f":
+            raise DataError(f"{path}: '{key}' must hold rows of four floating-point numbers (x, y, z, distance), it has shape "
+                            f"{rows.shape} and type {rows.dtype}")
     shuffled = bool(np.all(arrays.get("shuffled", False)))
     positive, negative = (arrays[key] if shuffled else _finite(arrays[key]) for key in ("pos", "neg"))
     samples = SdfSamples(positive, negative, shuffled)
     if need_both:
         _check_both_signs(samples, path)
     return samples
-
-
-def _check_rows(rows: np.ndarray, key: str, path) -> None:
-    if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind != "f":
-        raise DataError(f"{path}: '{key}' must hold rows of four floating-point numbers (x, y, z, distance), it has shape "
-                        f"{rows.shape} and type {rows.dtype}")
 
 
 def _finite(rows: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "m 4"]:
@@ -135,9 +129,6 @@ def _check_both_signs(samples: SdfSamples, path) -> None:
         raise DataError(
             f"{path}: has no {missing[0]} samples (points {where} the shape), of {len(samples.positive)} positive and "
             f"{len(samples.negative)} negative ones; a shape needs both: prepare it again, or remove it from the split")
-
-
-# --- normalisation --------------------------------------------------------------------------------------------------------
 
 
 class Normalization(NamedTuple):
@@ -175,9 +166,6 @@ def read_normalization(path: str | Path) -> Normalization:
             f"{path}: must hold 'offset' (3 numbers) and 'scale' (one positive number), it holds shapes {offset.shape} "
             f"and {scale.shape}")
     return Normalization(offset.astype(np.float64).reshape(3), float(scale.item()))
-
-
-# --- splits ---------------------------------------------------------------------------------------------------------------
 
 
 def read_split(path: str | Path) -> list[ShapeName]:

@@ -6,20 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
 
+from deep3dmap.datasets.shapes.sdf_samples import layout
 from deep3dmap.datasets.shapes.sdf_samples.finding import MeshFile
-from deep3dmap.datasets.shapes.sdf_samples.layout import (
-    SAMPLES,
-    Normalization,
-    ShapeName,
-    normalization_path,
-    samples_path,
-    shape_seed,
-    surface_path,
-    write_normalization,
-    write_samples,
-)
+from deep3dmap.datasets.shapes.sdf_samples.layout import Normalization, ShapeName
 from deep3dmap.datasets.shapes.sdf_samples.report import ACCEPTED, FAILED, REJECTED, Report
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.sdf_sampling import Plan, Sampling, sample_sdf, unit_sphere
@@ -31,7 +21,7 @@ from deep3dmap.io.workers import DONE, REFUSED, Outcome, run_tasks
 STATUS = {DONE: ACCEPTED, REFUSED: REJECTED}
 SAVE_EVERY = 30.0  # seconds
 SHOWN = 5
-FILES = (samples_path, surface_path, normalization_path)
+FILES = (layout.samples_path, layout.surface_path, layout.normalization_path)
 PLY_HEADER = """ply
 format binary_little_endian 1.0
 element vertex {}
@@ -77,25 +67,15 @@ def is_finished(root: str | Path, shape: ShapeName) -> bool:
 
 
 def write_shape(root: str | Path, shape: ShapeName, sampling: Sampling, normalization: Normalization, seed: int) -> None:
-    """Write all files of a shape.
-
-    Args:
-        root: folder of the layout.
-        shape: its name.
-        sampling: in the normalised frame.
-        normalization: of the shape.
-        seed: of the samples' order.
+    """Write all files of a shape sampled in its normalised frame, the samples, in an order of that seed, last.
 
     Raises:
         DataError: if there are no inside or no outside samples.
     """
-    write_samples(samples_path(root, shape), sampling.points, sampling.sdf, seed)
-    write_normalization(normalization_path(root, shape), normalization)
-    _write_points(surface_path(root, shape), normalization.undo(sampling.surface))
-
-
-def _write_points(path: Path, points: Float[np.ndarray, "s 3"]) -> None:
-    write_atomically(path, PLY_HEADER.format(len(points)).encode() + points.astype("<f8").tobytes())
+    points = normalization.undo(sampling.surface).astype("<f8")
+    layout.write_normalization(layout.normalization_path(root, shape), normalization)
+    write_atomically(layout.surface_path(root, shape), PLY_HEADER.format(len(points)).encode() + points.tobytes())
+    layout.write_samples(layout.samples_path(root, shape), sampling.points, sampling.sdf, seed)
 
 
 def prepare_shape(task: Task) -> dict:
@@ -117,7 +97,7 @@ def prepare_shape(task: Task) -> dict:
     vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
     try:
         normalization = Normalization(*unit_sphere(vertices, faces))
-        seed = shape_seed(shape, options.seed)
+        seed = layout.shape_seed(shape, options.seed)
         sampling = sample_sdf(normalization.apply(vertices), faces, options.plan, options.surface_count, seed)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
@@ -132,7 +112,7 @@ def remove_outdated(root: str | Path, report: Report) -> None:
 
     All are removed before the first is drawn again: an interrupt would otherwise leave an undetectable mixture.
     """
-    for path in Path(root, SAMPLES, report.dataset).glob("*/*.npz"):
+    for path in Path(root, layout.SAMPLES, report.dataset).glob("*/*.npz"):
         _remove(root, ShapeName(report.dataset, path.parent.name, path.stem))
     report.save()
 
@@ -164,7 +144,12 @@ def prepare_meshes(meshes: Sequence[MeshFile],
     for folder in {path(root, mesh.shape).parent for mesh in meshes for path in FILES}:
         remove_parts(folder)
     finished = [] if overwrite else [mesh for mesh in meshes if is_finished(root, mesh.shape)]
-    _check_unchanged(finished, report)
+    known = ((mesh.path, report.shapes.get(_key(mesh.shape), {}).get("sha256")) for mesh in finished)
+    changed = [str(path) for path, checksum in known if checksum and checksum != sha256_of(path)]
+    if changed:
+        raise DataError(f"{report.path}: {len(changed)} mesh(es) have changed since their samples were drawn "
+                        f"({', '.join(changed[:SHOWN])}{', ...' * (len(changed) > SHOWN)}); restore them, or draw all again "
+                        "with --overwrite, or choose another output folder")
     for mesh in finished:
         if report.shapes.get(_key(mesh.shape), {}).get("status") != ACCEPTED:
             report.note(_key(mesh.shape), ACCEPTED)
@@ -181,16 +166,6 @@ def prepare_meshes(meshes: Sequence[MeshFile],
                 report.save()
     finally:
         report.save()
-
-
-def _check_unchanged(finished: Sequence[MeshFile], report: Report) -> None:
-    """Refuse samples of another mesh than the present one; reports without checksum can't be checked."""
-    known = ((mesh.path, report.shapes.get(_key(mesh.shape), {}).get("sha256")) for mesh in finished)
-    changed = [str(path) for path, checksum in known if checksum and checksum != sha256_of(path)]
-    if changed:
-        raise DataError(f"{report.path}: {len(changed)} mesh(es) have changed since their samples were drawn "
-                        f"({', '.join(changed[:SHOWN])}{', ...' * (len(changed) > SHOWN)}); restore them, or draw all again "
-                        "with --overwrite, or choose another output folder")
 
 
 def _key(shape: ShapeName) -> str:

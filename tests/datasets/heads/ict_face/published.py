@@ -12,8 +12,7 @@ from deep3dmap.datasets.heads.ict_face.packing import Layout, Part
 LAYOUT = Layout(vertices=9,
                 parts=(Part("face", (0, 4), (0, 1)), Part("eyeball_left", (6, 9), (2, 3))),
                 identities=2,
-                expressions=("jawOpen", "eyeBlink_L"),
-                narrow_face=(0, 2))
+                expressions=("jawOpen", "eyeBlink_L"))
 VERTICES = np.arange(27.0).reshape(9, 3) / 4
 MOVED = {"identity000": 0.5, "identity001": -0.25, "jawOpen": 0.125, "eyeBlink_L": 1.0}
 LICENSE = b"MIT License\n"

@@ -28,8 +28,6 @@ KEPT = [0, 1, 2, 3, 6, 7, 8]
 
 def test_vertices_of_the_heads_parts_are_kept_in_their_order(packed):
     np.testing.assert_array_equal(packed["mean"], VERTICES[KEPT])
-    np.testing.assert_array_equal(packed["source_vertex_index"], KEPT)
-    np.testing.assert_array_equal(packed["part_vertex_range"], [[0, 4], [4, 7]])
 
 
 def test_modes_are_what_their_meshes_differ_from_the_neutral_one(packed):
@@ -46,9 +44,8 @@ def test_polygons_become_triangles_with_their_part_and_texture(packed):
     np.testing.assert_allclose(corners, [[0.0, 0.1, 0.2], [0.0, 0.2, 0.3], [0.8, 0.7, 0.6]], atol=1e-6)
 
 
-def test_landmarks_and_rigid_vertices_are_renumbered(packed):
+def test_landmarks_are_renumbered(packed):
     assert packed["landmarks68"].tolist() == [3, 5, *[0] * 66]
-    assert packed["rigid_vertices"].tolist() == [1, 6]  # vertex 4 is left out
 
 
 def test_the_licence_goes_with_the_model(packed, tmp_path):

@@ -7,7 +7,7 @@ import trimesh
 from PIL import Image
 
 from deep3dmap.geometry.lookat import look_at
-from deep3dmap.renderers.mesh.raycast import render_mesh
+from deep3dmap.renderers.mesh.drawing import render_mesh
 from deep3dmap.structures import Cameras
 
 CENTER = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64)
@@ -133,11 +133,8 @@ def test_normal_colours_encode_the_normals(sphere):
     assert torch.allclose(rendered.color[rendered.mask] * 2 - 1, rendered.normals[rendered.mask], atol=1e-5)
 
 
-def test_a_function_can_shade_and_another_can_paint(sphere):
-    rendered = render_mesh(sphere,
-                           camera(),
-                           albedo=lambda points: (points - CENTER).abs(),
-                           shading=lambda surface: surface.albedo / 2)
+def test_a_function_can_shade(sphere):
+    rendered = render_mesh(sphere, camera(), shading=lambda surface: (surface.points - CENTER).abs() / 2)
     expected = rendered.normals[rendered.mask].abs() / 2
     assert torch.allclose(rendered.color[rendered.mask], expected, atol=2e-3)
 

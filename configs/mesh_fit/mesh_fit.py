@@ -1,0 +1,24 @@
+# A mesh fitted to photographs from coarse to fine, from the visual hull. A data set is added by the configs on top. Another
+# renderer: --cfg-options model.renderer.type=ToyRenderer, or see docs/mesh_renderers.md.
+_base_ = ["../_base_/default_runtime.py"]
+
+model = dict(type="MeshFit",
+             levels=dict(coarse=dict(resolution=48, scale=0.25),
+                         medium=dict(resolution=80, scale=0.5),
+                         fine=dict(resolution=128, scale=1.0)),
+             start="hull",
+             renderer=dict(type="MeshRenderer",
+                           rasterizer=dict(type="FastRasterizer", faces_per_pixel=1),
+                           shader=dict(type="MeshShader", shading="none", blending="outline", sigma=1e-4)),
+             losses=dict(silhouette=dict(type="SilhouetteLoss", weight=10.0),
+                         color=dict(type="PhotometricLoss", weight=1.0),
+                         bending=dict(type="NormalConsistencyLoss", weight=0.1),
+                         edges=dict(type="EdgeLengthLoss", weight=1.0)),
+             input_keys=["images", "masks", "K", "world_to_cam"])
+
+optim_wrapper = dict(unknowns=dict(optimizer=dict(type="Adam", lr=1e-2, betas=(0.9, 0.95)), fresh_each_stage=True),
+                     colors=dict(optimizer=dict(type="Adam", lr=1e-2), fresh_each_stage=True))
+train_cfg = dict(type="StagedTrainLoop",
+                 stages=[dict(name="coarse", max_share=0.2),
+                         dict(name="medium", max_share=0.4),
+                         dict(name="fine")])

@@ -1,0 +1,79 @@
+"""Meshes seen by cameras: triangles in image coordinates, cut at the near plane."""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deep3dmap.renderers.mesh.near_plane import cut_triangles
+from deep3dmap.renderers.mesh.selection import Triangles
+from deep3dmap.structures import Cameras, Meshes
+
+
+def project(meshes: Meshes, cameras: Cameras, near: float) -> Triangles:
+    """The triangles of mesh i seen by camera i; one mesh is seen by every camera, one camera sees every mesh.
+
+    Args:
+        meshes: in the world.
+        cameras: their images are all of one size.
+        near: faces are cut at this depth, world units.
+
+    Raises:
+        ValueError: if there are neither as many meshes as cameras nor one of either, or vertices are not finite.
+    """
+    if len(meshes) != len(cameras) and 1 not in (len(meshes), len(cameras)):
+        raise ValueError(f"{len(meshes)} meshes but {len(cameras)} cameras: expected as many, or one of either")
+    if not torch.isfinite(meshes.vertices.detach()).all():
+        bad = int(torch.nonzero(~torch.isfinite(meshes.vertices.detach()).all(-1))[0])
+        raise ValueError(f"vertex {bad} of the meshes is not finite: {meshes.vertices[bad].tolist()}")
+    views, faces = max(len(meshes), len(cameras)), torch.arange(len(meshes.faces), device=meshes.faces.device)
+    if len(meshes) == 1:
+        image, face = torch.arange(views, device=faces.device).repeat_interleave(len(faces)), faces.repeat(views)
+        corners = _in_front(meshes.vertices, cameras)[:, meshes.faces].flatten(0, 1)
+    else:
+        image, face = meshes.face_mesh, faces
+        corners = torch.cat([
+            _in_front(vertices, cameras[i % len(cameras)])[0]
+            for i, vertices in enumerate(meshes.vertices.split(meshes.vertex_counts))
+        ])[meshes.faces]
+    return divided(cut(Triangles(corners, image, face), near), cameras.orthographic)
+
+
+def image_points(meshes: Meshes, cameras: Cameras) -> list[Float[Tensor, "_ 3"]]:
+    """Image coordinates and depth of the vertices in each image; not finite in the plane of a camera."""
+    views = max(len(meshes), len(cameras))
+    parts = meshes.vertices.split(meshes.vertex_counts)
+    points = [_in_front(parts[i % len(parts)], cameras[i % len(cameras)])[0] for i in range(views)]
+    return points if cameras.orthographic else [torch.cat([p[:, :2] / p[:, 2:], p[:, 2:]], 1) for p in points]
+
+
+def _in_front(vertices: Float[Tensor, "v 3"], cameras: Cameras) -> Float[Tensor, "n v 3"]:
+    """Image coordinates before perspective division, and depth, of points in each camera."""
+    height, width = cameras.size
+    to_image = torch.tensor([[2, 0, -width], [0, 2, -height], [0, 0, min(height, width)]]).to(vertices) / min(height, width)
+    K = to_image @ cameras.K.to(vertices)
+    pose = cameras.world_to_cam.to(vertices)
+    points = vertices @ pose[:, :, :3].transpose(1, 2) + pose[:, None, :, 3]
+    if not cameras.orthographic:
+        return points @ K.transpose(1, 2)
+    xy = points[..., :2] @ K[:, :2, :2].transpose(1, 2) + K[:, None, :2, 2]
+    return torch.cat([xy, points[..., 2:]], -1)
+
+
+def cut(triangles: Triangles, near: float) -> Triangles:
+    """The parts of triangles beyond the near plane; corners are those before perspective division."""
+    parts = cut_triangles(triangles.corners, near)
+    if parts is None:
+        return triangles
+    index, weights = parts
+    corners = weights @ triangles.corners[index]
+    return Triangles(corners, triangles.image[index], triangles.face[index], weights)
+
+
+def divided(triangles: Triangles, orthographic: bool) -> Triangles:
+    """Triangles after perspective division."""
+    if orthographic:
+        return triangles
+    z = triangles.corners[..., 2:]
+    return replace(triangles, corners=torch.cat([triangles.corners[..., :2] / z, z], -1))

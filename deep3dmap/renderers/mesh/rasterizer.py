@@ -1,0 +1,113 @@
+"""Rasterisers: from meshes and cameras to the faces that each pixel sees, differentiable in positions and cameras.
+
+Which faces a pixel sees is found without gradients, by one of several implementations; coordinates, depths and distances are
+then computed for those alone, by autograd. So all implementations have the same values and gradients.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from deep3dmap.registry import RENDERERS
+from deep3dmap.renderers.mesh.fragments import Fragments
+from deep3dmap.renderers.mesh.projection import project
+from deep3dmap.renderers.mesh.selection import RasterSettings, Triangles, pixel_centers, select
+from deep3dmap.renderers.mesh.triangles import barycentric_coordinates, clipped, edge_distance
+from deep3dmap.structures import Cameras, Meshes
+
+Select = Callable[[Triangles, tuple[int, int, int], RasterSettings], tuple[Tensor, Tensor]]
+
+
+def rasterize(triangles: Triangles,
+              size: tuple[int, int, int],
+              settings: RasterSettings,
+              select: Select = select) -> Fragments:
+    """The fragments of projected triangles.
+
+    Args:
+        triangles: image coordinates, see :mod:`.triangles`.
+        size: number of images, height, width.
+        settings: see :class:`RasterSettings`.
+        select: finds the triangles of each pixel.
+    """
+    pixel, slots = select(triangles, size, settings)
+    hit = slots >= 0
+    chosen = slots[hit]
+    corners = triangles.corners.index_select(0, chosen)
+    points = pixel_centers(pixel, size).to(corners)[:, None].expand(-1, slots.shape[1], -1)[hit]
+    barycentric = barycentric_coordinates(points, corners, settings.perspective_correct)
+    inside = (barycentric.detach() >= 0).all(-1)
+    barycentric = clipped(barycentric) if settings.clip_barycentric else barycentric
+    depth = (barycentric * corners[..., 2]).sum(-1)
+    distance = edge_distance(points, corners)
+    if triangles.weights is not None:
+        barycentric = (barycentric[..., None] * triangles.weights.index_select(0, chosen)).sum(1)
+    face = torch.where(hit, triangles.face[slots.clamp(min=0)], -1) if len(triangles.face) else slots
+    values = (barycentric, depth, torch.where(inside, -distance, distance))
+    return Fragments(pixel, face, *(v.new_full((*slots.shape, *v.shape[1:]), -1).index_put((hit, ), v) for v in values), size)
+
+
+@RENDERERS.register_module()
+class TorchRasterizer(nn.Module):
+    """Rasteriser in plain torch, on any device.
+
+    Args:
+        faces_per_pixel: the nearest so many faces are kept in each pixel.
+        blur_radius: a face also reaches pixels within this squared distance of its edges, in units of half the image's
+            shorter side (soft rasterisation); 0 for a hard one.
+        perspective_correct: interpolate in scene space; None: where the cameras have a perspective.
+        cull_backfaces: drop faces whose corners run clockwise in the image.
+        clip_barycentric: barycentric coordinates outside a face are those of a point of it; None: where there is a blur.
+        near: faces are cut at this depth, world units.
+    """
+
+    _select = staticmethod(select)
+
+    def __init__(self,
+                 faces_per_pixel: int = 1,
+                 blur_radius: float = 0.0,
+                 perspective_correct: bool | None = None,
+                 cull_backfaces: bool = False,
+                 clip_barycentric: bool | None = None,
+                 near: float = 1e-3):
+        super().__init__()
+        if faces_per_pixel < 1:
+            raise ValueError(f"faces_per_pixel must be at least 1, got {faces_per_pixel}")
+        if not blur_radius >= 0:
+            raise ValueError(f"blur_radius must not be negative, got {blur_radius}")
+        if not near > 0:
+            raise ValueError(f"near must be positive, got {near}")
+        self.perspective_correct, self.near = perspective_correct, near
+        self.settings = RasterSettings(faces_per_pixel, blur_radius, True, cull_backfaces,
+                                       blur_radius > 0 if clip_barycentric is None else clip_barycentric)
+
+    def forward(self, meshes: Meshes, cameras: Cameras) -> Fragments:
+        """The fragments of mesh i seen by camera i; one mesh is seen by every camera, one camera sees every mesh.
+
+        Raises:
+            ValueError: if there are neither as many meshes as cameras nor one of either, or vertices are not finite.
+        """
+        return self.rasterize(project(meshes, cameras, self.near), (max(len(meshes), len(cameras)), *cameras.size),
+                              cameras.orthographic)
+
+    def rasterize(self, triangles: Triangles, size: tuple[int, int, int], orthographic: bool = False) -> Fragments:
+        """The fragments of projected triangles; see :func:`rasterize`."""
+        perspective = not orthographic if self.perspective_correct is None else self.perspective_correct
+        return rasterize(triangles, size, replace(self.settings, perspective_correct=perspective), self._select)
+
+
+@RENDERERS.register_module()
+class FastRasterizer(TorchRasterizer):
+    """Rasteriser whose search for each pixel's faces is compiled by numba, on the CPU; plain torch on other devices.
+
+    Takes the arguments of :class:`TorchRasterizer` and equals it in values and gradients.
+    """
+
+    @staticmethod
+    def _select(triangles: Triangles, size: tuple[int, int, int], settings: RasterSettings) -> tuple[Tensor, Tensor]:
+        if triangles.corners.device.type != "cpu":
+            return select(triangles, size, settings)
+        from deep3dmap.renderers.mesh import fast_selection  # numba takes a second to import
+        return fast_selection.select(triangles, size, settings)

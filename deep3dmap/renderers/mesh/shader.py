@@ -1,0 +1,149 @@
+"""Shaders: from the faces that pixels see to colours and opacities."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from deep3dmap.geometry.mesh_operators import face_normals, unique_edges, vertex_normals
+from deep3dmap.registry import RENDERERS
+from deep3dmap.renderers.mesh import blending
+from deep3dmap.renderers.mesh.fragments import Fragments
+from deep3dmap.renderers.mesh.lights import PLAIN, Lights, Material, illuminate
+from deep3dmap.renderers.mesh.outline import outline_opacity
+from deep3dmap.renderers.mesh.projection import image_points
+from deep3dmap.renderers.mesh.textures import Texture, VertexColors
+from deep3dmap.structures import Cameras, Meshes
+
+GREY = 0.75
+SHADINGS = ("phong", "gouraud", "flat", "normals", "none")
+BLENDINGS = ("hard", "outline", "sigmoid", "softmax")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn: meshes, their texture (None: grey), the cameras that see them, and light (None: unlit)."""
+
+    meshes: Meshes
+    cameras: Cameras
+    texture: Texture | None = None
+    lights: Lights | None = None
+    material: Material = PLAIN
+
+
+@RENDERERS.register_module()
+class MeshShader(nn.Module):
+    """Shades fragments and blends the faces of each pixel.
+
+    Args:
+        shading: ``phong`` (light at every pixel), ``gouraud`` (at vertices), ``flat`` (at faces), ``normals`` (of the
+            world as colours: x red, y green, z blue, -1 dark and 1 bright), ``none`` (the surface's own colour).
+        blending: ``hard`` (the nearest face), ``softmax`` (soft in colour and outline), ``sigmoid`` (soft
+            edges of faces), ``outline`` (the nearest face, and a soft outline of the whole mesh; needs one face a pixel and no
+            blur).
+        sigma: squared distance, in the fragments' units, over which a face's edge fades.
+        gamma: preference of softmax blending for near faces.
+        background: RGB where nothing is seen.
+        near: depth that softmax blending counts as nearest, world units.
+        far: depth that softmax blending counts as farthest, world units.
+    """
+
+    def __init__(self,
+                 shading: str = "phong",
+                 blending: str = "hard",
+                 sigma: float = 1e-4,
+                 gamma: float = 1e-4,
+                 background: Sequence[float] = (1.0, 1.0, 1.0),
+                 near: float = 1.0,
+                 far: float = 100.0):
+        super().__init__()
+        for value, known, name in ((shading, SHADINGS, "shading"), (blending, BLENDINGS, "blending")):
+            if value not in known:
+                raise ValueError(f"{name}='{value}': expected one of {', '.join(known)}")
+        self.shading, self.blending, self.sigma, self.gamma = shading, blending, sigma, gamma
+        self.background, self.near, self.far = tuple(background), near, far
+
+    def forward(self, fragments: Fragments, scene: Scene) -> tuple[Float[Tensor, "n h w c"], Float[Tensor, "n h w"]]:
+        """Images of colours and opacities."""
+        colors = self.colors(fragments, scene)
+        background = torch.tensor(self.background).to(colors)
+        color, alpha = self._blended(colors, fragments, background)
+        images = fragments.to_images(color, background), fragments.to_images(alpha)
+        return (images[0], outline_opacities(images[1] > 0.5, scene, self.sigma)) if self.blending == "outline" else images
+
+    def _blended(self, colors: Float[Tensor, "p k c"], fragments: Fragments,
+                 background: Float[Tensor, "c"]) -> tuple[Float[Tensor, "p c"], Float[Tensor, "p"]]:
+        if self.blending == "sigmoid":
+            return blending.sigmoid_blend(colors, fragments, background, self.sigma)
+        if self.blending == "softmax":
+            return blending.softmax_blend(colors, fragments, background, self.sigma, self.gamma, self.near, self.far)
+        return blending.hard_blend(colors, fragments, background)
+
+    def colors(self, fragments: Fragments, scene: Scene) -> Float[Tensor, "p k c"]:
+        """The colour of each face in its pixel; 0 in empty slots."""
+        meshes = scene.meshes
+        if self.shading == "normals":
+            normals = nn.functional.normalize(self._normals(fragments, meshes), dim=-1)
+            return torch.where(fragments.hit[..., None], 0.5 + 0.5 * normals, 0)
+        if self.shading == "gouraud" and scene.lights is not None:
+            return self._gouraud(fragments, scene)
+        if scene.texture is None:
+            albedo = torch.where(fragments.hit[..., None], GREY, 0).to(meshes.vertices).expand(*fragments.face.shape, 3)
+        else:
+            albedo = scene.texture.sample(fragments, meshes)
+        if self.shading == "none" or scene.lights is None:
+            return albedo
+        hit = fragments.hit
+        image = fragments.image[:, None].expand_as(fragments.face)[hit]
+        points, normals = (x[hit] for x in self._surface(fragments, meshes))
+        factor, added = illuminate(points, normals,
+                                   scene.cameras.centers.to(points)[image % len(scene.cameras)], image, scene.lights,
+                                   scene.material)
+        return fragments.scatter(albedo[hit] * factor + added)
+
+    def _surface(self, fragments: Fragments, meshes: Meshes) -> tuple[Float[Tensor, "p k 3"], Float[Tensor, "p k 3"]]:
+        """Points and normals at which the light falls."""
+        corners = meshes.vertices[meshes.faces]
+        if self.shading == "flat":
+            face = fragments.face.clamp(min=0)
+            return corners.mean(1)[face], face_normals(meshes.vertices, meshes.faces)[face]
+        return fragments.interpolate(corners), self._normals(fragments, meshes)
+
+    @staticmethod
+    def _normals(fragments: Fragments, meshes: Meshes) -> Float[Tensor, "p k 3"]:
+        return fragments.interpolate(vertex_normals(meshes.vertices, meshes.faces)[meshes.faces])
+
+    @staticmethod
+    def _gouraud(fragments: Fragments, scene: Scene) -> Float[Tensor, "p k 3"]:
+        """Light at the vertices, interpolated; each image has its own where several see one mesh."""
+        meshes, views = scene.meshes, fragments.size[0]
+        if scene.texture is None:
+            albedo = torch.full_like(meshes.vertices, GREY)
+        elif isinstance(scene.texture, VertexColors):
+            albedo = scene.texture.colors
+        else:
+            raise ValueError(f"gouraud shading needs VertexColors, got {type(scene.texture).__name__}; use phong")
+        vertices = len(meshes.vertices)
+        repeats = views if len(meshes) == 1 else 1
+        image = (torch.arange(views).repeat_interleave(vertices) if len(meshes) == 1 else meshes.vertex_mesh.cpu())
+        image = image.to(meshes.vertices.device)
+        points = meshes.vertices.repeat(repeats, 1)
+        normals = vertex_normals(meshes.vertices, meshes.faces).repeat(repeats, 1)
+        centers = scene.cameras.centers.to(points)[image % len(scene.cameras)]
+        factor, added = illuminate(points, normals, centers, image, scene.lights, scene.material)
+        colors = albedo.repeat(repeats, 1) * factor + added
+        if repeats == 1:
+            return fragments.interpolate(colors[meshes.faces])
+        hit = fragments.hit
+        corners = meshes.faces[fragments.face[hit]] + (fragments.image[:, None].expand_as(hit)[hit] * vertices)[:, None]
+        return fragments.scatter((fragments.barycentric[hit][..., None] * colors[corners]).sum(1))
+
+
+def outline_opacities(covered: Bool[Tensor, "n h w"], scene: Scene, sigma: float) -> Float[Tensor, "n h w"]:
+    """Soft silhouettes of the meshes of a scene; see :mod:`.outline`."""
+    points, meshes = image_points(scene.meshes, scene.cameras), scene.meshes.unpack()
+    edges = [unique_edges(faces) for _, faces in meshes]
+    return torch.stack([outline_opacity(covered[i], points[i], meshes[i % len(meshes)][1], edges[i % len(meshes)], sigma)
+                        for i in range(len(covered))])  # yapf: disable
