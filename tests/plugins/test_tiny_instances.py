@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +23,23 @@ ONE_BY_ONE = ("--cfg-options", "instances.workers=1")
 class Forking(type(multiprocessing.get_context("fork"))):
     """Runs are forks of this process, which has imported everything."""
 
+    def __init__(self):
+        super().__init__()
+        self.ours = []
+
+    def Pipe(self):
+        ours, theirs = super().Pipe()
+        self.ours.append(ours)
+        return ours, theirs
+
     def Process(self, target, **options):
-        return super().Process(target=partial(with_own_streams, target), **options)
+
+        def work(*arguments) -> None:
+            for pipe in self.ours:  # or a run whose parent was killed would wait for it forever
+                pipe.close()
+            with_own_streams(target, *arguments)
+
+        return super().Process(target=work, **options)
 
 
 @pytest.fixture(scope="module", autouse=True)
