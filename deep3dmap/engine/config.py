@@ -17,12 +17,7 @@ from deep3dmap.engine.config_check import EXTRA_KEYS, check_config
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.errors import ConfigError
 from deep3dmap.io.files import FULL, reason
-from deep3dmap.registry import (
-    check_imports,
-    known_parts,
-    load_plugins,
-    nearest,
-)
+from deep3dmap.registry import check_imports, known_parts, load_plugins, nearest
 
 
 class PlainLoader(yaml.SafeLoader):
