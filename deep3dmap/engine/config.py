@@ -78,11 +78,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
 
 
 def _read(path: Path) -> Config:
-    """Read a config file: ``.py`` is executed, with its bases; ``.json``, ``.yaml`` and ``.yml`` are data only.
-
-    Raises:
-        ConfigError: if it can't be read, or has another ending.
-    """
+    """Read a config file: ``.py`` is executed, with its bases; ``.json``, ``.yaml`` and ``.yml`` are data only."""
     if path.suffix not in (".py", *PARSERS):
         raise ConfigError(f"{path}: a config ends in .py, {', '.join(PARSERS)}")
     try:

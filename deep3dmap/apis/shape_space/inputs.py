@@ -150,11 +150,7 @@ def observe_surface(surface: SurfacePoints,
                     offset: float = OFFSET,
                     seed: int = 0,
                     name: str = "the points") -> Observations:
-    """Observations from points of a surface; arguments as of :func:`observe`.
-
-    Raises:
-        DataError: if normals are missing and can't be estimated, or points lie outside the unit sphere.
-    """
+    """Observations from points of a surface; arguments as of :func:`observe`."""
     viewpoint = surface.viewpoint if surface.viewpoint is not None else viewpoint
     points = normalization.apply(surface.points)
     _check_reach(points, name)
