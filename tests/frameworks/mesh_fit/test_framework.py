@@ -21,6 +21,7 @@ del test  # pytest would take it for a test
 CONFIG = "configs/mesh_fit/your_own.py"
 LEVELS = dict(coarse=dict(resolution=12, scale=0.5), fine=dict(resolution=20, scale=1.0))
 OPTIONS = {
+    "param_scheduler": None,
     "scene.test_views": 4,
     "model.levels": dict(_delete_=True, **LEVELS),
     "train_cfg.stages": [dict(name="coarse", max_steps=8), dict(name="fine", max_steps=12)]
