@@ -13,7 +13,7 @@ from deep3dmap.datasets.captures.scene import Scene, load_scene
 from deep3dmap.errors import CheckpointError, ConfigError, DataError
 from deep3dmap.evaluation.images import psnr
 from deep3dmap.frameworks.base import Framework
-from deep3dmap.geometry.unwrap import SMALLEST, unwrap
+from deep3dmap.geometry.unwrap import SMALLEST, load_xatlas, unwrap
 from deep3dmap.registry import UNUSABLE
 from deep3dmap.renderers.mesh.drawing import render_mesh
 from deep3dmap.renderers.mesh.texture_painting import color_texture, paint_texture
@@ -69,9 +69,11 @@ def find_painter(checkpoint: str | Path, framework: Framework, source: Source | 
         ConfigError: for a size out of range, or if the network is asked for and the method has none.
         CheckpointError: if the config of the checkpoint names no scene.
         DataError: if there is nothing to paint from; says how to give it.
+        MissingDependencyError: without xatlas.
     """
     if not SMALLEST <= size <= LARGEST:
         raise ConfigError(f"texture_size={size}: a texture needs from {SMALLEST} to {LARGEST} texels along an edge")
+    load_xatlas()  # before a mesh is extracted, which may take minutes
     if source == "network":
         _check_network(framework)
         return Painter(framework, None, size)

@@ -20,7 +20,6 @@ from deep3dmap.geometry.ray_casting import cast_rays
 #: How far from a vertex, over the mesh's diagonal, its own neighbourhood no longer hides it.
 OFFSET = 1e-3
 CHUNK = 1 << 16  # vertices painted together, over all views
-BEST = 3  # views that the blend "best" uses
 
 
 def facing(vertices: Float[Tensor, "v 3"], normals: Float[Tensor, "v 3"],
@@ -71,14 +70,8 @@ def weighted_median(values: Float[Tensor, "n p c"], weights: Float[Tensor, "n p"
     return values.gather(0, (reached < 0.5 * reached[-1:]).sum(0, keepdim=True).clamp(max=len(values) - 1))[0]
 
 
-def mean_of_best(values: Float[Tensor, "n p c"], weights: Float[Tensor, "n p"]) -> Float[Tensor, "p c"]:
-    """Mean over the :data:`BEST` entries of the first axis with the largest weights: sharper than that over all."""
-    best, which = weights.topk(min(BEST, len(weights)), dim=0)
-    return weighted_mean(values.gather(0, which[..., None].expand(*which.shape, values.shape[-1])), best)
-
-
 #: Ways to combine the colours of several views into one.
-BLENDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = dict(mean=weighted_mean, median=weighted_median, best=mean_of_best)
+BLENDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mean": weighted_mean, "median": weighted_median}
 
 
 def paint_vertices(vertices: Float[Tensor, "v 3"],
@@ -101,7 +94,7 @@ def paint_vertices(vertices: Float[Tensor, "v 3"],
         projections: world to pixels (first pixel's centre at 0.5), depths positive in front.
         centers: of the cameras.
         blend: one of :data:`BLENDS`; the median ignores what few views show (a highlight, an occluder), the mean
-            is closer to all of them, the best views are sharper where shape or cameras are inexact.
+            is closer to all of them.
         power: views weigh as this power of the cosine between normal and viewing direction.
 
     Returns:

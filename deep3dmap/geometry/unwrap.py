@@ -5,6 +5,8 @@ maps (Levy et al., "Least squares conformal maps for automatic texture atlas gen
 brute force.
 """
 
+from types import ModuleType
+
 import numpy as np
 import trimesh
 from jaxtyping import Float
@@ -35,11 +37,7 @@ def unwrap(mesh: trimesh.Trimesh, size: int) -> trimesh.Trimesh:
         raise ValueError(f"a texture needs at least {SMALLEST} texels along an edge, got {size}")
     if not len(mesh.faces):
         raise ValueError("a mesh without faces can't be unwrapped")
-    try:
-        import xatlas
-    except ImportError:
-        raise MissingDependencyError("textures need xatlas, which unwraps the mesh: pip install xatlas (or "
-                                     "deep3dmap[mesh])") from None
+    xatlas = load_xatlas()
     scaled = _unit_edges(mesh)
     atlas, charts, packing = xatlas.Atlas(), xatlas.ChartOptions(), xatlas.PackOptions()
     charts.max_chart_area = CHART_FACES * float(trimesh.triangles.area(scaled[mesh.faces]).mean())
@@ -51,6 +49,20 @@ def unwrap(mesh: trimesh.Trimesh, size: int) -> trimesh.Trimesh:
     return trimesh.Trimesh(mesh.vertices[origin], faces.astype(np.int64), process=False,
                            vertex_normals=mesh.vertex_normals[origin],
                            visual=trimesh.visual.TextureVisuals(uv=uv.clip(0, 1)))  # yapf: disable
+
+
+def load_xatlas() -> ModuleType:
+    """The package that unwraps.
+
+    Raises:
+        MissingDependencyError: if it is not installed.
+    """
+    try:
+        import xatlas
+    except ImportError:
+        raise MissingDependencyError("textures need xatlas, which unwraps the mesh: pip install xatlas (or "
+                                     "deep3dmap[mesh])") from None
+    return xatlas
 
 
 def _unit_edges(mesh: trimesh.Trimesh) -> Float[np.ndarray, "v 3"]:

@@ -91,7 +91,8 @@ def test_bilinear_sampling_does_not_reach_another_chart(pair):
         assert ((grid < 0) | (beside < 0) | (grid == beside)).all()
 
 
-@pytest.mark.parametrize("mesh, size, message", [(SHAPES["ball"], 15, "at least 16"), (trimesh.Trimesh(), 64, "without faces")])
+@pytest.mark.parametrize("mesh, size, message", [(SHAPES["ball"], 15, "at least 16"),
+                                                 (trimesh.Trimesh(), 64, "without faces")])
 def test_what_can_not_be_unwrapped_is_refused(mesh, size, message):
     with pytest.raises(ValueError, match=message):
         unwrap(mesh, size)

@@ -63,7 +63,7 @@ def surface_texels(mesh: trimesh.Trimesh, size: int) -> Texels:
     return Texels(fragments.pixel[hit], fragments.face[hit, 0], points[hit], surface_normals(mesh, fragments)[hit], size)
 
 
-def paint_texture(mesh: trimesh.Trimesh, views: Capture, size: int, blend: str = "best",
+def paint_texture(mesh: trimesh.Trimesh, views: Capture, size: int, blend: str = "mean",
                   power: float = 2.0) -> tuple[trimesh.Trimesh, float]:  # yapf: disable
     """A texture from photographs.
 
