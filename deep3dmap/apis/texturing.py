@@ -37,7 +37,7 @@ class Painter:
 
     framework: Framework
     scene: Scene | None
-    size: int
+    size: int = 1024
 
     def paint(self, mesh: trimesh.Trimesh, log: Callable[[str], object]) -> trimesh.Trimesh:
         """The mesh, in the world, unwrapped and with a texture. Logs its source, and how it looks in the held-out views."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.apis import export_mesh, load_framework, train
+from deep3dmap.apis import export_mesh, load_framework, reconstruct, train
 from deep3dmap.apis.inference import config_of
 from deep3dmap.cli.app import main
 from deep3dmap.datasets.captures.scene import forget_scenes, load_scene
@@ -128,3 +128,23 @@ def test_a_missing_package_is_named_before_the_mesh_is_made(hull, tmp_path, monk
     monkeypatch.setattr("deep3dmap.frameworks.hull.framework.Hull.extract_mesh", lambda *a, **k: pytest.fail("was made"))
     with pytest.raises(MissingDependencyError, match="pip install xatlas"):
         export_mesh(hull, tmp_path / "mesh.glb", texture=True)
+
+
+def test_a_reconstruction_writes_a_textured_mesh_and_links_it(capture_folder, tmp_path):
+    lines, options = [], {"scene.test_views": 3, "model.resolution": 24}
+    arguments = dict(method="hull", resolution=24, options=options, log=lines.append, progress=False)
+    result = reconstruct(capture_folder, tmp_path / "out", texture=True, **arguments)
+    mesh = load_mesh(tmp_path / "out" / "textured.glb")
+    assert mesh.visual.kind == "texture" and len(mesh.faces) == len(result.mesh.faces)
+    assert any(line.startswith("texture: 1024 x 1024, from 6 photographs") for line in lines)
+    assert 'href="textured.glb"' in (tmp_path / "out" / "report.html").read_text()
+    reconstruct(capture_folder, tmp_path / "out", overwrite=True, **arguments)
+    assert not (tmp_path / "out" / "textured.glb").exists()
+    assert "textured.glb" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_reconstruction_without_xatlas_ends_before_it_makes_a_folder(capture_folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "xatlas", None)
+    with pytest.raises(MissingDependencyError, match="pip install xatlas"):
+        reconstruct(capture_folder, tmp_path / "out", method="hull", texture=True)
+    assert not (tmp_path / "out").exists()

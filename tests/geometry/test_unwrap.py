@@ -35,7 +35,7 @@ def double_areas(uv, faces):
     return (b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]
 
 
-@pytest.fixture(params=SHAPES)
+@pytest.fixture(scope="module", params=SHAPES)
 def pair(request):
     return SHAPES[request.param], unwrap(SHAPES[request.param], SIZE)
 

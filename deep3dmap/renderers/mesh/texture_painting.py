@@ -33,14 +33,12 @@ class Texels:
 
     Attributes:
         pixel: index into the flattened texture, row by row.
-        face: each one's face.
         points: on the surface.
         normals: unit, interpolated.
         size: texels along an edge of the texture.
     """
 
     pixel: Int[Tensor, "p"]
-    face: Int[Tensor, "p"]
     points: Float[Tensor, "p 3"]
     normals: Float[Tensor, "p 3"]
     size: int
@@ -60,7 +58,7 @@ def surface_texels(mesh: trimesh.Trimesh, size: int) -> Texels:
     fragments = FastRasterizer()(surface.with_vertices(flat), OrthographicCameras(eye[:, :, :3], eye, (size, size)))
     hit = fragments.hit[:, 0]
     points = fragments.interpolate(surface.vertices[surface.faces])[:, 0]
-    return Texels(fragments.pixel[hit], fragments.face[hit, 0], points[hit], surface_normals(mesh, fragments)[hit], size)
+    return Texels(fragments.pixel[hit], points[hit], surface_normals(mesh, fragments)[hit], size)
 
 
 def paint_texture(mesh: trimesh.Trimesh, views: Capture, size: int, blend: str = "mean",
@@ -84,12 +82,12 @@ def paint_texture(mesh: trimesh.Trimesh, views: Capture, size: int, blend: str =
     texels, cameras = surface_texels(mesh, size), views.cameras.to("cpu", torch.float64)
     depths = depth_maps(as_meshes(mesh), cameras)
     masks = depths > 0 if views.masks is None else views.masks.cpu()
-    nearness, tolerance = feathered(masks), OFFSET * mesh.scale
+    maps, tolerance = torch.stack([depths, feathered(masks)], -1), OFFSET * mesh.scale
     colors, known = torch.zeros(len(texels.pixel), 3), torch.zeros(len(texels.pixel), dtype=torch.bool)
     for start in range(0, len(texels.pixel), CHUNK):
         part = slice(start, start + CHUNK)
         points = texels.points[part]
-        weights = view_weights(points, cameras, depths, nearness, tolerance)
+        weights = view_weights(points, cameras, maps, tolerance)
         colors[part], known[part] = paint_vertices(points, texels.normals[part], weights, views.images.cpu(), masks,
                                                    cameras.projections, cameras.centers, blend, power)  # yapf: disable
     colors[~known] = nearest_colors(texels.points[~known], texels.points[known], colors[known])
@@ -103,11 +101,11 @@ def color_texture(mesh: trimesh.Trimesh, color: Color, size: int) -> trimesh.Tri
 
 
 def depth_maps(meshes: Meshes, cameras: Cameras) -> Float[Tensor, "n h w"]:
-    """Depth of one mesh in every view, world units; 0 for the background."""
+    """Depth of one mesh in every view, world units, float32; 0 for the background."""
     rasterizer, maps = FastRasterizer(), []
     for view in range(len(cameras)):
         fragments = rasterizer(meshes, cameras[view])
-        maps.append(fragments.to_images(torch.where(fragments.hit[:, 0], fragments.depth[:, 0], 0))[0])
+        maps.append(fragments.to_images(torch.where(fragments.hit[:, 0], fragments.depth[:, 0], 0))[0].float())
     return torch.stack(maps)
 
 
@@ -118,22 +116,22 @@ def feathered(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
     return torch.from_numpy((distance - 1).clip(0, FEATHER) / FEATHER).float()
 
 
-def view_weights(points: Float[Tensor, "p 3"], cameras: Cameras, depths: Float[Tensor, "n h w"],
-                 nearness: Float[Tensor, "n h w"], tolerance: float) -> Float[Tensor, "n p"]:  # yapf: disable
+def view_weights(points: Float[Tensor, "p 3"], cameras: Cameras, maps: Float[Tensor, "n h w 2"],
+                 tolerance: float) -> Float[Tensor, "n p"]:  # yapf: disable
     """How much each view counts at points of the surface: 0 where something is in front, or at the outline.
 
     Args:
         points: in the cameras' world.
         cameras: of the views.
-        depths: see :func:`depth_maps`. Between a surface and one behind it they are interpolated, which hides the one behind.
-        nearness: see :func:`feathered`.
+        maps: depths (:func:`depth_maps`), and the weights of pixels (:func:`feathered`). Between a surface and one behind it
+            depths are interpolated, which hides the one behind.
         tolerance: depth by which a point may lie behind the surface, world units.
     """
     weights = []
-    for view, (depth, inside) in enumerate(zip(depths, nearness)):
-        uv, z = (x[0] for x in cameras[view].project(points))
-        sampled = sample_image(torch.stack([depth, inside.to(depth)], -1), uv)
-        weights.append(sampled[:, 1] * (sampled[:, 0] > z - tolerance))
+    for view in range(len(cameras)):
+        uv, depth = (x[0] for x in cameras[view].project(points))
+        nearest, inside = sample_image(maps[view], uv).T
+        weights.append(inside * (nearest > depth - tolerance))
     return torch.stack(weights)
 
 
