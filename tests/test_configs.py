@@ -73,9 +73,6 @@ def test_noisy_cameras_come_from_the_linear_method_and_are_measured_against_the_
         assert scene.reader == dict(cameras="cameras_linear_init.npz", true_cameras="cameras.npz")
 
 
-# --- the schedules, over all of the paper's epochs ---------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def two_views(tmp_path_factory):
     """A scan of two pictures of 2x2 pixels, under the names of DTU's files."""
