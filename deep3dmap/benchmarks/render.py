@@ -8,7 +8,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,22 +71,24 @@ class Renderer:
         """The renderer, for a way of drawing."""
         if self.rasterizer is None:
             return build_part(dict(type=self.shader), RENDERERS)
-        soft = drawing.blending != "hard"
-        rasterizer = dict(type=self.rasterizer, faces_per_pixel=drawing.faces_per_pixel, blur_radius=BLUR if soft else 0.0)
+        blur = BLUR if drawing.blending in ("sigmoid", "softmax") else 0.0
+        rasterizer = dict(type=self.rasterizer, faces_per_pixel=drawing.faces_per_pixel, blur_radius=blur)
         shader = dict(type=self.shader, shading=drawing.shading, blending=drawing.blending, sigma=SIGMA)
         return build_part(dict(type="MeshRenderer", rasterizer=rasterizer, shader=shader), RENDERERS)
 
 
-_STYLES = dict(hard=("none", "hard", 1), soft=("none", "sigmoid", 8), phong=("phong", "softmax", 8))
+_STYLES = dict(hard=("none", "hard", 1), outline=("none", "outline", 1), soft=("none", "sigmoid", 8),
+               phong=("phong", "softmax", 8))  # yapf: disable
 WAYS = {name + " with gradients" * gradients: Drawing(*style, gradients) for name, style in _STYLES.items()
         for gradients in (False, True)}  # yapf: disable
+THEIRS = tuple(name for name, way in WAYS.items() if way.blending != "outline")
 
 OURS, PYTORCH3D = "ours", "pytorch3d"
 RENDERERS_MEASURED = {
     OURS: Renderer("FastRasterizer", "MeshShader"),
-    "torch": Renderer("TorchRasterizer", "MeshShader", most=dict(faces=100_000)),
+    "torch": Renderer("TorchRasterizer", "MeshShader", most=dict(faces=100_000, pixels=256, slots=8)),
     "deodr": Renderer(None, "DeodrRenderer", "deodr", ("hard", "hard with gradients")),
-    PYTORCH3D: Renderer("PyTorch3DRasterizer", "PyTorch3DShader", "pytorch3d", most=dict(faces=30_000, pixels=512)),
+    PYTORCH3D: Renderer("PyTorch3DRasterizer", "PyTorch3DShader", "pytorch3d", THEIRS, dict(faces=30_000, pixels=512)),
 }
 
 DRAWN = {
@@ -118,16 +120,15 @@ def benchmark(*,
     """
     chosen = choose(renderers, RENDERERS_MEASURED, "network")
     chosen = [name for name in chosen if renderers is not None or _installed(RENDERERS_MEASURED[name])]
-    ways, results = choose(ways, WAYS, "variant"), []
-    for name in choose(only, WORK, "measurement"):
-        for renderer in chosen:
-            for variant in ways_of(name, renderer, ways):
-                for work in WORK[name].quick if quick else WORK[name].amounts:
-                    if work <= RENDERERS_MEASURED[renderer].most.get(name, work):
-                        case = dict(name=name, method="render", network=renderer, variant=variant, work=work)
-                        case |= dict(unit=WORK[name].unit, device=device, quick=quick, mesh=str(mesh) if mesh else None)
-                        results.append(in_own_process(measure, case, f"{name} with {WORK[name].unit}={work} by '{renderer}'"))
-                        write(json.dumps(results[-1]))
+    ways = choose(ways, WAYS, "variant")
+    cases = [dict(name=name, network=renderer, variant=variant, work=work, unit=WORK[name].unit)
+             for name in choose(only, WORK, "measurement") for renderer in chosen
+             for variant in ways_of(name, renderer, ways) for work in amounts_of(name, renderer, quick)]  # yapf: disable
+    common, results = dict(method="render", device=device, quick=quick, mesh=str(mesh) if mesh else None), []
+    for case in cases:
+        what = f"{case['name']} with {case['unit']}={case['work']} by '{case['network']}'"
+        results.append(in_own_process(measure, case | common, what))
+        write(json.dumps(results[-1]))
     return results
 
 
@@ -137,6 +138,12 @@ def ways_of(name: str, renderer: str, ways: Iterable[str]) -> list[str]:
         return ["with gradients"] * (renderer in (OURS, PYTORCH3D))
     known = RENDERERS_MEASURED[renderer].ways or WAYS
     return [way for way in ways if way in known and (name != "slots" or WAYS[way].faces_per_pixel > 1)]
+
+
+def amounts_of(name: str, renderer: str, quick: bool) -> list[int]:
+    """The amounts of a kind of work that a renderer is measured on."""
+    amounts = WORK[name].quick if quick else WORK[name].amounts
+    return [amount for amount in amounts if amount <= RENDERERS_MEASURED[renderer].most.get(name, amount)]
 
 
 def _installed(renderer: Renderer) -> bool:
@@ -163,7 +170,7 @@ def _picture(case: Mapping, device: torch.device) -> tuple[Job, Callable[[], dic
     """One picture, and how many pixels and faces in pixels it shows."""
     drawing = WAYS[case["variant"]]
     if case["name"] == "slots":
-        drawing = Drawing(drawing.shading, drawing.blending, case["work"], drawing.gradients)
+        drawing = replace(drawing, faces_per_pixel=case["work"])
     renderer = RENDERERS_MEASURED[case["network"]].build(drawing).to(device)
     meshes = sphere(case["work"]) if case["name"] == "faces" else read(case["mesh"]) if case["mesh"] else ring()
     side = case["work"] if case["name"] == "pixels" else QUICK_SIDE if case["quick"] else SIDE
@@ -200,7 +207,7 @@ def _distance(case: Mapping, device: torch.device) -> tuple[Job, Callable[[], di
         moved = meshes.with_vertices(vertices)
         return point_mesh_loss(moved, points[None]) if ours else _their_point_mesh(moved, points)
 
-    return Job(lambda: distance().backward(), warm_up=lambda: None), lambda: dict(faces=len(meshes.faces))
+    return Job(lambda: distance().backward()), lambda: dict(faces=len(meshes.faces))
 
 
 def _their_chamfer(x: Tensor, y: Tensor) -> Tensor:
@@ -234,7 +241,7 @@ def ring() -> Meshes:
 
 
 def read(path: str | Path) -> Meshes:
-    """A mesh from a file, moved into the unit ball.
+    """A mesh from a file, moved into the unit ball, and whole along the seams of its texture.
 
     Raises:
         DataError: if it can't be read.
@@ -243,5 +250,6 @@ def read(path: str | Path) -> Meshes:
         mesh = trimesh.load(path, force="mesh", process=False)
     except (OSError, ValueError, NotImplementedError) as error:
         raise DataError(f"{path}: can't be read as a mesh: {error}") from None
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
     mesh.apply_translation(-mesh.bounds.mean(0))
     return Meshes.from_trimesh(mesh.apply_scale(1 / np.linalg.norm(mesh.vertices, axis=1).max()))
