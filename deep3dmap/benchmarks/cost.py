@@ -7,7 +7,6 @@ is measured first, and every network is trained once (with its unchanged config)
 import hashlib
 import importlib
 import json
-import math
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -17,25 +16,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deep3dmap.benchmarks import render
 from deep3dmap.benchmarks.cases import AS_CONFIGURED, PRODUCTS, Method, Work, choose, read_networks, vary
-from deep3dmap.benchmarks.limits import MatrixFlops, fastest, least_seconds, matrix_product, timed
+from deep3dmap.benchmarks.limits import MatrixFlops, fastest, least_seconds, matrix_product
+from deep3dmap.benchmarks.measuring import in_own_process, least_cost, mean_cost, result_line, rounded
 from deep3dmap.benchmarks.work import Field, Job
 from deep3dmap.engine.hooks.log import peak_memory_mib
 from deep3dmap.engine.launching import choose_device, silence_known_warnings
 from deep3dmap.engine.optim import optimizers_state
-from deep3dmap.errors import Deep3DError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.frameworks.cards import find_card
 from deep3dmap.io.files import replacing
 from deep3dmap.io.reading import output_folder
-from deep3dmap.io.workers import DONE, run_tasks
 from deep3dmap.registry import FRAMEWORKS, load_plugins
 from deep3dmap.version import __version__
 
-REPEATS = 3
 PRODUCT_SECONDS = 2.0
-#: Work longer than this many seconds is measured once.
-LONG = 20.0
 
 
 def cases_of(method: str) -> Method:
@@ -52,18 +48,21 @@ def benchmark(method: str = "idr",
               only: Iterable[str] | str | None = None,
               device: str = "auto",
               states: str | Path | None = None,
+              mesh: str | Path | None = None,
               write: Callable[[str], Any] = print) -> list[dict]:
     """Cost against growing work, as JSON lines.
 
     Args:
-        method: idr, deepsdf or h3dnet.
+        method: idr, deepsdf or h3dnet; or render, for the mesh renderers.
         quick: small amounts only. Each is measured once.
-        networks: some of the method's networks instead of all. By name; or other ``model`` configs by name.
+        networks: some of the method's networks (for render: renderers) instead of all. By name; or other ``model`` configs by
+            name.
         variants: variants of the configs, instead of the unchanged configs.
         ablation: compare the variants on one amount of each kind of work. All variants if None are chosen.
         only: some kinds of work instead of all.
         device: auto, cpu, cuda ...
         states: folder to keep the prepared networks for later measurements.
+        mesh: for render: draw this mesh where faces don't grow, instead of a ring.
         write: called with each measurement as a line of JSON.
 
     Returns:
@@ -73,6 +72,14 @@ def benchmark(method: str = "idr",
         ConfigError: for an unknown method, network, variant or measurement.
         Deep3DError: if a measurement fails.
     """
+    if method == "render":
+        return render.benchmark(quick=quick,
+                                renderers=networks,
+                                ways=variants,
+                                only=only,
+                                device=device,
+                                mesh=mesh,
+                                write=write)
     measured = cases_of(method)
     own = networks if isinstance(networks, Mapping) else None
     chosen = {name: dict(model=model) for name, model in own.items()} if own else read_networks(measured, networks)
@@ -139,10 +146,7 @@ class _Run:
 
     def _start(self, case: Mapping, what: str) -> dict | list:
         case = dict(case, method=self.method, device=self.device, quick=self.quick)
-        outcome = dict(run_tasks(run_case, [case], 1, math.inf, threads=torch.get_num_threads(), fresh=True))[0]
-        if outcome.kind != DONE:
-            raise Deep3DError(f"{what} failed: {outcome.reason}")
-        return outcome.value
+        return in_own_process(run_case, case, what)
 
 
 # --- in the process of one case -------------------------------------------------------------------------------------------
@@ -175,8 +179,8 @@ def measure_product(case: Mapping, device: torch.device, seconds: float) -> dict
         run()
     cpu, wall = fastest(run, device, seconds)
     gflop = flops.by_type.total() / 1e9
-    result = _line(case, device, cpu, wall) | dict(peak_mib=round(peak_memory_mib(device), 1))
-    return result | dict(gflop=_rounded(gflop), gflop_per_second=_rounded(gflop / wall))
+    result = result_line(case, device, cpu, wall) | dict(peak_mib=round(peak_memory_mib(device), 1))
+    return result | dict(gflop=rounded(gflop), gflop_per_second=rounded(gflop / wall))
 
 
 def build(method: Method, model: Mapping, device: torch.device) -> Framework:
@@ -212,44 +216,19 @@ def measure(case: Mapping, device: torch.device) -> dict:
     job.warm_up()
     flops = _count_flops(job, counter)
     counter.reset()
-    cpu, wall, runs = _mean_cost(job, device, case["quick"]) if job.steps else _least_cost(job, device, case["quick"])
+    cpu, wall, runs = mean_cost(job, device, case["quick"]) if job.steps else least_cost(job, device, case["quick"])
     evaluations = counter.points / runs
-    result = _line(case, device, cpu * job.scale, wall * job.scale)
+    result = result_line(case, device, cpu * job.scale, wall * job.scale)
     result |= dict(peak_mib=round(peak_memory_mib(device), 1), base_mib=round(base, 1), runs=runs)
     result |= dict(evaluations=round(evaluations * job.scale)) if evaluations else {}
     result |= dict(extrapolated=True) if job.scale != 1 else {}
     return result | _share(flops(evaluations), case["rates"], wall, job.scale)
 
 
-def _line(case: Mapping, device: torch.device, cpu: float, wall: float) -> dict:
-    what = {key: case[key] for key in ("name", "method", "network", "variant", "work", "unit") if key in case}
-    where = dict(device=str(device), threads=torch.get_num_threads())
-    return what | where | dict(cpu_seconds=_rounded(cpu), wall_seconds=_rounded(wall))
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.4g}")
-
-
 def _share(flops: Mapping[str, float], rates: Mapping[str, float], wall: float, scale: float) -> dict:
-    result = dict(gflop=_rounded(sum(flops.values()) * scale / 1e9))
+    result = dict(gflop=rounded(sum(flops.values()) * scale / 1e9))
     least = least_seconds(flops, rates)
-    return result if least is None else result | dict(matmul_share=_rounded(least / wall))
-
-
-def _least_cost(job: Job, device: torch.device, quick: bool) -> tuple[float, float, int]:
-    """CPU and wall seconds of the fastest of a few runs, and their number."""
-    times = [timed(job.run, device)]
-    while not quick and len(times) < REPEATS and times[0][1] < LONG:
-        times.append(timed(job.run, device))
-    return min(t[0] for t in times), min(t[1] for t in times), len(times)
-
-
-def _mean_cost(job: Job, device: torch.device, quick: bool) -> tuple[float, float, int]:
-    """CPU and wall seconds of one of several runs in a row, on average, and their number."""
-    runs = 2 if quick else job.steps
-    cpu, wall = timed(lambda: [job.run() for _ in range(runs)], device)
-    return cpu / runs, wall / runs, runs
+    return result if least is None else result | dict(matmul_share=rounded(least / wall))
 
 
 class EvaluationCounter:

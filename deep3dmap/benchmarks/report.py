@@ -12,7 +12,8 @@ from deep3dmap.io.reading import read_text
 
 KEYS = ("name", "work", "unit", "cpu_seconds", "wall_seconds", "peak_mib")
 COLUMNS = {"cpu_seconds": "CPU seconds", "wall_seconds": "seconds", "gflop": "GFLOP", "matmul_share": "share of the limit",
-           "evaluations": "evaluations", "memory": "MiB above the idle process"}  # yapf: disable
+           "evaluations": "evaluations", "covered": "pixels covered", "fragments": "faces in pixels",
+           "memory": "MiB above the idle process"}  # yapf: disable
 MARKERS = "os^Dvx+*"
 
 

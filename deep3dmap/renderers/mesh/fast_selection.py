@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from deep3dmap.renderers.mesh.selection import NEARER, RasterSettings, Triangles, drawable, pixel_boxes
+from deep3dmap.renderers.mesh.selection import NEARER, RasterSettings, Triangles
 from deep3dmap.renderers.mesh.triangles import SMALL
 
 _compiled = numba.njit(cache=True, nogil=True)
@@ -21,10 +21,9 @@ def select(triangles: Triangles, size: tuple[int, int, int],
            settings: RasterSettings) -> tuple[Int[Tensor, "p"], Int[Tensor, "p k"]]:
     """The nearest triangles of every pixel that any reaches; see :func:`.selection.select`."""
     corners = triangles.corners.detach().double().cpu()
-    index = torch.nonzero(drawable(corners, settings.cull_backfaces))[:, 0]
-    first, last = pixel_boxes(corners[index], size, settings.blur_radius)
-    boxes = torch.cat([first, last], 1)
-    image = triangles.image.cpu()[index]
+    boxes = torch.from_numpy(_boxes(corners.numpy(), *size[1:], float(settings.blur_radius), settings.cull_backfaces))
+    index = torch.nonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))[:, 0]
+    boxes, image = boxes[index], triangles.image.cpu()[index]
     order = torch.argsort(image, stable=True)
     bounds = torch.searchsorted(image[order], torch.arange(size[0] + 1))
     pixels, slots = [], []
@@ -52,6 +51,37 @@ def _twins(face: Int[Tensor, "t"]) -> Int[Tensor, "t"]:
 
 @_compiled
 @no_type_check  # run-time shape checks would wrap what numba compiles
+def _boxes(corners, height, width, blur_radius, cull):
+    """First column and row of the pixels that each triangle may reach, and one past their last; empty where it isn't drawn.
+
+    As :func:`.selection.drawable` and :func:`.selection.pixel_boxes`.
+    """
+    boxes = np.zeros((len(corners), 4), np.int64)
+    scale, reach = min(height, width), blur_radius**0.5
+    for t in range(len(corners)):
+        x0, y0, z0 = corners[t, 0]
+        x1, y1, z1 = corners[t, 1]
+        x2, y2, z2 = corners[t, 2]
+        area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
+        if not (-area if cull else abs(area)) > SMALL or not np.isfinite(x0 + x1 + x2 + y0 + y1 + y2 + z0 + z1 + z2):
+            continue
+        if min(z0, z1, z2) >= SMALL:
+            boxes[t, 0], boxes[t, 2] = _pixel_range(min(x0, x1, x2) - reach, max(x0, x1, x2) + reach, width, scale)
+            boxes[t, 1], boxes[t, 3] = _pixel_range(min(y0, y1, y2) - reach, max(y0, y1, y2) + reach, height, scale)
+    return boxes
+
+
+@_compiled
+@no_type_check
+def _pixel_range(low, high, extent, scale):
+    """First, and one past the last, of a picture's ``extent`` columns or rows whose centres lie between two coordinates."""
+    first = np.ceil(max(low * (scale / 2) + extent / 2 - 0.5, 0.0))
+    last = np.floor(high * (scale / 2) + extent / 2 - 0.5) + 1
+    return int(min(first, extent)), int(max(min(last, extent), 0))
+
+
+@_compiled
+@no_type_check
 def _draw(corners, boxes, twins, height, width, k, blur_radius, perspective, clip):
     """Table (pixels, k) of the nearest triangles, -1 in empty slots.
 

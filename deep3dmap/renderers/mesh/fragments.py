@@ -1,6 +1,7 @@
 """What a rasteriser hands to a shader: the faces seen in each pixel, and where in them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -35,6 +36,19 @@ class Fragments:
         """Which slots hold a face."""
         return self.face >= 0
 
+    @cached_property
+    def filled(self) -> Int[Tensor, "hits"]:
+        """Indices of the slots that hold a face, among the slots of all pixels."""
+        return torch.nonzero(self.hit.flatten())[:, 0]
+
+    @property
+    def nearest(self) -> "Fragments":
+        """The same pixels with their nearest face alone."""
+        if self.face.shape[1] == 1:
+            return self
+        parts = (self.face, self.barycentric, self.depth, self.distance)
+        return Fragments(self.pixel, *(part[:, :1] for part in parts), self.size)
+
     @property
     def image(self) -> Int[Tensor, "p"]:
         """Which image each pixel belongs to."""
@@ -54,10 +68,18 @@ class Fragments:
 
     def interpolate(self, corners: Float[Tensor, "f 3 c"]) -> Float[Tensor, "p k c"]:
         """Attributes given at each face's corners, at the fragments; 0 in empty slots."""
-        hit = self.hit
-        values = (self.barycentric[hit][..., None] * corners.index_select(0, self.face[hit])).sum(1)
-        return self.scatter(values)
+        return self.scatter(self.interpolate_filled(corners))
+
+    def interpolate_filled(self, corners: Float[Tensor, "f 3 c"]) -> Float[Tensor, "hits c"]:
+        """Attributes given at each face's corners, at the filled slots, in order."""
+        weights, faces = self.gather(self.barycentric), self.gather(self.face)
+        return (weights[..., None] * corners.index_select(0, faces)).sum(1)
+
+    def gather(self, values: Shaped[Tensor, "p k *c"]) -> Shaped[Tensor, "hits *c"]:
+        """Values of the filled slots, in order."""
+        return values.flatten(0, 1).index_select(0, self.filled)
 
     def scatter(self, values: Float[Tensor, "hits *c"]) -> Float[Tensor, "p k *c"]:
         """Values of the filled slots, in order, back in their slots; 0 in empty ones."""
-        return values.new_zeros(*self.face.shape, *values.shape[1:]).index_put((self.hit, ), values)
+        slots = values.new_zeros(self.face.numel(), *values.shape[1:]).index_copy(0, self.filled, values)
+        return slots.view(*self.face.shape, *values.shape[1:])

@@ -33,10 +33,10 @@ def rasterize(triangles: Triangles,
         select: finds the triangles of each pixel.
     """
     pixel, slots = select(triangles, size, settings)
-    hit = slots >= 0
-    chosen = slots[hit]
+    filled = torch.nonzero(slots.flatten() >= 0)[:, 0]
+    chosen = slots.flatten()[filled]
     corners = triangles.corners.index_select(0, chosen)
-    points = pixel_centers(pixel, size).to(corners)[:, None].expand(-1, slots.shape[1], -1)[hit]
+    points = pixel_centers(pixel[filled // slots.shape[1]], size).to(corners)
     barycentric = barycentric_coordinates(points, corners, settings.perspective_correct)
     inside = (barycentric.detach() >= 0).all(-1)
     barycentric = clipped(barycentric) if settings.clip_barycentric else barycentric
@@ -44,9 +44,9 @@ def rasterize(triangles: Triangles,
     distance = edge_distance(points, corners)
     if triangles.weights is not None:
         barycentric = (barycentric[..., None] * triangles.weights.index_select(0, chosen)).sum(1)
-    face = torch.where(hit, triangles.face[slots.clamp(min=0)], -1) if len(triangles.face) else slots
-    values = (barycentric, depth, torch.where(inside, -distance, distance))
-    return Fragments(pixel, face, *(v.new_full((*slots.shape, *v.shape[1:]), -1).index_put((hit, ), v) for v in values), size)
+    values = (triangles.face[chosen], barycentric, depth, torch.where(inside, -distance, distance))
+    parts = (v.new_full((slots.numel(), *v.shape[1:]), -1).index_copy(0, filled, v) for v in values)
+    return Fragments(pixel, *(part.view(*slots.shape, *part.shape[1:]) for part in parts), size)
 
 
 @RENDERERS.register_module()

@@ -79,7 +79,7 @@ class MeshShader(nn.Module):
         Raises:
             ValueError: if the texture hasn't as many channels as the background.
         """
-        colors = self.colors(fragments, scene)
+        colors = self.colors(fragments if self.blending == "softmax" else fragments.nearest, scene)
         if colors.shape[-1] != len(self.background):
             raise ValueError(f"the texture has {colors.shape[-1]} channels, but background has {len(self.background)}")
         background = torch.tensor(self.background).to(colors)
@@ -100,7 +100,7 @@ class MeshShader(nn.Module):
         meshes = scene.meshes
         if self.shading == "normals":
             normals = nn.functional.normalize(self._normals(fragments, meshes), dim=-1)
-            return torch.where(fragments.hit[..., None], 0.5 + 0.5 * normals, 0)
+            return fragments.scatter(0.5 + 0.5 * normals)
         if self.shading == "gouraud" and scene.lights is not None:
             return self._gouraud(fragments, scene)
         if scene.texture is None:
@@ -109,25 +109,24 @@ class MeshShader(nn.Module):
             albedo = scene.texture.sample(fragments, meshes)
         if self.shading == "none" or scene.lights is None:
             return albedo
-        hit = fragments.hit
-        image = fragments.image[:, None].expand_as(fragments.face)[hit]
-        points, normals = (x[hit] for x in self._surface(fragments, meshes))
+        image = fragments.gather(fragments.image[:, None].expand_as(fragments.face))
+        points, normals = self._surface(fragments, meshes)
         factor, added = illuminate(points, normals,
                                    scene.cameras.centers.to(points)[image % len(scene.cameras)], image, scene.lights,
                                    scene.material)
-        return fragments.scatter(albedo[hit] * factor + added)
+        return fragments.scatter(fragments.gather(albedo) * factor + added)
 
-    def _surface(self, fragments: Fragments, meshes: Meshes) -> tuple[Float[Tensor, "p k 3"], Float[Tensor, "p k 3"]]:
-        """Points and normals at which the light falls."""
+    def _surface(self, fragments: Fragments, meshes: Meshes) -> tuple[Float[Tensor, "hits 3"], Float[Tensor, "hits 3"]]:
+        """Points and normals at which the light falls, of the filled slots."""
         corners = meshes.vertices[meshes.faces]
         if self.shading == "flat":
-            face = fragments.face.clamp(min=0)
+            face = fragments.gather(fragments.face)
             return corners.mean(1)[face], face_normals(meshes.vertices, meshes.faces)[face]
-        return fragments.interpolate(corners), self._normals(fragments, meshes)
+        return fragments.interpolate_filled(corners), self._normals(fragments, meshes)
 
     @staticmethod
-    def _normals(fragments: Fragments, meshes: Meshes) -> Float[Tensor, "p k 3"]:
-        return fragments.interpolate(vertex_normals(meshes.vertices, meshes.faces)[meshes.faces])
+    def _normals(fragments: Fragments, meshes: Meshes) -> Float[Tensor, "hits 3"]:
+        return fragments.interpolate_filled(vertex_normals(meshes.vertices, meshes.faces)[meshes.faces])
 
     @staticmethod
     def _gouraud(fragments: Fragments, scene: Scene) -> Float[Tensor, "p k 3"]:
@@ -150,9 +149,9 @@ class MeshShader(nn.Module):
         colors = albedo.repeat(repeats, 1) * factor + added
         if repeats == 1:
             return fragments.interpolate(colors[meshes.faces])
-        hit = fragments.hit
-        corners = meshes.faces[fragments.face[hit]] + (fragments.image[:, None].expand_as(hit)[hit] * vertices)[:, None]
-        return fragments.scatter((fragments.barycentric[hit][..., None] * colors[corners]).sum(1))
+        image = fragments.gather(fragments.image[:, None].expand_as(fragments.face))
+        corners = meshes.faces[fragments.gather(fragments.face)] + (image * vertices)[:, None]
+        return fragments.scatter((fragments.gather(fragments.barycentric)[..., None] * colors[corners]).sum(1))
 
 
 def outline_opacities(covered: Bool[Tensor, "n h w"], scene: Scene, sigma: float) -> Float[Tensor, "n h w"]:

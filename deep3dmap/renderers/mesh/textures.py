@@ -49,12 +49,10 @@ class UVTexture:
 
     def sample(self, fragments: Fragments, meshes: Meshes) -> Float[Tensor, "p k c"]:
         """Colours of the fragments; 0 in empty slots."""
-        hit = fragments.hit
-        corners = self.uv[self.faces].index_select(0, fragments.face[hit])
-        uv = (fragments.barycentric[hit][..., None] * corners).sum(1)
+        uv = fragments.interpolate_filled(self.uv[self.faces])
         if len(self.image) == 1:
             return fragments.scatter(self._look_up(self.image, uv))
-        owner = meshes.face_mesh[fragments.face[hit]]
+        owner = meshes.face_mesh[fragments.gather(fragments.face)]
         colors = uv.new_zeros(len(uv), self.image.shape[-1])
         for i in range(len(self.image)):
             mine = torch.nonzero(owner == i)[:, 0]
