@@ -1,20 +1,23 @@
 """Exports of a trained framework: mesh, videos, and the surface with another scene's appearance."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 import trimesh
 
 from deep3dmap.apis.inference import load_framework
+from deep3dmap.apis.texturing import find_painter
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.geometry.lookat import camera_path, short_tour
 from deep3dmap.geometry.meshing_grids import check_resolution
 from deep3dmap.io.mesh_files import check_mesh_name, save_mesh
+from deep3dmap.io.textured_files import check_textured_name, save_textured_mesh
 from deep3dmap.ranges import Positive
 from deep3dmap.registry import UNUSABLE
 from deep3dmap.structures import Cameras
@@ -22,22 +25,41 @@ from deep3dmap.visualization.pictures import as_uint8
 from deep3dmap.visualization.video import write_video
 
 
-def export_mesh(checkpoint: str | Path, target: str | Path, *, resolution: int = 512, device: str = "auto",
-                **options) -> trimesh.Trimesh:  # yapf: disable
+def export_mesh(checkpoint: str | Path,
+                target: str | Path,
+                *,
+                resolution: int = 512,
+                texture: bool | Literal["photographs", "network"] = False,
+                texture_size: int = 1024,
+                capture: str | Path | None = None,
+                device: str = "auto",
+                log: Callable[[str], object] = print,
+                **options) -> trimesh.Trimesh:
     """Write the mesh of a checkpoint, in the data's own frame and units.
 
     Args:
         checkpoint: checkpoint, or a work folder for its newest.
         target: mesh to write: ``.ply``, ``.obj`` or ``.glb``.
         resolution: grid points along an edge of the scene's cube.
+        texture: unwrap the mesh and paint a texture, for ``.obj`` and ``.glb``: from the training photographs, or from the
+            radiance network. By default from the photographs, where they are at hand.
+        texture_size: texels along an edge of the texture.
+        capture: folder of the photographs to paint from (default: the run's own).
         device: auto, cpu, cuda ...
+        log: prints a line about a texture.
         options: further arguments of the framework's ``extract_mesh``.
     """
-    check_mesh_name(target)
+    (check_textured_name if texture else check_mesh_name)(target)
     check_resolution(resolution)
-    mesh = load_framework(checkpoint, device).extract_mesh(resolution, **options)
-    save_mesh(mesh, Path(target))
-    return mesh
+    framework = load_framework(checkpoint, device)
+    painter = find_painter(checkpoint, framework, texture, texture_size, capture) if texture else None
+    mesh = framework.extract_mesh(resolution, **options)
+    if painter is None:
+        save_mesh(mesh, Path(target))
+        return mesh
+    painted = painter.paint(mesh, log)
+    save_textured_mesh(painted, Path(target))
+    return painted
 
 
 def render_video(checkpoint: str | Path,

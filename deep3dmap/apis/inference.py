@@ -50,6 +50,16 @@ def model_of(checkpoint: str | Path, framework: str) -> tuple[Path, dict]:
     return path, model
 
 
+def config_of(checkpoint: str | Path) -> tuple[Path, dict]:
+    """A checkpoint's file and the config of its run.
+
+    Raises:
+        CheckpointError: if there is no usable checkpoint.
+    """
+    path = find_checkpoint(Path(checkpoint))
+    return path, _parsed(load_checkpoint(path), path)
+
+
 def trust_imports(checkpoint: str | Path) -> None:
     """Import the modules in a checkpoint's config, which runs their code; :func:`load_framework` alone imports none.
 
@@ -77,8 +87,14 @@ def _checked(path: Path) -> tuple[dict, object]:
 
 def _config(content: Mapping, path: Path) -> tuple[object, list[str]]:
     """The ``model`` of a checkpoint's config, and the modules of its ``custom_imports``."""
+    config = _parsed(content, path)
+    return config["model"], imported_modules(config.get("custom_imports"), str(path))
+
+
+def _parsed(content: Mapping, path: Path) -> dict:
+    """A checkpoint's config, which has a ``model``."""
     try:
         config = json.loads(content["meta"]["config"])
-        return config["model"], imported_modules(config.get("custom_imports"), str(path))
+        return config | dict(model=config["model"])
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         raise CheckpointError(f"{path}: holds no readable config, so its framework can't be built") from None

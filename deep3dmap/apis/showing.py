@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 
 from deep3dmap.apis.hull_comparison import hull_notes
 from deep3dmap.apis.results import as_picture, result_table, write_result
+from deep3dmap.apis.texturing import Painter
 from deep3dmap.datasets.captures import SceneDataset
 from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.engine.hooks.log import duration
@@ -18,10 +19,13 @@ from deep3dmap.engine.testing import Evaluated, TestResult
 from deep3dmap.evaluation.surfaces import vertex_errors
 from deep3dmap.frameworks.cards import card_of
 from deep3dmap.io.mesh_files import save_mesh
+from deep3dmap.io.textured_files import save_textured_mesh
 from deep3dmap.version import __version__
 from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
 from deep3dmap.visualization.report import ViewComparison, write_report
 from deep3dmap.visualization.video import turntable, write_video
+
+TEXTURED = "textured.glb"
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the state is saved
@@ -29,7 +33,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the state is saved
 
 
 def show_run(runner: ReconstructionRunner, output: Path, words: Mapping[str, str], start: float,
-             log: Callable[[str], object]) -> TestResult:  # yapf: disable
+             log: Callable[[str], object], texture: bool = False) -> TestResult:  # yapf: disable
     """Evaluate a runner's framework and write everything.
 
     Args:
@@ -38,6 +42,7 @@ def show_run(runner: ReconstructionRunner, output: Path, words: Mapping[str, str
         words: the ``command`` line; ``again``, the one that resumes it; and ``data``, the data that the user named.
         start: value of ``time.monotonic()`` at the beginning.
         log: prints a line.
+        texture: also paint a texture.
 
     Raises:
         Interrupted: if training was interrupted.
@@ -52,6 +57,9 @@ def show_run(runner: ReconstructionRunner, output: Path, words: Mapping[str, str
         result.notes.append(f"training was interrupted after {duration(loop.seconds)}; continue with: {words['again']}")
     if is_main_process():
         write_result(result, output)
+        if texture and scene is not None and result.mesh is not None:
+            painted = Painter(runner.framework, scene).paint(result.mesh, log)
+            save_textured_mesh(painted, output / TEXTURED)
         summary = _summary(result, scene, runner.cfg, words)
         if loop is not None:
             summary["time"] = f"{duration(loop.seconds)} of training, {loop.step} steps"
@@ -76,6 +84,7 @@ def _log_result(result: TestResult, table: str, output: Path, start: float, log:
     if table:
         log(table)
     names = ["mesh.ply", "mesh.glb"] if result.scene is not None and result.scene.result.mesh is not None else []
+    names += [TEXTURED] * (output / TEXTURED).is_file()
     names += ["items/"] * bool(result.items) + ["metrics.json", "report.html"]
     log(f"{output}: {', '.join(names)} ({duration(time.monotonic() - start)})")
 
@@ -103,7 +112,8 @@ def _write_report(result: TestResult, scene, summary: dict, words: Mapping[str, 
         save_mesh(result.mesh, output / "mesh.glb")
         moving = write_video(turntable(result.mesh, up=up, frames=36, supersample=1), output / "turntable.mp4", fps=12)
         error = None if truth is None else vertex_errors(result.mesh, truth).astype(np.float64)
-        downloads = {"mesh.ply": "mesh.ply", "mesh.glb": "mesh.glb"} | downloads
+        meshes = ["mesh.ply", "mesh.glb"] + [TEXTURED] * (output / TEXTURED).is_file()
+        downloads = dict(zip(meshes, meshes)) | downloads
     summary |= {k: v for k, v in (("command", words["command"]), ("continue", words["again"])) if v}
     write_report(output / "report.html",
                  title=f"{summary['method']}: {Path(str(summary['data'])).name}",

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 
 import torch
 import trimesh
+from jaxtyping import Float
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
@@ -174,6 +175,17 @@ class Framework(BaseModel):
             ConfigError: if the method does not produce such a mesh.
         """
         raise ConfigError(f"{type(self).__name__} does not produce a mesh")
+
+    def surface_colors(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        """Colours in [0, 1] of points on the reconstructed surface, for methods that have a network of its appearance.
+
+        Args:
+            points: in the data's frame and units.
+
+        Raises:
+            ConfigError: if the method has no such network.
+        """
+        raise ConfigError(f"{type(self).__name__} has no radiance network to paint a texture from")
 
     def take_appearance(self, other: "Framework") -> None:
         """Replace the appearance by that of another trained framework; the surface stays.

@@ -76,7 +76,7 @@ BLENDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mean": weighted_mean, 
 
 def paint_vertices(vertices: Float[Tensor, "v 3"],
                    normals: Float[Tensor, "v 3"],
-                   visible: Bool[Tensor, "n v"],
+                   visible: Bool[Tensor, "n v"] | Float[Tensor, "n v"],
                    images: UInt8[Tensor, "n h w 3"] | Float[Tensor, "n h w 3"],
                    masks: Bool[Tensor, "n h w"] | None,
                    projections: Float[Tensor, "n 3 4"],
@@ -88,7 +88,7 @@ def paint_vertices(vertices: Float[Tensor, "v 3"],
     Args:
         vertices: in the cameras' frame.
         normals: outward, unit.
-        visible: which view sees which vertex (see :func:`visible_vertices`).
+        visible: which view sees which vertex (see :func:`visible_vertices`), or factors of the views' weights.
         images: photographs, uint8 or in [0, 1].
         masks: True on the object; pixels that touch the background are not used. None uses all pixels.
         projections: world to pixels (first pixel's centre at 0.5), depths positive in front.

@@ -16,6 +16,7 @@ SCENE_DOORS = {
     "train --resume": "train {config} --resume {c} --work-dir {out}",
     "train load_from": "train {config} --work-dir {out} --cfg-options load_from={c}",
     "export-mesh": "export-mesh {c} {out}/mesh.ply --resolution 16",
+    "export-mesh --texture": "export-mesh {c} {out}/mesh.glb --resolution 16 --texture --texture-size 32",
     "render-video": "render-video {c} {out}/video.gif --frames 1 --scale 0.1",
     "render-video --appearance": "render-video {sound} {out}/video.gif --appearance {c} --frames 1 --scale 0.1",
     "convert-checkpoint": "convert-checkpoint {c} {out}/converted.pth",
@@ -99,6 +100,17 @@ ATTACKS = {
 @pytest.mark.parametrize("door", [door for door in DOORS if door not in WEIGHTS_ONLY])
 def test_what_a_checkpoint_names_is_refused_and_never_run(door, attack, enter, canary):
     assert_refused(*enter(door, with_config(ATTACKS[attack])))
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("scene", [
+    dict(capture=SING), dict(SING, capture="head"), dict(capture=3), dict(capture="a", test_views={}), dict(cature="a"),
+    dict(capture=dict(type="FolderCapture")), {}, 3, None, "a",
+])  # yapf: disable
+def test_a_scene_that_can_not_be_loaded_is_refused_and_runs_nothing(scene, enter, canary):
+    pytest.importorskip("xatlas", reason="needs the extra `mesh`")
+    assert_refused(*enter("export-mesh --texture", with_config(lambda config: config.update(scene=scene)), "--texture",
+                          "photographs"))  # yapf: disable
     assert not canary.exists()
 
 

@@ -314,17 +314,26 @@ class IDR(SceneMethod, SplitSteps):
             vertices, faces = extract_surface(bounded_sdf, *box, resolution, **options)
             if largest:
                 vertices, faces = largest_component(vertices, faces)
-            colors = self._vertex_colors(vertices.to(self.device, torch.float32)) if color else None
+            colors = self._colors_along_normals(vertices.to(self.device, torch.float32)) if color else None
         world = trimesh.transform_points(vertices.cpu().double().numpy(),
                                          torch.linalg.inv(self.scene_from_world.cpu()).numpy())
+        colors = None if colors is None else (255 * colors).round().byte().cpu().numpy()
         return trimesh.Trimesh(world, faces.cpu().numpy(), vertex_colors=colors, process=False)
 
-    def _vertex_colors(self, vertices: Tensor):
+    @torch.no_grad()
+    def surface_colors(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        """The radiance network's colours as seen along the normals; see the base class."""
+        scene = points @ self.scene_from_world[:3, :3].to(points).T + self.scene_from_world[:3, 3].to(points)
+        with self.geometry.frozen():
+            return self._colors_along_normals(scene.to(self.device, torch.float32))
+
+    def _colors_along_normals(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        """Colours in [0, 1] of points in the scene."""
         colors = []
-        for points in vertices.split(self.chunk):
-            normals = F.normalize(self.geometry.gradient(points), dim=-1)
-            colors.append((self.color(points, -normals).clamp(-1, 1) + 1) * 127.5)
-        return torch.cat(colors).round().byte().cpu().numpy()
+        for part in points.split(self.chunk):
+            normals = F.normalize(self.geometry.gradient(part), dim=-1)
+            colors.append((self.color(part, -normals).clamp(-1, 1) + 1) / 2)
+        return torch.cat(colors)
 
 
 def _headlight(normals: Float[Tensor, "n 3"], directions: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from deep3dmap.errors import MissingDependencyError
-from deep3dmap.geometry.mesh_operators import unique_edges
+from deep3dmap.geometry.triangles import unique_edges
 from deep3dmap.registry import RENDERERS
 from deep3dmap.renderers.mesh.lights import PLAIN, Lights, Material
 from deep3dmap.renderers.mesh.projection import check_batch

@@ -1,0 +1,60 @@
+"""Textured meshes on disk: GLB, which holds its texture, and OBJ with its material (MTL) and texture (PNG) beside it.
+
+Textures are 8-bit sRGB in both. Vertices stay in the data's own frame and units, as in :mod:`.mesh_files`, which reads both.
+"""
+
+import re
+from pathlib import Path
+
+import trimesh
+
+from deep3dmap.errors import DataError
+from deep3dmap.io.files import write_atomically
+
+SUFFIXES = (".glb", ".obj")
+
+
+def check_textured_name(path: str | Path) -> Path:
+    """The path of a textured mesh to write.
+
+    Raises:
+        DataError: for a suffix of a format without textures.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: can't write a texture to '{path.suffix}'; the file name must end with {', '.join(SUFFIXES)}")
+    return path
+
+
+def save_textured_mesh(mesh: trimesh.Trimesh, path: str | Path) -> list[Path]:
+    """Write a mesh and its texture; each file atomically, the mesh last.
+
+    Args:
+        mesh: with texture coordinates and an image.
+        path: ends with ``.glb`` or ``.obj``, which chooses the format. An OBJ's material and texture have its name, with
+            ``_`` for what materials' names can't hold.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: for another suffix, or a place that can't be written.
+    """
+    path = check_textured_name(path)
+    files = {path: trimesh.exchange.gltf.export_glb(mesh)} if path.suffix.lower() == ".glb" else _obj_files(mesh, path)
+    try:
+        return [write_atomically(each, data) for each, data in files.items()]
+    except OSError as error:
+        raise DataError(
+            f"{path}: the mesh can't be written ({error.strerror}); choose another place or free some space") from None
+
+
+def _obj_files(mesh: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:
+    name = re.sub(r"[^\w.-]", "_", path.stem, flags=re.ASCII)
+    white, black = [255, 255, 255, 255], [0, 0, 0, 255]  # factors of the texture, and of highlights
+    material = trimesh.visual.material.SimpleMaterial(mesh.visual.material.baseColorTexture, white, white, black, name=name)
+    simple = mesh.copy()
+    simple.visual = trimesh.visual.TextureVisuals(mesh.visual.uv, material=material)
+    text, beside = trimesh.exchange.obj.export_obj(simple, include_normals=True, return_texture=True, mtl_name=f"{name}.mtl",
+                                                   header="deep3dmap")  # yapf: disable
+    return {path.parent / key: data for key, data in beside.items()} | {path: text.encode()}
