@@ -35,9 +35,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b"" for p in folder.rglob("*")}
 
 
-# --- ways to break a capture in IDR's format ------------------------------------------------------------------------------
-
-
 def images(folder: Path, kind: str = "image") -> list[Path]:
     return sorted((folder / kind).iterdir())
 

@@ -31,9 +31,8 @@ WRONG = [("a", int, "an integer"), (2.5, int, "an integer"), (True, int, "an int
          (0, Positive, "a number above 0"), (-0.1, NotNegative, "a number of at least 0"),
          (1.1, Share, "a number of at least 0 and at most 1"), (0, Scale, "a number above 0 and at most 1"),
          (0, Count | None, "an integer of at least 1 or None")]  # yapf: disable
-UNKNOWN = [("cpu", torch.device), ({
-    "type": "X"
-}, Part), ([1, 2], torch.Tensor), ("name", Callable), (3, Any), (object(), object)]
+UNKNOWN = [("cpu", torch.device), (dict(type="X"), Part), ([1, 2], torch.Tensor), ("name", Callable), (3, Any),
+           (object(), object)]  # yapf: disable
 
 
 @pytest.mark.parametrize("value, annotation", FITTING)
@@ -63,11 +62,8 @@ def test_the_wrong_entry_of_a_list_or_dictionary_is_named(value, annotation, pla
     assert type_error_message(value, annotation, "x").startswith(f"{place}: expected ")
 
 
-def test_a_float_that_is_whole_is_told_how_to_write_it():
+def test_whole_floats_are_told_how_to_be_written_and_long_values_are_shortened():
     assert type_error_message(1e3, int, "max_steps") == "max_steps=1000.0: expected an integer (write 1000)"
-
-
-def test_a_long_value_is_shortened():
     assert len(type_error_message("x" * 1000, int, "a")) < 150
 
 

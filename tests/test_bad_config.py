@@ -20,57 +20,37 @@ WRONG = {
     "model.geometri.width=3": "model: unknown key 'geometri' for IDR: did you mean 'geometry'",
     "model.geometry.widht=3": "model.geometry: unknown key 'widht' for SDFNetwork: did you mean 'width'",
     "model.renderer.type=SphereTrace": "model.renderer: type='SphereTrace' is not in the registry 'renderer'",
-    "model.losses.mask.alfa=3": "model.losses.mask: unknown key 'alfa' for MaskLoss: did you mean 'alpha'",
-    "train_dataset.ray=3": "train_dataset: unknown key 'ray' for RayBatches: did you mean 'rays'",
-    "scene.test_view=3": "scene: unknown key 'test_view'",
-    "default_hooks.checkpoint.step=3": "default_hooks.checkpoint: unknown key 'step' for CheckpointHook",
     "train_cfg.max_step=3": "train_cfg: unknown key 'max_step' for StagedTrainLoop: did you mean 'max_steps'",
     "optim_wrapper.optimizer.lrr=3": "optim_wrapper.optimizer: unknown key 'lrr' for Adam: did you mean 'lr'",
     "optim_wrapper.clip_grad={'max_nrm': 3}":
     "optim_wrapper.clip_grad: unknown key 'max_nrm' for clip_grad_norm_: did you mean",
-    "param_scheduler.decai=3": "param_scheduler: unknown key 'decai' for ProgressLR: did you mean 'decay'",
     # kinds of values
     "model=3": "model=3: expected a dictionary",
-    "model.geometry=None": "model.geometry=None: expected a dictionary",
     "model.geometry.width='wide'": "model.geometry.width='wide': expected an integer of at least 1",
     "model.geometry.width=[3]": "width=[3] must be a number or have depth=2 entries",
     "model.geometry.width=None": "model.geometry.width=None: expected an integer",
-    "model.geometry.skip=['a']": "model.geometry.skip[0]='a': expected an integer",
     "model.geometry.bias=nan": "model.geometry.bias='nan': expected a number",
     "model.radiance.weight_norm='no'": "model.radiance.weight_norm='no': expected True or False",
-    "model.renderer.samples='many'": "model.renderer.samples='many': expected an integer",
     "model.losses.rgb=3": "model.losses.rgb=3: expected a dictionary",
     "model.losses.mask.alpha=None": "model.losses.mask.alpha=None: expected a number or a list of numbers or a dictionary",
     "model.input_keys='rgb'": "model.input_keys='rgb': expected a list of strings",
-    "train_dataset=3": "train_dataset=3: expected a dictionary",
     "train_dataset.rays=1e3": "train_dataset.rays=1000.0: expected an integer of at least 1 (write 1000)",
-    "test_dataset.train_views='a'": "test_dataset.train_views='a': expected an integer",
-    "scene=3": "scene=3: expected a dictionary",
     "scene.capture=3": "scene.capture=3: expected a dictionary or a string",
     "scene.normalization=5": "scene.normalization=5: expected a string or a list",
     "scene.test_views=[3]": "scene.test_views[0]=3: expected a string",
-    "scene.scale='a'": "scene.scale='a': expected a number",
-    "train_cfg=3": "train_cfg=3: expected a dictionary",
-    "train_cfg.max_steps=[3]": "train_cfg.max_steps=[3]: expected an integer",
     "train_cfg.stages=3": "train_cfg.stages=3: expected a list of dictionaries",
     "train_cfg.stages=[dict()]": "train_cfg.stages='[dict()]': expected a list of dictionaries",
     "train_cfg.stages=[{'max_steps': '3'}]": "train_cfg.stages[0].max_steps='3': expected an integer",
-    "optim_wrapper=3": "optim_wrapper=3: expected a dictionary",
     "optim_wrapper.optimizer=3": "optim_wrapper.optimizer=3: expected a dictionary with a 'type'",
     "optim_wrapper.optimizer.lr='fast'": "optim_wrapper.optimizer.lr='fast': expected a number",
     "optim_wrapper.optimizer.betas=3": "optim_wrapper.optimizer.betas=3: expected a list of 2 entries",
     "optim_wrapper.clip_grad=3": "optim_wrapper.clip_grad=3: expected a dictionary, such as dict(max_norm=1.0)",
     "param_scheduler=3": "param_scheduler=3: expected a dictionary or a list",
-    "param_scheduler.warmup='a'": "param_scheduler.warmup='a': expected an integer",
-    "default_hooks=3": "default_hooks=3: expected a dictionary",
-    "default_hooks.log.interval='a'": "default_hooks.log.interval='a': expected an integer",
     "default_hooks.checkpoint.at_minutes=['a']": "default_hooks.checkpoint.at_minutes[0]='a': expected a number",
     "custom_hooks=[3]": "custom_hooks[0]=3: expected a dictionary with a 'type'",
     "test_evaluator=[3]": "test_evaluator[0]=3: expected a dictionary with a 'type'",
     "test_evaluator={'type': 'ViewMetrics'}":
     "'test_evaluator' is a list: give a list, or change an entry by test_evaluator.0",
-    "test_cfg.resolution='a'": "test_cfg.resolution='a': expected an integer",
-    "seed='a'": "seed='a': expected an integer",
     "amp='yes'": "amp='yes': expected True or False",
     "device=3": "device=3: expected a string",
     "custom_imports=3": "custom_imports=3: expected dict(imports=['MODULE', ...])",
@@ -80,19 +60,14 @@ WRONG = {
     "model.renderer.samples=-3": "samples=-3",
     "model.eikonal_samples=-1": "model.eikonal_samples=-1: expected a number of at least 0",
     "model.background=7": "model.background=7: expected a number of at least 0 and at most 1",
-    "train_dataset.rays=-1": "train_dataset.rays=-1: expected an integer of at least 1",
-    "train_dataset.focus=2": "train_dataset.focus=2: expected a number of at least 0 and at most 1",
     "test_dataset.split='tst'": "Views: split='tst' must be one of train, test, all",
     "scene.scale=1e-9": "scene.scale=1e-09: ",
     "scene.scale=0": "scene.scale=0: must be a number above 0 and at most 1",
     "scene.normalization=[[1,1,1],[0,0,0]]": "give its lower corner first",
     "train_cfg.max_steps=-1": "train_cfg.max_steps=-1: expected an integer of at least 0",
-    "train_cfg.max_minutes=-1": "train_cfg.max_minutes=-1: expected a number of at least 0",
     "optim_wrapper.optimizer.lr=-1": "optim_wrapper can't be built from lr=-1: ValueError: Invalid learning rate: -1",
-    "optim_wrapper.optimizer.betas=[2,2]": "optim_wrapper can't be built from",
     "param_scheduler.decay=-1": "param_scheduler.decay=-1: expected a number above 0",
     "default_hooks.checkpoint.steps=0": "default_hooks.checkpoint.steps=0: expected an integer of at least 1",
-    "default_hooks.log.interval=0": "default_hooks.log.interval=0: expected an integer of at least 1",
     "test_cfg.scale=0": "test_cfg.scale=0: expected a number above 0 and at most 1",
     # what doesn't go together
     "train_cfg.max_steps=None": "stage 'train' has no budget",
@@ -121,9 +96,6 @@ def test_a_wrong_config_leaves_a_work_folder_as_it_was(option, config_file, work
     before = contents(work_dir)
     refusal(capsys, "train", config_file, "--work-dir", work_dir, "--cfg-options", option)
     assert contents(work_dir) == before
-
-
-# --- what a config may say of its run -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -157,8 +129,6 @@ def test_a_config_may_ask_to_resume(written, tmp_path):
         (tmp_path / "out" / "checkpoints").iterdir())))  # yapf: disable
     assert (before, after) == (1, 2) and not (tmp_path / "out" / "checkpoints_before_1").exists()
 
-
-# --- modules beside a config ----------------------------------------------------------------------------------------------
 
 HOOK = """
 from pathlib import Path

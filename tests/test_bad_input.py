@@ -95,8 +95,6 @@ def pickled_matrix(folder: Path) -> None:
     np.savez(folder / "cameras.npz", **dict(values, world_mat_0=np.array([Pwned(folder)], dtype=object)))
 
 
-# --- captures that are refused by `check`, `train` and `reconstruct` alike ------------------------------------------------
-
 #: How a capture is broken; what the message names; the capture that is broken.
 REFUSED = {
     "an image is missing": (lambda f: images(f)[3].unlink(), ["cameras.npz", "8 images", "9 world_mat_i"], "idr"),
@@ -168,8 +166,6 @@ def test_a_broken_capture_is_refused_by_every_command_and_nothing_is_written(cas
     assert contents(folder) == before
 
 
-# --- captures that can be trained on, with warnings
-
 ODD = {
     "one mask is full": (every_mask(lambda m: 0 * m + 255, 1), "view_000.png: the mask covers the whole image", "idr"),
     "one camera looks away": (cameras(turned_away, [2]), "the point that the others look at behind them: view_002", "idr"),
@@ -193,10 +189,12 @@ def test_a_valid_capture_has_neither_errors_nor_warnings(sound):
         assert report.errors == report.warnings == []
 
 
-def test_a_capture_without_masks_can_be_used_by_no_method(broken, capsys):
-    assert run("check", broken(lambda f: shutil.rmtree(f / "mask"))) == 1
+def test_a_capture_without_masks_can_be_used_by_no_method_and_they_are_asked_for(broken, tmp_path, capsys):
+    folder = broken(lambda f: shutil.rmtree(f / "mask"))
+    assert run("check", folder) == 1
     verdict = capsys.readouterr().out.splitlines()[-1]
     assert "by any method" in verdict and "Hull needs masks" in verdict and "IDR needs masks" in verdict
+    assert "make-masks" in refusal(capsys, "reconstruct", folder, "-o", tmp_path / "out") and not (tmp_path / "out").exists()
 
 
 def test_the_methods_that_can_use_a_capture_are_named(sound, capsys):
@@ -225,15 +223,6 @@ def test_data_that_changed_are_read_anew(broken, config_file, tmp_path, capsys):
     assert run("train", config_file, "--work-dir", tmp_path / "out", *options) == 0
     replaced("image")(folder)
     assert "view_003.png" in refusal(capsys, "train", config_file, "--work-dir", tmp_path / "out", *options)
-
-
-def test_masks_are_asked_for_before_anything_is_written(broken, tmp_path, capsys):
-    folder = broken(lambda f: shutil.rmtree(f / "mask"))
-    assert "make-masks" in refusal(capsys, "reconstruct", folder, "-o", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-# --- kinds of images ------------------------------------------------------------------------------------------------------
 
 
 def exif(orientation: int) -> Image.Exif:

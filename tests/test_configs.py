@@ -10,7 +10,8 @@ import torch
 from deep3dmap.apis import train
 from deep3dmap.datasets.captures.formats import save_capture
 from deep3dmap.engine.config import load_config
-from deep3dmap.frameworks import IDR, DeepSDF, Hull
+from deep3dmap.engine.optim import find_parts
+from deep3dmap.frameworks import IDR, Hull
 from deep3dmap.frameworks.cards import find_card
 from deep3dmap.registry import FRAMEWORKS
 from deep3dmap.structures import Cameras, Capture
@@ -35,8 +36,7 @@ def test_a_config_builds_its_model(config):
     cfg = load_config(ROOT / config)
     framework = FRAMEWORKS.build(cfg.model.to_dict())
     assert any(True for _ in framework.parameters()) or isinstance(framework, Hull)  # the hull learns nothing
-    if cfg.get("optim_wrapper") and "optimizer" not in cfg.optim_wrapper:
-        assert isinstance(framework, DeepSDF) or framework.train_cameras
+    find_parts(framework, cfg.get("optim_wrapper") or {})  # each optimiser's part is one of the model's
 
 
 @pytest.mark.parametrize("config,published", PAPERS.items())
@@ -71,9 +71,6 @@ def test_noisy_cameras_come_from_the_linear_method_and_are_measured_against_the_
         scene = load_config(ROOT / config, {"scene.capture": "dtu_idr/scan114"}).scene
         assert scene.capture == "dtu_idr/scan114"
         assert scene.reader == dict(cameras="cameras_linear_init.npz", true_cameras="cameras.npz")
-
-
-# --- the schedules, over all of the paper's epochs ---------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -54,19 +54,11 @@ def installed(wheel, tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_version_of_the_package_is_that_of_the_distribution(wheel):
+def test_the_wheel_holds_every_module_config_and_asset_and_nothing_else(wheel):
     assert wheel.name == f"deep3dmap-{__version__}-py3-none-any.whl"
-
-
-def test_the_wheel_holds_every_module_config_and_asset(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    configs = {f"deep3dmap/{name}" for name in shipped("configs")}
-    assert shipped("deep3dmap") | configs <= names
-
-
-def test_the_wheel_holds_nothing_beside_the_package(wheel):
-    assert {name.split("/")[0]
-            for name in zipfile.ZipFile(wheel).namelist()} == {"deep3dmap", f"deep3dmap-{__version__}.dist-info"}
+    assert shipped("deep3dmap") | {f"deep3dmap/{name}" for name in shipped("configs")} <= names
+    assert {name.split("/")[0] for name in names} == {"deep3dmap", f"deep3dmap-{__version__}.dist-info"}
 
 
 def test_the_wheel_names_its_licence_its_command_and_its_requirements(wheel):

@@ -67,20 +67,12 @@ def test_the_weight_of_the_codes_is_that_of_deepsdf(goldens):
 
 
 @pytest.mark.parametrize("value, message", [
-    (dict(start=1.0, factor=0.5, every=0), "positive"),
-    (dict(start=1.0, end=2.0, length=-1), "positive"),
-    (dict(start=1.0, end="2", length=1), "numbers"),
-    (dict(start=1.0, end=2.0, every=1), "keys"),
-    ("fast", "expected a number"),
-    ([], "expected a number"),
-    ([1.0, "2"], "expected a number"),
-    (None, "expected a number"),
-    (dict(start=1.0), "keys"),
-    (dict(start=1.0, milestones=[1], gamma=0.5), "keys"),
-    (dict(start=1.0, milestones=[1], by="minute"), "minute"),
-    (dict(start=1.0, milestones=5), "milestones"),
-    (dict(start="1", milestones=[5]), "start"),
-    (dict(start=1.0, milestones=["a"]), "milestones"),
+    (dict(start=1.0, factor=0.5, every=0), "positive"), (dict(start=1.0, end=2.0, length=-1), "positive"),
+    (dict(start=1.0, end="2", length=1), "numbers"), (dict(start=1.0, end=2.0, every=1), "keys"),
+    ("fast", "expected a number"), ([], "expected a number"), ([1.0, "2"], "expected a number"), (None, "expected a number"),
+    (dict(start=1.0), "keys"), (dict(start=1.0, milestones=[1], gamma=0.5), "keys"),
+    (dict(start=1.0, milestones=[1], by="minute"), "minute"), (dict(start=1.0, milestones=5), "milestones"),
+    (dict(start="1", milestones=[5]), "start"), (dict(start=1.0, milestones=["a"]), "milestones"),
 ])  # yapf: disable
 def test_what_is_no_schedule_is_refused_by_name(value, message):
     with pytest.raises(ConfigError, match=f"mask.weight.*{message}"):

@@ -119,11 +119,7 @@ def _only(found: Pairs, split: str | Path, true: Path) -> tuple[Pairs, list[str]
 
 
 def measure_pair(task: Task) -> tuple[dict, str]:
-    """Metrics of a pair, and a warning if the frames don't match.
-
-    Raises:
-        DataError: if a file can't be read, the reconstruction has no faces, or there is nothing to normalise by.
-    """
+    """Metrics of a pair, and a warning if the frames don't match."""
     predicted, true, scale = load_mesh(task.pair.predicted), load_surface(task.pair.true), 1.0
     if task.normalization is not None:
         frame = read_normalization(task.normalization)

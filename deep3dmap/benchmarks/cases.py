@@ -86,11 +86,7 @@ AS_CONFIGURED = "as configured"
 
 
 def choose(names: Iterable[str] | str | None, known: Mapping, what: str) -> list[str]:
-    """The chosen names: all known ones, one, or several.
-
-    Raises:
-        ConfigError: for an unknown name.
-    """
+    """The chosen names: all known ones, one, or several."""
     chosen = list(known) if names is None else [names] if isinstance(names, str) else list(names)
     for name in chosen:
         if name not in known:
@@ -99,11 +95,7 @@ def choose(names: Iterable[str] | str | None, known: Mapping, what: str) -> list
 
 
 def read_networks(method: Method, names: Iterable[str] | str | None = None) -> dict[str, dict]:
-    """``model``, ``amp`` (``auto`` counts as off) and learning ``rate`` of a method's networks, from their configs.
-
-    Raises:
-        ConfigError: for an unknown network, or a broken config.
-    """
+    """``model``, ``amp`` (``auto`` counts as off) and learning ``rate`` of a method's networks, from their configs."""
     networks = {}
     for name in choose(names, method.networks, "network"):
         network = method.networks[name]
@@ -113,11 +105,7 @@ def read_networks(method: Method, names: Iterable[str] | str | None = None) -> d
 
 
 def vary(network: Mapping, changes: Mapping, name: str = "variant") -> dict:
-    """A network (``model``, ``amp``, ``rate``) with some of its config's keys changed.
-
-    Raises:
-        ConfigError: if a key is unknown, or doesn't fit the config.
-    """
+    """A network (``model``, ``amp``, ``rate``) with some of its config's keys changed."""
     cfg = Config(ConfigDict(model=network["model"], amp=network.get("amp", False)))
     merge_options(cfg, changes, f"variant '{name}':")
     check_config(cfg.to_dict(), f"variant '{name}'")

@@ -39,11 +39,7 @@ LONG = 20.0
 
 
 def cases_of(method: str) -> Method:
-    """A method's benchmark: ``METHOD`` of the module in its card.
-
-    Raises:
-        ConfigError: for an unknown method, or one without a benchmark.
-    """
+    """A method's benchmark: ``METHOD`` of the module in its card."""
     return importlib.import_module(find_card(method, "benchmark").benchmark).METHOD
 
 
@@ -193,19 +189,7 @@ def build(method: Method, model: Mapping, device: torch.device) -> Framework:
 
 def prepared_state(method: Method, model: Mapping, device: torch.device, fit_steps: int, train_steps: int,
                    rate: float) -> dict[str, dict]:
-    """Weights after fitting the distances and a short training with warm-up.
-
-    Args:
-        method: the method.
-        model: config of the framework.
-        device: device to compute on.
-        fit_steps: Adam steps to fit the distances.
-        train_steps: training steps afterwards.
-        rate: learning rate of the training, reached half-way.
-
-    Returns:
-        State dictionaries of the method's ``parts``, and that of the training's ``optimizer``.
-    """
+    """State of the ``parts`` and ``optimizer`` after fitting the distances and a short training with warm-up to ``rate``."""
     framework = build(method, model, device)
     optimizers = method.prepare(framework, fit_steps, train_steps, rate)
     return {

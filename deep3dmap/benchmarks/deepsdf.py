@@ -12,21 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deep3dmap.benchmarks import work
 from deep3dmap.benchmarks.cases import Method, Network, Work
-from deep3dmap.benchmarks.work import (
-    BATCHES,
-    STEPS,
-    Field,
-    Job,
-    Optimizers,
-    dense_mesh,
-    evaluate,
-    fit,
-    mesh,
-    points_around,
-    train_with_warmup,
-    training,
-)
+from deep3dmap.benchmarks.work import Field, Job, Optimizers
 from deep3dmap.engine.optim import load_optimizers_state
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.frameworks.deepsdf import Observations
@@ -70,7 +58,7 @@ INFO = dict(shapes=list(SHAPES), offsets=torch.zeros(len(SHAPES), 3), scales=tor
 
 
 def _samples(field: Field, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    points, sdf = points_around(field, 8 * count, device)  # a quarter of them inside, about
+    points, sdf = work.points_around(field, 8 * count, device)  # a quarter of them inside, about
     order = torch.randperm(len(points), device=device)
     chosen = torch.cat([order[side[order]][:count // 2] for side in (sdf >= 0, sdf < 0)])
     return points[chosen], sdf[chosen]
@@ -95,17 +83,17 @@ def _prepare(framework: Framework, fit_steps: int, train_steps: int, rate: float
         return (framework(batch, mode="tensor")["sdf"] - batch["sdf"]).abs().mean()
 
     parts = [dict(params=framework.decoder.parameters()), dict(params=framework.codes.parameters(), lr=CODE_FIT_RATE)]
-    fit(parts, loss, fit_steps)
+    work.fit(parts, loss, fit_steps)
     step, optimizers = _training(framework, PREPARED_SAMPLES, rate, False)
-    train_with_warmup(step, optimizers, train_steps)
+    work.train_with_warmup(step, optimizers, train_steps)
     return optimizers
 
 
 def _training(framework: Framework, samples: int, rate: float, amp: bool) -> tuple[Callable[[], Any], Optimizers]:
-    batches = [batch_of_samples(samples, framework.device) for _ in range(BATCHES)]
+    batches = [batch_of_samples(samples, framework.device) for _ in range(work.BATCHES)]
     rates = dict(decoder=rate, codes=CODE_RATE * rate)
     optimizers = {part: dict(optimizer=dict(type="Adam", lr=lr)) for part, lr in rates.items()}
-    return training(framework, batches, optimizers, amp)
+    return work.training(framework, batches, optimizers, amp)
 
 
 @contextmanager
@@ -124,12 +112,12 @@ def _watch(framework: Framework, change: Callable[[Field], Field]) -> None:
 def _train_step(framework: Framework, samples: int, rate: float, amp: bool, optimizer: Mapping, **_) -> Job:
     step, wrapper = _training(framework, samples // len(SHAPES), rate, amp)
     load_optimizers_state(wrapper, optimizer)
-    return Job(step, STEPS)
+    return Job(step, work.STEPS)
 
 
 def _fit_step(framework: Framework, samples: int, amp: bool, **_) -> Job:
     """One iteration of fitting a code to a shape."""
-    points, sdf = points_around(list(SHAPES.values())[SHAPE], OBSERVED, framework.device)
+    points, sdf = work.points_around(list(SHAPES.values())[SHAPE], OBSERVED, framework.device)
     rows = torch.cat([points, sdf[:, None]], 1)
     observations = Observations(rows[sdf > 0], rows[sdf < 0])
 
@@ -155,11 +143,11 @@ METHOD = Method(
               "chunked step": PLAIN | CHUNKED_STEP,
               "mixed precision": PLAIN | MIXED_PRECISION,
               "all": PLAIN | CHUNKED_STEP | MIXED_PRECISION},
-    work=dict(evaluate=Work("points", (100_000, ), (1000, ), job=partial(evaluate, field=_field)),
+    work=dict(evaluate=Work("points", (100_000, ), (1000, ), job=partial(work.evaluate, field=_field)),
               train_step=Work("samples", SAMPLES, (128, 256), 16_384, job=_train_step),
               fit_step=Work("samples", (1000, 2000, 4000, 8000, 16_000), (100, 200), 8000, job=_fit_step),
-              mesh=Work("resolution", RESOLUTIONS, (16, 32), job=partial(mesh, options=MESHED)),
-              dense_mesh=Work("resolution", RESOLUTIONS, (8, 16), job=partial(dense_mesh, field=_field, options=MESHED))),
+              mesh=Work("resolution", RESOLUTIONS, (16, 32), job=partial(work.mesh, options=MESHED)),
+              dense_mesh=Work("resolution", RESOLUTIONS, (8, 16), job=partial(work.dense_mesh, field=_field, options=MESHED))),
     parts=("decoder", "codes"),
     prepare=_prepare,
     watch=_watch,

@@ -108,12 +108,9 @@ def config_checksum(method: str) -> str:
 
 
 def do_run(run: HeadRun, folder: Path, start: float) -> None:
-    """Train, mesh, measure and write everything.
+    """Train, mesh, measure and write everything; a work folder of an earlier attempt is removed.
 
-    Args:
-        run: the run.
-        folder: the run's folder; a work folder of an earlier attempt in it is removed.
-        start: value of ``time.monotonic()`` at which the minutes begin.
+    The run's minutes begin at ``start``, a value of ``time.monotonic()``.
 
     Raises:
         KeyboardInterrupt: if training was interrupted.

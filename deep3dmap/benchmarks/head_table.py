@@ -12,17 +12,9 @@ from typing import Literal
 
 from deep3dmap.apis.reconstruct import reserve
 from deep3dmap.apis.work_folder import locked_folder
+from deep3dmap.benchmarks import head_run
 from deep3dmap.benchmarks import head_table_report as report
-from deep3dmap.benchmarks.head_run import (
-    METRICS,
-    SETTINGS,
-    HeadRun,
-    changed_settings,
-    config_checksum,
-    only_measured_otherwise,
-    read_metrics,
-    run_in,
-)
+from deep3dmap.benchmarks.head_run import METRICS, HeadRun, changed_settings, only_measured_otherwise, read_metrics
 from deep3dmap.datasets.heads.ict_face.heads import SPLITS
 from deep3dmap.datasets.heads.landmarks import read_landmark_file
 from deep3dmap.datasets.synthetic.head_accessories import ACCESSORIES
@@ -157,7 +149,7 @@ def plan(heads: Sequence[str], busts: Sequence[tuple[str | Path, str | Path]], v
     for given in (names, list(views), list(methods)):
         if twice := next((each for each in given if given.count(each) > 1), None):
             raise ConfigError(f"'{twice}' is given twice")
-    sums = {method: config_checksum(method) for method in methods}
+    sums = {method: head_run.config_checksum(method) for method in methods}
     return [HeadRun(method, name, kind, count, capture, config=sums[method], **options)
             for name, kind, capture in subjects for count in views for method in methods]  # yapf: disable
 
@@ -252,7 +244,7 @@ def _begin(run: HeadRun, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not only_measured_otherwise(run, folder):
         (folder / METRICS).unlink(missing_ok=True)
-    write_atomically(folder / SETTINGS, (json.dumps(run.settings(), indent=2) + "\n").encode())
+    write_atomically(folder / head_run.SETTINGS, (json.dumps(run.settings(), indent=2) + "\n").encode())
 
 
 def in_processes(runs: Sequence[HeadRun], output: Path, processes: int) -> Iterator[tuple[int, str]]:
@@ -265,5 +257,5 @@ def in_processes(runs: Sequence[HeadRun], output: Path, processes: int) -> Itera
     for log in logs:
         log.unlink(missing_ok=True)
     options = dict(threads=runs[0].threads, fresh=True, logs=logs)
-    for number, outcome in run_tasks(run_in, [str(folder) for folder in folders], processes, limit, **options):
+    for number, outcome in run_tasks(head_run.run_in, [str(folder) for folder in folders], processes, limit, **options):
         yield number, "" if outcome.kind == DONE else outcome.reason

@@ -12,22 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deep3dmap.benchmarks import work
 from deep3dmap.benchmarks.cases import Method, Network, Work
-from deep3dmap.benchmarks.work import (
-    BATCHES,
-    STEPS,
-    Field,
-    Job,
-    Optimizers,
-    dense_mesh,
-    evaluate,
-    fit,
-    mesh,
-    points_around,
-    steps_on,
-    train_with_warmup,
-    training,
-)
+from deep3dmap.benchmarks.work import Field, Job, Optimizers
 from deep3dmap.engine.optim import load_optimizers_state
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.geometry.intersections import sphere_intersection
@@ -85,22 +72,22 @@ def _prepare(framework: Framework, fit_steps: int, train_steps: int, rate: float
     """Fit the object's distances, then train shortly with warm-up."""
 
     def loss() -> Tensor:
-        points, target = points_around(object_sdf, FIT_POINTS, framework.device)
+        points, target = work.points_around(object_sdf, FIT_POINTS, framework.device)
         value, gradient, _ = framework.geometry.sdf_and_gradient(points)
         return (value - target).abs().mean() + 0.1 * ((gradient.norm(dim=1) - 1)**2).mean()
 
-    fit(framework.geometry.parameters(), loss, fit_steps)
+    work.fit(framework.geometry.parameters(), loss, fit_steps)
     step, optimizer = _training(framework, TRAIN_RAYS, rate, False)
-    train_with_warmup(step, optimizer, train_steps)
+    work.train_with_warmup(step, optimizer, train_steps)
     return optimizer
 
 
 def _training(framework: Framework, rays: int, rate: float, amp: bool) -> tuple[Callable[[], Any], Optimizers]:
-    return training(framework, _batches(framework, rays), dict(optimizer=dict(type="Adam", lr=rate)), amp)
+    return work.training(framework, _batches(framework, rays), dict(optimizer=dict(type="Adam", lr=rate)), amp)
 
 
 def _batches(framework: Framework, rays: int) -> list[dict[str, Tensor]]:
-    return [batch_of_rays(rays, framework.device, seed) for seed in range(BATCHES)]
+    return [batch_of_rays(rays, framework.device, seed) for seed in range(work.BATCHES)]
 
 
 @contextmanager
@@ -121,9 +108,9 @@ def _train_step(framework: Framework, rays: int, rate: float, amp: bool, optimiz
     load_optimizers_state(wrapper, optimizer)
     cache = getattr(framework.renderer, "cache", None)
     if cache is None:
-        return Job(step, STEPS)
-    few = steps_on(framework, _batches(framework, min(rays, TRAIN_RAYS)), wrapper)  # refreshes don't depend on the rays
-    return Job(step, -(-STEPS // cache.interval) * cache.interval, lambda: [few() for _ in range(2 * cache.interval)])
+        return Job(step, work.STEPS)
+    few = work.steps_on(framework, _batches(framework, min(rays, TRAIN_RAYS)), wrapper)  # refreshes don't depend on the rays
+    return Job(step, -(-work.STEPS // cache.interval) * cache.interval, lambda: [few() for _ in range(2 * cache.interval)])
 
 
 def _trace(framework: Framework, rays: int, **_) -> Job:
@@ -175,13 +162,14 @@ METHOD = Method(
               "mixed precision": PLAIN | MIXED_PRECISION,
               "chunked step": PLAIN | CHUNKED_STEP,
               "all": PLAIN | CACHED_GRID | MIXED_PRECISION},
-    work=dict(evaluate=Work("points", (100_000, ), (1000, ), job=partial(evaluate, field=_field)),
+    work=dict(evaluate=Work("points", (100_000, ), (1000, ), job=partial(work.evaluate, field=_field)),
               train_step=Work("rays", RAYS, (128, 256), 2048, job=_train_step),
               trace=Work("rays", RAYS, (128, 256), 2048, job=_trace),
               forward_backward=Work("rays", RAYS, (128, 256), job=_forward_backward),
-              mesh=Work("resolution", RESOLUTIONS, (16, 32), job=partial(mesh, options=UNCOLORED)),
-              dense_mesh=Work("resolution", RESOLUTIONS, (8, 16), job=partial(dense_mesh, field=_field, options=UNCOLORED)),
-              colored_mesh=Work("resolution", (256, ), (16, ), job=partial(mesh, options=dict(color=True))),
+              mesh=Work("resolution", RESOLUTIONS, (16, 32), job=partial(work.mesh, options=UNCOLORED)),
+              dense_mesh=Work("resolution", RESOLUTIONS, (8, 16),
+                              job=partial(work.dense_mesh, field=_field, options=UNCOLORED)),
+              colored_mesh=Work("resolution", (256, ), (16, ), job=partial(work.mesh, options=dict(color=True))),
               render_view=Work("pixels", (64**2, 128**2, 256**2), (16**2, 32**2), job=_render_view)),
     parts=("geometry", "radiance"),
     prepare=_prepare,

@@ -66,12 +66,7 @@ def fastest(work: Callable[[], Any], device: torch.device, seconds: float, batch
 
 
 def least_seconds(flops: Mapping[str, float], rates: Mapping[str, float]) -> float | None:
-    """Minimum time of a number of operations at the machine's rates; None if a type's rate is unknown.
-
-    Args:
-        flops: floating-point operations by type.
-        rates: operations per second by type.
-    """
+    """Minimum time of a number of operations at the machine's rates; None if a type's rate is unknown."""
     if not flops or not set(flops) <= set(rates):
         return None
     return sum(count / rates[name] for name, count in flops.items())

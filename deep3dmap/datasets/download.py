@@ -165,11 +165,7 @@ def _fetched_archive(folder: Path, address: str, force: bool) -> Path:
 
 
 def _fetched_files(folder: Path, source: Source, address: str, force: bool) -> Path:
-    """A folder next to the data set's with its single files; earlier downloads are kept.
-
-    Raises:
-        DataError: if they exceed the source's size limit.
-    """
+    """A folder next to the data set's with its single files; earlier downloads are kept."""
     place = folder.with_name(f"{folder.name}.files")
     _expect(place, address)
     if _suffix(address) != ".archive":
@@ -212,11 +208,7 @@ def _mark(place: Path) -> Path:
 
 
 def digest_of_files(folder: Path, names: tuple[str, ...]) -> str:
-    """One checksum of several files, in the order of their names: the SHA-256 of what ``sha256sum FILE... `` prints of them.
-
-    Raises:
-        DataError: if one is missing.
-    """
+    """One checksum of several files, in the order of their names: the SHA-256 of what ``sha256sum FILE... `` prints."""
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise DataError(

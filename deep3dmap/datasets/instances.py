@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from mmengine.dataset import default_collate
-from torch import Generator, Tensor
+from torch import Generator
 
 from deep3dmap.annotations import Whole
 from deep3dmap.datasets.kinds import BatchDataset, ItemDataset, check_kind
@@ -62,6 +62,6 @@ class OneItemBatches(BatchDataset):
         """That of the other data set."""
         return self.one.info()
 
-    def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
+    def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict:
         """The item, whatever the step and the process."""
         return default_collate([self.item])

@@ -35,11 +35,7 @@ CONTAINERS = (list, tuple, set, dict, collections.OrderedDict, collections.Count
 
 
 def check_plain(value, where: str = "checkpoint") -> None:
-    """Check that a value can be loaded with ``weights_only=True``.
-
-    Raises:
-        CheckpointError: naming the location and type of the first other value.
-    """
+    """Refuse a value that can't be loaded with ``weights_only=True``, naming its location and type."""
     if isinstance(value, torch.Tensor) or type(value) in PLAIN:
         return
     if type(value) not in CONTAINERS:

@@ -17,12 +17,7 @@ from deep3dmap.engine.config_check import EXTRA_KEYS, check_config
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.errors import ConfigError
 from deep3dmap.io.files import FULL, reason
-from deep3dmap.registry import (
-    check_imports,
-    known_parts,
-    load_plugins,
-    nearest,
-)
+from deep3dmap.registry import check_imports, known_parts, load_plugins, nearest
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -83,11 +78,7 @@ def load_config(path: str | Path, options: Mapping | None = None) -> Config:
 
 
 def _read(path: Path) -> Config:
-    """Read a config file: ``.py`` is executed, with its bases; ``.json``, ``.yaml`` and ``.yml`` are data only.
-
-    Raises:
-        ConfigError: if it can't be read, or has another ending.
-    """
+    """Read a config file: ``.py`` is executed, with its bases; ``.json``, ``.yaml`` and ``.yml`` are data only."""
     if path.suffix not in (".py", *PARSERS):
         raise ConfigError(f"{path}: a config ends in .py, {', '.join(PARSERS)}")
     try:

@@ -85,11 +85,7 @@ def check_config(cfg: Mapping | Config, source: str = "config") -> None:
 
 
 def check_structure(cfg: Mapping | Config, where: str) -> None:
-    """Check that parts of a config, or of one of its stages, are dictionaries with a ``type``.
-
-    Raises:
-        ConfigError: naming the first location with anything else.
-    """
+    """Refuse parts of a config, or of one of its stages, that are no dictionaries with a ``type``."""
     hooks = cfg.get("default_hooks") or {}
     places = [(key, cfg[key]) for key in ("train_dataset", "val_dataset", "test_dataset") if cfg.get(key) is not None]
     places += [("model", cfg["model"])] if "model" in cfg else []

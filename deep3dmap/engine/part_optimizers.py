@@ -6,19 +6,8 @@ from dataclasses import dataclass, field
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
+from deep3dmap.engine import optim
 from deep3dmap.engine.averaging import PartAverage, WeightAverages
-from deep3dmap.engine.optim import (
-    ProgressLR,
-    build_optimizer,
-    build_schedules,
-    by_part,
-    check_optimizers,
-    check_schedule_names,
-    find_parts,
-    join_wrappers,
-    load_optimizers_state,
-    part_schedule,
-)
 from deep3dmap.engine.stages import StageConfig
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks.base import Framework
@@ -125,15 +114,15 @@ class PartOptimizers:
         """
         key, stage = self._key(index), self.stages[index]
         config = self._config(key)
-        check_optimizers(self.framework, config, self._trainable(index), stage.name)
+        optim.check_optimizers(self.framework, config, self._trainable(index), stage.name)
         for schedules in (self._schedule_config(key), stage.param_scheduler):
-            check_schedule_names(schedules, by_part(config))
+            optim.check_schedule_names(schedules, optim.by_part(config))
         chosen = self._chosen(key, None)
-        for name, module in find_parts(self.framework, config).items():
+        for name, module in optim.find_parts(self.framework, config).items():
             if not chosen & {id(p) for p in module.parameters()}:
                 what = name or type(self.framework).__name__
                 raise ConfigError(f"stage '{stage.name}': the optimiser of {what} has no trainable parameter in any stage")
-            build_optimizer(module, by_part(config)[name], self.amp, chosen)
+            optim.build_optimizer(module, optim.by_part(config)[name], self.amp, chosen)
 
     def enter(self, index: int, loop) -> tuple[OptimWrapper | OptimWrapperDict, list]:
         """Begin a stage.
@@ -157,18 +146,18 @@ class PartOptimizers:
         self.averages.enter(average for part in active.values() for average in part.averages.values())
         own = self.stages[index].param_scheduler if key == COMMON else None
         schedules = [s for name, part in active.items() for s in self._schedules(name, part, own, loop)]
-        return join_wrappers({name: part.wrapper for name, part in active.items()}), schedules
+        return optim.join_wrappers({name: part.wrapper for name, part in active.items()}), schedules
 
     def _drop_fresh(self) -> None:
-        config = by_part(self.common or {})
+        config = optim.by_part(self.common or {})
         alive = self._alive.get(COMMON, {})
         for name in [name for name in alive if config[name].get("fresh_each_stage")]:
             del alive[name]
 
     def _active(self, key: int, index: int, loop) -> dict[str, PartOptimizer]:
-        alive, config, active = self._alive.setdefault(key, {}), by_part(self._config(key)), {}
+        alive, config, active = self._alive.setdefault(key, {}), optim.by_part(self._config(key)), {}
         ids = self._chosen(key, index)
-        for name, module in find_parts(self.framework, self._config(key)).items():
+        for name, module in optim.find_parts(self.framework, self._config(key)).items():
             if ids & {id(p) for p in module.parameters()}:
                 if name not in alive:
                     fresh = config[name].get("fresh_each_stage")
@@ -177,12 +166,12 @@ class PartOptimizers:
         return active
 
     def _build(self, key: int, name: str, module: nn.Module, chosen: set[int], loop) -> PartOptimizer:
-        config = by_part(self._config(key))[name]
-        wrapper = build_optimizer(module, config, self.amp, chosen)
+        config = optim.by_part(self._config(key))[name]
+        wrapper = optim.build_optimizer(module, config, self.amp, chosen)
         self.prepare(wrapper)
-        schedules = build_schedules(self._schedule_config(key), name, wrapper, loop)
+        schedules = optim.build_schedules(self._schedule_config(key), name, wrapper, loop)
         if "schedule" in config:
-            schedules += build_schedules(part_schedule(config["schedule"]), name, wrapper, loop)
+            schedules += optim.build_schedules(optim.part_schedule(config["schedule"]), name, wrapper, loop)
         prefix = "" if name in ("", "rest") else f"{name}."
         return PartOptimizer(module, wrapper, schedules, prefix, config.get("average", self.default_average))
 
@@ -193,12 +182,12 @@ class PartOptimizers:
             self._rates.setdefault(name, [group["lr"] for group in groups])
             for group in groups:
                 group["lr"] = group.get("initial_lr", group["lr"])
-            self._of_stage[name] = build_schedules(own, name, part.wrapper, loop)
+            self._of_stage[name] = optim.build_schedules(own, name, part.wrapper, loop)
             return self._of_stage[name]
         for group, rate in zip(groups, self._rates.pop(name, ())):
             group["lr"] = rate
         for schedule in part.schedules:
-            if isinstance(schedule, ProgressLR):
+            if isinstance(schedule, optim.ProgressLR):
                 schedule.refresh()
         return part.schedules
 
@@ -232,12 +221,12 @@ class PartOptimizers:
             CheckpointError: if it is of other optimisers or schedules.
         """
         for key, parts in state["parts"].items():
-            alive, modules = self._alive.setdefault(key, {}), find_parts(self.framework, self._config(key))
+            alive, modules = self._alive.setdefault(key, {}), optim.find_parts(self.framework, self._config(key))
             for name in parts:
                 if name not in alive and name in modules:
                     alive[name] = self._build(key, name, modules[name], self._chosen(key, None), loop)
-            wrappers = join_wrappers({name: part.wrapper for name, part in alive.items()})
-            load_optimizers_state(wrappers, {name: each["optimizer"] for name, each in parts.items()})
+            wrappers = optim.join_wrappers({name: part.wrapper for name, part in alive.items()})
+            optim.load_optimizers_state(wrappers, {name: each["optimizer"] for name, each in parts.items()})
             for name, part in alive.items():
                 part.load_state_dict(parts[name])
         for name, each in state["of_stage"].items():

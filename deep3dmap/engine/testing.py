@@ -143,11 +143,7 @@ def _reconstructed(framework: Framework, data: TestData, resolution: int, max_se
 
 
 def _unit_results(framework: Framework, batches: Iterator[Batch], resolution: int) -> list[tuple[Mapping, Reconstruction]]:
-    """Items of a unit with their results; a clip's item gets the key ``clips``: the items of all clips up to its result.
-
-    Raises:
-        DataError: if there are none.
-    """
+    """Items of a unit with their results; a clip's item gets the key ``clips``: the items of all clips up to its result."""
     names, clips, found = [], [], []
     for items, inputs in batches:
         names += [item["name"] for item in items if "name" in item]

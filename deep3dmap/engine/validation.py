@@ -112,11 +112,7 @@ class ValidationHook(Hook):
 
 
 def _figure(metrics: Mapping[str, Mapping[str, float]], wanted: str) -> float:
-    """The metric of a name in any group, or of ``GROUP/NAME``.
-
-    Raises:
-        ConfigError: if there is none, or more than one.
-    """
+    """The metric of a name in any group, or of ``GROUP/NAME``."""
     found = {f"{group}/{name}": value for group, figures in metrics.items() for name, value in figures.items()}
     matching = [key for key in found if key == wanted or key.rpartition("/")[2] == wanted]
     if len(matching) != 1:

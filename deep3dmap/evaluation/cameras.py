@@ -38,11 +38,7 @@ def camera_errors(rotations: Float[Tensor, "n 3 3"], centers: Float[Tensor, "n 3
 
 def camera_metrics(rotations: Float[Tensor, "n 3 3"], centers: Float[Tensor, "n 3"], true_rotations: Float[Tensor, "m 3 3"],
                    true_centers: Float[Tensor, "m 3"]) -> dict[str, float]:
-    """Mean and median of :func:`camera_errors`: rotations in degrees, centres in the units of the true ones.
-
-    Raises:
-        ValueError: if there are fewer than two cameras, not the same number, or all centres coincide.
-    """
+    """Mean and median of :func:`camera_errors`: rotations in degrees, centres in the units of the true ones."""
     degrees, distances = camera_errors(rotations, centers, true_rotations, true_centers)
     values = [statistic for errors in (degrees, distances) for statistic in (errors.mean(), errors.quantile(0.5))]
     return dict(zip(NAMES, map(float, values)))

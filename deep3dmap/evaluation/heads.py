@@ -98,11 +98,7 @@ def in_millimetres(mesh: trimesh.Trimesh, units_per_mm: float) -> trimesh.Trimes
 
 
 def landmark_points(mesh: trimesh.Trimesh, landmarks: Mapping) -> dict[str, Float[np.ndarray, "3"]]:
-    """Positions of landmarks given as vertices of a mesh (integers) or as positions.
-
-    Raises:
-        DataError: for a vertex index out of range, or anything else.
-    """
+    """Positions of landmarks given as vertices of a mesh (integers) or as positions."""
     points = {}
     for name, value in landmarks.items():
         array = np.asarray(value)
@@ -118,11 +114,7 @@ def landmark_points(mesh: trimesh.Trimesh, landmarks: Mapping) -> dict[str, Floa
 
 def face_sphere(mesh: trimesh.Trimesh, nose_tip: Float[np.ndarray, "3"],
                 radius: float = FACE_RADIUS) -> Int[np.ndarray, "r"]:  # yapf: disable
-    """Vertices closer to the nose tip than ``radius`` (in the mesh's unit).
-
-    Raises:
-        DataError: if there are none.
-    """
+    """Vertices closer to the nose tip than ``radius`` (in the mesh's unit)."""
     found = np.flatnonzero(np.linalg.norm(mesh.vertices - nose_tip, axis=1) < radius)
     if not len(found):
         raise DataError(f"no vertex of the true head is within {radius:g} of the nose tip at {nose_tip.tolist()}; its "
@@ -132,11 +124,7 @@ def face_sphere(mesh: trimesh.Trimesh, nose_tip: Float[np.ndarray, "3"],
 
 def align_by_landmarks(source: Mapping[str, Float[np.ndarray, "3"]],
                        target: Mapping[str, Float[np.ndarray, "3"]]) -> Float[np.ndarray, "4 4"]:
-    """Similarity that maps landmarks to those of the same names: least-squares rotation, scale from the points' spread.
-
-    Raises:
-        DataError: if they have fewer than three names in common.
-    """
+    """Similarity that maps landmarks to those of the same names: least-squares rotation, scale from the points' spread."""
     names = [name for name in target if name in source]
     if len(names) < 3:
         raise DataError(f"alignment needs three or more common landmarks; the prediction has "
@@ -278,11 +266,7 @@ def _moved(mesh: trimesh.Trimesh, matrix: Float[np.ndarray, "4 4"]) -> trimesh.T
 
 
 def _inverse(matrix: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "4 4"]:
-    """The inverse of an alignment.
-
-    Raises:
-        DataError: if it is degenerate, as for a prediction far away.
-    """
+    """The inverse of an alignment, which must not be degenerate, as for a prediction far away."""
     if not np.isfinite(matrix).all() or not np.linalg.det(matrix[:3, :3]) > 1e-9:
         raise DataError("the predicted head can't be aligned with the true one: they are too far apart or differ too much in "
                         "size; provide landmarks of the prediction, or check its frame and unit")

@@ -26,11 +26,7 @@ MOST_EMD_POINTS = 5000  # the assignment takes cubic time and quadratic memory: 
 
 
 def nearest_distances(points: Float[np.ndarray, "p 3"], others: Float[np.ndarray, "q 3"]) -> Float[np.ndarray, "p"]:
-    """Distance of every point from the nearest of the others.
-
-    Raises:
-        DataError: if there are no points, or some are not finite.
-    """
+    """Distance of every point from the nearest of the others."""
     return cKDTree(checked_points(others)).query(checked_points(points))[0]
 
 
@@ -68,11 +64,7 @@ def earth_movers_distance(first: Float[np.ndarray, "p 3"], second: Float[np.ndar
 
 
 def checked_points(points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "p 3"]:
-    """The points, validated.
-
-    Raises:
-        DataError: if there are none, or some are not finite.
-    """
+    """The points, if there are any and all are finite."""
     bad = int((~np.isfinite(points)).any(1).sum())
     if bad or not len(points):
         raise DataError(f"distances need finite points: {bad} of these {len(points)} are not"

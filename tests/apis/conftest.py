@@ -24,39 +24,13 @@ default_hooks = dict(checkpoint=dict(steps=4))
 
 #: What makes the method's own config tiny, as ``--cfg-options``.
 TINY = {
-    "model.geometry.width":
-    32,
-    "model.geometry.depth":
-    2,
-    "model.geometry.skip": [],
-    "model.geometry.frequencies":
-    2,
-    "model.geometry.features":
-    8,
-    "model.radiance.width":
-    16,
-    "model.radiance.depth":
-    1,
-    "model.radiance.features":
-    8,
-    "model.radiance.point_frequencies":
-    0,
-    "model.renderer.samples":
-    16,
-    "train_dataset.rays":
-    128,
-    "scene.test_views":
-    8,
-    "test_dataset.train_views":
-    1,
-    "train_cfg.stages": [
-        dict(name="fit_sdf",
-             max_steps=20,
-             params=["geometry.*"],
-             train_dataset=dict(type="HullDistances", resolution=32, points=512)),
-        dict(name="train")
-    ],
-}
+    "model.geometry.width": 32, "model.geometry.depth": 2, "model.geometry.skip": [], "model.geometry.frequencies": 2,
+    "model.geometry.features": 8, "model.radiance.width": 16, "model.radiance.depth": 1, "model.radiance.features": 8,
+    "model.radiance.point_frequencies": 0, "model.renderer.samples": 16, "train_dataset.rays": 128, "scene.test_views": 8,
+    "test_dataset.train_views": 1,
+    "train_cfg.stages": [dict(name="fit_sdf", max_steps=20, params=["geometry.*"],
+                              train_dataset=dict(type="HullDistances", resolution=32, points=512)), dict(name="train")],
+}  # yapf: disable
 
 
 @pytest.fixture(scope="session")

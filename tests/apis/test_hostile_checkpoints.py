@@ -69,8 +69,6 @@ def assert_refused(code: int, error: str, *words: str) -> None:
     assert all(word in error for word in words), error
 
 
-# --- attacks -----------------------------------------------------------------------------------------------------------------
-
 SING = dict(type="canary.sing")
 
 
@@ -129,9 +127,6 @@ def test_the_modules_that_a_checkpoint_wants_are_named_and_imported_if_they_are_
     (tmp_path / "out").rmdir()
     code, error = enter(door, with_config(ATTACKS["an import"]), "--trust-imports")
     assert code == 0 and canary.exists()
-
-
-# --- broken ------------------------------------------------------------------------------------------------------------------
 
 
 def without(key):

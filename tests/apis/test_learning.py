@@ -7,31 +7,14 @@ from deep3dmap.engine.testing import evaluate
 from deep3dmap.evaluation.metrics import SurfaceMetrics, ViewMetrics
 
 SMALL = {
-    "scene.capture.views": 12,
-    "scene.capture.test_views": 2,
-    "scene.capture.size": (64, 64),
-    "scene.capture.supersample": 1,
-    "model.geometry.width": 64,
-    "model.geometry.depth": 3,
-    "model.geometry.skip": [],
-    "model.geometry.frequencies": 4,
-    "model.geometry.features": 16,
-    "model.radiance.width": 64,
-    "model.radiance.depth": 2,
-    "model.radiance.features": 16,
-    "model.radiance.view_frequencies": 0,
-    "model.radiance.point_frequencies": 0,
-    "model.renderer.samples": 32,
-    "model.losses.mask.alpha": [50, 200, 800],
-    "train_dataset.rays": 384,
-    "test_dataset.split": "test",
-    "optim_wrapper.optimizer.lr": 2e-3,
-    "train_cfg.average": 0.9,
-    "param_scheduler.decay": 0.1,
-    "param_scheduler.warmup": 0,
-    "train_cfg.stages": [dict(name="train", max_steps=200)],
-    "train_cfg.max_minutes": None,
-}
+    "scene.capture.views": 12, "scene.capture.test_views": 2, "scene.capture.size": (64, 64), "scene.capture.supersample": 1,
+    "model.geometry.width": 64, "model.geometry.depth": 3, "model.geometry.skip": [], "model.geometry.frequencies": 4,
+    "model.geometry.features": 16, "model.radiance.width": 64, "model.radiance.depth": 2, "model.radiance.features": 16,
+    "model.radiance.view_frequencies": 0, "model.radiance.point_frequencies": 0, "model.renderer.samples": 32,
+    "model.losses.mask.alpha": [50, 200, 800], "train_dataset.rays": 384, "test_dataset.split": "test",
+    "optim_wrapper.optimizer.lr": 2e-3, "train_cfg.average": 0.9, "param_scheduler.decay": 0.1, "param_scheduler.warmup": 0,
+    "train_cfg.stages": [dict(name="train", max_steps=200)], "train_cfg.max_minutes": None,
+}  # yapf: disable
 
 
 def figures(runner) -> dict:

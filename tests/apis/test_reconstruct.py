@@ -12,7 +12,7 @@ import pytest
 from deep3dmap.apis import reconstruct
 from deep3dmap.apis.reconstruct import Interrupted, _resume_command, reserve
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
-from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.errors import ConfigError
 from deep3dmap.io.mesh_files import load_mesh
 from tests.apis.conftest import TINY
 
@@ -47,14 +47,11 @@ def test_the_mesh_is_the_object_in_the_datas_frame(reconstructed, head_file):
     assert len(load_mesh(reconstructed[0] / "mesh.glb").faces) == len(mesh.faces)
 
 
-def test_figures_come_by_group(reconstructed):
+def test_figures_come_by_group_and_views_that_are_not_rendered_are_counted_in_the_notes(reconstructed):
     figures = json.loads((reconstructed[0] / "metrics.json").read_text())
     assert figures["held-out views"]["mask_iou"] > 0.1 and figures["held-out views"]["views"] == 1
     assert figures["training views"]["psnr"] > 0
     assert set(figures["views"]) == {view.name for view in reconstructed[1].views}
-
-
-def test_training_views_that_are_not_rendered_are_counted_in_the_notes(reconstructed):
     notes = json.loads((reconstructed[0] / "metrics.json").read_text())["notes"]
     assert any(note.startswith("7 training views are not rendered") for note in notes)
 
@@ -129,15 +126,6 @@ def test_ctrl_c_while_results_are_written_says_where_the_training_is(config_file
                     progress=False)  # yapf: disable
 
 
-def test_minutes_that_are_over_before_the_first_step_are_refused_with_what_is_possible(capture_folder, tmp_path):
-    with pytest.raises(ConfigError, match=r"--minutes 0.0001: .*at least --minutes [0-9.]+$"):
-        reconstruct(capture_folder, tmp_path / "out", minutes=1e-4, options=TINY, progress=False)
-    assert not list(tmp_path.iterdir())
-
-
-# --- a folder that holds a result -----------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def earlier(reconstructed, tmp_path) -> Path:
     """A copy of the result, in which its user keeps a file and a picture of his own."""
@@ -175,17 +163,13 @@ def test_a_result_is_not_overwritten_by_a_run_that_fails_before_its_first_step(e
     assert {path for path in earlier.rglob("*")} == before
 
 
-def test_a_grid_that_no_machine_has_room_for_is_refused_before_training(capture_folder, tmp_path):
-    with pytest.raises(ConfigError, match="resolution=100000"):
-        reconstruct(capture_folder, tmp_path / "out", resolution=100_000, options=TINY, progress=False)
+@pytest.mark.parametrize("arguments, message", [
+    (dict(resolution=100_000), "resolution=100000"),
+    (dict(minutes=1e-4), r"--minutes 0.0001: .*at least --minutes [0-9.]+$"),
+    (dict(minutes=0), "--minutes 0"),
+    (dict(method="idrr"), "'idrr': did you mean 'idr'"),
+])
+def test_impossible_arguments_are_refused_before_training(arguments, message, capture_folder, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        reconstruct(capture_folder, tmp_path / "out", options=TINY, progress=False, **arguments)
     assert not list(tmp_path.iterdir())
-
-
-def test_an_unknown_method_is_named(capture_folder, tmp_path):
-    with pytest.raises(ConfigError, match="'idrr': did you mean 'idr'"):
-        reconstruct(capture_folder, tmp_path, method="idrr")
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(DataError, match="no data 'nowhere'"):
-        reconstruct("nowhere", tmp_path, minutes=1)

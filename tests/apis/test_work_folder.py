@@ -84,9 +84,6 @@ def test_only_the_first_of_several_processes_claims(holder, tmp_path, monkeypatc
     assert sorted(tmp_path.rglob("*")) == before
 
 
-# --- what an earlier run left -----------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def used(tmp_path) -> Path:
     """A folder with all that a run leaves, and a user's file."""
@@ -152,9 +149,6 @@ def test_a_training_in_a_used_folder_starts_with_an_empty_one(config_file, tmp_p
     assert len((tmp_path / "scalars.jsonl").read_text().splitlines()) == 1
     assert len(list((tmp_path / "vis_data").rglob("events*"))) == 1
     assert str(tmp_path / "earlier_run_1") in capsys.readouterr().err
-
-
-# --- pictures of views ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("images", [["head.000.png", "head.001.png"], ["a/000.png", "b/000.png"], ["a/0.png", "a_0.png"],

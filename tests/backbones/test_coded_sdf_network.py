@@ -67,12 +67,9 @@ def test_a_field_keeps_its_parameters(network, codes_and_points):
     assert torch.equal(field(points), before)
 
 
-def test_without_a_code_there_is_no_shape(network, codes_and_points):
+def test_no_code_and_a_code_of_another_length_are_refused(network, codes_and_points):
     with pytest.raises(RuntimeError, match="coded"):
         network.sdf(codes_and_points[1][0])
-
-
-def test_a_code_of_another_length_is_refused(network, codes_and_points):
     with pytest.raises(ConfigError, match="5 entries.*6"), network.coded(torch.zeros(5)):
         pass
     with pytest.raises(ConfigError, match="7 entries.*6"):

@@ -13,7 +13,7 @@ PUBLISHED = {
     "dtu_trained_cameras": {},
     "ablation/dtu_no_feature_vector": dict(features=0),
     "ablation/dtu_no_normal": dict(mode="no_normal"),
-    "ablation/dtu_no_view_dir": dict(mode="no_view_dir"),
+    "ablation/dtu_no_view_dir": dict(mode="no_view_dir")
 }
 
 
@@ -58,12 +58,9 @@ def test_a_lamp_on_the_camera_adds_three_inputs_at_the_end():
     assert not torch.allclose(lit(*x, camera_normals=torch.ones(5, 3)), plain(*x))
 
 
-def test_missing_camera_normals_are_named():
+def test_missing_camera_normals_and_unknown_modes_are_named():
     with pytest.raises(ValueError, match="camera_normals"):
         RadianceNetwork(width=16, depth=1, features=4, camera_light=True)(*inputs(5, 4))
-
-
-def test_an_unknown_mode_is_refused():
     with pytest.raises(ConfigError, match="mode='nerf'.*no_view_dir"):
         RadianceNetwork(mode="nerf")
 

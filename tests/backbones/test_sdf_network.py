@@ -76,10 +76,8 @@ def test_the_same_seed_draws_the_references_geometric_initialisation(goldens, sd
     network = sdf_network(config["implicit_network"] | {"feature_vector_size": config["feature_vector_size"]})
     for name, expected in tensors(golden, "init_state/implicit_network.").items():
         torch.testing.assert_close(network.state_dict()[name], expected, atol=1e-6, rtol=0)  # processors round draws and norms
-    torch.testing.assert_close(network.sdf(torch.from_numpy(golden["points"])),
-                               torch.from_numpy(golden["sdf"]),
-                               atol=1e-5,
-                               rtol=0)
+    sdf = network.sdf(torch.from_numpy(golden["points"]))
+    torch.testing.assert_close(sdf, torch.from_numpy(golden["sdf"]), atol=1e-5, rtol=0)
 
 
 def test_a_wide_network_starts_near_the_sphere_of_its_bias():
@@ -137,7 +135,7 @@ def test_sdf_alone_is_the_first_channel_with_and_without_gradient(weight_norm):
             torch.testing.assert_close(network.sdf(points), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_frozen_weights_follow_the_parameters_after_the_context():
+def test_frozen_networks_still_train_and_follow_the_parameters_after_the_context():
     network, points = SDFNetwork(width=64, depth=2, skip=(), features=0), torch.rand(5, 3)
     with torch.no_grad(), network.frozen():
         before = network.sdf(points)
@@ -146,9 +144,6 @@ def test_frozen_weights_follow_the_parameters_after_the_context():
         torch.testing.assert_close(network.sdf(points), before + 1)
         with network.frozen():
             torch.testing.assert_close(network.sdf(points), before + 1)
-
-
-def test_frozen_networks_still_train():
     network = SDFNetwork(width=64, depth=2, skip=(), features=0)
     with network.frozen():
         network.sdf(torch.rand(5, 3)).sum().backward()
@@ -174,14 +169,14 @@ def test_every_published_configuration_has_its_shapes(name):
     assert list(state.items()) == list(published.items())
 
 
-def test_a_skip_to_no_layer_is_refused():
-    with pytest.raises(ConfigError, match=r"skip=\[9\].*depth=3"):
-        SDFNetwork(width=64, depth=3, skip=(9, ))
-
-
-def test_a_width_without_room_for_the_skip_is_refused():
-    with pytest.raises(ConfigError, match="width=32"):
-        SDFNetwork(width=32, depth=3, skip=(2, ))
+@pytest.mark.parametrize("call, message", [
+    (lambda: SDFNetwork(width=64, depth=3, skip=(9, )), r"skip=\[9\].*depth=3"),
+    (lambda: SDFNetwork(width=32, depth=3, skip=(2, )), "width=32"),
+    (lambda: SDFNetwork(width=[64, 64], depth=3, skip=()), r"SDFNetwork: width=\[64, 64\].*depth=3"),
+])  # yapf: disable
+def test_skips_and_widths_that_do_not_fit_the_layers_are_refused(call, message):
+    with pytest.raises(ConfigError, match=message):
+        call()
 
 
 @pytest.mark.parametrize("skip", [[], [1], [2, 3]])
@@ -197,8 +192,3 @@ def test_hidden_layers_may_have_widths_of_their_own(skip):
     torch.testing.assert_close(network.sdf_and_gradient(points)[0], x[:, 0])
     with torch.no_grad(), network.frozen():
         torch.testing.assert_close(network.sdf(points), x[:, 0])
-
-
-def test_widths_that_are_not_one_for_each_layer_are_refused():
-    with pytest.raises(ConfigError, match=r"SDFNetwork: width=\[64, 64\].*depth=3"):
-        SDFNetwork(width=[64, 64], depth=3, skip=())

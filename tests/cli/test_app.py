@@ -45,9 +45,6 @@ def option_arguments(values: dict) -> list[str]:
     return ["--cfg-options", *(f"{key}={value!r}" for key, value in values.items())]
 
 
-# --- help -----------------------------------------------------------------------------------------------------------------
-
-
 def sub_parsers() -> dict:
     return next(a for a in cli.make_parser()._actions if hasattr(a, "choices") and a.choices).choices
 
@@ -142,12 +139,6 @@ def test_the_first_page_lists_every_command(capsys):
     assert all(command in text for command in COMMANDS)
 
 
-def test_the_version_is_printed(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        run("--version")
-    assert capsys.readouterr().out.strip() == __version__
-
-
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda p: p.stem)
 def test_a_tool_is_the_sub_command_of_its_name(tool, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(tool), "--help"])
@@ -155,9 +146,6 @@ def test_a_tool_is_the_sub_command_of_its_name(tool, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="0"):
         runpy.run_path(str(tool), run_name="__main__")
     assert f"deep3dmap {tool.stem.replace('_', '-')} " in capsys.readouterr().out
-
-
-# --- a run ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -195,9 +183,8 @@ def test_testing_prints_a_table(config_file, trained, tmp_path, capsys):
     assert json.loads((tmp_path / "test" / "metrics.json").read_text())["held-out views"]["views"] == 3
 
 
-@pytest.mark.parametrize("suffix", ["ply", "obj", "glb"])
-def test_a_mesh_is_exported(trained, tmp_path, capsys, suffix):
-    target = tmp_path / f"mesh.{suffix}"
+def test_a_mesh_is_exported(trained, tmp_path, capsys):
+    target = tmp_path / "mesh.ply"
     assert run("export-mesh", trained, target, "--resolution", 20) == 0
     mesh = load_mesh(target)
     assert f"{len(mesh.vertices):,} vertices" in capsys.readouterr().out
@@ -226,9 +213,6 @@ def test_a_published_checkpoint_is_converted_and_exported(tmp_path, capsys):
     assert run("render-video", tmp_path / "ours.pth", tmp_path / "x.gif", "--frames", 1) == 0
 
 
-# --- what there is --------------------------------------------------------------------------------------------------------
-
-
 def test_parts_are_listed_with_their_help(capsys):
     assert run("list") == 0
     out = capsys.readouterr().out
@@ -244,43 +228,18 @@ def test_one_registry_is_listed_by_its_name_or_its_plural(name, part, absent, ca
     assert part in out and absent not in out
 
 
-def test_a_good_folder_passes_the_check(capture_folder, capsys):
-    assert run("check", capture_folder) == 0
-    assert "9" in capsys.readouterr().out
-
-
-def test_a_bad_folder_fails_the_check_and_says_why(capture_folder, tmp_path, capsys):
-    import shutil
-    shutil.copytree(capture_folder, tmp_path / "bad")
-    next((tmp_path / "bad" / "mask").iterdir()).unlink()
-    assert run("check", tmp_path / "bad") == 1
-    assert "mask" in capsys.readouterr().out
-
-
-# --- errors ---------------------------------------------------------------------------------------------------------------
-
 ERRORS = {
     "no such data": (["check", "nowhere"], "DataError: no data 'nowhere'"),
-    "no such photographs": (["reconstruct", "nowhere"], "DataError: no data 'nowhere'"),
     "no such config": (["train", "nowhere.py"], "ConfigError: nowhere.py: no such config"),
     "no such checkpoint": (["test", "CONFIG", "nowhere"], "CheckpointError: nowhere: no such file or folder"),
-    "nothing to export": (["export-mesh", "nowhere", "x.ply"], "CheckpointError: nowhere: no such file or folder"),
     "a folder without checkpoints": (["export-mesh", ".", "x.ply"], "run/checkpoints"),
     "no such device": (["export-mesh", "WORK", "x.ply", "--device", "tpu"], "ConfigError: --device tpu"),
     "no such mesh format": (["export-mesh", "WORK", "x.stl", "--resolution", "16"], "DataError: x.stl: can't write"),
-    "no resolution": (["export-mesh", "WORK", "x.ply", "--resolution", "0"], "ConfigError: resolution=0"),
-    "no frames": (["render-video", "WORK", "x.gif", "--frames", "0"], "ConfigError: a video needs frames=0"),
     "no such video format": (["render-video", "WORK", "x.avi", "--frames", "1"], "x.avi"),
     "not a published checkpoint": (["convert-checkpoint", "CONFIG", "x.pth"], "CheckpointError: "),
-    "no such method": (["convert-checkpoint", "x", "y", "--method", "idrr"], "ConfigError: method 'idrr': did you mean"),
     "no such registry": (["list", "los"], "ConfigError: no registry 'los': did you mean 'loss'"),
     "no such benchmark": (["benchmark", "idrr"], "ConfigError: method 'idrr': did you mean 'idr'?"),
     "no such data set": (["download", "temple"], "'temple'"),
-    "an unknown key": (["train", "CONFIG", "--cfg-options", "model.geometri.width=3"], "geometri"),
-    "a wrong value": (["train", "CONFIG", "--work-dir", "TMP", "--cfg-options", "train_dataset.rays=0"], "rays=0"),
-    "a missing device": (["export-mesh", "WORK", "x.ply", "--device", "cuda:99"], "ConfigError: --device cuda:99"),
-    "a view that is not there": (["train", "CONFIG", "--work-dir", "TMP", "--cfg-options", "scene.test_views=['x']"],
-                                 "DataError: "),
 }  # yapf: disable
 
 
@@ -291,18 +250,11 @@ def test_reconstruct_finds_faults_before_it_makes_a_folder(arguments, capture_fo
     assert not (tmp_path / "out").exists()
 
 
-def test_reconstruct_without_masks_makes_no_folder_and_names_make_masks(real_data, tmp_path, capsys):
-    options = ["--cfg-options", "scene.scale=0.1"]
-    assert run("reconstruct", real_data / "fox", "-o", tmp_path / "out", *options) == 1
-    assert "make-masks" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
 @pytest.mark.parametrize("case", ERRORS)
 def test_an_error_is_one_message_and_exit_code_one(case, config_file, work_dir, tmp_path, monkeypatch, capsys):
     arguments, expected = ERRORS[case]
     monkeypatch.chdir(tmp_path)
-    names = dict(CONFIG=config_file, WORK=work_dir, TMP=tmp_path / "run")
+    names = dict(CONFIG=config_file, WORK=work_dir)
     assert run(*(names.get(a, a) for a in arguments)) == 1
     captured = capsys.readouterr()
     assert expected in captured.err
@@ -339,9 +291,6 @@ def test_precision_is_the_configs_unless_it_is_given(words, value):
 def test_options_may_be_given_in_several_places():
     args = cli.make_parser().parse_args(["train", "x", "--cfg-options", "a=1", "--seed", "2", "--cfg-options", "b=2", "c=3"])
     assert dict(args.options) == dict(a=1, b=2, c=3)
-
-
-# --- SIGTERM and Ctrl-C ---------------------------------------------------------------------------------------------------
 
 
 def test_sigterm_while_a_mesh_is_made_is_one_line_and_leaves_no_file(trained, tmp_path, capsys, monkeypatch):

@@ -19,24 +19,15 @@ from PIL import Image
 WORDS = ["nan", "inf", "-inf", "1e400", "-1e300", "1e30", "1e16", "1e-320", "0", "-1", "4294967295", "9" * 5000,
          "18446744073709551616", "abc", "0x10", "1,5", "--", "\u0663", "None", "é", "\0", "\ufeff", "%s", "/dev/zero",
          "x" * 5000, "../" * 40 + "etc/passwd", "\u2028", "#", ""]  # yapf: disable
-VALUES = [
-    None, True, False, 0, -1, 1e308, 10**400, 1e-320,
-    float("nan"),
-    float("inf"), -float("inf"), "", "12", "abc", "\ud800.png", "a\0b", "x" * 5000, "~root", "..", "/", [], [[]], [1, [2]], {},
-    {
-        "a": 1
-    }, [0.0] * 16, [[1, 2], [3]], [None] * 4, "OPENCV_FISHEYE"
-]
-LENS_KEYS = [
-    "camera_model", "is_fisheye", "k4", "lens", "rolling_shutter", "k1", "k3", "p1", "cx", "fl_x", "fl_y", "w", "h",
-    "camera_angle_x", "camera_angle_y", "mask_path", "scene_from_world", "frames", "file_path"
-]
+VALUES = [None, True, False, 0, -1, 1e308, 10**400, 1e-320, float("nan"), float("inf"), -float("inf"), "", "12", "abc",
+          "\ud800.png", "a\0b", "x" * 5000, "~root", "..", "/", [], [[]], [1, [2]], {}, {"a": 1}, [0.0] * 16, [[1, 2], [3]],
+          [None] * 4, "OPENCV_FISHEYE"]  # yapf: disable
+LENS_KEYS = ("camera_model is_fisheye k4 lens rolling_shutter k1 k3 p1 cx fl_x fl_y w h camera_angle_x camera_angle_y "
+             "mask_path scene_from_world frames file_path").split()
 NUMBERS = [float("nan"), float("inf"), -1.0, 0.0, 1e300, -1e300, 1e30, 1e16, 1e-320, 1e-30, 5.5]
 INTEGERS = [0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**53, 2**60, 2**63, 2**64 - 1]
-ENTRIES = [
-    "world_mat_99.npy", "world_mat_0", "world_mat_-1.npy", "world_mat_00.npy", "scale_mat_\u0663.npy", "../x.npy",
-    f"world_mat_{'9' * 5000}.npy"
-]
+ENTRIES = ["world_mat_99.npy", "world_mat_0", "world_mat_-1.npy", "world_mat_00.npy", "scale_mat_\u0663.npy", "../x.npy",
+           f"world_mat_{'9' * 5000}.npy"]  # yapf: disable
 MODES = ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "LAB", "I", "F", "I;16"]
 
 
@@ -61,9 +52,6 @@ def _bytes_of(draw, folder: Path) -> tuple[Path, bytearray]:
     """A file, with cameras as likely as images."""
     file = _pick(draw, draw(st.sampled_from([_camera_files(folder) or _files(folder), _files(folder)])))
     return file, bytearray(file.read_bytes())
-
-
-# Any file -----------------------------------------------------------------------------------------------------------------
 
 
 def cut_short(draw, folder):
@@ -94,15 +82,11 @@ def replace_content(draw, folder):
 def hostile_word(draw, folder):
     """Overwrite four or eight bytes by a count or number that no file should hold; often the first, which are counts."""
     file, data = _bytes_of(draw, folder)
-    words = [struct.pack("<Q", i) for i in INTEGERS] + [struct.pack("<d", x)
-                                                        for x in NUMBERS] + [b"\xff\xff\xff\xff", b"\0\0\0\0"]
+    words = [*(struct.pack("<Q", i) for i in INTEGERS), *(struct.pack("<d", x) for x in NUMBERS), b"\xff" * 4, b"\0" * 4]
     word = draw(st.sampled_from(words))
     at = draw(st.one_of(st.just(0), st.integers(0, len(data))))
     data[at:at + len(word)] = word
     file.write_bytes(data)
-
-
-# The file system ----------------------------------------------------------------------------------------------------------
 
 
 def delete(draw, folder):
@@ -135,10 +119,8 @@ def lose_folder(draw, folder):
 
 def add_file(draw, folder):
     file = _pick(draw, _files(folder))
-    names = [
-        "copy" + file.suffix,
-        file.name.upper(), "transforms_train.json", "b_par.txt", ".hidden.png", b"\xff\xfe.png", "x" * 250 + ".p"
-    ]
+    names = ["copy" + file.suffix, file.name.upper(), "transforms_train.json", "b_par.txt", ".hidden.png", b"\xff\xfe.png",
+             "x" * 250 + ".p"]  # yapf: disable
     name = os.fsdecode(draw(st.sampled_from(names)))
     if not (file.parent / name).exists():
         shutil.copyfile(file, file.parent / name)
@@ -146,14 +128,10 @@ def add_file(draw, folder):
 
 def rename(draw, folder):
     file = _pick(draw, _files(folder))
-    name = draw(
-        st.sampled_from(["zzz" + file.suffix, file.stem, file.stem + "é" + file.suffix,
-                         os.fsdecode(b"\xff") + file.suffix]))
+    stem = draw(st.sampled_from(["zzz", file.stem + "é", os.fsdecode(b"\xff"), None]))
+    name = file.stem if stem is None else stem + file.suffix
     assume(not (file.parent / name).exists())
     file.rename(file.parent / name)
-
-
-# Text ---------------------------------------------------------------------------------------------------------------------
 
 
 def _text_of(draw, folder: Path) -> tuple[Path, str]:
@@ -184,9 +162,6 @@ def change_lines(draw, folder):
     else:
         lines[i] = "#" + lines[i]
     file.write_text("\n".join(lines), encoding="utf-8", newline="")
-
-
-# JSON ---------------------------------------------------------------------------------------------------------------------
 
 
 def _places(node, found=None) -> list[tuple]:
@@ -234,9 +209,6 @@ def change_document(draw, document) -> None:
         node.append(node[key])
 
 
-# Arrays -------------------------------------------------------------------------------------------------------------------
-
-
 class Pickled:
     """What a hostile file would run."""
 
@@ -250,26 +222,19 @@ def _hostile_array(draw, value: np.ndarray) -> bytes:
     """An npy file instead of the given one."""
     how = draw(st.sampled_from(["number", "shape", "type", "object", "header"]))
     if how == "header":
-        header = {
-            "descr": "<f8",
-            "fortran_order": False,
-            "shape": draw(st.sampled_from([(4, 4), (10**12, ), (4, 4, 0), (-4, -4), (2**40, 2**40)]))
-        }
+        shape = draw(st.sampled_from([(4, 4), (10**12, ), (4, 4, 0), (-4, -4), (2**40, 2**40)]))
+        header = {"descr": "<f8", "fortran_order": False, "shape": shape}
         text = str(header | draw(st.sampled_from([{}, {"descr": "|O"}, {"descr": "|V0"}, {"descr": "<c16"}, {"shape": "x"}])))
         return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text.encode() + value.tobytes()
     if how == "number":
         value = value.copy()
         value.flat[draw(st.integers(0, value.size - 1))] = draw(st.sampled_from(NUMBERS))
     elif how == "shape":
-        value = draw(
-            st.sampled_from([
-                value[:2], value[None],
-                value.ravel(), value[0, 0], value[:0],
-                np.zeros((300, 300)), -value, 0 * value, value.T
-            ]))
+        value = draw(st.sampled_from([value[:2], value[None], value.ravel(), value[0, 0], value[:0], np.zeros((300, 300)),
+                                      -value, 0 * value, value.T]))  # yapf: disable
     elif how == "type":
-        value = value.astype(
-            draw(st.sampled_from(["f2", "f4", "c16", "U9", "S4", "?", "i8", "u1", "M8[s]", "longdouble", "f8,f8"])))
+        kinds = ["f2", "f4", "c16", "U9", "S4", "?", "i8", "u1", "M8[s]", "longdouble", "f8,f8"]
+        value = value.astype(draw(st.sampled_from(kinds)))
     else:
         value = np.full(value.shape, Pickled(), object)
     stream = io.BytesIO()
@@ -303,9 +268,6 @@ def change_npz(draw, folder):
             packed.writestr(name, data)
 
 
-# Images -------------------------------------------------------------------------------------------------------------------
-
-
 def _png_that_claims(width: int, height: int, data: bytes) -> bytes:
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -336,10 +298,8 @@ def change_image(draw, folder):
         sides = draw(st.sampled_from([(0, 5), (40_000, 40_000), (2**31 - 1, 2**31 - 1), (9000, 9000), (12, 10**6)]))
         file.write_bytes(_png_that_claims(*sides, b"\0" * 50))
     else:
-        file.write_bytes(
-            draw(
-                st.sampled_from(
-                    [b"P6 0 0 255\n", b"P6 99999999 99999999 255\n", b"P5 4 4 65535\n" + b"\1" * 9, b"P3 2 2 255 -1 x"])))
+        texts = [b"P6 0 0 255\n", b"P6 99999999 99999999 255\n", b"P5 4 4 65535\n" + b"\1" * 9, b"P3 2 2 255 -1 x"]
+        file.write_bytes(draw(st.sampled_from(texts)))
 
 
 DAMAGES = (cut_short, flip_bytes, insert_bytes, replace_content, hostile_word, delete, become_something_else, lose_folder,

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from deep3dmap.datasets.download import SOURCES, download
+from deep3dmap.datasets.download import download
 from deep3dmap.errors import DataError
 from tests.io.local_server import serve
 
@@ -37,13 +37,7 @@ def get(server, root, **options):
 def test_a_data_set_lies_under_its_own_name_without_its_archive_and_its_archives_folder(server, tmp_path):
     folder = get(server, tmp_path)
     assert folder == tmp_path / "temple_sparse_ring"
-    assert {
-        p.name: p.read_bytes()
-        for p in folder.iterdir()
-    } == {
-        "templeSR0001.png": b"photograph",
-        "templeSR_par.txt": b"1\n"
-    }
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {name.split("/")[1]: data for name, data in FILES.items()}
     assert {p.name for p in tmp_path.iterdir()} == {"temple_sparse_ring", "temple_sparse_ring.lock.json"}
 
 
@@ -57,13 +51,10 @@ def test_without_a_folder_given_it_lies_where_the_environment_says(server, tmp_p
     assert download("temple_sparse_ring", url=server.url) == tmp_path / "elsewhere" / "temple_sparse_ring"
 
 
-def test_what_is_there_is_not_downloaded_again(server, tmp_path):
+def test_what_is_there_is_downloaded_again_and_replaced_only_by_force(server, tmp_path):
     get(server, tmp_path)
     get(server, tmp_path)
     assert len(server.sent) == 1
-
-
-def test_by_force_it_is_downloaded_again_and_replaced(server, tmp_path):
     photograph = get(server, tmp_path) / "templeSR0001.png"
     photograph.write_bytes(b"painted over")
     get(server, tmp_path, force=True)
@@ -101,15 +92,12 @@ def test_what_is_no_checksum_is_refused_before_the_download(server, tmp_path):
     assert not server.sent
 
 
-def test_a_folder_that_lost_a_file_is_noticed(server, tmp_path):
+def test_a_folder_that_lost_a_file_is_noticed_and_one_with_more_files_is_not(server, tmp_path):
+    (get(server, tmp_path) / "masks").mkdir()
+    assert get(server, tmp_path).is_dir()
     (get(server, tmp_path) / "templeSR_par.txt").unlink()
     with pytest.raises(DataError, match="1 of its files are missing .*templeSR_par.txt.*--force"):
         get(server, tmp_path)
-
-
-def test_files_that_were_added_to_a_folder_are_welcome(server, tmp_path):
-    (get(server, tmp_path) / "masks").mkdir()
-    assert get(server, tmp_path).is_dir()
 
 
 def test_an_archive_fetched_by_other_means_is_used(server, tmp_path):
@@ -143,8 +131,3 @@ def test_a_path_that_is_no_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file: can't be created .*--root"):
         download("temple_sparse_ring", tmp_path / "file")
-
-
-@pytest.mark.parametrize("name", ["temple_sparse_ring", "dino_sparse_ring", "dtu_idr"])
-def test_the_public_sources_are_named_with_an_encrypted_address(name):
-    assert SOURCES[name].url.startswith("https://") and SOURCES[name].about

@@ -13,7 +13,6 @@ class DropOdd:
     """Drops items with an odd number, as some of mmcv's transforms drop what they can't use."""
 
     def __call__(self, item: dict) -> dict | None:
-        """The item without its name, or nothing."""
         return None if item["number"] % 2 else dict(number=item["number"])
 
 
@@ -24,7 +23,6 @@ class Numbers(ItemDataset):
         return 4
 
     def load(self, index: int) -> dict:
-        """An item."""
         return dict(number=index)
 
 
@@ -35,11 +33,9 @@ class Windows(ClipDataset):
         return 4
 
     def load(self, index: int) -> dict:
-        """A window."""
         return dict(name="abba"[index])
 
     def sequences(self) -> list[range]:
-        """The windows of each."""
         return [range(3), range(3, 4)]
 
 
@@ -59,11 +55,6 @@ def test_items_are_named_by_their_number_also_where_a_transform_leaves_the_name_
 def test_a_pipeline_that_drops_an_item_is_refused_with_the_names_of_data_set_transform_and_item():
     with pytest.raises(DataError, match="Numbers: DropOdd.*'00003'"):
         Numbers([dict(type="DropOdd")])[3]
-
-
-def test_an_unknown_transform_is_refused():
-    with pytest.raises(ConfigError, match="mmcv.RandomFlop.*mmcv.RandomFlip"):
-        Numbers([dict(type="mmcv.RandomFlop")])
 
 
 def test_windows_are_marked_where_a_sequence_begins_and_ends():
@@ -92,6 +83,10 @@ def test_another_kind_is_refused_and_the_message_says_where_it_belongs(dataset, 
         check_kind(dataset, kind, place)
 
 
-def test_what_is_no_class_is_refused():
-    with pytest.raises(ConfigError, match="train_dataset: check_kind"):
-        check_kind(check_kind, BatchDataset, "train_dataset")
+@pytest.mark.parametrize("call, message", [
+    (lambda: Numbers([dict(type="mmcv.RandomFlop")]), "mmcv.RandomFlop.*mmcv.RandomFlip"),
+    (lambda: check_kind(check_kind, BatchDataset, "train_dataset"), "train_dataset: check_kind"),
+])  # yapf: disable
+def test_unknown_transforms_and_what_is_no_class_are_refused(call, message):
+    with pytest.raises(ConfigError, match=message):
+        call()

@@ -124,24 +124,15 @@ def test_every_page_of_the_docs_is_named_in_the_readme():
     assert [p.name for p in PAGES[1:] if f"docs/{p.name}" not in readme] == []
 
 
-def test_the_table_of_top_level_keys_is_whole():
-    assert named("docs/configs.md", "Inheritance") == top_level_keys()
-
-
-def test_the_table_of_a_stages_keys_is_whole():
-    assert named("docs/configs.md", "train_cfg: stages and budgets") == set(inspect.signature(StageConfig).parameters)
-
-
-def test_the_table_of_the_scenes_keys_is_whole():
-    assert named("docs/configs.md", "scene") == arguments(load_scene)
-
-
-def test_the_table_of_the_synthetic_captures_options_is_whole():
-    assert named("docs/data_formats.md", "The synthetic capture") == arguments(generate_capture)
-
-
-def test_the_table_of_the_synthetic_head_captures_options_is_whole():
-    assert named("docs/synthetic_heads.md", "In a config") == arguments(generate_head_capture)
+@pytest.mark.parametrize("page, heading, keys", [
+    ("docs/configs.md", "Inheritance", top_level_keys()),
+    ("docs/configs.md", "train_cfg: stages and budgets", set(inspect.signature(StageConfig).parameters)),
+    ("docs/configs.md", "scene", arguments(load_scene)),
+    ("docs/data_formats.md", "The synthetic capture", arguments(generate_capture)),
+    ("docs/synthetic_heads.md", "In a config", arguments(generate_head_capture)),
+])  # yapf: disable
+def test_the_table_of_keys_is_whole(page, heading, keys):
+    assert named(page, heading) == keys
 
 
 @pytest.mark.parametrize("registry, part, heading, column", [

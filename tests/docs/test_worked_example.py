@@ -3,13 +3,15 @@
 import json
 import os
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from deep3dmap.datasets.synthetic.head import head_mesh
+from tests.engine.killing import forked
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "add_a_framework.md"
@@ -30,14 +32,16 @@ def folder(tmp_path_factory) -> Path:
 
 
 def run_tool(folder: Path, tool: str, *arguments: str) -> None:
-    """A script of tools/ as the page's reader calls it, in the folder of the files."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | dict(OMP_NUM_THREADS="1")
-    result = subprocess.run([sys.executable, str(ROOT / "tools" / tool), *arguments],
-                            cwd=folder,
-                            env=environment,
-                            capture_output=True,
-                            text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
+    """A script of tools/ as the page's reader calls it, in the folder of the files, by a fork of this process."""
+
+    def work() -> None:
+        os.chdir(folder)
+        torch.set_num_threads(1)
+        sys.argv = [tool, *arguments]
+        runpy.run_path(str(ROOT / "tools" / tool), run_name="__main__")
+
+    codes, text = forked(work)
+    assert codes == [0], text
 
 
 def records(work_dir: Path) -> list[dict]:

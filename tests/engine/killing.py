@@ -9,9 +9,12 @@ import json
 import os
 import random
 import signal
+import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -70,6 +73,12 @@ def train(config: dict, folder: Path, **arguments):
     return runner
 
 
+def with_own_streams(work: Callable, *args) -> None:
+    """Do some work in a fork, which prints to its descriptors and not to what pytest put in their place."""
+    sys.stdout, sys.stderr = (open(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
+    work(*args)
+
+
 def fork(work: Callable[[], object], terminal: int) -> int:
     """Do some work in a process of its own that prints to an open file or pipe; returns its id."""
     sys.stdout.flush()
@@ -81,14 +90,42 @@ def fork(work: Callable[[], object], terminal: int) -> int:
     try:
         os.dup2(terminal, 1)
         os.dup2(terminal, 2)
-        work()
+        with_own_streams(work)
         code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def forked(*works: Callable[[], object]) -> tuple[list[int], str]:
+    """Do each work in a process of its own, all at once; how they ended, and all that they printed."""
+    with tempfile.TemporaryFile("w+") as output:
+        children = [fork(work, output.fileno()) for work in works]
+        codes = [wait(child) for child in children]
+        output.seek(0)
+        return codes, output.read()
+
+
+def forked_ranks(world: int, *works: Callable[[], object]) -> tuple[list[int], str]:
+    """Do works one after another in each of ``world`` processes with the variables that torchrun sets; as :func:`forked`."""
+    ports = []
+    for _ in works:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            ports.append(free.getsockname()[1])
+
+    def process(rank: int) -> None:
+        torch.set_num_threads(1)
+        for work, port in zip(works, ports):
+            os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), MASTER_ADDR="127.0.0.1",
+                              MASTER_PORT=str(port))  # yapf: disable
+            work()
+
+    return forked(*(partial(process, rank) for rank in range(world)))
 
 
 def state(folder: Path) -> dict:

@@ -38,18 +38,14 @@ def averaged_by_hand(decay, seen=None):
     return average
 
 
-def test_a_checkpoint_holds_the_average_of_the_weights_and_the_trained_ones_beside(line_config, runner_of):
-    runner, _ = trained(runner_of, line_config(**ONE_STAGE, custom_hooks=[dict(type="Trace")]))
+def test_framework_and_checkpoint_hold_the_average_of_the_weights_and_the_trained_ones_beside(line_config, runner_of):
+    runner, framework = trained(runner_of, line_config(**ONE_STAGE, custom_hooks=[dict(type="Trace")]))
     checkpoint = load_checkpoint(list_checkpoints(Path(runner.work_dir))[-1])
     for name, value in averaged_by_hand(0.8).items():
         torch.testing.assert_close(checkpoint["state_dict"][name], value)
         assert torch.equal(checkpoint["loop"]["weights"][name], Trace.seen[-1][name])
     assert not torch.equal(checkpoint["state_dict"]["backbone.slope"], Trace.seen[-1]["backbone.slope"])
-
-
-def test_after_training_the_framework_has_the_average_for_its_weights(line_config, runner_of):
-    runner, framework = trained(runner_of, line_config(**ONE_STAGE))
-    assert_same(dict(framework.state_dict()), load_checkpoint(list_checkpoints(Path(runner.work_dir))[-1])["state_dict"])
+    assert_same(dict(framework.state_dict()), checkpoint["state_dict"])
 
 
 def test_averaging_does_not_change_what_is_trained(line_config, runner_of, tmp_path):
@@ -59,35 +55,29 @@ def test_averaging_does_not_change_what_is_trained(line_config, runner_of, tmp_p
     assert_same(plain, Trace.seen)
 
 
-@pytest.mark.parametrize("step", [3, 8, 13])
-def test_a_resumed_run_ends_with_the_same_average(line_config, runner_of, tmp_path, step):
-    config = line_config(train_cfg__average=0.9)
+RESTING = dict(train_cfg__stages=[dict(name="intercept", max_steps=6, params=["*.intercept"]),
+                                  dict(name="train", max_steps=5, params=["*.slope"])],
+               train_cfg__average=0.8)  # yapf: disable
+
+
+@pytest.mark.parametrize("step, changes", [(3, dict(train_cfg__average=0.9)), (8, dict(train_cfg__average=0.9)), (3, RESTING),
+                                           (13, dict(train_cfg__average=0.9)), (9, RESTING)])  # yapf: disable
+def test_a_resumed_run_ends_with_the_same_average_also_while_an_averaged_part_rests(line_config, runner_of, tmp_path, step,
+                                                                                    changes):  # yapf: disable
+    config = line_config(**changes)
     runner_of(config, tmp_path / "whole").train()
-    interrupted = config | dict(custom_hooks=[dict(type="SignalAt", step=step)])
-    assert runner_of(interrupted, tmp_path / "parts").train() is not None
+    runner_of(config | dict(custom_hooks=[dict(type="SignalAt", step=step)]), tmp_path / "parts").train()
     runner_of(config, tmp_path / "parts", resume=True).train()
     assert_same(state(tmp_path / "whole"), state(tmp_path / "parts"))
 
 
 def test_a_part_that_rests_in_the_next_stage_keeps_the_average_of_its_own(line_config, runner_of):
-    stages = [dict(name="intercept", max_steps=6, params=["*.intercept"]), dict(name="train", max_steps=5, params=["*.slope"])]
-    config = line_config(train_cfg__stages=stages, train_cfg__average=0.8, custom_hooks=[dict(type="Trace")])
-    _, framework = trained(runner_of, config)
+    _, framework = trained(runner_of, line_config(**RESTING, custom_hooks=[dict(type="Trace")]))
     first, second = Trace.seen[:6], Trace.seen[6:]
     for seen, name in ((first, "backbone.intercept"), (second, "backbone.slope")):
         expected = averaged_by_hand(0.8, seen)[name]
         torch.testing.assert_close(framework.get_parameter(name).detach(), expected)
         assert not torch.equal(expected, seen[-1][name])
-
-
-@pytest.mark.parametrize("step", [3, 9])
-def test_a_run_resumed_while_an_averaged_part_rests_ends_the_same(line_config, runner_of, tmp_path, step):
-    stages = [dict(name="intercept", max_steps=6, params=["*.intercept"]), dict(name="train", max_steps=5, params=["*.slope"])]
-    config = line_config(train_cfg__stages=stages, train_cfg__average=0.8)
-    runner_of(config, tmp_path / "whole").train()
-    runner_of(config | dict(custom_hooks=[dict(type="SignalAt", step=step)]), tmp_path / "parts").train()
-    runner_of(config, tmp_path / "parts", resume=True).train()
-    assert_same(state(tmp_path / "whole"), state(tmp_path / "parts"))
 
 
 def average_of(layer: nn.Module, decay: float = 0.5) -> WeightAverages:

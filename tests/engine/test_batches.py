@@ -63,13 +63,10 @@ def test_items_that_are_behind_are_not_made_again():
     assert Draws.made - before == 2
 
 
-def test_an_epoch_has_every_item_once_in_an_order_of_its_own():
+def test_an_epoch_has_every_item_once_in_an_order_of_its_own_and_random_anew():
     source = items(batch_size=2)
     epochs = [torch.cat([b["index"] for b in take(source, 4 * k, 4)]).tolist() for k in range(2)]
     assert [sorted(e) for e in epochs] == [list(range(7))] * 2 and epochs[0] != epochs[1]
-
-
-def test_the_same_item_is_random_anew_in_every_epoch():
     draws = [torch.cat([b["draws"][b["index"] == 3] for b in take(items(batch_size=2), 4 * k, 4)]) for k in range(2)]
     assert (draws[0] != draws[1]).all()
 
@@ -114,23 +111,16 @@ def test_seeds_of_neighbouring_steps_are_far_apart():
     assert len(seeds) == 2000
 
 
-def test_a_source_needs_a_dataset_or_a_dataloader():
-    loader = build_loader(dict(dataset=dict(type="Draws")))
-    with pytest.raises(ConfigError, match="not neither"):
-        BatchSource()
-    with pytest.raises(ConfigError, match="not both"):
-        BatchSource(dataset=Draws(), dataloader=loader)
-
-
-@pytest.mark.parametrize("cfg", [None, dict(count=3)])
-def test_a_dataset_without_a_type_is_refused(cfg):
-    with pytest.raises(ConfigError, match="a dataset is a dictionary with a 'type'"):
-        build_loader(dict(dataset=cfg))
-
-
-def test_a_dataset_that_wants_a_scene_gets_the_configs_or_says_so():
-    with pytest.raises(ConfigError, match="RayBatches needs a scene: .*top-level 'scene'"):
-        build_dataset(dict(type="RayBatches"))
+@pytest.mark.parametrize("call, message", [
+    (BatchSource, "not neither"),
+    (lambda: BatchSource(dataset=Draws(), dataloader=build_loader(dict(dataset=dict(type="Draws")))), "not both"),
+    (lambda: build_loader(dict(dataset=None)), "a dataset is a dictionary with a 'type'"),
+    (lambda: build_loader(dict(dataset=dict(count=3))), "a dataset is a dictionary with a 'type'"),
+    (lambda: build_dataset(dict(type="RayBatches")), "RayBatches needs a scene: .*top-level 'scene'"),
+])
+def test_a_source_needs_one_dataset_of_a_type_and_its_scene(call, message):
+    with pytest.raises(ConfigError, match=message):
+        call()
 
 
 def test_a_collate_function_is_named_in_the_config():

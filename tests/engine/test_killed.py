@@ -8,11 +8,12 @@ import contextlib
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,17 +26,11 @@ from deep3dmap.errors import CheckpointError, TrainingError
 from deep3dmap.interrupts import Interrupts
 from deep3dmap.losses.base import Loss
 from deep3dmap.registry import LOSSES
-from tests.engine.killing import differences, parts, recorded, state, tiny_idr, train
+from tests.engine import forked_cases
+from tests.engine.killing import differences, forked, parts, recorded, state, tiny_idr, train
 
 ROOT = Path(__file__).parents[2]
 KEPT = ["step_00000010.pth", "step_00000011.pth", "step_00000012.pth"]
-
-
-def run(*command, **options) -> subprocess.CompletedProcess:
-    """A Python program of this checkout, to its end."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COV_")} | dict(PYTHONPATH=str(ROOT))
-    return subprocess.run([sys.executable, *map(str, command)],
-                          capture_output=True, text=True, cwd=ROOT, env=environment, **options)  # yapf: disable
 
 
 def names(folder: Path) -> list[str]:
@@ -63,9 +58,9 @@ def cases(config, tmp_path_factory) -> Callable[[str], tuple[int, str, Path]]:
     """By a case of forked_cases.py: how its process ended, what it printed, and its work folder."""
     root = tmp_path_factory.mktemp("cases")
     Config(config).dump(root / "config.py")
-    result = run(ROOT / "tests" / "engine" / "forked_cases.py", root)
-    assert result.returncode == 0, result.stdout + result.stderr
-    ends = json.loads(result.stdout.splitlines()[-1])
+    codes, text = forked(partial(forked_cases.run_all, root))
+    assert codes == [0], text
+    ends = json.loads((root / "ends.json").read_text())
     return lambda name: (ends[name], (root / f"{name}.txt").read_text(), root / name)
 
 
@@ -87,13 +82,11 @@ def same(a: Path, b: Path) -> bool:
     return not list(differences(state(a), state(b)))
 
 
-# --- kills ------------------------------------------------------------------------------------------------------------------
-
-
 def test_runs_killed_at_ten_random_moments_end_with_the_bits_of_one_that_was_left_alone():
-    result = run(ROOT / "tools" / "stress_resume.py", "--kills", 10, "--steps", 20, "--seed", 5)
-    assert result.returncode == 0, result.stdout + result.stderr
-    line = json.loads(result.stdout.splitlines()[-1])
+    tool, options = str(ROOT / "tools" / "stress_resume.py"), ["--kills", "10", "--steps", "20", "--seed", "5"]
+    codes, text = forked(lambda: sys.exit(runpy.run_path(tool)["main"](options)))
+    assert codes == [0], text
+    line = json.loads(text.splitlines()[-1])
     assert line["identical"] and line["kills"] == 10 and line["steps"] == 20
     assert line["inside_a_checkpoint"] >= 1 and line["resumes"] >= 1
 
@@ -115,9 +108,6 @@ def test_what_a_killed_run_left_half_written_is_removed_by_the_next(place, stopp
     (stopped / "checkpoints" / ".mine.pth").write_bytes(b"a user's")
     train(config, stopped)
     assert not (stopped / place).exists() and (stopped / "checkpoints" / ".mine.pth").exists()
-
-
-# --- torn checkpoints -------------------------------------------------------------------------------------------------------
 
 
 def flipped(data: bytes) -> bytes:
@@ -169,9 +159,6 @@ def test_where_all_checkpoints_are_torn_it_is_said_what_to_do(stopped, config):
         train(config, stopped)
     train(config, stopped, resume=False)
     assert [path.name for path in (stopped / "checkpoints_before_1").iterdir()]
-
-
-# --- a full disk ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_checkpoint_for_which_the_disk_is_too_full_is_one_message(cases):
@@ -227,9 +214,6 @@ def test_whatever_else_finds_the_disk_full_says_so_in_one_line_and_leaves_no_par
     assert not [path for path in folder.rglob("*") if ".part-" in path.name or path.name == "metrics.json"]
 
 
-# --- numbers that are none --------------------------------------------------------------------------------------------------
-
-
 class BadGradient(torch.autograd.Function):
     """The value as it is, and a gradient that is not a number."""
 
@@ -273,16 +257,12 @@ def assert_last_good_is_kept(folder: Path, step: int) -> None:
     assert names(folder) == [f"step_{k:08d}.pth" for k in range(step - 2, step + 1)]
 
 
-@pytest.mark.parametrize("value", ["nan", "inf"])
-def test_a_loss_that_is_no_number_stops_the_run_with_its_name_and_step_and_keeps_the_last_checkpoint(value, config, tmp_path):
-    with pytest.raises(TrainingError, match="step 8, stage 'train': loss_spoilt is not finite.*checkpoint is kept"):
+@pytest.mark.parametrize("value, problem", [("nan", "loss_spoilt is not finite.*checkpoint is kept"),
+                                            ("inf", "loss_spoilt is not finite.*checkpoint is kept"),
+                                            ("", r"the losses are finite, but the gradient of geometry\.")])  # yapf: disable
+def test_a_loss_or_gradient_that_is_no_number_stops_the_run_with_its_name_and_step(value, problem, config, tmp_path):
+    with pytest.raises(TrainingError, match=f"step 8, stage 'train': {problem}"):
         train(spoilt(config, value=value), tmp_path)
-    assert_last_good_is_kept(tmp_path, 7)
-
-
-def test_a_gradient_that_is_no_number_stops_the_run_before_it_reaches_a_checkpoint(config, tmp_path):
-    with pytest.raises(TrainingError, match=r"step 8, stage 'train': the losses are finite, but the gradient of geometry\."):
-        train(spoilt(config), tmp_path)
     assert_last_good_is_kept(tmp_path, 7)
 
 
@@ -305,9 +285,6 @@ def test_an_interrupt_does_not_save_weights_that_are_no_numbers(config, tmp_path
     with pytest.raises(TrainingError, match="is not finite"):
         train(config, tmp_path)
     assert_last_good_is_kept(tmp_path, 8)
-
-
-# --- signals ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["interrupted", "terminated"])

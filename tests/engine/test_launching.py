@@ -65,17 +65,16 @@ def test_two_processes_have_the_losses_and_weights_of_one_with_the_same_global_b
     assert all(torch.allclose(a[key], b[key], atol=1e-5) for key in a)
 
 
-def test_a_resumed_run_of_two_processes_ends_at_its_last_step(two):
+def test_a_run_of_two_processes_resumes_to_its_last_step_and_only_one_writes(two):
     assert load_checkpoint(list_checkpoints(two / "batches")[-1])["loop"]["step"] == 16
+    assert len(list((two / "items" / "vis_data").iterdir())) == 1
+    assert (two / "items" / "log.txt").read_text().count("step 6/6") == 1
 
 
 def test_the_weights_of_a_custom_method_keep_their_names(two):
     checkpoint = load_checkpoint(list_checkpoints(two / "gan")[-1])
-    assert set(
-        checkpoint["state_dict"]) == {"generator.scale", "generator.shift"
-                                      } | {f"discriminator.layers.{k}.{name}"
-                                           for k in (0, 2)
-                                           for name in ("weight", "bias")}
+    layers = {f"discriminator.layers.{k}.{name}" for k in (0, 2) for name in ("weight", "bias")}
+    assert set(checkpoint["state_dict"]) == {"generator.scale", "generator.shift"} | layers
     assert checkpoint["loop"]["stage"] == "settle" and float(checkpoint["state_dict"]["generator.shift"]) != 0
 
 
@@ -105,19 +104,12 @@ def test_a_killed_process_is_told_to_the_others_in_one_line(tmp_path):
     assert error is TrainingError and "another process" in message and len(message.splitlines()) == 1
 
 
-def test_only_one_process_writes(two):
-    assert len(list((two / "items" / "vis_data").iterdir())) == 1
-    assert (two / "items" / "log.txt").read_text().count("step 6/6") == 1
-
-
-def test_gradients_are_averaged_over_the_processes_that_have_them_or_not(two):
+def test_processes_average_gradients_keep_touched_rows_and_follow_the_first(two):
     for found in json.loads((two / "shared.json").read_text()):
         assert found["both"] == [2.0, 2.0] and found["second"] == [0.5, 0.5] and found["neither"] is None
-
-
-def test_sparse_gradients_keep_the_rows_that_any_process_touched(two):
     for found in json.loads((two / "shared.json").read_text()):
         assert found["rows"] == [0, 1, 3] and found["values"] == [0.5, 0.5, 2.0]
+    assert [found["first"] for found in json.loads((two / "shared.json").read_text())] == ["process 0"] * 2
 
 
 def test_what_processes_draw_together_is_what_the_first_would_have_drawn_alone(two):
@@ -127,13 +119,6 @@ def test_what_processes_draw_together_is_what_the_first_would_have_drawn_alone(t
     first, second = json.loads((two / "shared.json").read_text())
     assert first["drawn"] == second["drawn"] == pytest.approx(expected)
     assert first["own"] == first["drawn"][::2] and second["own"] == first["drawn"][1::2]
-
-
-def test_the_first_process_tells_the_others(two):
-    assert [found["first"] for found in json.loads((two / "shared.json").read_text())] == ["process 0"] * 2
-
-
-# --- one process -------------------------------------------------------------------------------------------------------------
 
 
 def test_alone_the_steps_of_optimisers_are_left_as_they_are():
@@ -157,14 +142,11 @@ def test_the_device_is_the_cpu_where_there_is_no_gpu():
         choose_device("cuda")
 
 
-def test_a_launcher_that_did_not_start_the_process_is_refused(monkeypatch):
+def test_a_launcher_that_is_unknown_or_did_not_start_the_process_is_refused(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "SLURM_NODELIST"):
         monkeypatch.delenv(name, raising=False)
     for launcher in ("pytorch", "slurm"):
         with pytest.raises(ConfigError, match=f"--launcher {launcher}: not started by it.*torchrun"):
             launch(launcher, torch.device("cpu"))
-
-
-def test_an_unknown_launcher_is_refused():
     with pytest.raises(ConfigError, match="--launcher mpi: must be one of none, pytorch, slurm"):
         launch("mpi", torch.device("cpu"))

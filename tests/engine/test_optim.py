@@ -39,16 +39,13 @@ def test_one_optimiser_moves_what_is_to_move_and_leaves_the_rest():
     assert names(pair, build_optimizers(pair, ADAM, False)) == {"left.weight", "left.bias"}
 
 
-def test_each_part_may_have_its_own_optimiser():
+def test_each_part_may_have_its_own_optimiser_and_rest_stands_for_the_others():
     pair = Pair()
     wrappers = build_optimizers(pair, dict(left=ADAM, right=SGD), False)
     assert isinstance(wrappers, OptimWrapperDict)
     assert names(pair, wrappers["right"]) == {"right.weight", "right.bias"}
     assert isinstance(wrappers["left"].optimizer, torch.optim.Adam) and isinstance(wrappers["right"].optimizer,
                                                                                    torch.optim.SGD)
-
-
-def test_rest_stands_for_all_parts_that_are_not_named():
     pair = Pair()
     assert names(pair, build_optimizers(pair, dict(left=ADAM, rest=SGD), False)["rest"]) == {"right.weight", "right.bias"}
 
@@ -56,20 +53,14 @@ def test_rest_stands_for_all_parts_that_are_not_named():
 def test_learning_rates_by_parameter_are_those_of_the_config():
     pair = Pair()
     wrapper = build_optimizers(pair, ADAM | dict(paramwise_cfg=dict(custom_keys={"left": dict(lr_mult=0.1)})), False)
-    rates = {
-        name: group["lr"]
-        for group in wrapper.param_groups
-        for name, p in pair.named_parameters() if p is group["params"][0]
-    }
+    rates = {name: group["lr"] for group in wrapper.param_groups for name, p in pair.named_parameters()
+             if p is group["params"][0]}  # yapf: disable
     assert rates["left.weight"] == pytest.approx(0.01) and rates["right.weight"] == pytest.approx(0.1)
 
 
-def test_a_part_that_does_not_exist_names_the_nearest():
+def test_parts_that_do_not_exist_and_parameters_that_no_optimiser_moves_are_named():
     with pytest.raises(ConfigError, match="'lefft' is not a part of Pair: did you mean 'left'"):
         build_optimizers(Pair(), dict(lefft=ADAM), False)
-
-
-def test_parameters_that_no_optimiser_moves_are_named():
     pair = Pair()
     with pytest.raises(ConfigError, match="stage 'one': no optimiser for right.weight, right.bias"):
         check_optimizers(pair, dict(left=ADAM), dict(pair.named_parameters()), "one")
@@ -129,13 +120,10 @@ def rates(count: int, budget: int, **schedule) -> list[float]:
     return values
 
 
-def test_a_rate_decays_exponentially_to_its_end():
-    assert rates(5, 4, decay=1e-2) == pytest.approx([1, 10**-0.5, 0.1, 10**-1.5, 0.01])
-
-
-def test_a_rate_warms_up_linearly():
-    assert rates(6, 100, warmup=4) == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
-
-
-def test_a_rate_follows_the_list_of_its_schedule():
-    assert rates(4, 4, schedule=[1.0, 0.5]) == pytest.approx([1, 1, 0.5, 0.5])
+@pytest.mark.parametrize("budget, schedule, expected", [
+    (4, dict(decay=1e-2), [1, 10**-0.5, 0.1, 10**-1.5, 0.01]),
+    (100, dict(warmup=4), [0.25, 0.5, 0.75, 1, 1, 1]),
+    (4, dict(schedule=[1.0, 0.5]), [1, 1, 0.5, 0.5]),
+])
+def test_a_rate_warms_up_linearly_decays_exponentially_and_follows_a_list(budget, schedule, expected):
+    assert rates(len(expected), budget, **schedule) == pytest.approx(expected)

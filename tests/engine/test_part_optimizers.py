@@ -86,24 +86,15 @@ def steps_of(runner, part: str) -> int:
     return int(next(iter(optimizer.state.values()))["step"])
 
 
-def test_the_state_of_a_parts_optimiser_lives_on_through_the_stages(trained):
-    runner, _ = trained(config())
+def test_optimiser_schedule_and_average_of_a_part_live_on_through_the_stages(trained):
+    runner, seen = trained(config())
     assert (steps_of(runner, "a"), steps_of(runner, "b")) == (8, 8)
-
-
-def test_the_schedule_of_a_part_counts_the_steps_in_which_it_was_trained(trained):
-    _, seen = trained(config())
-    rates = [rates["a"] for _, rates in seen if "a" in rates]
+    rates = [rates["a"] for _, rates in seen if "a" in rates]  # the schedule counts the part's own steps
     assert rates == pytest.approx([0.1] * 3 + [0.05] * 3 + [0.025] * 2)
     assert [set(rates) for _, rates in seen] == [{"a"}] * 4 + [{"a", "b"}] * 4 + [{"b"}] * 4
-
-
-def test_a_part_that_rests_keeps_its_average(trained):
-    runner, _ = trained(config())
-    state = load_checkpoint(list_checkpoints(Path(runner.work_dir))[-1])
-    at_rest = load_checkpoint(list_checkpoints(Path(runner.work_dir))[7])
-    assert torch.equal(state["state_dict"]["a.weight"], at_rest["state_dict"]["a.weight"])
-    assert not torch.equal(state["state_dict"]["a.weight"], state["loop"]["weights"]["a.weight"])
+    last, at_rest = (load_checkpoint(list_checkpoints(Path(runner.work_dir))[k]) for k in (-1, 7))
+    assert torch.equal(last["state_dict"]["a.weight"], at_rest["state_dict"]["a.weight"])
+    assert not torch.equal(last["state_dict"]["a.weight"], last["loop"]["weights"]["a.weight"])
 
 
 @pytest.mark.parametrize("step", [2, 4, 6, 8, 11])

@@ -42,14 +42,11 @@ def line(**weights) -> dict:
     return dict(type="Line", weights=weights)
 
 
-def test_a_part_gets_the_weights_with_the_prefix_and_others_stay(file):
+def test_a_part_gets_the_weights_with_the_prefix_and_others_stay_also_in_a_list(file):
     pair = Pair()
     load_part_weights(pair, dict(type="LineFit", single=line(path=str(file), prefix="old.")))
     assert pair.single.slope.item() == 2.0 and pair.single.intercept.item() == 3.0
     assert pair.lines[0].slope.item() == 0.0
-
-
-def test_parts_in_a_list_get_theirs(file):
     pair = Pair()
     load_part_weights(pair, dict(type="LineFit", lines=[dict(type="Line"), line(path=str(file), prefix="old.")]))
     assert [each.slope.item() for each in pair.lines] == [0.0, 2.0]

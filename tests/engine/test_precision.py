@@ -39,9 +39,6 @@ def wrapper_of(runner) -> str:
     return type(runner.optim_wrapper).__name__
 
 
-# --- the probe --------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("rates, amp", [(FASTER, True), (SLOWER, False), ((100.0, 131.0), True), ((100.0, 129.0), False)])
 def test_mixed_precision_is_chosen_where_it_is_clearly_faster(rates, amp, measured):
     measured(rates)
@@ -78,9 +75,6 @@ def test_all_processes_take_the_first_ones_choice(measured, monkeypatch):
     monkeypatch.setattr(precision, "broadcast_object", lambda own: own or (True, "the first's"))
     assert choose_amp(CPU) == (True, "the first's")
     assert not probed
-
-
-# --- a run ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rates, wrapper", [(FASTER, "AutocastOptimWrapper"), (SLOWER, "OptimWrapper")])
@@ -130,9 +124,6 @@ def test_testing_measures_nothing(measured, tested, runner_of, tmp_path):
     probed = measured(SLOWER)
     runner_of(tested, tmp_path / "test").load_checkpoint(str(list_checkpoints(tmp_path)[-1]))
     assert not probed
-
-
-# --- the configs ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["idr/dtu_fixed_cameras", "idr/dtu_trained_cameras", "deepsdf/paper"])

@@ -11,10 +11,11 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
+from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.engine.loops import OutOfTimeError
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import HOOKS
+from tests.engine.killing import differences, state
 
 EPOCHS = dict(type="MultiStepLR", by_epoch=True, milestones=[1, 2, 3], gamma=0.5)
 LINES = dict(
@@ -41,27 +42,9 @@ class SignalAt(Hook):
             os.kill(os.getpid(), self.number)
 
 
-def state(folder: Path) -> dict:
-    """What the newest checkpoint holds, without the clock."""
-    checkpoint = load_checkpoint(list_checkpoints(folder)[-1])
-    loop = {k: v for k, v in checkpoint["loop"].items() if "seconds" not in k}
-    return dict(weights=checkpoint["state_dict"], loop=loop)
-
-
-def assert_same(a, b, where="") -> None:
+def assert_same(a, b) -> None:
     """Bit for bit."""
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_same(a[key], b[key], f"{where}.{key}")
-    elif isinstance(a, list):
-        assert len(a) == len(b), where
-        for k, pair in enumerate(zip(a, b)):
-            assert_same(*pair, f"{where}[{k}]")
-    else:
-        assert a == b, where
+    assert not list(differences(a, b))
 
 
 def scalars(folder: Path) -> list[dict]:
@@ -148,20 +131,16 @@ def test_scalars_of_a_resumed_run_have_every_record_once(line_config, runner_of,
     assert [r["loss"] for r in scalars(tmp_path / "b")][-3:] == [r["loss"] for r in scalars(tmp_path / "whole")][-3:]
 
 
-def test_a_finished_run_resumed_with_a_larger_budget_goes_on(line_config, runner_of, tmp_path):
-    runner_of(line_config(), tmp_path).train()
-    runner = runner_of(line_config(train_cfg__stages__1__max_steps=14), tmp_path, resume=True)
-    runner.train()
-    assert runner.iter == 20
-
-
-def test_a_finished_run_resumed_as_it_was_does_no_step(line_config, runner_of, tmp_path):
+def test_a_finished_run_resumed_as_it_was_does_no_step_and_goes_on_with_a_larger_budget(line_config, runner_of, tmp_path):
     runner_of(line_config(), tmp_path).train()
     before = state(tmp_path)
     runner = runner_of(line_config(), tmp_path, resume=True)
     runner.train()
     assert runner.iter == 16
     assert_same(before, state(tmp_path))
+    runner = runner_of(line_config(train_cfg__stages__1__max_steps=14), tmp_path, resume=True)
+    runner.train()
+    assert runner.iter == 20
 
 
 def test_a_deadline_within_a_stage_leaves_the_rest_of_the_stage_to_the_resumed_run(line_config, runner_of, tmp_path,
@@ -206,18 +185,15 @@ def test_going_back_to_an_earlier_checkpoint_does_not_lose_the_new_ones_to_the_o
     assert list_checkpoints(tmp_path)[-1].name in ("step_00000013.pth", "step_00000014.pth")
 
 
-def test_resuming_with_other_stages_is_refused(line_config, runner_of, tmp_path):
+@pytest.mark.parametrize("changes, message", [
+    (dict(train_cfg=dict(stages=[dict(name="train", max_steps=3)])), r"train_cfg.stages\[0\].name: 'intercept' -> 'train'"),
+    (dict(optim_wrapper=dict(_delete_=True, backbone=dict(optimizer=dict(type="Adam", lr=0.05)))),
+     "optim_wrapper.backbone.optimizer.type: not set -> 'Adam'"),
+])  # yapf: disable
+def test_resuming_with_other_stages_or_optimisers_is_refused(changes, message, line_config, runner_of, tmp_path):
     runner_of(line_config(), tmp_path).train()
-    other = line_config(train_cfg=dict(stages=[dict(name="train", max_steps=3)]))
-    with pytest.raises(ConfigError, match=r"train_cfg.stages\[0\].name: 'intercept' -> 'train'"):
-        runner_of(other, tmp_path, resume=True).train()
-
-
-def test_resuming_with_other_optimisers_is_refused(line_config, runner_of, tmp_path):
-    runner_of(line_config(), tmp_path).train()
-    other = line_config(optim_wrapper=dict(_delete_=True, backbone=dict(optimizer=dict(type="Adam", lr=0.05))))
-    with pytest.raises(ConfigError, match="optim_wrapper.backbone.optimizer.type: not set -> 'Adam'"):
-        runner_of(other, tmp_path, resume=True).train()
+    with pytest.raises(ConfigError, match=message):
+        runner_of(line_config(**changes), tmp_path, resume=True).train()
 
 
 def test_load_from_takes_the_weights_only(line_config, runner_of, tmp_path):

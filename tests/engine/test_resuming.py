@@ -97,8 +97,6 @@ def test_the_same_files_elsewhere_and_checkpoints_of_former_versions_are_resumed
     assert same_views(dict(then, source=""), NOW)
 
 
-# --- runs -----------------------------------------------------------------------------------------------------------------
-
 SGD = dict(type="SGD", lr=0.05)
 STEP_BY_STEP = dict(default_hooks__checkpoint=dict(steps=1, keep=0, minutes=None), default_hooks__log=dict(interval=1))
 

@@ -22,18 +22,11 @@ def test_a_budget_of_steps_is_spent_when_they_are_done():
     assert states == [(0, False), (0.25, False), (0.5, False), (0.75, False), (1, True), (1, True)]
 
 
-def test_a_budget_of_seconds_is_spent_when_they_have_passed():
+def test_a_budget_of_seconds_is_spent_when_they_have_passed_and_the_further_share_counts():
     assert (Budget(max_seconds=10, seconds=5).fraction, Budget(max_seconds=10, seconds=5).spent) == (0.5, False)
     assert (Budget(max_seconds=10, seconds=12).fraction, Budget(max_seconds=10, seconds=12).spent) == (1.0, True)
-
-
-def test_the_further_of_steps_and_seconds_counts():
     assert Budget(max_steps=10, max_seconds=10, step=2, seconds=8).fraction == 0.8
-
-
-@pytest.mark.parametrize("budget", [Budget(max_steps=0), Budget(max_seconds=0.0)])
-def test_an_empty_budget_is_spent_at_once(budget):
-    assert budget.spent
+    assert Budget(max_steps=0).spent and Budget(max_seconds=0.0).spent
 
 
 def test_the_seconds_left_are_estimated_from_the_pace():
@@ -45,9 +38,6 @@ def test_the_seconds_left_are_estimated_from_the_pace():
 def test_progress_counts_steps_epochs_and_the_spent_fraction():
     progress = Budget(max_steps=10, step=7).progress(epoch_length=3)
     assert (progress.step, progress.epoch, progress.fraction) == (7, 2, 0.7)
-
-
-# --- in a run ----------------------------------------------------------------------------------------------------------------
 
 
 def test_stages_follow_one_another_with_their_own_parameters(line_config, runner_of):
@@ -81,14 +71,16 @@ def test_an_earlier_stage_ends_by_a_share_only_where_the_run_has_minutes(line_co
         runner_of(line_config(train_cfg=dict(max_minutes=minutes, stages=stages))).train()
 
 
-def test_a_stage_without_an_end_is_refused(line_config, runner_of):
-    with pytest.raises(ConfigError, match="stage 'train' has no budget; .*max_steps, max_epochs or max_minutes, or the run"):
-        runner_of(line_config(train_cfg=dict(stages=[dict(name="train")]))).train()
-
-
-def test_steps_of_the_run_beside_stages_are_refused(line_config, runner_of):
-    with pytest.raises(ConfigError, match="max_steps and max_epochs"):
-        runner_of(line_config(train_cfg=dict(max_steps=3, stages=[dict(name="train", max_steps=2)]))).train()
+@pytest.mark.parametrize("call, message", [
+    (lambda line_config, runner_of: runner_of(line_config(train_cfg=dict(stages=[dict(name="train")]))).train(),
+     "stage 'train' has no budget; .*max_steps, max_epochs or max_minutes, or the run"),
+    (lambda line_config, runner_of:
+     runner_of(line_config(train_cfg=dict(max_steps=3, stages=[dict(name="train", max_steps=2)]))).train(),
+     "max_steps and max_epochs"),
+])  # yapf: disable
+def test_a_stage_without_an_end_and_steps_of_the_run_beside_stages_are_refused(call, message, line_config, runner_of):
+    with pytest.raises(ConfigError, match=message):
+        call(line_config, runner_of)
 
 
 def test_without_stages_there_is_one(line_config, runner_of):
@@ -96,8 +88,6 @@ def test_without_stages_there_is_one(line_config, runner_of):
     runner.train()
     assert runner.iter == 3 and runner.framework.stage.name == "train"
 
-
-# --- what is wrong with any stage is found before the first step of the run --------------------------------------------------
 
 SECOND = {
     "its name": (dict(name="trian"), "no stage 'trian': did you mean 'train'"),

@@ -29,11 +29,9 @@ class Draw(ItemDataset):
         return self.count
 
     def load(self, index: int) -> dict:
-        """An item."""
         return dict(index=index, drawn=torch.rand(()), deaf=signal.getsignal(signal.SIGINT) == signal.SIG_IGN)
 
     def info(self) -> dict:
-        """How many there are."""
         return dict(count=self.count)
 
 
@@ -45,11 +43,9 @@ class Strip(ClipDataset):
         return sum(LENGTHS)
 
     def load(self, index: int) -> dict:
-        """A clip."""
         return dict(index=index)
 
     def sequences(self) -> list[range]:
-        """The clips of each."""
         ends = [sum(LENGTHS[:k + 1]) for k in range(len(LENGTHS))]
         return [range(end - length, end) for end, length in zip(ends, LENGTHS)]
 
@@ -68,7 +64,6 @@ class Echo(CustomFramework):
         """Not used."""
 
     def reconstruct(self, batch, resolution=256):
-        """A result an item."""
         ends = batch.get("ends", torch.tensor([True] * len(batch["name"])))
         for name, index, end in zip(batch["name"], batch["index"], ends):
             yield Reconstruction(name, arrays=dict(index=index), partial=not (end and self.complete))
@@ -77,9 +72,6 @@ class Echo(CustomFramework):
 def drawn(data: TestData, units: list[int]) -> list[list[float]]:
     """The numbers of each batch of some units."""
     return [[float(item["drawn"]) for item in items] for unit in data.batches(units) for items, _ in unit]
-
-
-# --- units -------------------------------------------------------------------------------------------------------------------
 
 
 def test_items_come_one_by_one_as_they_are_without_a_loader():
@@ -138,18 +130,20 @@ def test_data_that_can_not_be_evaluated_are_refused(dataset, loader, named):
         build_test_data("val", dataset, loader, None, 0, 1.0)
 
 
-# --- results -----------------------------------------------------------------------------------------------------------------
-
-
 def test_a_sequence_gives_the_result_of_its_last_clip():
     found = evaluate(Echo(), TestData(Strip(), {}), [])
     assert [int(each.result.arrays["index"]) for each in found.results] == [2, 3, 7, 9]
     assert [each.item["index"] for each in found.results] == [2, 3, 7, 9]
 
 
-def test_a_sequence_without_a_complete_result_is_told():
-    with pytest.raises(DataError, match="Echo.reconstruct .*no complete result for 00000, 00001, 00002"):
-        evaluate(Echo(complete=False), TestData(Strip(), {}), [])
+@pytest.mark.parametrize("call, message", [
+    (lambda: evaluate(Echo(complete=False), TestData(Strip(), {}), []),
+     "Echo.reconstruct .*no complete result for 00000, 00001, 00002"),
+    (lambda: ClipBatches(Strip().sequences(), 5, False, 0, 0, 1), "4 sequences.*5 clips in each of 1 processes"),
+])  # yapf: disable
+def test_sequences_without_complete_results_or_fewer_than_places_are_told(call, message):
+    with pytest.raises(DataError, match=message):
+        call()
 
 
 def test_fewer_results_than_items_are_told():
@@ -157,9 +151,6 @@ def test_fewer_results_than_items_are_told():
     framework.reconstruct = lambda batch, resolution: iter([Reconstruction("only")])
     with pytest.raises(DataError, match="Echo.reconstruct .*1 results for 2 items"):
         evaluate(framework, TestData(Draw(), dict(batch_size=2)), [])
-
-
-# --- clips in training -------------------------------------------------------------------------------------------------------
 
 
 def test_each_place_of_a_batch_goes_through_sequences_in_their_order_and_begins_again():
@@ -185,11 +176,6 @@ def test_the_places_of_several_processes_are_those_of_one():
     whole = list(ClipBatches(Strip().sequences(), 4, True, 0, 0, 1))
     shares = [list(ClipBatches(Strip().sequences(), 2, True, 0, rank, 2)) for rank in range(2)]
     assert [[a[0], b[0], a[1], b[1]] for a, b in zip(*shares)] == whole
-
-
-def test_fewer_sequences_than_places_are_refused():
-    with pytest.raises(DataError, match="4 sequences.*5 clips in each of 1 processes"):
-        ClipBatches(Strip().sequences(), 5, False, 0, 0, 1)
 
 
 def test_a_loader_of_clips_keeps_their_order_unless_it_names_a_sampler():

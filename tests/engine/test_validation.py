@@ -24,12 +24,10 @@ class Scripted(Metric):
         self.name, self.groups, self.seen = name, groups, 0
 
     def add_item(self, item, result):
-        """Counts."""
         self.seen += 1
         return {}
 
     def compute(self):
-        """The next figure."""
         value = Scripted.values.pop(0) if Scripted.values else 0.0
         return {group: {self.name: value, f"{self.name}_items": self.seen} for group in self.groups}
 
@@ -39,11 +37,9 @@ class SeenHeight(Metric):
     """The height at position -1, by which the weights that are evaluated can be told."""
 
     def compute(self):
-        """The figure."""
         return dict(line=dict(height=self.height))
 
     def add_item(self, item, result):
-        """Look at the point."""
         self.height = float(result.arrays["y"])
         return {}
 
@@ -104,14 +100,13 @@ def test_a_figure_of_a_group_is_named_with_its_group(validated):
     assert record["val_two_error"] == 3.0 and record["val_one_error_items"] == 3
 
 
-def test_a_figure_that_several_groups_have_is_refused(validated):
-    with pytest.raises(ConfigError, match="val_cfg.best='error' is in one/error, two/error"):
-        validated([1.0], "error", groups=["one", "two"])
-
-
-def test_an_unknown_figure_is_refused_with_the_nearest(validated):
-    with pytest.raises(ConfigError, match="val_cfg.best='eror' .*one/error"):
-        validated([1.0], "eror")
+@pytest.mark.parametrize("best, groups, message", [
+    ("error", ["one", "two"], "val_cfg.best='error' is in one/error, two/error"),
+    ("eror", ["one"], "val_cfg.best='eror' .*one/error"),
+])  # yapf: disable
+def test_a_figure_of_several_groups_or_an_unknown_one_is_refused(best, groups, message, validated):
+    with pytest.raises(ConfigError, match=message):
+        validated([1.0], best, groups=groups)
 
 
 @pytest.mark.parametrize("metrics, best, message", [

@@ -68,11 +68,7 @@ def test_the_mesh_is_first_moved_from_trained_to_true_cameras():
 @pytest.mark.parametrize("lacking", [dict(mesh=None), dict(landmarks=None), dict(landmarks={"left_eye": torch.zeros(3)})])
 def test_captures_without_a_true_head_or_nose_have_nothing_to_measure(lacking):
     given = capture()
-    assert measured(HeadMetrics(), given.mesh, replace(given, **lacking)) == {}
-
-
-def test_without_a_mesh_there_is_nothing_to_measure():
-    assert measured(HeadMetrics(), None, capture()) == {}
+    assert measured(HeadMetrics(), given.mesh, replace(given, **lacking)) == measured(HeadMetrics(), None, given) == {}
 
 
 def test_an_unknown_target_is_refused_before_the_test():

@@ -29,24 +29,26 @@ def test_psnr_is_that_of_idr_s_evaluation(goldens):
     assert psnr(torch.tensor(z["psnr_img1"]), torch.tensor(z["psnr_img2"]), mask) == pytest.approx(float(z["psnr"]), abs=1e-5)
 
 
-def test_psnr_of_a_constant_error_is_its_logarithm(picture):
+def test_psnr_of_a_constant_error_is_its_logarithm_and_of_none_infinite(picture):
     assert psnr(picture * 0 + 0.5, picture * 0 + 0.6) == pytest.approx(20, abs=1e-4)
-
-
-def test_psnr_ignores_what_lies_outside_the_mask(picture, disc):
-    other = noisy(picture)
-    changed = torch.where(disc[..., None], other, 0.0)
-    assert psnr(changed, picture, disc) == psnr(other, picture, disc)
-
-
-def test_psnr_of_equal_images_is_infinite(picture):
     assert psnr(picture, picture) == math.inf
 
 
-def test_an_empty_mask_is_refused(picture, disc):
+def test_psnr_and_ssim_ignore_what_lies_outside_the_mask(picture, disc):
+    other = noisy(picture)
+    changed = torch.where(disc[..., None], other, 0.0)
+    assert psnr(changed, picture, disc) == psnr(other, picture, disc)
+    changed = torch.where(disc[..., None], noisy(picture), 1.0)
+    assert ssim(changed, picture, disc) == pytest.approx(ssim(noisy(picture), picture, disc))
+    assert ssim(picture, picture, disc) == pytest.approx(1)
+
+
+def test_an_empty_mask_and_images_smaller_than_the_window_are_refused(picture, disc):
     for measure in (psnr, ssim):
         with pytest.raises(ValueError, match="mask is empty"):
             measure(picture, picture, disc & False)
+    with pytest.raises(ValueError, match="11x11"):
+        ssim(picture[:10], picture[:10])
 
 
 def plain_ssim_map(x, y):
@@ -72,27 +74,10 @@ def test_masked_ssim_is_the_mean_of_the_formula_over_the_mask(picture, disc):
     assert ssim(noisy(picture), picture, disc) == pytest.approx(float(local[disc[5:-5, 5:-5]].mean()), abs=1e-6)
 
 
-def test_ssim_of_equal_images_is_one(picture, disc):
-    assert ssim(picture, picture, disc) == pytest.approx(1)
-
-
-def test_ssim_ignores_what_lies_outside_the_mask(picture, disc):
-    changed = torch.where(disc[..., None], noisy(picture), 1.0)
-    assert ssim(changed, picture, disc) == pytest.approx(ssim(noisy(picture), picture, disc))
-
-
-def test_ssim_refuses_images_smaller_than_its_window(picture):
-    with pytest.raises(ValueError, match="11x11"):
-        ssim(picture[:10], picture[:10])
-
-
-def test_iou_counts_pixels():
+def test_iou_counts_pixels_and_two_empty_masks_agree():
     first, second = torch.zeros(4, 4, dtype=torch.bool), torch.zeros(4, 4, dtype=torch.bool)
     first[:, :3], second[:, 2:] = True, True
     assert mask_iou(first, second) == pytest.approx(4 / 16)
-
-
-def test_two_empty_masks_agree():
     empty = torch.zeros(4, 4, dtype=torch.bool)
     assert mask_iou(empty, empty) == 1
 

@@ -23,17 +23,11 @@ def table_of(**rows):
     return table
 
 
-def test_the_summary_has_the_statistics_over_all_shapes():
+def test_the_summary_has_the_statistics_over_all_shapes_that_have_a_figure():
     summary = table_of(a={"emd": 1.0}, b={"emd": 2.0}, c={"emd": 6.0}).summary()["emd"]
     assert summary == pytest.approx({"mean": 3.0, "median": 2.0, "std": np.sqrt(14 / 3), "min": 1.0, "max": 6.0, "shapes": 3})
-
-
-def test_figures_that_some_shapes_lack_are_summed_up_over_the_others():
     summary = table_of(a={"volume": float("nan"), "x": 1.0}, b={"volume": 4.0}).summary()
     assert summary["volume"]["mean"] == 4.0 and summary["volume"]["shapes"] == 1 and summary["x"]["shapes"] == 1
-
-
-def test_truths_become_shares():
     assert table_of(a={"closed": True}, b={"closed": False}).summary()["closed"]["mean"] == 0.5
 
 
@@ -77,9 +71,15 @@ def test_the_text_shows_the_shapes_and_their_mean():
                                                     ["median", "of", "2", "1.500"]]
 
 
-def test_a_long_table_is_cut_in_the_text_and_says_so():
+def test_a_long_table_is_cut_in_the_text_and_counts_what_it_leaves_out():
     text = table_of(**{f"s{i}": {"emd": float(i)} for i in range(30)}).to_text(most=5)
     assert "s4" in text and "s5 " not in text and "(25 more shapes are in the written table)" in text
+    table = ShapeTable()
+    for k in range(30):
+        table.fail(f"shape_{k}", "it is gone")
+    lines = table.to_text(most=5).splitlines()
+    assert lines[0] == "30 of 30 shapes failed:" and lines[5] == "  shape_4: it is gone"
+    assert lines[6:] == ["  (25 more failures are in the written table)"]
 
 
 def test_a_table_in_which_all_failed_has_no_figures(tmp_path):
@@ -87,12 +87,3 @@ def test_a_table_in_which_all_failed_has_no_figures(tmp_path):
     table.measure("a", None, ball(1.0))
     assert table.summary() == {} and table.to_text().splitlines()[0] == "1 of 1 shapes failed:"
     assert json.loads(table.write(tmp_path)[1].read_text())["measured"] == 0
-
-
-def test_a_text_names_the_first_failures_and_counts_the_others():
-    table = ShapeTable()
-    for k in range(30):
-        table.fail(f"shape_{k}", "it is gone")
-    lines = table.to_text(most=5).splitlines()
-    assert lines[0] == "30 of 30 shapes failed:" and lines[5] == "  shape_4: it is gone"
-    assert lines[6:] == ["  (25 more failures are in the written table)"]

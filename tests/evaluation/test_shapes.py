@@ -101,12 +101,8 @@ def test_a_mesh_compared_with_itself_is_as_far_as_its_draws():
 
 def test_lengths_are_measured_after_the_scale():
     one = shape_metrics(sphere(1.1, 3), sphere(1.0, 3), samples=2000, completion_distance=0.4, thresholds=(0.45, ))
-    three = shape_metrics(sphere(1.1, 3),
-                          sphere(1.0, 3),
-                          scale=3.0,
-                          samples=2000,
-                          completion_distance=0.2,
-                          thresholds=(0.45, ))
+    three = shape_metrics(sphere(1.1, 3), sphere(1.0, 3), scale=3.0, samples=2000, completion_distance=0.2,
+                          thresholds=(0.45, ))  # yapf: disable
     for key, power in {"mesh_accuracy": 1, "emd": 1, "point_distance_mean": 1, "point_chamfer_squared": 2, "true_diagonal": 1,
                        "volume_true": 3, "mesh_cosine_similarity": 0}.items():  # yapf: disable
         assert three[key] == pytest.approx(one[key] * 3**power), key
@@ -157,20 +153,15 @@ def test_every_figure_has_its_unit():
         assert any(base == name or base.startswith(f"{name}_") for name in named) or base.startswith("watertight"), key
 
 
-def test_true_points_that_are_not_finite_are_an_error():
-    with pytest.raises(DataError, match="1 of these 3"):
-        shape_metrics(sphere(1.0, 1), np.array([[0, 0, 1.0], [0, np.inf, 0], [1, 0, 0]]), samples=10)
+EMPTY = trimesh.Trimesh(np.eye(3), process=False)
 
 
-def test_a_mesh_without_faces_is_an_error():
-    empty = trimesh.Trimesh(np.eye(3), process=False)
-    with pytest.raises(DataError, match="the predicted mesh has 3 vertices and 0 faces"):
-        shape_metrics(empty, sphere(1.0, 1), samples=10)
-    with pytest.raises(DataError, match="the true mesh has 3 vertices and 0 faces"):
-        shape_metrics(sphere(1.0, 1), empty, samples=10)
-
-
-@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
-def test_a_scale_that_is_not_positive_is_an_error(scale):
-    with pytest.raises(DataError, match="positive"):
-        shape_metrics(sphere(1.0, 1), sphere(1.0, 1), scale=scale)
+@pytest.mark.parametrize("predicted, true, scale, message", [
+    *((sphere(1.0, 1), sphere(1.0, 1), scale, "positive") for scale in (0.0, -1.0, np.nan, np.inf)),
+    (sphere(1.0, 1), np.array([[0, 0, 1.0], [0, np.inf, 0], [1, 0, 0]]), 1.0, "1 of these 3"),
+    (EMPTY, sphere(1.0, 1), 1.0, "the predicted mesh has 3 vertices and 0 faces"),
+    (sphere(1.0, 1), EMPTY, 1.0, "the true mesh has 3 vertices and 0 faces"),
+])
+def test_shapes_and_scales_that_can_not_be_measured_are_errors(predicted, true, scale, message):
+    with pytest.raises(DataError, match=message):
+        shape_metrics(predicted, true, scale=scale, samples=10)

@@ -26,21 +26,15 @@ def test_concentric_spheres_are_apart_by_the_difference_of_their_radii(concentri
     assert concentric["distance_mean_relative"] == pytest.approx(0.1 / (2 * 3**0.5), rel=0.01)
 
 
-def test_the_f_score_flips_at_the_distance(concentric):
+def test_the_f_score_flips_at_the_distance_also_relative_to_the_true_diagonal(concentric):
     assert concentric["f_score@0.09"] == concentric["precision@0.09"] == concentric["recall@0.09"] == 0
     assert concentric["f_score@0.11"] == concentric["precision@0.11"] == concentric["recall@0.11"] == 1
-
-
-def test_relative_thresholds_are_fractions_of_the_true_diagonal(concentric):
     assert concentric["true_diagonal"] == pytest.approx(2 * 3**0.5)  # so 2 % is 0.069 and 4 % is 0.139
     assert concentric["f_score@2%"] == 0 and concentric["f_score@4%"] == 1
 
 
-def test_concentric_spheres_have_the_same_normals(concentric):
+def test_concentric_spheres_have_the_same_normals_and_their_own_areas_and_volumes(concentric):
     assert concentric["normal_consistency"] == pytest.approx(1, abs=2e-3)
-
-
-def test_areas_and_volumes_are_those_of_the_meshes(concentric):
     assert concentric["area_predicted"] == pytest.approx(4 * np.pi * 1.1**2, rel=2e-3)
     assert concentric["volume_true"] == pytest.approx(4 / 3 * np.pi, rel=4e-3)
     assert concentric["watertight_predicted"] is True and concentric["watertight_true"] is True
@@ -70,6 +64,11 @@ def test_crossed_planes_have_inconsistent_normals():
     assert surface_metrics(flat, upright, samples=1000)["normal_consistency"] == pytest.approx(0, abs=1e-9)
 
 
+def test_a_mesh_without_faces_is_an_error():
+    with pytest.raises(DataError, match="the predicted mesh has 3 vertices and 0 faces"):
+        surface_metrics(trimesh.Trimesh(np.eye(3), process=False), sphere(1.0, 1))
+
+
 def test_the_same_seed_gives_the_same_figures():
     one, other, third = (surface_metrics(sphere(1.1, 1), sphere(1.0, 2), samples=500, seed=s) for s in (1, 1, 2))
     assert one == other and one != third
@@ -94,11 +93,6 @@ def test_vertex_errors_are_distances_of_the_predicted_vertices():
 def test_the_f_score_is_the_harmonic_mean():
     scores = f_score(np.array([0.0, 1.0, 1.0, 1.0]), np.array([0.0, 0.0, 0.0, 1.0]), 0.5)
     assert scores == pytest.approx({"precision": 0.25, "recall": 0.75, "f_score": 0.375})
-
-
-def test_a_mesh_without_faces_is_an_error():
-    with pytest.raises(DataError, match="the predicted mesh has 3 vertices and 0 faces"):
-        surface_metrics(trimesh.Trimesh(np.eye(3), process=False), sphere(1.0, 1))
 
 
 def test_without_libigl_the_error_says_what_to_install(monkeypatch):

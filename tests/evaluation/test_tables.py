@@ -30,22 +30,14 @@ def test_text_infinity_and_truth_are_shown_as_words():
     assert [line.split() for line in lines.splitlines()[2:]] == [["a", "yes", "fine", "inf"], ["b", "no", "30.00"]]
 
 
-def test_an_empty_table_is_empty():
+def test_an_empty_table_is_empty_and_small_figures_keep_four_digits():
     assert format_table({}) == ""
-
-
-def test_small_figures_keep_four_digits():
     assert format_table({"a": {"error": 0.00123456}}).split()[-1] == "0.001235"
 
 
 def test_figures_come_back_from_the_file_sorted(tmp_path):
-    path = write_metrics({
-        "b": {
-            "y": np.float32(0.5),
-            "x": torch.tensor(2)
-        },
-        "a": [1, True, "text", None]
-    }, tmp_path / "m.json")
+    figures = dict(b=dict(y=np.float32(0.5), x=torch.tensor(2)), a=[1, True, "text", None])
+    path = write_metrics(figures, tmp_path / "m.json")
     content = json.loads(path.read_text())
     assert content == {"a": [1, True, "text", None], "b": {"x": 2, "y": 0.5}}
     assert list(content) == ["a", "b"] and list(content["b"]) == ["x", "y"]

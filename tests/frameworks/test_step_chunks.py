@@ -106,9 +106,6 @@ def weights(framework) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in framework.parameters()])
 
 
-# --- parts of a batch --------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_the_parts_of_a_batch_hold_every_item_once_and_at_most_size_of_them(size):
     inputs = dict(x=torch.arange(10), rows=torch.randn(10, 3), beside=torch.arange(7))
@@ -126,9 +123,6 @@ def test_what_belongs_to_the_whole_batch_reaches_every_part():
 
 def test_a_batch_without_items_is_one_part():
     assert len(split_batch(dict(x=torch.zeros(0, 3)), 0, 5)) == 1
-
-
-# --- the same step -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -169,9 +163,6 @@ def test_chance_that_the_framework_draws_is_that_of_the_whole_batch():
         runs.append(framework.train_step(batch(torch.float32), recorder(framework))["loss_near"])
         assert framework.train_step(batch(torch.float32), recorder(framework))["loss_near"] != runs[-1]
     torch.testing.assert_close(runs[1], runs[0], rtol=1e-6, atol=0)
-
-
-# --- optimisers --------------------------------------------------------------------------------------------------------------
 
 
 def assert_same_weights(make, tolerance=1e-12, count=4):
@@ -234,9 +225,6 @@ def test_update_params_asks_for_the_next_part_when_the_one_before_has_gone_backw
     assert gradients == [0.0, 1.0, 3.0] and weight.item() == pytest.approx(1.0 - 0.6)
 
 
-# --- memory ------------------------------------------------------------------------------------------------------------------
-
-
 def test_memory_is_that_of_a_chunk_and_not_of_the_batch():
 
     def peak(step_chunk, count):
@@ -249,9 +237,6 @@ def test_memory_is_that_of_a_chunk_and_not_of_the_batch():
     assert whole > 10 * small and chunks < 1.2 * small
 
 
-# --- what is refused ---------------------------------------------------------------------------------------------------------
-
-
 def test_a_chunk_must_hold_something():
     for size in (0, -3):
         with pytest.raises(ConfigError, match=f"Curve: step_chunk={size} must be positive"):
@@ -261,9 +246,6 @@ def test_a_chunk_must_hold_something():
 def test_a_batch_without_items_names_the_keys_that_would_count_them():
     with pytest.raises(DataError, match=r"Curve counts a batch's items by x, but there are only \['y'\]"):
         curve(3).count_items(dict(y=torch.zeros(3)))
-
-
-# --- several processes -------------------------------------------------------------------------------------------------------
 
 
 def in_process(rank: int, folder: str) -> None:
@@ -300,7 +282,7 @@ def train_nine(framework: Curve, wrapper: OptimWrapper) -> list[dict]:
 
 
 def test_two_processes_in_chunks_train_as_one_does_and_exchange_gradients_once_a_step(tmp_path):
-    multiprocessing.spawn(in_process, (str(tmp_path), ), nprocs=2)
+    multiprocessing.start_processes(in_process, (str(tmp_path), ), nprocs=2, start_method="fork")
     alone = curve(None, torch.float32)
     losses = torch.stack([log["loss"] for log in train_nine(alone, recorder(alone, clip_grad=dict(max_norm=0.5)))])
     whole, chunks = torch.load(tmp_path / "results.pth")

@@ -48,13 +48,10 @@ def test_the_scale_can_be_held_at_one():
     torch.testing.assert_close(torch.linalg.det(matrix[:3, :3]), torch.tensor(1.0).double())
 
 
-def test_points_on_a_line_are_refused():
+def test_unpaired_points_and_points_on_a_line_are_refused():
     line = torch.linspace(0, 1, 5).double()[:, None] * torch.tensor([1.0, 2.0, 3.0]).double()
     with pytest.raises(ValueError, match="one line"):
         align_points(line, line)
-
-
-def test_unpaired_points_are_refused():
     with pytest.raises(ValueError, match="in pairs"):
         align_points(cloud(4), cloud(5))
 

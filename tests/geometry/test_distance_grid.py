@@ -30,11 +30,8 @@ def test_distances_from_a_field_are_good_to_a_seventh_of_a_cell_in_the_mean():
     assert (found - ball_distance())[near].abs().max() < 0.1 * SPACING.min()
 
 
-def test_distances_from_a_field_keep_its_signs():
+def test_distances_from_a_field_keep_its_signs_and_are_exact_for_a_plane():
     assert torch.equal(signed_distance_grid(ball_distance(), SPACING) < 0, ball_distance() < 0)
-
-
-def test_distances_to_a_plane_are_exact():
     plane = centers()[..., 2] - 0.9173
     torch.testing.assert_close(signed_distance_grid(5 * plane, SPACING), plane.float(), atol=1e-5, rtol=0)
 

@@ -25,22 +25,13 @@ def test_crossing_points_lie_on_the_sphere():
     torch.testing.assert_close(points.norm(dim=-1), torch.full((int(hit.sum()), 2), 0.8), atol=1e-4, rtol=0)
 
 
-def test_rays_that_miss_the_sphere_report_no_hit():
+def test_rays_that_miss_have_no_hit_and_what_lies_behind_has_distance_zero():
     distances, hit = sphere_intersection(torch.tensor([[0.0, 2.0, -5.0]]), torch.tensor([[0.0, 0.0, 1.0]]))
     assert not hit.any() and (distances == 0).all()
-
-
-def test_a_ray_from_inside_starts_at_its_origin():
     distances, hit = sphere_intersection(torch.tensor([[0.0, 0.0, 0.5]]), torch.tensor([[0.0, 0.0, 1.0]]))
     assert hit.all()
     torch.testing.assert_close(distances, torch.tensor([[0.0, 0.5]]))
-
-
-def test_a_sphere_behind_the_ray_has_both_distances_zero():
     distances, _ = sphere_intersection(torch.tensor([[0.0, 0.0, 5.0]]), torch.tensor([[0.0, 0.0, 1.0]]))
     assert (distances == 0).all()
-
-
-def test_a_radius_of_zero_is_refused():
     with pytest.raises(ValueError, match="positive"):
         sphere_intersection(torch.zeros(1, 3), torch.ones(1, 3), 0.0)

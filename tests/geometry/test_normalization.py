@@ -44,10 +44,8 @@ def test_carving_agrees_with_the_reference(goldens, name, fixture_views):
 @pytest.mark.parametrize("name", SETS)
 def test_normalization_from_masks_inverts_the_references_scale_matrix(goldens, name, fixture_views):
     z = goldens(f"idr/{name}")
-    matrix = normalization_from_masks(*fixture_views(z),
-                                      int(z["minimal_views"]),
-                                      int(z["grid_size"]),
-                                      permutation=torch.from_numpy(z["permutation_first"]))
+    matrix = normalization_from_masks(*fixture_views(z), int(z["minimal_views"]), int(z["grid_size"]),
+                                      permutation=torch.from_numpy(z["permutation_first"]))  # yapf: disable
     np.testing.assert_allclose(torch.linalg.inv(matrix), z["scale_mat"], rtol=1e-4)
 
 
@@ -86,10 +84,8 @@ def test_normalization_from_the_hull_does_not_depend_on_the_worlds_unit_or_origi
     world[:3, 3], world[3, 3] = -offset / scale, 1
     points = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).double()
     matrix = normalization_from_hull(masks, P @ world, resolution=48)
-    torch.testing.assert_close(moved(matrix, scale * points + offset),
-                               moved(normalization_from_hull(masks, P, resolution=48), points),
-                               atol=1e-3,
-                               rtol=1e-3)
+    expected = moved(normalization_from_hull(masks, P, resolution=48), points)
+    torch.testing.assert_close(moved(matrix, scale * points + offset), expected, atol=1e-3, rtol=1e-3)
 
 
 def test_every_ray_through_the_real_temples_masks_meets_the_unit_sphere(temple):
@@ -130,31 +126,26 @@ def test_the_bounding_sphere_is_nearly_the_smallest():
     assert 1.99 < radius < 2.02
 
 
+def emptied(masks, view):
+    masks = masks.clone()
+    masks[view] = False
+    return masks
+
+
+def with_a_corner(masks):
+    masks = emptied(masks, 1)
+    masks[1, 2:6, 2:6] = True
+    return masks
+
+
 @pytest.mark.parametrize("normalize", [normalization_from_hull, normalization_from_masks])
-class TestBadSilhouettes:
-
-    def test_an_empty_mask_is_named(self, normalize, ball):
-        masks, P = ball.views(4)
-        masks[2] = False
-        with pytest.raises(ValueError, match=r"views \[2\] are empty"):
-            normalize(masks, P)
-
-    def test_one_view_is_not_enough(self, normalize, ball):
-        masks, P = ball.views(4)
-        with pytest.raises(ValueError, match="two or more views"):
-            normalize(masks[:1], P[:1])
-
-    def test_unequal_numbers_are_refused(self, normalize, ball):
-        masks, P = ball.views(4)
-        with pytest.raises(ValueError, match="4 masks but 3"):
-            normalize(masks, P[:3])
-
-    def test_silhouettes_without_overlap_are_refused(self, normalize, ball):
-        masks, P = ball.views(6)
-        masks[1] = False
-        masks[1, 2:6, 2:6] = True
-        with pytest.raises(ValueError, match="overlap"):
-            normalize(masks, P)
+@pytest.mark.parametrize("change, message", [(lambda masks, P: (emptied(masks, 2), P), r"views \[2\] are empty"),
+                                             (lambda masks, P: (masks[:1], P[:1]), "two or more views"),
+                                             (lambda masks, P: (masks, P[:3]), "6 masks but 3"),
+                                             (lambda masks, P: (with_a_corner(masks), P), "overlap")])  # yapf: disable
+def test_silhouettes_that_are_empty_too_few_unpaired_or_apart_are_refused(normalize, change, message, ball):
+    with pytest.raises(ValueError, match=message):
+        normalize(*change(*ball.views(6)))
 
 
 def test_parallel_cameras_are_refused():

@@ -51,9 +51,6 @@ def photographed():
     return photographs(20)
 
 
-# --- visibility -----------------------------------------------------------------------------------------------------------
-
-
 def test_a_vertex_of_a_ball_is_seen_from_where_the_tangent_plane_is_in_front():
     mesh, vertices, _ = ball()
     centers = torch.tensor([[0.0, 0.0, 4.0], [3.0, 0.0, 0.0]]).double()
@@ -86,9 +83,6 @@ def test_facing_is_the_cosine_to_the_camera():
     centers = torch.tensor([[2.0, 0.0, 0.0], [0.0, 3.0, 0.0], [-1.0, 0.0, 1.0]])
     cosines = facing(torch.zeros(1, 3), torch.tensor([[1.0, 0.0, 0.0]]), centers)[:, 0]
     assert torch.allclose(cosines, torch.tensor([1.0, 0.0, -(0.5**0.5)]))
-
-
-# --- colours --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("blend", ["mean", "median"])
@@ -163,9 +157,6 @@ def test_an_unknown_blend_is_named(photographed):
     _, vertices, normals = ball()
     with pytest.raises(ValueError, match="unknown blend 'mode': expected one of mean, median"):
         paint_vertices(vertices, normals, torch.ones(20, len(vertices), dtype=torch.bool), *photographed, "mode")
-
-
-# --- the pieces -------------------------------------------------------------------------------------------------------------
 
 
 def test_an_image_is_sampled_at_its_pixels_centres_and_linearly_between():

@@ -71,9 +71,13 @@ def test_distance_counts_in_lengths_of_the_direction():
     assert hits.distance.item() == pytest.approx(1.75)
 
 
-def test_rays_that_miss_report_no_face_and_zero_distance():
+def test_rays_that_miss_and_meshes_without_triangles_give_no_hits():
     hits = cast_rays(trimesh.creation.box(), torch.tensor([[0.0, 0.0, 4.0]]), torch.tensor([[0.0, 0.0, 1.0]]))
     assert (hits.hit.item(), hits.face.item(), hits.distance.item()) == (False, -1, 0.0)
+    mesh = trimesh.creation.box()
+    assert len(cast_rays(mesh, torch.zeros(0, 3), torch.zeros(0, 3)).hit) == 0
+    empty = trimesh.Trimesh(np.zeros((0, 3)), np.zeros((0, 3), int))
+    assert not cast_rays(empty, torch.zeros(2, 3), torch.ones(2, 3)).hit.any()
 
 
 def test_a_mesh_far_from_the_origin_is_met_as_precisely():
@@ -91,10 +95,3 @@ def test_small_chunks_give_the_same_hits():
     origins, directions = random_rays(1000)
     whole, chunked = cast_rays(mesh, origins, directions), cast_rays(mesh, origins, directions, chunk=77)
     assert torch.equal(whole.face, chunked.face) and torch.equal(whole.distance, chunked.distance)
-
-
-def test_no_rays_and_no_triangles_give_no_hits():
-    mesh = trimesh.creation.box()
-    assert len(cast_rays(mesh, torch.zeros(0, 3), torch.zeros(0, 3)).hit) == 0
-    empty = trimesh.Trimesh(np.zeros((0, 3)), np.zeros((0, 3), int))
-    assert not cast_rays(empty, torch.zeros(2, 3), torch.ones(2, 3)).hit.any()

@@ -42,15 +42,8 @@ def ball_without_some_faces(count, radius=0.8):
     return trimesh.Trimesh(ball.vertices, ball.faces[highest[count:]], process=False)
 
 
-def together(*meshes):
-    return trimesh.util.concatenate(meshes)
-
-
 def moved_box(extents, x):
     return trimesh.creation.box(extents, trimesh.transformations.translation_matrix([x, 0, 0]))
-
-
-# --- the unit sphere ------------------------------------------------------------------------------------------------------
 
 
 def test_the_box_around_used_vertices_goes_to_the_middle_and_the_farthest_one_to_the_buffered_radius():
@@ -70,9 +63,6 @@ def test_a_mesh_that_fits_no_sphere_is_reported(vertices, faces, words):
         unit_sphere(vertices, faces)
 
 
-# --- where samples are taken ----------------------------------------------------------------------------------------------
-
-
 def test_points_are_spread_around_the_surface_with_both_variances_and_over_the_cube():
     speck = Mesh(1e-6 * np.eye(3), np.array([[0, 1, 2]]))  # so small that a point is its own noise
     points = draw_points(speck, Plan(count=200_000), torch.Generator().manual_seed(0))
@@ -89,9 +79,6 @@ def test_the_seed_decides_the_samples():
     np.testing.assert_array_equal(first.points, again.points)
     np.testing.assert_array_equal(first.surface, again.surface)
     assert not np.array_equal(first.points, other.points)
-
-
-# --- distances and signs of shapes that have a formula --------------------------------------------------------------------
 
 
 def test_samples_of_a_box_have_the_formulas_distances():
@@ -132,7 +119,7 @@ def test_faces_that_disagree_are_fixed():
 def test_a_cavity_is_outside():
     outer, inner = trimesh.creation.box((1.2, 1.2, 1.2)), trimesh.creation.box((0.6, 0.6, 0.6))
     inner.invert()
-    found = sampled(together(outer, inner))
+    found = sampled(trimesh.util.concatenate([outer, inner]))
     expected = np.maximum(box_sdf(found.points, (1.2, 1.2, 1.2)), -box_sdf(found.points, (0.6, 0.6, 0.6)))
     assert found.figures["method"] == "winding"
     np.testing.assert_array_equal(found.sdf < 0, expected < 0)
@@ -141,7 +128,7 @@ def test_a_cavity_is_outside():
 
 
 def test_boxes_that_overlap_are_sampled_as_one_solid_without_walls_inside():
-    both = together(moved_box((0.9, 0.7, 0.4), -0.2), moved_box((0.9, 0.7, 0.4), 0.2))  # together 1.3 long
+    both = trimesh.util.concatenate([moved_box((0.9, 0.7, 0.4), x) for x in (-0.2, 0.2)])  # together 1.3 long
     found = sampled(both, Plan(count=8000, resolution=200))
     expected = box_sdf(found.points, (1.3, 0.7, 0.4))
     assert found.figures["method"] == "visibility" and found.figures["dropped"] < 0.1
@@ -175,13 +162,10 @@ def test_points_of_the_surface_lie_on_it():
 
 
 def test_points_of_the_surface_are_those_that_can_be_seen():
-    both = together(moved_box((0.9, 0.7, 0.4), -0.2), moved_box((0.9, 0.7, 0.4), 0.2))
+    both = trimesh.util.concatenate([moved_box((0.9, 0.7, 0.4), x) for x in (-0.2, 0.2)])
     found = sampled(both, Plan(count=2000, resolution=200))
     assert len(found.surface) == 500
     np.testing.assert_allclose(box_sdf(found.surface, (1.3, 0.7, 0.4)), 0, atol=0.01)  # twice the cameras' ray spacing
-
-
-# --- what is rejected -----------------------------------------------------------------------------------------------------
 
 
 def half_a_ball():
@@ -189,32 +173,20 @@ def half_a_ball():
     return trimesh.Trimesh(ball.vertices, ball.faces[ball.triangles_center[:, 1] > 0], process=False)
 
 
-def moebius():
-    return trimesh.Trimesh(*moebius_strip(), process=False)
+SHEET = trimesh.Trimesh([[-0.5, 0, -0.5], [0.5, 0, -0.5], [0, 0, 0.5]], [[0, 1, 2]])
 
 
-def sheet():
-    return trimesh.Trimesh([[-0.5, 0, -0.5], [0.5, 0, -0.5], [0, 0, 0.5]], [[0, 1, 2]])
+@pytest.mark.parametrize("mesh", [half_a_ball(), trimesh.Trimesh(*moebius_strip(), process=False), SHEET])
+def test_a_surface_without_an_inside_is_rejected_with_figures(mesh):
+    message = r"can't be distinguished.*open at \d+ edges.*triangles are seen from both sides.*inding"
+    with pytest.raises(DataError, match=message):
+        sampled(mesh)
 
 
-@pytest.mark.parametrize("make", [half_a_ball, moebius, sheet])
-def test_a_surface_without_an_inside_is_rejected_with_figures(make):
-    with pytest.raises(DataError,
-                       match=r"can't be distinguished.*open at \d+ edges.*triangles are seen from both sides.*inding"):
-        sampled(make())
-
-
-def test_a_mesh_whose_faces_have_no_three_places_is_rejected():
+@pytest.mark.parametrize("last, faces", [([0, 0.5, 0], [[0, 0, 1], [1, 2, 2]]), ([0.25, 0, 0], [[0, 1, 2]])])
+def test_meshes_on_a_line_or_of_faces_without_three_places_are_rejected(last, faces):
     with pytest.raises(DataError, match="no area"):
-        sample_sdf(np.array([[0.0, 0, 0], [0.5, 0, 0], [0, 0.5, 0]]), np.array([[0, 0, 1], [1, 2, 2]]), PLAN)
-
-
-def test_a_mesh_on_a_line_is_rejected():
-    with pytest.raises(DataError, match="no area"):
-        sample_sdf(np.array([[0.0, 0, 0], [0.5, 0, 0], [0.25, 0, 0]]), np.array([[0, 1, 2]]), PLAN)
-
-
-# --- real meshes ----------------------------------------------------------------------------------------------------------
+        sample_sdf(np.array([[0.0, 0, 0], [0.5, 0, 0], last]), np.array(faces), PLAN)
 
 
 def test_the_bunny_is_sampled_though_it_has_holes(real_data):

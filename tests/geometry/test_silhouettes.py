@@ -29,23 +29,14 @@ def test_the_scale_and_sign_of_projections_mean_nothing(ball, factor):
     torch.testing.assert_close(normalized_projections(factor * P), P)
 
 
-def test_two_near_views_with_masks_at_the_edge_leave_the_object_unbounded(ball):
-    masks, P = ball.views(2)
-    with pytest.raises(ValueError, match="the image's edge$"):
-        silhouette_bounds(torch.ones_like(masks), P)
-
-
-def test_views_from_one_position_bound_nothing(ball):
-    masks, P = ball.views(1)
-    with pytest.raises(ValueError, match="same position"):
-        silhouette_bounds(masks.expand(2, -1, -1), P.expand(2, 3, 4))
-
-
-def test_a_singular_projection_is_named(ball):
-    masks, P = ball.views(3)
-    P[1] = 0
-    with pytest.raises(ValueError, match=r"views \[1\] are singular"):
-        silhouette_bounds(masks, P)
+@pytest.mark.parametrize("views, change, message", [
+    (2, lambda masks, P: (torch.ones_like(masks), P), "the image's edge$"),
+    (1, lambda masks, P: (masks.expand(2, -1, -1), P.expand(2, 3, 4)), "same position"),
+    (3, lambda masks, P: (masks, P * torch.tensor([1.0, 0, 1])[:, None, None]), r"views \[1\] are singular"),
+])  # yapf: disable
+def test_near_views_one_position_and_singular_projections_bound_nothing(ball, views, change, message):
+    with pytest.raises(ValueError, match=message):
+        silhouette_bounds(*change(*ball.views(views)))
 
 
 def test_distances_of_a_mask_are_measured_from_pixel_edges():

@@ -25,13 +25,10 @@ def box(extents, shift=0.0):
     return mesh
 
 
-def test_a_box_has_its_area_and_volume():
+def test_a_box_has_its_area_and_volume_with_the_sign_of_the_faces_order():
     vertices, faces = tensors(box((1, 2, 3)))
     assert float(face_areas(vertices, faces).sum()) == pytest.approx(22)
     assert float(signed_volume(vertices, faces)) == pytest.approx(6)
-
-
-def test_turning_the_faces_round_turns_the_volume_s_sign():
     vertices, faces = tensors(box((1, 2, 3)))
     assert float(signed_volume(vertices, faces.flip(1))) == pytest.approx(-6)
 
@@ -53,9 +50,13 @@ def test_pieces_that_share_only_a_vertex_are_apart():
     assert face_components(faces).unique().tolist() == [0, 1]
 
 
-def test_a_mesh_without_faces_has_no_largest_piece():
-    with pytest.raises(ValueError, match="without faces"):
-        largest_component(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.int64))
+@pytest.mark.parametrize("call, message", [
+    (lambda: largest_component(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.int64)), "without faces"),
+    (lambda: sample_surface(torch.zeros(3, 3), torch.tensor([[0, 1, 2]]), 5), "without area"),
+])  # yapf: disable
+def test_a_mesh_without_faces_or_area_has_no_largest_piece_and_no_points(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_points_are_drawn_in_proportion_to_the_area():

@@ -92,14 +92,13 @@ def test_the_field_has_the_signs_of_the_carved_grid_but_for_cells_on_its_surface
     assert (field[differ].abs() < 0.25 * 1.2 / 40).all()
 
 
-def test_an_empty_hull_is_refused_as_a_mesh(ball):
-    with pytest.raises(ValueError, match="empty in this box"):
-        hull_mesh(*ball.views(), ball.center + 1, ball.center + 2, 16)
-
-
-def test_an_empty_box_is_refused(ball):
-    with pytest.raises(ValueError, match="nothing to carve"):
-        visual_hull(*ball.views(), ball.center, ball.center, 16)
+@pytest.mark.parametrize("call, message", [
+    (lambda ball: hull_mesh(*ball.views(), ball.center + 1, ball.center + 2, 16), "empty in this box"),
+    (lambda ball: visual_hull(*ball.views(), ball.center, ball.center, 16), "nothing to carve"),
+])  # yapf: disable
+def test_an_empty_hull_and_an_empty_box_are_refused(call, message, ball):
+    with pytest.raises(ValueError, match=message):
+        call(ball)
 
 
 def mask_overlap(mask, P, vertices, faces, step=3):

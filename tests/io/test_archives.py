@@ -69,24 +69,24 @@ def test_permissions_in_the_archive_are_ignored(tmp_path):
     assert not (tmp_path / "out/run").stat().st_mode & (stat.S_ISUID | 0o111)
 
 
-@pytest.mark.parametrize("name", ["../evil", "x/../../evil", "/evil", "..\\evil", "C:\\evil", "c:evil", "//server/evil"])
-def test_names_that_lead_out_of_the_folder_are_refused(tmp_path, name):
-    refuses(tmp_path, zip_of(tmp_path / "x.zip", {"fine": b"1", name: b"2"}), "evil' would leave the folder")
-
-
-@pytest.mark.parametrize("name", ["../evil", "/evil"])
-def test_tar_names_that_lead_out_of_the_folder_are_refused(tmp_path, name):
-    refuses(tmp_path, tar_of(tmp_path / "x.tgz", name, content=b"1"), "evil' would leave the folder")
-
-
-@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
-def test_links_and_devices_in_a_zip_are_refused(tmp_path, kind):
-    refuses(tmp_path, zip_of(tmp_path / "x.zip", {"way-out": b"/etc"}, mode=kind | 0o777), "'way-out' is a link or device")
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
-def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
-    refuses(tmp_path, tar_of(tmp_path / "x.tgz", "way-out", kind, link="/etc/passwd"), "'way-out' is a link or device")
+@pytest.mark.parametrize("make, reason", [
+    *((lambda path, name=name: zip_of(path, {"fine": b"1", name: b"2"}), "evil' would leave the folder")
+      for name in ("../evil", "x/../../evil", "/evil", "..\\evil", "C:\\evil", "c:evil", "//server/evil")),
+    *((lambda path, name=name: tar_of(path, name, content=b"1"), "evil' would leave the folder")
+      for name in ("../evil", "/evil")),
+    *((lambda path, kind=kind: zip_of(path, {"way-out": b"/etc"}, kind | 0o777), "'way-out' is a link or device")
+      for kind in (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO)),
+    *((lambda path, kind=kind: tar_of(path, "way-out", kind, link="/etc/passwd"), "'way-out' is a link or device")
+      for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)),
+    (lambda path: zip_of(path, {"a": b"1", "A": b"2"}), "'A' occurs twice"),
+    (lambda path: zip_of(path, {"a": b"1", "a/b": b"2"}), "damaged.*a/b'"),
+    (lambda path: tar_of(path, "a\x1b[2Jb", content=b"1"), "control characters"),
+    (lambda path: zip_of(path, {}), "holds no file"),
+    (lambda path: path.write_bytes(b"<!DOCTYPE html><title>Sign in</title>") and path,
+     "neither a zip nor a tar.*DOCTYPE.*web page"),
+])  # yapf: disable
+def test_names_links_and_kinds_that_are_not_safe_are_refused(tmp_path, make, reason):
+    refuses(tmp_path, make(tmp_path / "x.archive"), reason)
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
@@ -99,14 +99,6 @@ def test_a_member_that_lies_about_its_size_is_refused(tmp_path):
     archive = zip_of(tmp_path / "x.zip", {"zeros": bytes(5000)})
     archive.write_bytes(archive.read_bytes().replace((5000).to_bytes(4, "little"), (50).to_bytes(4, "little")))
     refuses(tmp_path, archive, "damaged|announces")
-
-
-def test_names_that_differ_in_case_only_are_refused(tmp_path):
-    refuses(tmp_path, zip_of(tmp_path / "x.zip", {"a": b"1", "A": b"2"}), "'A' occurs twice")
-
-
-def test_a_file_that_lies_below_another_file_is_refused(tmp_path):
-    refuses(tmp_path, zip_of(tmp_path / "x.zip", {"a": b"1", "a/b": b"2"}), "damaged.*a/b'")
 
 
 def test_a_zip_with_the_separators_of_windows_is_unpacked_with_its_folders(tmp_path):
@@ -123,10 +115,6 @@ def test_a_tar_of_an_impossible_time_is_refused(tmp_path, mtime):
     refuses(tmp_path, tmp_path / "x.tar", "damaged")
 
 
-def test_a_control_character_in_a_name_is_refused(tmp_path):
-    refuses(tmp_path, tar_of(tmp_path / "x.tgz", "a\x1b[2Jb", content=b"1"), "control characters")
-
-
 def test_a_damaged_member_leaves_nothing_behind(tmp_path):
     archive = zip_of(tmp_path / "x.zip", {"fine": b"1" * 9, "noise": bytes(range(256)) * 20})
     content = bytearray(archive.read_bytes())
@@ -139,15 +127,6 @@ def test_a_truncated_tar_leaves_nothing_behind(tmp_path):
     archive = tar_of(tmp_path / "x.tgz", "a", content=bytes(range(256)) * 300)
     archive.write_bytes(archive.read_bytes()[:-200])
     refuses(tmp_path, archive, "damaged|neither a zip nor a tar")
-
-
-def test_a_web_page_in_the_place_of_an_archive_is_recognised(tmp_path):
-    (tmp_path / "x.zip").write_bytes(b"<!DOCTYPE html><title>Sign in</title>")
-    refuses(tmp_path, tmp_path / "x.zip", "neither a zip nor a tar.*DOCTYPE.*web page")
-
-
-def test_an_empty_archive_is_refused(tmp_path):
-    refuses(tmp_path, zip_of(tmp_path / "x.zip", {}), "holds no file")
 
 
 def test_a_folder_that_is_there_is_not_unpacked_over(tmp_path):

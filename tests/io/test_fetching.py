@@ -74,24 +74,15 @@ def test_without_a_safe_way_to_continue_the_file_is_fetched_from_its_start(tmp_p
     assert target.read_bytes() == CONTENT
 
 
-def test_a_whole_partial_file_is_not_fetched_again(tmp_path):
+@pytest.mark.parametrize("more, sent", [(b"", [1_000_000]), (b"more", [1_000_000, len(CONTENT)])])
+def test_a_whole_partial_file_is_not_fetched_again_and_a_longer_one_is(tmp_path, more, sent):
     target = tmp_path / "scan.zip"
     with serve(CONTENT, cut_after=[1_000_000]) as server:
         with pytest.raises(DataError):
             get(server, target, attempts=1)
-        (tmp_path / "scan.zip.part").write_bytes(CONTENT)
+        (tmp_path / "scan.zip.part").write_bytes(CONTENT + more)
         get(server, target)
-        assert server.sent == [1_000_000]
-    assert target.read_bytes() == CONTENT
-
-
-def test_a_partial_file_longer_than_the_file_is_thrown_away(tmp_path):
-    target = tmp_path / "scan.zip"
-    with serve(CONTENT, cut_after=[1_000_000]) as server:
-        with pytest.raises(DataError):
-            get(server, target, attempts=1)
-        (tmp_path / "scan.zip.part").write_bytes(CONTENT + b"more")
-        get(server, target)
+        assert server.sent == sent
     assert target.read_bytes() == CONTENT
 
 

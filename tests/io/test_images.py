@@ -27,12 +27,10 @@ def saved(folder, array, name="image.png", **options):
     return folder / name
 
 
-def test_an_rgb_image_is_read_unchanged(tmp_path, rgb):
+def test_an_rgb_image_is_read_unchanged_and_has_no_mask(tmp_path, rgb):
     np.testing.assert_array_equal(read_image(saved(tmp_path, rgb)), rgb)
-
-
-def test_an_image_without_alpha_has_no_mask(tmp_path, rgb):
     assert read_image_and_alpha(saved(tmp_path, rgb))[1] is None
+    assert image_size(saved(tmp_path, rgb)) == (6, 8)
 
 
 def test_grey_is_expanded_to_three_channels(tmp_path, rgb):
@@ -53,19 +51,21 @@ def test_colours_stay_under_transparent_alpha_and_opaque_pixels_are_the_mask(tmp
     np.testing.assert_array_equal(mask, alpha[..., 0] == 128)
 
 
-def test_a_palette_is_converted_to_its_colours(tmp_path, rgb):
+def test_palettes_and_cmyk_are_converted_to_their_colours(tmp_path, rgb):
     Image.fromarray(rgb).quantize(256).save(tmp_path / "p.png")
     np.testing.assert_array_equal(read_image(tmp_path / "p.png"), rgb)
-
-
-def test_cmyk_is_converted(tmp_path):
     Image.new("CMYK", (8, 6), (0, 255, 255, 0)).save(tmp_path / "c.tif")
     assert read_image(tmp_path / "c.tif")[0, 0].tolist() == [255, 0, 0]
 
 
-def test_floating_point_pixels_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"f\.tif.*range"):
-        read_image(saved(tmp_path, np.zeros((4, 4), np.float32), "f.tif"))
+@pytest.mark.parametrize("call, message", [
+    (lambda tmp_path: read_image(saved(tmp_path, np.zeros((4, 4), np.float32), "f.tif")), r"f\.tif.*range"),
+    (lambda tmp_path: image_size(tmp_path / "nothing.png"), r"nothing\.png: no such image"),
+    (lambda tmp_path: read_mask(saved(tmp_path, np.eye(4, dtype=np.uint8))), "multiply it by 255"),
+])  # yapf: disable
+def test_pixels_masks_and_paths_that_can_not_be_read_are_refused(call, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        call(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["image.png", "image.jpg", "image.tif", "image.webp"])
@@ -84,37 +84,14 @@ def test_a_file_of_noise_is_named(tmp_path):
         read_mask(tmp_path / "noise.png")
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"nothing\.png: no such image"):
-        image_size(tmp_path / "nothing.png")
-
-
-def test_the_size_is_height_and_width(tmp_path, rgb):
-    assert image_size(saved(tmp_path, rgb)) == (6, 8)
-
-
-def test_a_mask_is_what_is_brighter_than_half(tmp_path):
+def test_a_mask_is_what_is_brighter_than_half_in_grey(tmp_path):
     grey = np.array([[0, 127, 128, 255]], np.uint8)
     assert read_mask(saved(tmp_path, grey)).tolist() == [[False, False, True, True]]
-
-
-def test_a_coloured_mask_counts_by_its_grey_value(tmp_path):
     colours = np.array([[[255, 0, 0], [0, 255, 0], [255, 255, 255]]], np.uint8)  # greys 76, 150, 255
     assert read_mask(saved(tmp_path, colours)).tolist() == [[False, True, True]]
-
-
-def test_a_bilevel_mask_is_read(tmp_path):
     bits = np.array([[True, False, True]])
     Image.fromarray(bits).save(tmp_path / "bits.png")
     assert read_mask(tmp_path / "bits.png").tolist() == bits.tolist()
-
-
-def test_a_mask_of_zeros_and_ones_is_refused_instead_of_read_as_empty(tmp_path):
-    with pytest.raises(DataError, match="multiply it by 255"):
-        read_mask(saved(tmp_path, np.eye(4, dtype=np.uint8)))
-
-
-def test_a_black_mask_is_empty(tmp_path):
     assert not read_mask(saved(tmp_path, np.zeros((4, 4), np.uint8))).any()
 
 

@@ -14,8 +14,9 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "sets"
 
 
-def test_the_root_is_where_the_environment_says(root):
+def test_a_name_means_a_folder_under_the_root_that_the_environment_says(root):
     assert data_root() == root
+    assert resolve_data("temple_sparse_ring") == root / "temple_sparse_ring"
 
 
 @pytest.mark.parametrize("value", [None, ""])
@@ -24,10 +25,6 @@ def test_the_root_is_data_in_the_working_folder_by_default(monkeypatch, value):
     if value is not None:
         monkeypatch.setenv("DEEP3DMAP_DATA", value)
     assert data_root() == Path("data")
-
-
-def test_a_name_means_a_folder_under_the_root(root):
-    assert resolve_data("temple_sparse_ring") == root / "temple_sparse_ring"
 
 
 def test_an_existing_path_wins_over_a_name(root, tmp_path):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from deep3dmap.errors import DataError
-from deep3dmap.io.workers import DONE, FAILED, REFUSED, default_processes, run_tasks
+from deep3dmap.io.workers import DONE, FAILED, REFUSED, run_tasks
 
 
 def behave(task):
@@ -67,10 +67,6 @@ def test_who_stops_early_leaves_no_process_behind():
     running.close()
     with pytest.raises(ProcessLookupError):
         os.kill(next(iter(first.values())).value, 0)
-
-
-def test_there_are_as_many_processes_as_cores():
-    assert default_processes() == len(os.sched_getaffinity(0))
 
 
 def test_no_tasks_need_no_process():

@@ -1,8 +1,6 @@
 """The scripts of tools/, run as a user runs them but without a new interpreter: importing takes longer than the work here."""
 
-import os
 import runpy
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.engine.killing import fork, wait
+from tests.engine.killing import forked_ranks
 
 HERE = Path(__file__).parent
 TOOLS = HERE.parents[1] / "tools"
@@ -37,22 +35,16 @@ def tool() -> Callable[..., int]:
 
 
 @pytest.fixture(scope="session")
-def tool_in_two(tool, tmp_path_factory) -> Callable[..., list[int]]:
+def tool_in_two(tool) -> Callable[..., list[int]]:
     """Runs a script in two processes with the variables that torchrun sets; returns 0 for each that ended well."""
 
     def run(*arguments: object) -> list[int]:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
 
-        def work(rank: int) -> None:
-            os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
-                              MASTER_PORT=str(port))  # yapf: disable
+        def work() -> None:
             assert tool(*arguments, "--launcher", "pytorch") == 0
 
-        with open(tmp_path_factory.mktemp("two") / "output.txt", "w+") as output:
-            children = [fork(lambda rank=rank: work(rank), output.fileno()) for rank in range(2)]
-            codes = [wait(child) for child in children]
-            print((output.seek(0), output.read())[1])
+        codes, text = forked_ranks(2, work)
+        print(text)
         return codes
 
     return run

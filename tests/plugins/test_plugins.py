@@ -19,33 +19,31 @@ import pytest
 
 from deep3dmap.cli.app import main
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
+from tests.engine.killing import forked
 
 HERE = Path(__file__).parent
-TRAIN = HERE.parents[1] / "tools" / "train.py"
-
-
-def command(config: Path, folder: Path, *more: str) -> list[str]:
-    return [sys.executable, str(TRAIN), str(config), "--work-dir", str(folder), "--device", "cpu", *more]
+TRAIN, LINE = HERE.parents[1] / "tools" / "train.py", HERE / "line_fit" / "config.py"
+GAN = HERE / "tiny_gan" / "tiny_gan" / "config.py"
 
 
 def environment(*paths: Path) -> dict[str, str]:
     return os.environ | dict(PYTHONPATH=os.pathsep.join(map(str, paths)), OMP_NUM_THREADS="1")
 
 
-def train(config: Path, folder: Path, *paths: Path) -> str:
-    """Train with ``tools/train.py``; returns what it printed."""
-    result = subprocess.run(command(config, folder), env=environment(*paths), capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+@pytest.fixture(scope="module")
+def run(tool):
+    """Runs a script of tools/ in a fork of this process that finds modules in a folder; returns exit code and output."""
 
+    def forks(path: Path, name: str, *arguments: object) -> tuple[int, str]:
 
-def run(tool: str, config: Path, folder: Path, *paths: Path, **options: str) -> str:
-    """A script of tools/ on a config and a folder; returns what it printed."""
-    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
-    result = subprocess.run([sys.executable, str(TRAIN.with_name(tool)), str(config), str(folder), *words],
-                            env=environment(*paths), capture_output=True, text=True, timeout=300)  # yapf: disable
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+        def work() -> None:
+            sys.path.insert(0, str(path))
+            sys.exit(tool(name, *arguments))
+
+        (code, ), text = forked(work)
+        return code, text
+
+    return forks
 
 
 def scalars(folder: Path) -> list[dict]:
@@ -68,14 +66,13 @@ def assert_complete(folder: Path, stages: list[str]) -> None:
     assert list(dict.fromkeys(record["stage"] for record in scalars(folder))) == stages
 
 
-# --- imported by its config --------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
-def line(tmp_path_factory):
+def line(run, tmp_path_factory):
     """The work folder of the line, and what training it printed."""
     folder = tmp_path_factory.mktemp("line") / "work"
-    return folder, train(HERE / "line_fit" / "config.py", folder, HERE / "line_fit")
+    code, text = run(HERE / "line_fit", "train", LINE, "--work-dir", folder)
+    assert code == 0, text
+    return folder, text
 
 
 def test_the_line_is_learned(line):
@@ -97,9 +94,6 @@ def test_the_slope_rests_in_the_first_stage(line):
     assert scalars(line[0])[-1]["loss_fit"] < 0.05
 
 
-# --- installed ---------------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """A folder with the distribution as pip installs it."""
@@ -113,9 +107,11 @@ def installed(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def gan(installed, tmp_path_factory) -> Path:
-    """The work folder of the installed framework."""
+    """The work folder of the installed framework, trained in a process of its own."""
     folder = tmp_path_factory.mktemp("gan") / "work"
-    train(HERE / "tiny_gan" / "tiny_gan" / "config.py", folder, installed)
+    command = [sys.executable, str(TRAIN), str(GAN), "--work-dir", str(folder), "--device", "cpu"]
+    result = subprocess.run(command, env=environment(installed), capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
     return folder
 
 
@@ -150,22 +146,22 @@ def test_the_best_generator_of_the_validation_is_kept(gan):
     assert best["loop"]["validation"]["value"] == min(off.values()) and off[best["loop"]["step"]] == min(off.values())
 
 
-def test_numbers_are_generated_and_measured_in_batches(gan, installed):
-    result = run("test.py", HERE / "tiny_gan" / "tiny_gan" / "config.py", gan, installed)
-    assert "mean" in result
+def test_numbers_are_generated_and_measured_in_batches(gan, installed, run):
+    code, text = run(installed, "test", GAN, gan)
+    assert code == 0 and "mean" in text, text
     assert json.loads((gan / "test" / "metrics.json").read_text())["numbers"]["mean"] == pytest.approx(3.0, abs=0.3)
 
 
-def reconstruct(tmp_path: Path, installed: Path, *more: str) -> subprocess.CompletedProcess:
+@pytest.fixture
+def noise(tmp_path) -> Path:
+    """A file of noise for two numbers."""
     (tmp_path / "noise.txt").write_text("0.0\n1.0\n")
-    command = [sys.executable, str(TRAIN.with_name("reconstruct.py")), str(tmp_path / "noise.txt"), "--method", "tiny_gan"]
-    options = ["-o", str(tmp_path / "out"), *more]
-    return subprocess.run([*command, *options], env=environment(installed), capture_output=True, text=True, timeout=300)
+    return tmp_path / "noise.txt"
 
 
-def test_reconstruct_infers_with_the_best_weights_of_a_trained_method(gan, installed, tmp_path):
-    done = reconstruct(tmp_path, installed, "--weights", str(gan))
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_reconstruct_infers_with_the_best_weights_of_a_trained_method(gan, installed, noise, run, tmp_path):
+    code, text = run(installed, "reconstruct", noise, "--method", "tiny_gan", "-o", tmp_path / "out", "--weights", gan)
+    assert code == 0, text
     numbers = [np.load(tmp_path / "out" / "items" / name / "arrays.npz")["number"].item() for name in ("00000", "00001")]
     best = load_checkpoint(gan / "checkpoints" / "best.pth")["state_dict"]
     shift, scale = float(best["generator.shift"]), float(best["generator.scale"])
@@ -173,9 +169,9 @@ def test_reconstruct_infers_with_the_best_weights_of_a_trained_method(gan, insta
     assert "Tiny" in (tmp_path / "out" / "report.html").read_text() and not list_checkpoints(tmp_path / "out")
 
 
-def test_a_method_that_learns_from_data_asks_for_its_weights(installed, tmp_path):
-    done = reconstruct(tmp_path, installed)
-    assert done.returncode == 1 and "--weights" in done.stderr and not (tmp_path / "out").exists()
+def test_a_method_that_learns_from_data_asks_for_its_weights(installed, noise, run, tmp_path):
+    code, text = run(installed, "reconstruct", noise, "--method", "tiny_gan", "-o", tmp_path / "out")
+    assert code == 1 and "--weights" in text and not (tmp_path / "out").exists()
 
 
 def test_a_broken_plug_in_ends_the_command_with_its_name_and_traceback(tmp_path, monkeypatch, capsys):
@@ -185,13 +181,10 @@ def test_a_broken_plug_in_ends_the_command_with_its_name_and_traceback(tmp_path,
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-toy\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[deep3dmap.plugins]\nbroken = broken_toy\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert main(["train", str(HERE / "line_fit" / "config.py"), "--work-dir", str(tmp_path / "work")]) == 1
+    assert main(["train", str(LINE), "--work-dir", str(tmp_path / "work")]) == 1
     text = capsys.readouterr().err
     assert "PluginError: the plug-in 'broken' (broken_toy, from broken-toy)" in text
     assert "Traceback" in text and "a_package_that_is_missing" in text and not (tmp_path / "work").exists()
-
-
-# --- interrupted in a terminal -----------------------------------------------------------------------------------------------
 
 
 def in_a_terminal(arguments: list[str], env: dict[str, str], ready) -> tuple[int, str]:
@@ -217,13 +210,11 @@ def in_a_terminal(arguments: list[str], env: dict[str, str], ready) -> tuple[int
 def interrupted(tmp_path_factory):
     """A work folder of a long run that was asked to end: exit code and what the terminal showed."""
     folder = tmp_path_factory.mktemp("long") / "work"
-    config = HERE / "line_fit" / "config.py"
-    arguments = command(config, folder, "--cfg-options", "train_cfg.stages.0.max_epochs=1000000")
+    arguments = [sys.executable, str(TRAIN), str(LINE), "--work-dir", str(folder), "--device", "cpu", "--cfg-options",
+                 "train_cfg.stages.0.max_epochs=1000000"]  # yapf: disable
     env = environment(HERE / "line_fit") | dict(TERM="xterm")
     env.pop("COLUMNS", None)
-    ready = (folder / "scalars.jsonl").exists
-    code, text = in_a_terminal(arguments, env, ready)
-    return folder, code, text
+    return folder, *in_a_terminal(arguments, env, (folder / "scalars.jsonl").exists)
 
 
 def test_an_interrupted_command_keeps_its_state_and_ends_with_130(interrupted):
@@ -237,14 +228,12 @@ def test_a_terminal_shows_a_live_line(interrupted):
                      r"[\d,]+ MiB\x1b\[K", interrupted[2])  # yapf: disable
 
 
-def test_the_interrupted_run_can_be_finished(interrupted, monkeypatch, capsys):
+def test_the_interrupted_run_can_be_finished(interrupted, tool, capsys):
     folder = interrupted[0]
     step = scalars(folder)[-1]["step"]
-    monkeypatch.syspath_prepend(str(HERE / "line_fit"))
     stages = ["train_cfg.stages.0.max_epochs=1000000", f"train_cfg.stages.0.max_steps={step + 5}"]
-    options = ["--cfg-options", *stages, "train_cfg.stages.1.max_steps=5"]
-    arguments = command(HERE / "line_fit" / "config.py", folder, "--resume", *options)[2:]
-    assert main(["train", *arguments]) == 0
+    options = ["--resume", "--cfg-options", *stages, "train_cfg.stages.1.max_steps=5"]
+    assert tool("train", LINE, "--work-dir", folder, *options) == 0
     assert f"trained for {step + 10} steps" in capsys.readouterr().out
     steps = [record["step"] for record in scalars(folder)]
     assert steps == sorted(set(steps)) and steps[-1] == step + 10

@@ -104,9 +104,6 @@ def test_a_run_that_is_resumed_needs_the_state(short, tool, tmp_path):
     assert not torch.equal(*(state(folder)["weights"]["backbone.logit"] for folder in (short, tmp_path / "work")))
 
 
-# --- two processes -----------------------------------------------------------------------------------------------------------
-
-
 def test_two_processes_find_the_figures_of_one(trained, tool_in_two, tmp_path):
     assert tool_in_two("test", CONFIG, trained, "--work-dir", tmp_path) == [0, 0]
     assert figures(tmp_path) == figures(trained)

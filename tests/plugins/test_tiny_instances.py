@@ -1,52 +1,65 @@
 """A method with one run an instance: trained, tested, reconstructed, killed and resumed by the ordinary commands."""
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from deep3dmap.cli.app import main
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
+from tests.engine.killing import ended, fork, wait, with_own_streams
 
-HERE = Path(__file__).parent / "tiny_instances"
-CONFIG, TOOLS = HERE / "config.py", Path(__file__).parents[2] / "tools"
-NAMES = [f"wave_{k}" for k in range(3)]
+CONFIG = Path(__file__).parent / "tiny_restore" / "instances.py"
+NAMES = ["00000", "00001", "00002"]
+ONE_BY_ONE = ("--cfg-options", "instances.workers=1")
+
+
+class Forking(type(multiprocessing.get_context("fork"))):
+    """Runs are forks of this process, which has imported everything."""
+
+    def __init__(self):
+        super().__init__()
+        self.ours = []
+
+    def Pipe(self):
+        ours, theirs = super().Pipe()
+        self.ours.append(ours)
+        return ours, theirs
+
+    def Process(self, target, **options):
+
+        def work(*arguments) -> None:
+            for pipe in self.ours:  # or a run whose parent was killed would wait for it forever
+                pipe.close()
+            with_own_streams(target, *arguments)
+
+        return super().Process(target=work, **options)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked_runs():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deep3dmap.io.workers._context", lambda function: Forking())
+        yield
 
 
 @pytest.fixture(scope="module")
-def waves(tmp_path_factory) -> Path:
-    """A folder of three instances."""
-    folder = tmp_path_factory.mktemp("data") / "waves"
-    folder.mkdir()
-    for k, name in enumerate(NAMES):
-        (folder / f"{name}.txt").write_text(str(3.0 + k))
-    return folder
-
-
-def arguments(waves: Path, work: Path, *more: str) -> list[str]:
-    """Of the command that trains one instance after the other."""
-    options = ["--cfg-options", f"instances.dataset.folder={waves}", "instances.workers=1"]
-    return [str(CONFIG), "--work-dir", str(work), "--device", "cpu", *more, *options]
-
-
-@pytest.fixture(scope="module")
-def trained(waves, tmp_path_factory) -> Path:
+def trained(tool, tmp_path_factory) -> Path:
     """The work folder of an undisturbed training."""
     work = tmp_path_factory.mktemp("whole") / "work"
-    assert main(["train", *arguments(waves, work)]) == 0
+    assert tool("train", CONFIG, "--work-dir", work, *ONE_BY_ONE) == 0
     return work
 
 
 def weights(work: Path) -> list[torch.Tensor]:
-    return [
-        load_checkpoint(list_checkpoints(work / "instances" / name)[-1])["state_dict"]["backbone.values"] for name in NAMES
-    ]
+    newest = [list_checkpoints(work / "instances" / name)[-1] for name in NAMES]
+    return [load_checkpoint(path)["state_dict"]["backbone.values"] for path in newest]
 
 
 def test_every_instance_has_a_run_of_its_own(trained):
@@ -57,48 +70,45 @@ def test_every_instance_has_a_run_of_its_own(trained):
         assert "fine (2/2)" in (folder / "output.txt").read_text() and (folder / "scalars.jsonl").is_file()
 
 
-def test_a_test_measures_all_instances_together_and_each(trained, waves, capsys):
-    assert main(["test",
-                 str(CONFIG),
-                 str(trained), "--device", "cpu", "--cfg-options", f"instances.dataset.folder={waves}"]) == 0
+def test_a_test_measures_all_instances_together_and_each(trained, tool):
+    assert tool("test", CONFIG, trained, *ONE_BY_ONE) == 0
     found = json.loads((trained / "test" / "metrics.json").read_text())
-    assert found["waves"]["pictures"] == 3 and found["waves"]["error"] < 0.1
-    assert max(each["error"] for each in found["items"].values()) == found["waves"]["error"]
-    assert all((trained / "test" / "items" / name / "image.png").is_file() for name in NAMES)
+    each = [found["items"][name]["psnr"] for name in NAMES]
+    assert min(each) > 20 and found["pictures"]["psnr"] == pytest.approx(sum(each) / 3)
+    assert all((trained / "test" / "items" / name / "rgb.png").is_file() for name in NAMES)
 
 
-def test_reconstruct_trains_each_and_reports(waves, tmp_path):
-    assert main(["reconstruct",
-                 str(waves), "--config",
-                 str(CONFIG), "--minutes", "5", "-o",
-                 str(tmp_path), "--device", "cpu"]) == 0
-    assert json.loads((tmp_path / "metrics.json").read_text())["waves"]["error"] < 0.1
-    report = (tmp_path / "report.html").read_text()
-    assert all(f"image of {name}" in report for name in NAMES) and (tmp_path / "items" / NAMES[2] / "image.png").is_file()
+def test_reconstruct_trains_each_and_reports(tool, tmp_path):
+    np.save(tmp_path / "own.npy", np.full((2, 16, 16, 3), 100, np.uint8))
+    assert tool("reconstruct", tmp_path / "own.npy", "--config", CONFIG, "--minutes", 5, "-o", tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["pictures"]["psnr"] > 20
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert all(f"rgb of {name}" in report for name in NAMES[:2])
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_training_that_is_stopped_in_its_third_instance_ends_as_if_it_were_not(how, waves, trained, tmp_path):
+def test_a_training_that_is_stopped_in_its_third_instance_ends_as_if_it_were_not(how, trained, tool, tmp_path):
     work = tmp_path / "work"
-    command = [sys.executable, str(TOOLS / "train.py"), *arguments(waves, work)]
-    process = subprocess.Popen(command, env=os.environ | dict(PYTHONPATH=str(TOOLS.parent)), stdout=subprocess.DEVNULL)
-    third = work / "instances" / NAMES[2]
-    end = time.monotonic() + 120
-    while not list_checkpoints(third) and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.01)
-    process.send_signal(how)
-    assert process.wait(60) == (-how if how == signal.SIGKILL else 130)
+    with open(tmp_path / "output.txt", "w") as output:
+        command = ("train", CONFIG, "--work-dir", work, *ONE_BY_ONE)
+        child = fork(lambda: sys.exit(tool(*command)), output.fileno())
+        code, end = None, time.monotonic() + 120
+        while not list_checkpoints(work / "instances" / NAMES[2]) and code is None and time.monotonic() < end:
+            time.sleep(0.002)
+            code = ended(child)
+        os.kill(child, how)
+        assert wait(child) == (-how if how == signal.SIGKILL else 130)
     done = [name for name in NAMES if (work / "instances" / name / "finished.json").is_file()]
     assert NAMES[:2] == done[:2] and len(done) < 3
     before = (work / "instances" / NAMES[0] / "finished.json").stat().st_mtime_ns
-    assert main(["train", *arguments(waves, work, "--resume")]) == 0
+    assert tool("train", CONFIG, "--work-dir", work, "--resume", *ONE_BY_ONE) == 0
     assert (work / "instances" / NAMES[0] / "finished.json").stat().st_mtime_ns == before
     assert all(torch.equal(a, b) for a, b in zip(weights(work), weights(trained)))
 
 
-def test_a_run_that_fails_is_named_and_the_others_are_trained(tmp_path, capsys):
-    for name, text in (("a", "nan"), ("b", "4")):
-        (tmp_path / f"{name}.txt").write_text(text)
-    assert main(["train", *arguments(tmp_path, tmp_path / "work")]) == 1
-    assert "a failed: step 1" in capsys.readouterr().out
-    assert [p.name for p in (tmp_path / "work" / "instances").glob("*/finished.json")] == ["finished.json"]
+def test_a_run_that_fails_is_named_and_the_others_are_trained(tool, tmp_path, capsys):
+    np.save(tmp_path / "own.npy", np.array([np.nan, 100.0])[:, None, None, None] * np.ones((16, 16, 3)))
+    options = (*ONE_BY_ONE, f"instances.dataset.path={tmp_path / 'own.npy'}")
+    assert tool("train", CONFIG, "--work-dir", tmp_path / "work", *options) == 1
+    assert f"{NAMES[0]} failed: step 1" in capsys.readouterr().out
+    assert [p.parent.name for p in (tmp_path / "work" / "instances").glob("*/finished.json")] == NAMES[1:2]

@@ -6,10 +6,8 @@ from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, HEAD_LANDMARKS_O
 
 def test_the_mean_heads_landmarks_are_those_of_the_published_model(real_data):
     model = ICTFaceModel.load(real_data / "ict_face")
-    torch.testing.assert_close(torch.tensor(MEAN_HEAD_LANDMARKS),
-                               torch.from_numpy(model.mean[model.landmarks68[list(HEAD_LANDMARKS_OF_68)]]),
-                               rtol=0,
-                               atol=0.002)
+    expected = torch.from_numpy(model.mean[model.landmarks68[list(HEAD_LANDMARKS_OF_68)]])
+    torch.testing.assert_close(torch.tensor(MEAN_HEAD_LANDMARKS), expected, rtol=0, atol=0.002)
 
 
 def test_right_is_the_subjects_right():

@@ -79,18 +79,8 @@ class Browser:
         actions = [{"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": steps}]
         if key:
             pause = [{"type": "pause", "duration": 0}] * (len(steps) - 2)
-            actions.insert(
-                0, {
-                    "type": "key",
-                    "id": "keys",
-                    "actions": [{
-                        "type": "keyDown",
-                        "value": key
-                    }, *pause, {
-                        "type": "keyUp",
-                        "value": key
-                    }]
-                })
+            presses = [dict(type="keyDown", value=key), *pause, dict(type="keyUp", value=key)]
+            actions.insert(0, dict(type="key", id="keys", actions=presses))
         self.call("POST", "/actions", {"actions": actions})
 
     def wheel(self, selector: str, delta: int) -> None:

@@ -54,11 +54,11 @@ def test_axes_say_where_the_front_is(ball):
     assert (front[22 + 32, [16, 48], 1] < 80).all()
 
 
-def test_another_number_of_errors_is_refused(ball):
-    with pytest.raises(DataError, match="3 errors and 642 vertices"):
-        error_map({"ball": (ball, np.zeros(3))})
-
-
-def test_a_mesh_without_faces_is_refused(ball):
-    with pytest.raises(DataError, match="'ball' needs a mesh with faces"):
-        error_map({"ball": (trimesh.Trimesh(ball.vertices, process=False), np.zeros(len(ball.vertices)))})
+@pytest.mark.parametrize("call, message", [
+    (lambda ball: error_map({"ball": (ball, np.zeros(3))}), "3 errors and 642 vertices"),
+    (lambda ball: error_map({"ball": (trimesh.Trimesh(ball.vertices, process=False), np.zeros(len(ball.vertices)))}),
+     "'ball' needs a mesh with faces"),
+])  # yapf: disable
+def test_errors_of_another_number_and_meshes_without_faces_are_refused(call, message, ball):
+    with pytest.raises(DataError, match=message):
+        call(ball)

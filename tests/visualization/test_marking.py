@@ -56,9 +56,6 @@ def test_the_overlay_shows_rings_at_marks_and_crosses_where_landmarks_are_seen()
     assert (sheet[row, column - 9:column - 6] == [122, 229, 130]).all(-1).any()
 
 
-# ---- In a browser
-
-
 @pytest.fixture
 def show(browser, tmp_path):
     """Opens a page to mark and waits until it is ready."""
@@ -112,9 +109,8 @@ def test_clicks_mark_one_landmark_after_the_other_and_then_the_next_photograph(s
         click(browser, *uv)
     found = marks(browser)
     assert list(found) == ["photo <0>"]
-    np.testing.assert_allclose([found["photo <0>"][n] for n in HEAD_LANDMARKS],
-                               places,
-                               atol=1 / float(state(browser)["scale"]))
+    found_places = [found["photo <0>"][n] for n in HEAD_LANDMARKS]
+    np.testing.assert_allclose(found_places, places, atol=1 / float(state(browser)["scale"]))
     assert state(browser)["view"] == "photo <1>" and state(browser)["landmark"] == "right_eye" and not browser.errors()
     assert not [r for r in browser.requests() if r.startswith("http")]
 

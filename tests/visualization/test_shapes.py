@@ -56,9 +56,6 @@ def test_shapes_without_a_surface_leave_their_cell_empty_and_say_so():
         shape_grid([ball(0.5), None, trimesh.Trimesh()], ["ball", "none", "no faces"], cell=CELL, columns=3), 1, 3)
     assert (none == no_faces).all() and (none != image).any()
     assert (none < 200).any() and (none > 240).mean() > 0.5
-
-
-def test_a_grid_of_nothing_but_empty_shapes_is_drawn():
     assert shape_grid([None], ["nothing"], cell=CELL).shape == (CELL + LABEL_HEIGHT, CELL, 3)
 
 
@@ -71,10 +68,13 @@ def test_grids_are_about_square_and_have_a_name_above_each_shape():
     assert (labels[1] == labels[2]).all() and (labels[0] != labels[1]).any()
 
 
-@pytest.mark.parametrize("meshes, names", [([], []), ([None], ["a", "b"])])
-def test_each_shape_needs_its_name(meshes, names):
-    with pytest.raises(DataError, match="a name for each"):
-        shape_grid(meshes, names)
+@pytest.mark.parametrize("call, message", [(lambda: shape_grid([], []), "a name for each"),
+                                           (lambda: shape_grid([None], ["a", "b"]), "a name for each"),
+                                           (lambda: point_map({}), "at least one point"),
+                                           (lambda: point_map({"a": np.empty((0, 2))}), "at least one")])  # yapf: disable
+def test_shapes_without_names_and_maps_of_no_points_are_refused(call, message):
+    with pytest.raises(DataError, match=message):
+        call()
 
 
 def test_points_lie_right_and_up_of_the_origin_as_their_coordinates_say():
@@ -89,9 +89,3 @@ def test_labels_and_axes_are_written():
     plain = point_map(points, size=200)
     for changed in (point_map(points, [("name", 1.0, 0.5)], size=200), point_map(points, axes=("x", "y"), size=200)):
         assert changed.shape == plain.shape and (changed != plain).any()
-
-
-def test_a_map_of_no_points_is_refused():
-    for groups in ({}, {"a": np.empty((0, 2))}):
-        with pytest.raises(DataError, match="at least one point"):
-            point_map(groups)

@@ -80,10 +80,7 @@ def test_clusters_have_no_collapsed_and_no_doubled_triangles():
     assert cluster.max() + 1 <= 100 and set(cluster) == set(range(cluster.max() + 1))
     assert (kept[:, 0] != kept[:, 1]).all() and (kept[:, 1] != kept[:, 2]).all() and (kept[:, 0] != kept[:, 2]).all()
     assert len(np.unique(np.sort(kept, 1), axis=0)) == len(kept)
-
-
-def test_a_flat_mesh_can_be_simplified_too():
-    x, y = np.meshgrid(np.arange(60.0), np.arange(60.0))
+    x, y = np.meshgrid(np.arange(60.0), np.arange(60.0))  # a flat mesh
     flat = np.stack([x, y, 0 * x], -1).reshape(-1, 3)
     assert 100 < cluster_vertices(flat, np.array([[0, 1, 60]]), 200)[0].max() + 1 <= 200
 
@@ -118,12 +115,8 @@ def show(browser, tmp_path):
     """Opens a page with a mesh and waits until it is drawn."""
 
     def opened(mesh=None, **arguments):
-        page = write_report(tmp_path / "r.html",
-                            title="t",
-                            summary={},
-                            metrics={},
-                            mesh=mesh or two_colored_ball(),
-                            **arguments)
+        shown = dict(title="t", summary={}, metrics={}, mesh=mesh or two_colored_ball(), **arguments)
+        page = write_report(tmp_path / "r.html", **shown)
         browser.open(page)
         browser.wait_until("document.querySelector('.viewer').dataset.frames > 0")
         return browser

@@ -13,18 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from deep3dmap.datasets.shapes.sdf_samples.layout import (
-    SAMPLES,
-    Normalization,
-    ShapeName,
-    all_shapes,
-    normalization_path,
-    read_normalization,
-    read_samples,
-    read_split,
-    samples_path,
-    split_path,
-)
+from deep3dmap.datasets.shapes.sdf_samples import layout
+from deep3dmap.datasets.shapes.sdf_samples.layout import SAMPLES, Normalization
 from deep3dmap.datasets.shapes.surface_points import SurfacePoints, npz_names, read_surface_points
 from deep3dmap.errors import DataError
 from deep3dmap.frameworks.deepsdf import DeepSDF
@@ -92,16 +82,16 @@ def find_inputs(paths: Sequence[str | Path], split: str | Path | None = None) ->
 def _in_folder(root: Path, split: str | Path | None) -> list[ShapeInput]:
     if not (root / SAMPLES).is_dir():
         raise DataError(f"{root}: a folder must hold {SAMPLES}/<dataset>/<class>/<id>.npz; give other inputs as files")
-    shapes = all_shapes(root) if split is None else read_split(split_path(root, split))
-    return [ShapeInput(str(shape), samples_path(root, shape), normalization_path(root, shape)) for shape in shapes]
+    shapes = layout.all_shapes(root) if split is None else layout.read_split(layout.split_path(root, split))
+    return [ShapeInput(str(each), layout.samples_path(root, each), layout.normalization_path(root, each)) for each in shapes]
 
 
 def _file(path: Path) -> ShapeInput:
     """A single file; samples in DeepSDF's layout have a normalisation beside them."""
     parts = path.absolute().parts
     if len(parts) > 4 and parts[-4] == SAMPLES:
-        shape = ShapeName(*parts[-3:-1], path.stem)
-        return ShapeInput(path.stem, path, normalization_path(Path(*parts[:-4]), shape))
+        shape = layout.ShapeName(*parts[-3:-1], path.stem)
+        return ShapeInput(path.stem, path, layout.normalization_path(Path(*parts[:-4]), shape))
     return ShapeInput(path.stem, path)
 
 
@@ -140,11 +130,11 @@ def observe(shape: ShapeInput,
 
 def _own_frame(shape: ShapeInput) -> Normalization | None:
     known = shape.normalization is not None and shape.normalization.is_file()
-    return read_normalization(shape.normalization) if known else None
+    return layout.read_normalization(shape.normalization) if known else None
 
 
 def _samples(shape: ShapeInput) -> Observations:
-    samples = read_samples(shape.path)
+    samples = layout.read_samples(shape.path)
     rows = [torch.from_numpy(np.array(side, np.float32)) for side in (samples.positive, samples.negative)]
     far = torch.cat(rows)[:, :3].norm(dim=1) > REACH
     if far.float().mean() > 0.5:
@@ -160,11 +150,7 @@ def observe_surface(surface: SurfacePoints,
                     offset: float = OFFSET,
                     seed: int = 0,
                     name: str = "the points") -> Observations:
-    """Observations from points of a surface; arguments as of :func:`observe`.
-
-    Raises:
-        DataError: if normals are missing and can't be estimated, or points lie outside the unit sphere.
-    """
+    """Observations from points of a surface; arguments as of :func:`observe`."""
     viewpoint = surface.viewpoint if surface.viewpoint is not None else viewpoint
     points = normalization.apply(surface.points)
     _check_reach(points, name)

@@ -1,7 +1,5 @@
 """Meshes from a DeepSDF's shape space: training shapes, interpolations, random samples, and a plot of the codes."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +16,7 @@ from deep3dmap.errors import DataError
 from deep3dmap.frameworks import DeepSDF
 from deep3dmap.frameworks.deepsdf.code_space import fit_prior, principal_axes
 from deep3dmap.geometry.meshing import NoSurfaceError
-from deep3dmap.io.files import write_atomically
+from deep3dmap.io.files import csv_text, write_atomically
 from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.io.reading import exists, output_folder
 from deep3dmap.ranges import AtLeastTwo, Count, Whole
@@ -241,10 +239,9 @@ def _labels(groups: Mapping[str, Mapping], plane: Mapping[str, np.ndarray]) -> l
 
 def _table(groups: Mapping[str, Mapping[str, Tensor]], rows: Mapping[str, np.ndarray]) -> bytes:
     """As CSV: a shape's name, its group, its code's norm, and its coordinates along the principal axes."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "group", "norm", *(f"component_{k + 1}" for k in range(next(iter(rows.values())).shape[1]))])
+    axes = [f"component_{k + 1}" for k in range(next(iter(rows.values())).shape[1])]
+    columns, table = ["name", "group", "norm", *axes], []
     for group, codes in groups.items():
         for (name, code), row in zip(codes.items(), rows[group]):
-            writer.writerow([name, group, f"{float(code.norm()):.6g}", *(f"{value:.6g}" for value in row)])
-    return text.getvalue().encode()
+            table.append(dict(zip(columns, (name, group, *(f"{value:.6g}" for value in (float(code.norm()), *row))))))
+    return csv_text(columns, table).encode()

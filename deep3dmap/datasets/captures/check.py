@@ -8,20 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from deep3dmap.datasets.captures import scene_checks
 from deep3dmap.datasets.captures.camera_checks import common_point
 from deep3dmap.datasets.captures.formats import TRUE_MESH, find_true_mesh, scan_capture
 from deep3dmap.datasets.captures.masking import mask_problem
 from deep3dmap.datasets.captures.mesh_checks import true_mesh_warnings
 from deep3dmap.datasets.captures.photo_checks import Photographs, photo_warnings
 from deep3dmap.datasets.captures.picture_checks import Pictures, picture_warnings
-from deep3dmap.datasets.captures.scene_checks import (
-    Silhouettes,
-    capture_warnings,
-    hull_problem,
-    small_mask,
-    unusable_masks,
-    unusable_reason,
-)
+from deep3dmap.datasets.captures.scene_checks import Silhouettes, small_mask
 from deep3dmap.datasets.heads.landmark_checks import landmark_mask_problem
 from deep3dmap.datasets.heads.landmarks import FILE, find_landmarks
 from deep3dmap.datasets.readers.base import Frame, Scan, frame_problems
@@ -223,13 +217,13 @@ class _Inspection:
         known = frame is not None and not np.array_equal(frame, np.eye(4))  # the identity stands for "not normalised"
         given = torch.from_numpy(frame).double() if known else None
         if report.errors:
-            problem = unusable_masks(views)
+            problem = scene_checks.unusable_masks(views)
         else:
-            problem = unusable_reason(views, given)
+            problem = scene_checks.unusable_reason(views, given)
             if not problem and given is None and views.masks is not None:
-                problem = hull_problem(views)
+                problem = scene_checks.hull_problem(views)
         report.errors += [problem.split("\n")[0]] * bool(problem)  # its hints are among the warnings
-        report.warnings += capture_warnings(views, given)
+        report.warnings += scene_checks.capture_warnings(views, given)
         with self.recording():  # a true surface that belongs to the format is read and checked with it
             mesh = None if self.scan.mesh is not None else find_true_mesh(self.scan.folder)
             report.warnings += true_mesh_warnings(mesh, views, str(self.scan.folder / TRUE_MESH))

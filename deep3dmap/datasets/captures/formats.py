@@ -74,11 +74,7 @@ def load_capture(path: str | Path,
 
 
 def find_true_mesh(folder: Path) -> trimesh.Trimesh | None:
-    """The true surface in a capture's folder, if there is one.
-
-    Raises:
-        DataError: if it can't be read.
-    """
+    """The true surface in a capture's folder, if there is one."""
     return load_mesh(folder / TRUE_MESH) if (folder / TRUE_MESH).is_file() else None
 
 

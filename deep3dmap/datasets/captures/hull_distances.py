@@ -16,11 +16,7 @@ from deep3dmap.registry import DATASETS
 
 
 def hull_distance_grid(scene: Scene, resolution: int, tolerance: int = 0) -> Tensor:
-    """Signed distances (r, r, r) to the visual hull of the training views on the cube around the scene's sphere, scene units.
-
-    Raises:
-        DataError: if the views have no masks, or their silhouettes have no common point.
-    """
+    """Signed distances (r, r, r) to the training views' visual hull on the cube around the scene's sphere, scene units."""
     capture = scene.train
     if capture.masks is None:
         raise DataError(f"{capture.source}: a visual hull needs masks")

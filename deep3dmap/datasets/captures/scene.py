@@ -250,11 +250,7 @@ def _load_scene(key: str) -> Scene:
 
 
 def _validated_frame(capture: Capture, train: Sequence[int], how: str | Sequence, minimal_views: int | None) -> torch.Tensor:
-    """``scene_from_world`` of the training views, in which there is an object to reconstruct, as far as masks show.
-
-    Raises:
-        DataError: if there is none, or a held-out view's mask would give wrong metrics.
-    """
+    """``scene_from_world`` of the training views, in which there is an object to reconstruct, as far as masks show."""
     every = Silhouettes.of(capture)
     views = every.pick(train)
     problem = unusable_reason(views) or unusable_masks(every)

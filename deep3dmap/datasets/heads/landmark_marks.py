@@ -82,11 +82,7 @@ class MarkedViews:
 
 
 def marked_views(marks: Marks, scan: Scan, source: str | Path) -> MarkedViews:
-    """Cameras and marks of the views that have any.
-
-    Raises:
-        DataError: for unknown views and landmarks, marks outside their images, views with an invalid camera.
-    """
+    """Cameras and marks of the views that have any."""
     frames = {f.image.name: f for f in scan.frames} | {f.name: f for f in scan.frames}
     marks = {view: points for view, points in marks.items() if points}
     for view, points in marks.items():

@@ -11,18 +11,8 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from deep3dmap.datasets.readers import colmap_binary, colmap_text
-from deep3dmap.datasets.readers.base import (
-    OVERLAY,
-    UNKNOWN,
-    Frame,
-    Scan,
-    find_masks,
-    is_plausible,
-    mask_folder,
-    repeated,
-    view_names,
-)
+from deep3dmap.datasets.readers import base, colmap_binary, colmap_text
+from deep3dmap.datasets.readers.base import Frame, Scan
 from deep3dmap.datasets.readers.colmap_model import ModelCamera, ModelImage
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.writing import check_no_skew, file_names, write_views
@@ -63,7 +53,7 @@ def scan(path: Path, images: str | None = None, model: str | None = None) -> Sca
     names = [e.name for e in entries]
     root = _image_root(path, names, images)
     around = path if root == path else root.parent
-    masks, problems, warnings = find_masks(around, names)
+    masks, problems, warnings = base.find_masks(around, names)
     result = Scan("COLMAP",
                   path,
                   file, [],
@@ -71,13 +61,13 @@ def scan(path: Path, images: str | None = None, model: str | None = None) -> Sca
                   warnings=warnings,
                   rescale=images is not None,
                   images=root,
-                  masks=mask_folder(around),
+                  masks=base.mask_folder(around),
                   more_files=[folder / f"cameras{parser.SUFFIX}"])
-    result.problems += [f"{file}: the image {n} is listed more than once" for n in repeated(names)]
-    listed = {*(root / n for n in names), root / OVERLAY}
+    result.problems += [f"{file}: the image {n} is listed more than once" for n in base.repeated(names)]
+    listed = {*(root / n for n in names), root / base.OVERLAY}
     result.warnings += [f"{p}: image without a camera in the model; it is ignored" for p in images_below(root)
                         if p not in listed and not p.is_relative_to(result.masks)]  # yapf: disable
-    for entry, name, mask in zip(entries, view_names(names), masks):
+    for entry, name, mask in zip(entries, base.view_names(names), masks):
         result.frames.append(_frame(entry, cameras.get(entry.camera_id), name, root, mask, file))
     return result
 
@@ -105,14 +95,14 @@ def _image_root(path: Path, names: Sequence[str], images: str | None) -> Path:
 
 def _frame(entry: ModelImage, camera: ModelCamera | None, name: str, root: Path, mask: Path | None, file: Path) -> Frame:
     where = f"{file}: image {entry.id} ({short(entry.name)})"
-    norm = np.linalg.norm(entry.quaternion) if is_plausible(entry.quaternion) else np.nan
+    norm = np.linalg.norm(entry.quaternion) if base.is_plausible(entry.quaternion) else np.nan
     defect = ""
     if camera is None:
         defect = f"{where}: there is no camera {entry.camera_id} in {file.with_stem('cameras').name}"
     elif not norm > 0:
         defect = f"{where}: the quaternion must be finite and not zero, it is {entry.quaternion.tolist()}"
     if defect:
-        return Frame(name, root / entry.name, UNKNOWN, np.full((3, 4), np.nan), where, mask, defect=defect)
+        return Frame(name, root / entry.name, base.UNKNOWN, np.full((3, 4), np.nan), where, mask, defect=defect)
     rotation = Rotation.from_quat(entry.quaternion / norm, scalar_first=True).as_matrix()
     pose = np.concatenate([rotation, entry.translation[:, None]], 1)
     K, distortion = pinhole_and_distortion(camera)

@@ -9,17 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deep3dmap.datasets.readers.base import (
-    OVERLAY,
-    Frame,
-    Scan,
-    find_masks,
-    mask_folder,
-    nearest_rotation,
-    numbers,
-    repeated,
-    view_names,
-)
+from deep3dmap.datasets.readers import base
+from deep3dmap.datasets.readers.base import Frame, Scan
 from deep3dmap.datasets.readers.writing import file_names, write_views
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import image_files
@@ -49,7 +40,7 @@ def scan(path: Path) -> Scan:
     if not lines or len(lines[0]) != 1 or not lines[0][0].isdecimal():
         raise DataError(
             f"{file}: the first line must be the number of images, got '{short(' '.join(lines[0] if lines else []))}'")
-    result = Scan("Middlebury", path, file, [], images=path, masks=mask_folder(path))
+    result = Scan("Middlebury", path, file, [], images=path, masks=base.mask_folder(path))
     if not lines[1:]:
         raise DataError(f"{file}: holds no views, only their number; copy it again")
     if not lines[0][0].isascii() or int(lines[0][0][:9]) != len(lines) - 1:
@@ -57,11 +48,11 @@ def scan(path: Path) -> Scan:
                                "it may be cut short: copy it again")
     rows = lines[1:]
     files = [row[0] for row in rows]
-    masks, problems, warnings = find_masks(path, files)
-    result.problems += problems + [f"{file}: the image {f} is listed more than once" for f in repeated(files)]
-    unlisted = [p for p in image_files(path) if p.name not in {*files, OVERLAY}]
+    masks, problems, warnings = base.find_masks(path, files)
+    result.problems += problems + [f"{file}: the image {f} is listed more than once" for f in base.repeated(files)]
+    unlisted = [p for p in image_files(path) if p.name not in {*files, base.OVERLAY}]
     result.warnings += warnings + [f"{p}: image without a camera in {file.name}; it is ignored" for p in unlisted]
-    for i, (row, name, mask) in enumerate(zip(rows, view_names(files), masks)):
+    for i, (row, name, mask) in enumerate(zip(rows, base.view_names(files), masks)):
         result.frames.append(_frame(row, name, mask, path, f"{file}: image {i + 1} ({short(row[0])})"))
     return result
 
@@ -69,10 +60,10 @@ def scan(path: Path) -> Scan:
 def _frame(row: list[str], name: str, mask: Path | None, path: Path, where: str) -> Frame:
     if len(row) != FIELDS:
         raise DataError(f"{where}: expected a name and 21 numbers (K, R, t), got {len(row) - 1} numbers; copy the file again")
-    values = numbers(row[1:], (FIELDS - 1, ), where)
+    values = base.numbers(row[1:], (FIELDS - 1, ), where)
     K = values[:9].reshape(3, 3).copy()
     K[:2, 2] += 0.5
-    pose = np.concatenate([nearest_rotation(values[9:18].reshape(3, 3)), values[18:, None]], 1)
+    pose = np.concatenate([base.nearest_rotation(values[9:18].reshape(3, 3)), values[18:, None]], 1)
     return Frame(name, path / row[0], K, pose, where, mask)
 
 

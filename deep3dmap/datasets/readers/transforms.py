@@ -14,17 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deep3dmap.datasets.readers.base import (
-    UNKNOWN,
-    Frame,
-    Scan,
-    is_similarity,
-    numbers,
-    pose_from_camera_to_world,
-    repeated,
-    unique_keys,
-    view_names,
-)
+from deep3dmap.datasets.readers import base
+from deep3dmap.datasets.readers.base import Frame, Scan
 from deep3dmap.datasets.readers.distortion import Distortion
 from deep3dmap.datasets.readers.writing import check_no_skew, file_names
 from deep3dmap.errors import DataError
@@ -66,7 +57,7 @@ def scan(path: Path, split: str | None = None) -> Scan:
     entries = []
     for file in files:
         with reading(file, "JSON"):
-            document = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=unique_keys)
+            document = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=base.unique_keys)
         if not isinstance(document, dict):
             raise DataError(f"{file}: expected an object with 'frames', got a {type(document).__name__}")
         frames = document.get("frames")
@@ -74,14 +65,14 @@ def scan(path: Path, split: str | None = None) -> Scan:
             raise DataError(f"{file}: 'frames' must be a list of at least one view")
         entries += [(file, i, document, frame) for i, frame in enumerate(frames)]
         if "scene_from_world" in document:
-            matrix = numbers(document["scene_from_world"], (4, 4), f"{file}: scene_from_world")
-            result.scene_from_world = matrix if is_similarity(matrix) else None
+            matrix = base.numbers(document["scene_from_world"], (4, 4), f"{file}: scene_from_world")
+            result.scene_from_world = matrix if base.is_similarity(matrix) else None
             if result.scene_from_world is None:
                 result.problems.append(f"{file}: scene_from_world: is not a similarity (a uniform scale, a rotation, a "
                                        "translation); remove or fix it")
     parsed = [_frame(path, *entry) for entry in entries]
-    names = view_names([f.name for f in parsed])
-    result.problems += [f"{files[0]}: the image {n} is listed more than once" for n in repeated(names)]
+    names = base.view_names([f.name for f in parsed])
+    result.problems += [f"{files[0]}: the image {n} is listed more than once" for n in base.repeated(names)]
     result.frames = [replace(f, name=name) for f, name in zip(parsed, names)]
     return result
 
@@ -111,9 +102,9 @@ def _frame(path: Path, file: Path, index: int, document: dict, entry) -> Frame:
     image = next((path / (relative + suffix) for suffix in suffixes if is_file(path / (relative + suffix))), path / relative)
     matrix = entry["transform_matrix"]  # 4x4, or 3x4
     rows = 3 if isinstance(matrix, list) and len(matrix) == 3 else 4
-    pose = pose_from_camera_to_world(numbers(matrix, (rows, 4), f"{where}: transform_matrix")[:3] * OPENGL_TO_OPENCV)
+    pose = base.pose_from_camera_to_world(base.numbers(matrix, (rows, 4), f"{where}: transform_matrix")[:3] * OPENGL_TO_OPENCV)
     mask = None if entry.get("mask_path") is None else path / _relative(entry["mask_path"], f"{where}: mask_path")
-    frame = Frame(relative, image, UNKNOWN, pose, f"{where} ({image.name})", mask)
+    frame = Frame(relative, image, base.UNKNOWN, pose, f"{where} ({image.name})", mask)
     lens_where = where if any(key in entry for key in LENS_KEYS) else str(file)
     try:
         values = _lens_values(document, entry)
@@ -140,7 +131,7 @@ def _relative(text, where: str) -> str:
 
 
 def _number(values: dict, key: str, default: float, where: str) -> float:
-    return float(numbers(values[key], (), f"{where}: {key}")) if values.get(key) is not None else default
+    return float(base.numbers(values[key], (), f"{where}: {key}")) if values.get(key) is not None else default
 
 
 def _size(values: dict, where: str) -> tuple[int, int] | None:

@@ -124,11 +124,7 @@ def _read_mesh_file(path: Path, seed: int, most: int) -> SurfacePoints:
 
 
 def mesh_points(mesh: trimesh.Trimesh, count: int, seed: int = 0) -> SurfacePoints:
-    """Random points on a mesh, uniform over its area, with the normals of its faces; a closed mesh's are outward.
-
-    Raises:
-        ValueError: if the mesh has no area.
-    """
+    """Random points on a mesh, uniform over its area, with the normals of its faces; a closed mesh's are outward."""
     mesh = orient_consistently(clean_mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces, np.int64)))
     corners = mesh.vertices[mesh.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -202,11 +202,7 @@ class DeepSDF(SplitSteps):
 
 
 def _check_shapes(info: Mapping) -> None:
-    """Validate the training shapes' information; meshes are written to files of their names.
-
-    Raises:
-        DataError: if it is invalid.
-    """
+    """Refuse invalid information about the training shapes; meshes are written to files of their names."""
     source, names = info.get("source", "the data"), info.get("shapes")
     if not names:
         raise DataError(f"{source}: DeepSDF needs a dataset of named shapes, such as SDFShapes")

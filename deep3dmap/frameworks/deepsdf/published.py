@@ -19,11 +19,7 @@ SPECS = ("dims", "dropout", "dropout_prob", "norm_layers", "latent_in", "weight_
 
 
 def model_config(specs: Mapping) -> dict:
-    """The ``model`` config of an experiment's ``specs.json``.
-
-    Raises:
-        CheckpointError: naming the missing or unknown key.
-    """
+    """The ``model`` config of an experiment's ``specs.json``."""
     network = specs.get("NetworkSpecs")
     if not isinstance(network, Mapping) or "CodeLength" not in specs:
         raise CheckpointError("specs.json holds no NetworkSpecs or no CodeLength, so it is not that of a DeepSDF experiment")
@@ -41,12 +37,7 @@ def model_config(specs: Mapping) -> dict:
 
 
 def infer_decoder(weights: Mapping[str, Tensor]) -> dict:
-    """The decoder's config from its weights' shapes alone; options that don't affect them (dropout, a second tanh) are
-    omitted.
-
-    Raises:
-        CheckpointError: if the shapes are not those of a DeepSDF decoder.
-    """
+    """The decoder's config from its weights' shapes alone, without options that don't affect them (dropout, a second tanh)."""
     shapes = layer_shapes(weights, "", WRONG_SHAPES)
     if len(shapes) < 2:
         raise CheckpointError(WRONG_SHAPES)

@@ -19,11 +19,7 @@ LEVEL = 0.1  # minimum length of the cameras' mean horizontal axis that defines 
 
 
 def upward(cameras: Cameras) -> Float[Tensor, "3"]:
-    """The up direction in most images: the mean of the cameras' upward axes; unit.
-
-    Raises:
-        DataError: if these cancel each other.
-    """
+    """The up direction in most images: the mean of the cameras' upward axes; unit."""
     up = -cameras.rotations[:, 1].mean(0)
     if up.norm() < 1e-3:
         raise DataError("the images have no common up direction (some are upside down), so masks can't determine the head's "
@@ -32,12 +28,7 @@ def upward(cameras: Cameras) -> Float[Tensor, "3"]:
 
 
 def middle_and_size(cameras: Cameras, masks: Bool[Tensor, "n h w"]) -> tuple[Float[Tensor, "3"], float]:
-    """The point nearest to the rays through the masks' centroids, and the mean square root of the masks' areas there; scene
-    units.
-
-    Raises:
-        DataError: if there is only one view, or all are from one position.
-    """
+    """The point nearest to the rays through the masks' centroids, and the mean root of the masks' areas there; scene units."""
     centroids = torch.stack([mask.nonzero().float().mean(0).flip(0) + 0.5 for mask in masks])
     rays = cameras.rays(torch.arange(len(cameras), device=cameras.K.device), centroids.to(cameras.K))
     poses = torch.cat([look_at(o[None], o + d, -r[1]) for o, d, r in zip(rays.origins, rays.directions, cameras.rotations)])

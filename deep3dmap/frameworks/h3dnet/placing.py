@@ -13,19 +13,11 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from deep3dmap.errors import DataError
+from deep3dmap.frameworks.h3dnet import view_checks
 from deep3dmap.frameworks.h3dnet.headings import first_guesses
 from deep3dmap.frameworks.h3dnet.outline_fit import REACH, CodedShape, Decoder, GridShape, HeadState, OutlineFit, OutlineRays
 from deep3dmap.frameworks.h3dnet.placement import Placement
-from deep3dmap.frameworks.h3dnet.view_checks import (
-    FACE,
-    NECK,
-    check_views,
-    faces_seen,
-    picture_overlaps,
-    remedy,
-    surplus_below,
-    view_reports,
-)
+from deep3dmap.frameworks.h3dnet.view_checks import NECK, check_views, remedy, view_reports
 from deep3dmap.geometry.rotations import rotation_angle_error
 from deep3dmap.structures import Cameras
 
@@ -123,7 +115,7 @@ def fit_to_masks(decoder: Decoder,
     fitted = sorted((fit.run(state, FINE, iterations) for state in starts), key=lambda state: state.cost)
     seen, reasons = [_Seen.by(fit, state, cameras, masks) for state in _distinct(fitted)], ()
     tied = [each for each in seen if each.state.cost < seen[0].state.cost + TIE]  # of these, the face that most cameras see
-    first = max(tied, key=lambda each: int(faces_seen(each.state.placement, cameras).sum()))
+    first = max(tied, key=lambda each: int(view_checks.faces_seen(each.state.placement, cameras).sum()))
     seen = [first, *(each for each in seen if each is not first)][:2]
     if start is not None and lowest < NECK:
         seen, reasons = _constrained_by_start(fit, seen, starts[0], iterations, cameras, masks)
@@ -143,7 +135,7 @@ class _Seen:
     @classmethod
     def by(cls, fit: OutlineFit, state: HeadState, cameras: Cameras, masks: Bool[Tensor, "n h w"]) -> "_Seen":
         grid = GridShape(fit.shape.distances(state.weights), device=masks.device)
-        return cls(state, fit.lowest, grid, picture_overlaps(grid, state.placement, cameras, masks, fit.lowest))
+        return cls(state, fit.lowest, grid, view_checks.picture_overlaps(grid, state.placement, cameras, masks, fit.lowest))
 
     @property
     def is_implausible(self) -> bool:
@@ -161,14 +153,14 @@ def _constrained_by_start(fit: OutlineFit, seen: list[_Seen], start: HeadState, 
         by_head = replace(fit, lowest=NECK)
         above = _Seen.by(by_head, by_head.run(start, FINE, iterations), cameras, masks)
         if not (_drifted(above.state, start) or above.is_implausible):
-            more = surplus_below(above.grid, above.state.placement, cameras, masks, NECK) > 0
+            more = view_checks.surplus_below(above.grid, above.state.placement, cameras, masks, NECK) > 0
             return [above], (BODY if more else NO_NECK, )
     return ([_Seen.by(fit, start, cameras, masks)], (HAIR, )) if drifted and implausible else (seen, ())
 
 
 def _drifted(state: HeadState, start: HeadState) -> bool:
     """Whether a fitted head's face is far from its initial position."""
-    face = (torch.tensor(FACE) + FACE_POINTS * torch.eye(3)).to(state.weights)
+    face = (torch.tensor(view_checks.FACE) + FACE_POINTS * torch.eye(3)).to(state.weights)
     return bool((state.placement.to_head(start.placement.to_scene(face)) - face).norm(dim=1).mean() > MAX_DRIFT)
 
 

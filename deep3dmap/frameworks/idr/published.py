@@ -44,11 +44,7 @@ def _width(dims: Sequence[int]) -> int | list[int]:
 
 
 def rename_weights(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A published state dictionary under our names.
-
-    Raises:
-        CheckpointError: for a name that belongs to neither network.
-    """
+    """A published state dictionary under our names."""
     renamed = {}
     for name, value in state_dict.items():
         prefix = next((p for p in PREFIXES if name.startswith(p)), None)
@@ -63,9 +59,6 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
 
     A rendering network with six inputs besides the features could lack the view direction, or the normal if directions
     were not encoded; only the former was published.
-
-    Raises:
-        CheckpointError: if the shapes are not those of an IDR model.
     """
     geometry, radiance = infer_geometry(state_dict), layer_shapes(state_dict, "rendering_network.", WRONG_SHAPES)
     features = geometry["features"]
@@ -82,11 +75,7 @@ def infer_config(state_dict: Mapping[str, Tensor]) -> dict:
 
 
 def infer_geometry(state_dict: Mapping[str, Tensor]) -> dict:
-    """The ``geometry`` config that fits the published weights of an implicit network, from their shapes alone.
-
-    Raises:
-        CheckpointError: if the shapes are not those of IDR's.
-    """
+    """The ``geometry`` config that fits the published weights of an implicit network, from their shapes alone."""
     layers = layer_shapes(state_dict, "implicit_network.", WRONG_SHAPES)
     if len(layers) < 2:
         raise CheckpointError(WRONG_SHAPES)

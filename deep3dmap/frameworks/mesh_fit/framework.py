@@ -103,11 +103,11 @@ class MeshFit(SceneMethod, BaseFramework):
         level, views = self.levels[stage.name], data.scene.train
         try:
             if len(self.faces):
-                state = remeshed(self.state(), level["resolution"])
+                state = remeshed(self.state(), views, level["resolution"])
             elif self.start == "hull":
                 state = hull_start(views, level["resolution"])
             else:
-                state = sphere_start(self.radius, level["resolution"])
+                state = sphere_start(views, self.radius, level["resolution"])
         except NoSurfaceError as error:
             raise DataError(f"{views.source}: {error}") from None
         self.set_state(state)

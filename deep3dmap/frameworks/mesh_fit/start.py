@@ -27,36 +27,38 @@ class MeshState(NamedTuple):
 
 
 def hull_start(views: Capture, resolution: int) -> MeshState:
-    """The visual hull's largest part, coloured from the photographs, in the scene's frame.
+    """The visual hull's largest part, in the scene's frame, painted.
 
     Raises:
         NoSurfaceError: if the silhouettes have no common point.
     """
-    cameras, box = views.scene_cameras, torch.ones(3)
+    box = torch.ones(3)
     try:
-        vertices, faces = hull_mesh(views.masks, cameras.projections, -box, box, resolution, 0)
+        surface = hull_mesh(views.masks, views.scene_cameras.projections, -box, box, resolution, 0)
     except ValueError as error:
         raise NoSurfaceError(str(error)) from None
-    vertices, faces = largest_component(vertices, faces)
-    mesh = trimesh.Trimesh(vertices.double().numpy(), faces.numpy(), process=False)
+    return painted(*largest_component(*surface), views)
+
+
+def painted(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], views: Capture) -> MeshState:
+    """A mesh in the scene's frame with its colours in the photographs; grey if no view sees any of it."""
+    mesh, cameras = trimesh.Trimesh(vertices.double().numpy(), faces.numpy(), process=False), views.scene_cameras
     points, normals = torch.tensor(np.asarray(mesh.vertices)), torch.tensor(np.asarray(mesh.vertex_normals))
-    colors, painted = paint_vertices(points, normals, visible_vertices(mesh, cameras.centers), views.images, views.masks,
-                                     cameras.projections, cameras.centers)  # yapf: disable
-    if bool(painted.any()):
-        colors = nearest_colors(points, points[painted], colors[painted])
+    colors, seen = paint_vertices(points, normals, visible_vertices(mesh, cameras.centers), views.images, views.masks,
+                                  cameras.projections, cameras.centers)  # yapf: disable
+    colors = nearest_colors(points, points[seen], colors[seen]) if bool(seen.any()) else torch.full_like(points, GREY)
     return MeshState(vertices.float(), faces.long(), colors.float())
 
 
-def sphere_start(radius: float, resolution: int) -> MeshState:
-    """A grey sphere around the origin with edges of about a grid cell's length."""
+def sphere_start(views: Capture, radius: float, resolution: int) -> MeshState:
+    """A sphere around the scene's origin with edges of about a grid cell's length, painted."""
     ball = trimesh.creation.icosphere(subdivisions=max(1, round(np.log2(resolution * radius / 1.9))), radius=radius)
-    vertices = torch.tensor(np.asarray(ball.vertices), dtype=torch.float32)
-    return MeshState(vertices, torch.tensor(np.asarray(ball.faces)), torch.full_like(vertices, GREY))
+    return painted(torch.tensor(np.asarray(ball.vertices)), torch.tensor(np.asarray(ball.faces)), views)
 
 
-def remeshed(state: MeshState, resolution: int) -> MeshState:
-    """The surface of a mesh on a grid of another resolution, by marching cubes on its signed distance; colours from the
-    nearest vertices. Parts that the mesh turned inside out or folded over disappear.
+def remeshed(state: MeshState, views: Capture, resolution: int) -> MeshState:
+    """The surface of a mesh on a grid of another resolution, by marching cubes on its signed distance, painted. Parts that
+    are turned inside out or folded over disappear.
 
     Raises:
         NoSurfaceError: if nothing lies inside the mesh.
@@ -68,7 +70,4 @@ def remeshed(state: MeshState, resolution: int) -> MeshState:
         distance = surface_distances(mesh, array)
         return torch.from_numpy(np.where(winding_numbers(mesh, array) > 0.5, -distance, distance)).to(points)
 
-    vertices, faces = extract_surface(sdf, -1.0, 1.0, resolution)
-    vertices, faces = largest_component(vertices, faces)
-    return MeshState(vertices.float(), faces.long(),
-                     nearest_colors(vertices.double(), state.vertices.double(), state.colors.double()).float())
+    return painted(*largest_component(*extract_surface(sdf, -1.0, 1.0, resolution)), views)

@@ -20,13 +20,9 @@ def project(meshes: Meshes, cameras: Cameras, near: float) -> Triangles:
         near: faces are cut at this depth, world units.
 
     Raises:
-        ValueError: if there are neither as many meshes as cameras nor one of either, or vertices are not finite.
+        ValueError: see :func:`check_batch`.
     """
-    if len(meshes) != len(cameras) and 1 not in (len(meshes), len(cameras)):
-        raise ValueError(f"{len(meshes)} meshes but {len(cameras)} cameras: expected as many, or one of either")
-    if not torch.isfinite(meshes.vertices.detach()).all():
-        bad = int(torch.nonzero(~torch.isfinite(meshes.vertices.detach()).all(-1))[0])
-        raise ValueError(f"vertex {bad} of the meshes is not finite: {meshes.vertices[bad].tolist()}")
+    check_batch(meshes, cameras)
     views, faces = max(len(meshes), len(cameras)), torch.arange(len(meshes.faces), device=meshes.faces.device)
     if len(meshes) == 1:
         image, face = torch.arange(views, device=faces.device).repeat_interleave(len(faces)), faces.repeat(views)
@@ -38,6 +34,27 @@ def project(meshes: Meshes, cameras: Cameras, near: float) -> Triangles:
             for i, vertices in enumerate(meshes.vertices.split(meshes.vertex_counts))
         ])[meshes.faces]
     return divided(cut(Triangles(corners, image, face), near), cameras.orthographic)
+
+
+def check_batch(meshes: Meshes, cameras: Cameras) -> None:
+    """Check meshes and cameras before they are drawn.
+
+    Raises:
+        ValueError: if there are neither as many meshes as cameras nor one of either, images have no pixels, vertices are not
+            finite, or faces have an index out of range.
+    """
+    if min(cameras.size) < 1:
+        raise ValueError(f"cameras have the image size {tuple(cameras.size)}: expected height and width of at least 1")
+    if len(meshes) != len(cameras) and 1 not in (len(meshes), len(cameras)):
+        raise ValueError(f"{len(meshes)} meshes but {len(cameras)} cameras: expected as many, or one of either")
+    finite = torch.isfinite(meshes.vertices.detach()).all(-1)
+    if not finite.all():
+        bad = int(torch.nonzero(~finite)[0])
+        raise ValueError(f"vertex {bad} of the meshes is not finite: {meshes.vertices[bad].tolist()}")
+    faces, count = meshes.faces, len(meshes.vertices)
+    if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < count:
+        raise ValueError(f"faces have vertex indices from {int(faces.min())} to {int(faces.max())}, but the meshes have "
+                         f"{count} vertices")
 
 
 def image_points(meshes: Meshes, cameras: Cameras) -> list[Float[Tensor, "_ 3"]]:

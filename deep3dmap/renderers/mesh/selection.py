@@ -10,9 +10,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from deep3dmap.renderers.mesh.triangles import SMALL, barycentric_coordinates, clipped, cross, edge_distance
+from deep3dmap.renderers.mesh.triangles import SMALL, barycentric_coordinates, clipped, cross, edge_distance, in_order
 
 PAIRS = 1 << 22  # pairs of a triangle and a pixel examined at a time
+
+NEARER = 1 - 1e-9  # factor of a squared distance: the second part of a cut face must be nearer by more than rounding
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def select(triangles: Triangles, size: tuple[int, int, int],
         return empty, empty.view(0, settings.faces_per_pixel)
     pixel, triangle, depth, distance = (torch.cat(values) for values in zip(*found))
     if triangles.weights is not None:
-        keep = _without_twins(pixel, triangles.face[triangle], distance)
+        keep = _without_twins(pixel, triangle, triangles.face[triangle], distance)
         pixel, triangle, depth = pixel[keep], triangle[keep], depth[keep]
     return _nearest(pixel, triangle, depth, settings.faces_per_pixel)
 
@@ -126,19 +128,21 @@ def _reached(corners, triangles, size, settings, index, first, last, covered):
     distance = edge_distance(points, shapes)
     inside = (barycentric >= 0).all(-1)
     used = clipped(barycentric) if settings.clip_barycentric else barycentric
-    depth = (used * shapes[..., 2]).sum(-1)
+    depth = in_order(used * shapes[..., 2])
     kept = (inside | (distance < settings.blur_radius)) & (depth >= 0)
     return pixel[kept], triangle[kept], depth[kept], torch.where(inside, -distance, distance)[kept]
 
 
-def _without_twins(pixel, face, distance) -> Int[Tensor, "m"]:
-    """Of a face's pieces in one pixel only the one whose edge is nearest: indices of the pairs to keep, in order."""
-    order = torch.argsort(distance.abs(), stable=True)
+def _without_twins(pixel, triangle, face, distance) -> Int[Tensor, "m"]:
+    """Of a cut face's two parts in one pixel only the one that it is in or nearest to: indices of the pairs to keep."""
+    order = torch.argsort(triangle, stable=True)
     for key in (face, pixel):
         order = order[torch.argsort(key[order], stable=True)]
-    new = torch.ones_like(order, dtype=torch.bool)
-    new[1:] = (pixel[order][1:] != pixel[order][:-1]) | (face[order][1:] != face[order][:-1])
-    return order[new].sort().values
+    pixel, face, outside = pixel[order], face[order], distance[order].clamp(min=0)
+    pair = torch.nonzero((pixel[1:] == pixel[:-1]) & (face[1:] == face[:-1]))[:, 0]
+    kept = torch.ones_like(order, dtype=torch.bool)
+    kept[torch.where(outside[pair + 1] < NEARER * outside[pair], pair, pair + 1)] = False
+    return order[kept]
 
 
 def _nearest(pixel, triangle, depth, k: int) -> tuple[Tensor, Tensor]:

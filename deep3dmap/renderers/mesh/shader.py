@@ -15,7 +15,7 @@ from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.lights import PLAIN, Lights, Material, illuminate
 from deep3dmap.renderers.mesh.outline import outline_opacity
 from deep3dmap.renderers.mesh.projection import image_points
-from deep3dmap.renderers.mesh.textures import Texture, VertexColors
+from deep3dmap.renderers.mesh.textures import Texture, VertexColors, check_texture
 from deep3dmap.structures import Cameras, Meshes
 
 GREY = 0.75
@@ -25,13 +25,20 @@ BLENDINGS = ("hard", "outline", "sigmoid", "softmax")
 
 @dataclass(frozen=True)
 class Scene:
-    """What is drawn: meshes, their texture (None: grey), the cameras that see them, and light (None: unlit)."""
+    """What is drawn: meshes, their texture (None: grey), the cameras that see them, and light (None: unlit).
+
+    Raises:
+        ValueError: if the texture belongs to other meshes.
+    """
 
     meshes: Meshes
     cameras: Cameras
     texture: Texture | None = None
     lights: Lights | None = None
     material: Material = PLAIN
+
+    def __post_init__(self):
+        check_texture(self.texture, self.meshes)
 
 
 @RENDERERS.register_module()
@@ -67,8 +74,14 @@ class MeshShader(nn.Module):
         self.background, self.near, self.far = tuple(background), near, far
 
     def forward(self, fragments: Fragments, scene: Scene) -> tuple[Float[Tensor, "n h w c"], Float[Tensor, "n h w"]]:
-        """Images of colours and opacities."""
+        """Images of colours and opacities.
+
+        Raises:
+            ValueError: if the texture hasn't as many channels as the background.
+        """
         colors = self.colors(fragments, scene)
+        if colors.shape[-1] != len(self.background):
+            raise ValueError(f"the texture has {colors.shape[-1]} channels, but background has {len(self.background)}")
         background = torch.tensor(self.background).to(colors)
         color, alpha = self._blended(colors, fragments, background)
         images = fragments.to_images(color, background), fragments.to_images(alpha)

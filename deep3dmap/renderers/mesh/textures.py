@@ -1,5 +1,6 @@
 """Colours of surfaces: at vertices, in a texture image, or in a small grid for each face. Any number of channels."""
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -87,4 +88,62 @@ class FaceGrids:
         return fragments.scatter(self.colors[fragments.face[hit], cell[:, 1], cell[:, 0]])
 
 
-Texture = VertexColors | UVTexture | FaceGrids
+@dataclass(frozen=True)
+class FaceCubes:
+    """A cube of r x r x r colours for each face, interpolated by the weights of its three corners.
+
+    The corners' own colours are at (r-1, 0, 0), (0, r-1, 0) and (0, 0, r-1) (Kato et al., "Neural 3D Mesh Renderer", CVPR
+    2018, section 4.1).
+
+    Attributes:
+        colors: (f, r, r, r, c); axes along the first, second and third corner's weight.
+        epsilon: by which positions stay below the last cell's end.
+    """
+
+    colors: Float[Tensor, "f r r r c"]
+    epsilon: float = 1e-3
+
+    def sample(self, fragments: Fragments, meshes: Meshes) -> Float[Tensor, "p k c"]:
+        """Colours of the fragments; 0 in empty slots. Without gradients to barycentric coordinates."""
+        hit, r = fragments.hit, self.colors.shape[1]
+        face = fragments.face[hit]
+        if r == 1:
+            return fragments.scatter(self.colors[face, 0, 0, 0])
+        at = (fragments.barycentric[hit].detach() * (r - 1)).clamp(0, r - 1 - self.epsilon)
+        cell, colors = at.long(), 0
+        for corner in itertools.product((0, 1), repeat=3):
+            i, j, k = (cell + torch.tensor(corner, device=cell.device)).unbind(-1)
+            weights = torch.where(torch.tensor(corner, device=cell.device) == 1, at - cell, 1 - (at - cell))
+            colors = colors + weights.prod(-1, keepdim=True) * self.colors[face, i, j, k]
+        return fragments.scatter(colors)
+
+
+Texture = VertexColors | UVTexture | FaceGrids | FaceCubes
+
+
+def check_texture(texture: Texture | None, meshes: Meshes) -> None:
+    """Check that a texture belongs to meshes.
+
+    Raises:
+        ValueError: if it has another number of vertices, faces or images, or its indices of texture coordinates are out of
+            range.
+    """
+    if isinstance(texture, VertexColors):
+        _expect(len(texture.colors), len(meshes.vertices), "VertexColors: colors of {} vertices, but the meshes have {}")
+    elif isinstance(texture, (FaceGrids, FaceCubes)):
+        _expect(len(texture.colors), len(meshes.faces),
+                type(texture).__name__ + ": colors of {} faces, but the meshes have {}")
+    elif texture is not None:
+        _expect(len(texture.faces), len(meshes.faces),
+                "UVTexture: faces hold texture coordinates of {} faces, but the meshes have {}")
+        if len(texture.image) != 1:
+            _expect(len(texture.image), len(meshes), "UVTexture: {} images, but there are {} meshes; expected as many or one")
+        faces, count = texture.faces, len(texture.uv)
+        if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < count:
+            raise ValueError(f"UVTexture: faces have indices from {int(faces.min())} to {int(faces.max())}, but there are "
+                             f"{count} texture coordinates in uv")
+
+
+def _expect(actual: int, expected: int, message: str) -> None:
+    if actual != expected:
+        raise ValueError(message.format(actual, expected))

@@ -17,6 +17,11 @@ def cross(a: Float[Tensor, "*m 2"], b: Float[Tensor, "*m 2"]) -> Float[Tensor, "
     return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
 
 
+def in_order(values: Float[Tensor, "m 3"]) -> Float[Tensor, "m"]:
+    """Sums of three, first to last: ``sum`` may add them in another order than the compiled implementation does."""
+    return values[:, 0] + values[:, 1] + values[:, 2]
+
+
 def barycentric_coordinates(points: Float[Tensor, "m 2"], triangles: Float[Tensor, "m 3 3"],
                             perspective: bool) -> Float[Tensor, "m 3"]:
     """Weights of each triangle's corners at a point of the image.
@@ -28,19 +33,19 @@ def barycentric_coordinates(points: Float[Tensor, "m 2"], triangles: Float[Tenso
     """
     corners = triangles[..., :2] - points[:, None]
     areas = torch.stack([cross(corners[:, i], corners[:, j]) for i, j in ((1, 2), (2, 0), (0, 1))], -1)
-    total = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = cross(triangles[:, 1, :2] - triangles[:, 0, :2], triangles[:, 2, :2] - triangles[:, 0, :2])
     weights = areas / total[:, None]
     if not perspective:
         return weights
     z = triangles[..., 2]
     weights = weights * torch.stack([z[:, 1] * z[:, 2], z[:, 2] * z[:, 0], z[:, 0] * z[:, 1]], -1)
-    return weights / weights.sum(-1, keepdim=True).clamp(min=SMALL)
+    return weights / in_order(weights)[:, None].clamp(min=SMALL)
 
 
 def clipped(barycentric: Float[Tensor, "m 3"]) -> Float[Tensor, "m 3"]:
     """Weights of points outside a triangle moved into it: negative ones are set to 0, and the sum to 1."""
     positive = barycentric.clamp(min=0)
-    return positive / positive.sum(-1, keepdim=True).clamp(min=1e-5)
+    return positive / in_order(positive)[:, None].clamp(min=1e-5)
 
 
 def edge_distance(points: Float[Tensor, "m 2"], triangles: Float[Tensor, "m 3 3"]) -> Float[Tensor, "m"]:

@@ -180,15 +180,11 @@ def test_another_source_under_the_same_name_is_told(folder):
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b"])
-def test_a_data_set_needs_a_name_that_a_folder_can_have(folder, name):
-    with pytest.raises(DataError, match="can't be the name of a data set"):
-        prepare_sdf_samples(folder / "in", folder / "out", dataset=name, **SMALL)
-
-
-@pytest.mark.parametrize("name", ["", "..", "a/b"])
-def test_a_class_needs_a_name_that_a_folder_can_have_before_anything_is_made(folder, name):
-    with pytest.raises(DataError, match="--class .*can't be the name of a class"):
-        prepare_sdf_samples(folder / "in", folder / "out", category=name, **SMALL)
+@pytest.mark.parametrize("option, message", [("dataset", "can't be the name of a data set"),
+                                             ("category", "--class .*can't be the name of a class")])  # yapf: disable
+def test_names_that_no_folder_can_have_are_refused_before_anything_is_made(folder, option, message, name):
+    with pytest.raises(DataError, match=message):
+        prepare_sdf_samples(folder / "in", folder / "out", **{option: name}, **SMALL)
     assert not (folder / "out").exists()
 
 

@@ -223,9 +223,6 @@ def test_a_batch_goes_on_after_what_fails(shape_checkpoint, inputs, tmp_path, ca
     assert (tmp_path / "out/meshes/cloud.ply").is_file()
 
 
-# --- what inputs say ------------------------------------------------------------------------------------------------------
-
-
 def observed(path, frames=SHIFTED, **options):
     return observe(ShapeInput("it", path), frames, **options)
 
@@ -245,13 +242,10 @@ def test_free_points_lie_between_the_surface_and_who_sees_it(inputs, name):
     assert (seen.free.norm(dim=1) > RADIUS).all() and (seen.free[:, 2] > 0).all() and (seen.free.norm(dim=1) < 1).all()
 
 
-def test_free_space_begins_where_rays_enter_the_sphere():
+def test_free_space_lies_between_the_sphere_and_the_surface():
     origins, points = torch.tensor([[0.0, 0.0, 50.0]]), torch.tensor([[0.0, 0.0, 0.5]])
     free = free_space(origins, points, 400, 0.1, torch.Generator().manual_seed(0))
     assert len(free) > 395 and 0.6 <= free[:, 2].min() < 0.62 and 0.98 < free[:, 2].max() < 1
-
-
-def test_a_surface_at_the_spheres_border_leaves_no_free_space():
     free = free_space(torch.tensor([[0.0, 0.0, 3.0]]), torch.tensor([[0.0, 0.0, 0.99]]), 10, 0.1)
     assert len(free) == 0
 
@@ -281,41 +275,19 @@ def test_a_given_normalization_file_is_used(shape_checkpoint, inputs, tmp_path):
     assert np.abs(load_mesh(tmp_path / "meshes/samples.ply").vertices).max() > 20
 
 
-# --- what is wrong with inputs --------------------------------------------------------------------------------------------
+ELSEWHERE = 40 * np.ones((5, 4), np.float32)
 
 
-def sphere_outside(path):
-    np.savez(path, points=5 * directions(), normals=directions())
-
-
-def without_normals(path):
-    np.savez(path, points=0.5 * directions())
-
-
-def without_negatives(path):
-    np.savez(path, pos=np.ones((5, 4), np.float32), neg=np.zeros((0, 4), np.float32))
-
-
-def samples_elsewhere(path):
-    rows = 40 * np.ones((5, 4), np.float32)
-    np.savez(path, pos=rows, neg=-rows)
-
-
-def line(path):
-    np.savez(path, points=np.outer(np.linspace(0, 0.5, 30), np.ones(3)))
-
-
-def cut_depth(path):
-    np.savez(path, depth=np.ones((4, 4)), K=np.eye(3))
-
-
-@pytest.mark.parametrize("make, viewpoint, message",
-                         [(sphere_outside, None, "2000 of 2000 points lie outside the unit sphere.*--normalization"),
-                          (without_normals, None, "has no normals.*--viewpoint"), (without_negatives, None, "no negative"),
-                          (samples_elsewhere, None, "10 of 10 samples lie outside"), (line, [0.0, 0.0, 3.0], "lie on a line"),
-                          (cut_depth, None, "lacks 'cam_to_world'")])
-def test_bad_inputs_have_one_clear_message(tmp_path, make, viewpoint, message):
-    make(tmp_path / "bad.npz")
+@pytest.mark.parametrize("arrays, viewpoint, message", [
+    (dict(points=5 * directions(), normals=directions()), None, "2000 of 2000 points lie outside the unit sphere.*--norm"),
+    (dict(points=0.5 * directions()), None, "has no normals.*--viewpoint"),
+    (dict(pos=np.ones((5, 4), np.float32), neg=np.zeros((0, 4), np.float32)), None, "no negative"),
+    (dict(pos=ELSEWHERE, neg=-ELSEWHERE), None, "10 of 10 samples lie outside"),
+    (dict(points=np.outer(np.linspace(0, 0.5, 30), np.ones(3))), [0.0, 0.0, 3.0], "lie on a line"),
+    (dict(depth=np.ones((4, 4)), K=np.eye(3)), None, "lacks 'cam_to_world'"),
+])  # yapf: disable
+def test_bad_inputs_have_one_clear_message(tmp_path, arrays, viewpoint, message):
+    np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(DataError, match=f"bad.npz.*{message}"):
         observed(tmp_path / "bad.npz", Frames(), viewpoint=viewpoint)
 
@@ -325,19 +297,11 @@ def test_a_grid_that_no_machine_has_room_for_is_refused_first():
         fit_shapes("nowhere", ["nothing"], "out", resolution=10**5)
 
 
-def test_a_folder_without_samples_is_refused(tmp_path):
-    with pytest.raises(DataError, match="SdfSamples"):
-        find_inputs([tmp_path])
-
-
-def test_inputs_of_one_name_are_refused(tmp_path):
-    with pytest.raises(DataError, match="more than one input.*scan"):
-        find_inputs(["a/scan.ply", "b/scan.ply"])
-
-
-def test_a_split_needs_a_folder():
-    with pytest.raises(DataError, match="--split"):
-        find_inputs(["a.npz"], "some.json")
+def test_inputs_without_samples_of_one_name_or_with_a_split_but_no_folder_are_refused(tmp_path):
+    for arguments, message in (([[tmp_path]], "SdfSamples"), ([["a/scan.ply", "b/scan.ply"]], "more than one input.*scan"),
+                               ([["a.npz"], "some.json"], "--split")):  # yapf: disable
+        with pytest.raises(DataError, match=message):
+            find_inputs(*arguments)
 
 
 def test_another_method_is_refused(work_dir):

@@ -9,12 +9,7 @@ import trimesh
 from PIL import Image
 
 from deep3dmap.apis.shape_space.codes import load_shape_space, read_code, write_code
-from deep3dmap.apis.shape_space.shapes import (
-    interpolate_shapes,
-    mesh_shapes,
-    plot_codes,
-    sample_shapes,
-)
+from deep3dmap.apis.shape_space.shapes import interpolate_shapes, mesh_shapes, plot_codes, sample_shapes
 from deep3dmap.cli.app import main
 from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from deep3dmap.errors import CheckpointError, DataError
@@ -40,9 +35,6 @@ def write_other(checkpoint, target, **changes):
     return target
 
 
-# --- training shapes ------------------------------------------------------------------------------------------------------
-
-
 def test_training_shapes_are_written_in_their_own_frame(shape_checkpoint, tmp_path):
     written = mesh_shapes(shape_checkpoint, tmp_path, ["ball_50", "made/long/long_y"], **LOW)
     assert list(written.meshes) == [full_name("ball_50"), full_name("long_y")]
@@ -56,12 +48,6 @@ def test_their_normalised_frame_can_be_kept(shape_checkpoint, tmp_path):
     written = mesh_shapes(shape_checkpoint, tmp_path, ["long_x"], keep_normalization=True, **LOW)
     mesh = trimesh.load_mesh(written.meshes[full_name("long_x")])
     np.testing.assert_allclose(mesh.bounds, [[-0.7, -0.35, -0.35], [0.7, 0.35, 0.35]], atol=0.03)
-
-
-def test_all_training_shapes_are_written_without_names(shape_checkpoint, tmp_path):
-    written = mesh_shapes(shape_checkpoint, tmp_path, **LOW | dict(resolution=16))
-    assert sorted(written.meshes) == sorted(full_name(name) for name in SHAPES)
-    assert len(list(tmp_path.glob("made/*/*.ply"))) == len(SHAPES)
 
 
 def test_a_short_name_that_is_unknown_is_told_the_nearest_short_names(space):
@@ -87,9 +73,6 @@ def find_empty(space) -> torch.Tensor:
     codes = 100 * torch.randn(200, space.decoder.code_length, generator=torch.Generator().manual_seed(0))
     values = torch.stack([space.decoder.field(code)(points) for code in codes])
     return codes[int((values.amin(1) > 0).int().argmax())]
-
-
-# --- between two codes ----------------------------------------------------------------------------------------------------
 
 
 def test_the_ends_of_an_interpolation_are_the_shapes_themselves(shape_checkpoint, space, tmp_path):
@@ -171,9 +154,6 @@ def test_missing_and_foreign_files_of_codes_are_refused(shape_checkpoint, tmp_pa
             interpolate_shapes(shape_checkpoint, "ball_30", tmp_path / name, tmp_path / "out")
 
 
-# --- draws ----------------------------------------------------------------------------------------------------------------
-
-
 def drawn_codes(checkpoint, folder, **options) -> np.ndarray:
     written = sample_shapes(checkpoint, folder, 3, **LOW | dict(resolution=24), **options)
     return np.stack([read_code(path, 4) for path in written.codes.values()])
@@ -223,24 +203,13 @@ def test_fitted_codes_lie_beside_those_of_training(shape_checkpoint, space, tmp_
     np.testing.assert_array_equal(found[8:], found[expected])
 
 
-def test_a_folder_without_codes_is_refused(shape_checkpoint, tmp_path):
+def test_a_folder_without_codes_and_a_map_that_is_no_png_are_refused(shape_checkpoint, tmp_path):
     with pytest.raises(DataError, match="holds no codes"):
         plot_codes(shape_checkpoint, tmp_path / "map.png", fitted=tmp_path)
     with pytest.raises(DataError, match="gone: no such folder"):
         plot_codes(shape_checkpoint, tmp_path / "map.png", fitted=tmp_path / "gone")
-
-
-def test_maps_are_png(shape_checkpoint, tmp_path):
     with pytest.raises(DataError, match=r"map\.pdf.*\.png"):
         plot_codes(shape_checkpoint, tmp_path / "map.pdf")
-
-
-# --- other inputs ---------------------------------------------------------------------------------------------------------
-
-
-def test_checkpoints_of_other_frameworks_are_refused(work_dir, tmp_path):
-    with pytest.raises(CheckpointError, match="holds IDR.*no space of shapes"):
-        sample_shapes(work_dir, tmp_path)
 
 
 def test_checkpoints_without_codes_are_refused(shape_checkpoint, tmp_path):
@@ -258,9 +227,6 @@ def test_a_place_that_cannot_be_written_is_named(shape_checkpoint, tmp_path):
                  lambda: plot_codes(shape_checkpoint, tmp_path / "file" / "codes.png")):
         with pytest.raises(DataError, match="file.*"):
             call()
-
-
-# --- the command line -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", [["interpolate", "ball_30", "ball_70"], ["sample"], ["mesh", "--all"]])

@@ -70,20 +70,11 @@ def test_views_of_one_pose_are_named_together():
     assert found == ["the cameras of v0, v1, v2, v3, v4, v5 and 3 more have the same pose"]
 
 
-def test_equal_poses_are_named():
-    poses = [looking(c) for c in ring()]
-    poses[5] = poses[1]
-    assert warnings_of(cameras_of(poses)) == ["the cameras of v1 and v5 have the same pose"]
-
-
-def test_a_camera_that_looks_elsewhere_is_named():
+def test_cameras_that_look_elsewhere_or_away_are_named():
     poses = [looking(c) for c in ring()]
     poses[3] = looking(ring()[3], ring()[3] + ring()[4])
     (warning, ) = warnings_of(cameras_of(poses))
     assert warning.startswith("1 of 8 cameras") and warning.endswith("v3")
-
-
-def test_a_camera_that_looks_away_is_named():
     poses = [looking(c) for c in ring()]
     poses[3] = looking(ring()[3], 2 * ring()[3])
     assert warnings_of(cameras_of(poses)) == ["1 of 8 cameras have the point that the others look at behind them: v3"]
@@ -113,16 +104,10 @@ def test_long_lists_are_cut():
     assert "20 of 20" in warning and warning.endswith("v5 and 14 more")
 
 
-def test_a_sphere_seen_by_all_cameras_is_not_suspicious():
+def test_only_spheres_around_cameras_or_out_of_sight_are_reported():
     assert sphere_warnings(cameras_of([looking(c) for c in ring()]), np.eye(4)) == []
-
-
-def test_cameras_inside_the_sphere_are_named():
     assert "lie inside the unit sphere" in sphere_warnings(cameras_of([looking(c) for c in ring()]),
                                                            np.diag([0.1, 0.1, 0.1, 1]))[0]
-
-
-def test_a_sphere_out_of_sight_is_noticed():
     elsewhere = np.eye(4)
     elsewhere[:3, 3] = [0, 0, -30.0]
     (warning, ) = sphere_warnings(cameras_of([looking(c) for c in ring()]), elsewhere)

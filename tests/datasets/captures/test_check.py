@@ -67,12 +67,9 @@ def test_what_it_calls_unreadable_is_unreadable_and_the_other_way_round(folder, 
         load_capture(folder)
 
 
-def test_a_folder_that_holds_no_capture_is_an_error_in_the_report(tmp_path):
+def test_a_folder_without_a_capture_or_that_does_not_exist_is_an_error_in_the_report(tmp_path):
     report = check_capture(tmp_path)
     assert not report.ok and "Looked for" in report.errors[0] and "none found" in report.to_text()
-
-
-def test_a_folder_that_does_not_exist_is_an_error_in_the_report(tmp_path):
     assert "no data" in check_capture(tmp_path / "nothing").errors[0]
 
 

@@ -43,33 +43,28 @@ def test_a_large_dark_hole_stays_open_and_a_crack_is_closed():
     assert not mask[20, 25] and mask[20, 16]
 
 
-def test_masks_are_written_for_views_without_and_read_back(real_data, tmp_path):
+@pytest.fixture
+def temple(real_data, tmp_path):
+    """The temple without its masks."""
     for path in real_data.joinpath("temple_sparse_ring").iterdir():
         if path.is_file() and path.suffix in (".png", ".txt"):
             (tmp_path / path.name).write_bytes(path.read_bytes())
-    assert len(make_masks(tmp_path)) == 16
-    made, given = load_capture(tmp_path).masks, load_capture(real_data / "temple_sparse_ring").masks
+    return tmp_path
+
+
+def test_masks_are_written_for_views_without_and_read_back(temple, real_data):
+    assert len(make_masks(temple)) == 16
+    made, given = load_capture(temple).masks, load_capture(real_data / "temple_sparse_ring").masks
     iou = (made & given).flatten(1).sum(1) / (made | given).flatten(1).sum(1)
     assert iou.min() > 0.9 and iou.mean() > 0.95
-    assert make_masks(tmp_path) == []
-    assert torch.equal(load_capture(tmp_path).masks, made)
+    assert make_masks(temple) == []
+    assert torch.equal(load_capture(temple).masks, made)
 
 
-def test_a_threshold_that_finds_nothing_writes_nothing(real_data, tmp_path):
-    for path in real_data.joinpath("temple_sparse_ring").iterdir():
-        if path.is_file() and path.suffix in (".png", ".txt"):
-            (tmp_path / path.name).write_bytes(path.read_bytes())
+def test_a_threshold_that_finds_nothing_writes_nothing(temple):
     with pytest.raises(DataError, match="--threshold"):
-        make_masks(tmp_path, threshold=254)
-    assert not (tmp_path / "masks").exists()
-
-
-def test_masks_of_an_idr_folder_go_where_its_reader_looks(make_capture, tmp_path):
-    images = torch.zeros_like(make_capture().images)
-    images[:, 3:9, 4:12] = 200
-    save_capture(replace(make_capture(masks=False), images=images), tmp_path, "idr")
-    make_masks(tmp_path)
-    assert load_capture(tmp_path).masks.flatten(1).any(1).all()
+        make_masks(temple, threshold=254)
+    assert not (temple / "masks").exists()
 
 
 @pytest.fixture

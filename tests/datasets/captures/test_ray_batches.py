@@ -24,9 +24,6 @@ def pixels(batch):
     return (batch["uv"] - 0.5).round().long().unbind(-1)
 
 
-# --- random rays ------------------------------------------------------------------------------------------------------------
-
-
 def test_colours_and_masks_are_those_of_the_photographs_pixels(scene):
     batch, capture = draw(RayBatches(scene, rays=500)), sphere_capture()
     column, row = pixels(batch)
@@ -146,9 +143,6 @@ def test_a_framework_gets_the_training_cameras_in_the_scenes_frame(scene):
     torch.testing.assert_close(info["cam_to_world"][2, :, 3].double(), (info["scene_from_world"] @ center)[:3])
 
 
-# --- whole views ------------------------------------------------------------------------------------------------------------
-
-
 def test_a_view_has_its_photographs_pixels_row_by_row(scene):
     views, capture = Views(scene, split="test"), sphere_capture()
     item = views.item(1)
@@ -186,9 +180,9 @@ def test_a_smaller_views_rays_meet_the_same_pixels_of_the_photograph(scene):
     assert item["uv"][0].tolist() == [2.0, 2.0]
 
 
-@pytest.mark.parametrize("split,names", [("train", 5), ("test", 2), ("all", 7)])
-def test_a_split_has_its_views(scene, split, names):
-    assert len(Views(scene, split=split)) == names
+@pytest.mark.parametrize("split, test_views, count", [("train", None, 5), ("test", None, 2), ("all", None, 7), ("test", 0, 0)])
+def test_a_split_has_its_views(scene, split, test_views, count):
+    assert len(Views(dict(scene, test_views=test_views), split=split)) == count
 
 
 def test_some_of_the_training_views_are_chosen_evenly(scene):
@@ -196,15 +190,10 @@ def test_some_of_the_training_views_are_chosen_evenly(scene):
     assert [views.item(k)["name"] for k in range(len(views))] == ["view_000", "view_002", "test_000", "test_001"]
 
 
-def test_no_held_out_views_are_no_error(scene):
-    assert len(Views(dict(scene, test_views=0), split="test")) == 0
-
-
-def test_an_unknown_split_is_refused(scene):
-    with pytest.raises(ConfigError, match="must be one of train, test, all"):
-        Views(scene, split="val")
-
-
-def test_a_scale_out_of_range_is_refused(scene):
-    with pytest.raises(ConfigError, match="above 0"):
-        Views(scene).item(0, scale=0.0)
+@pytest.mark.parametrize("call, message", [
+    (lambda scene: Views(scene, split="val"), "must be one of train, test, all"),
+    (lambda scene: Views(scene).item(0, scale=0.0), "above 0"),
+])  # yapf: disable
+def test_an_unknown_split_and_a_scale_out_of_range_are_refused(call, message, scene):
+    with pytest.raises(ConfigError, match=message):
+        call(scene)

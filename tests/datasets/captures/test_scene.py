@@ -22,9 +22,6 @@ def sphere_in_scene(capture):
     return S[:3, :3] @ CENTER + S[:3, 3], RADIUS * np.cbrt(np.linalg.det(S[:3, :3]))
 
 
-# --- normalisation ----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("how", ["auto", "hull"])
 def test_the_hull_puts_the_object_into_the_middle_of_the_unit_sphere(how):
     center, radius = sphere_in_scene(normalize(sphere_capture(), how))
@@ -85,12 +82,6 @@ def test_a_normalisation_by_masks_needs_masks(how):
         normalize(replace(sphere_capture(), masks=None), how)
 
 
-def test_empty_masks_are_named():
-    capture = sphere_capture()
-    with pytest.raises(DataError):
-        normalize(replace(capture, masks=torch.zeros_like(capture.masks), source="my folder"), "hull")
-
-
 def test_held_out_views_do_not_take_part_in_the_normalisation(folder, tmp_path):
     broken = sphere_capture()
     masks = broken.masks.clone()
@@ -98,9 +89,6 @@ def test_held_out_views_do_not_take_part_in_the_normalisation(folder, tmp_path):
     idr.write(replace(broken, masks=masks), tmp_path / "broken")
     ours, theirs = (load_scene(str(f), "hull").capture.scene_from_world for f in (folder, tmp_path / "broken"))
     assert torch.equal(ours, theirs)
-
-
-# --- splits -----------------------------------------------------------------------------------------------------------------
 
 
 def test_views_called_test_are_held_out_by_default(folder):
@@ -121,10 +109,11 @@ def test_a_scene_says_which_views_are_held_out_and_why(folder):
     assert load_scene(str(folder)).split == "5 views to train on, 2 held out: test_000, test_001 (the views named test*)"
 
 
-@pytest.mark.parametrize("asked", [["view_001", "view_003"], ["view_003.png", "image/view_001.png", "view_001"]])
-def test_views_are_held_out_by_name_with_or_without_folder_and_ending(folder, asked):
+@pytest.mark.parametrize("asked, held_out", [(["view_001", "view_003"], (3, 5)), ("view_002", (4, )), (3, (1, 4)), (0, ()),
+                                             (["view_003.png", "image/view_001.png", "view_001"], (3, 5))])  # yapf: disable
+def test_views_are_held_out_by_name_with_or_without_folder_and_ending_or_every_nth(folder, asked, held_out):
     scene = load_scene(str(folder), test_views=asked)
-    assert sorted(scene.test_views) == [3, 5] and scene.train_views == (0, 1, 2, 4, 6)
+    assert tuple(sorted(scene.test_views)) == held_out and set(scene.train_views) == set(range(7)) - set(held_out)
 
 
 def test_of_views_of_one_name_in_two_folders_the_one_is_held_out_that_is_asked_for(tmp_path):
@@ -140,46 +129,23 @@ def test_of_views_of_one_name_in_two_folders_the_one_is_held_out_that_is_asked_f
         load_scene(str(tmp_path), test_views="000")
 
 
-def test_one_name_need_not_be_a_list(folder):
-    assert load_scene(str(folder), test_views="view_002").test_views == (4, )
-
-
 def test_a_name_with_a_point_in_it_is_one_name(tmp_path):
     idr.write(replace(sphere_capture(), names=tuple(f"a{k}.5" for k in range(7))), tmp_path / "x")
     assert load_scene(str(tmp_path / "x"), test_views=["a2.5"]).test_views == (2, )
 
 
-def test_every_nth_view_is_held_out(folder):
-    assert load_scene(str(folder), test_views=3).test_views == (1, 4)
-
-
-def test_zero_holds_nothing_out(folder):
-    assert load_scene(str(folder), test_views=0).test_views == ()
-
-
-@pytest.mark.parametrize("number", [1, -2])
-def test_every_first_view_can_not_be_held_out(folder, number):
-    with pytest.raises(ConfigError, match="n of at least 2"):
-        load_scene(str(folder), test_views=number)
-
-
-def test_a_view_that_is_not_there_is_refused_with_the_nearest_name(folder):
-    with pytest.raises(DataError, match="did you mean .*'view_004'"):
-        load_scene(str(folder), test_views=["view_04"])
-
-
-def test_two_views_must_be_left_to_train_on(folder):
-    with pytest.raises(DataError, match="1 of 7 views to train on"):
-        load_scene(str(folder), test_views=list(NAMES[1:]))
+@pytest.mark.parametrize("asked, error, message", [(1, ConfigError, "n of at least 2"), (-2, ConfigError, "n of at least 2"),
+                                                   (["view_04"], DataError, "did you mean .*'view_004'"),
+                                                   (list(NAMES[1:]), DataError, "1 of 7 views to train on")])  # yapf: disable
+def test_held_out_views_that_are_not_there_or_leave_too_few_are_refused(folder, asked, error, message):
+    with pytest.raises(error, match=message):
+        load_scene(str(folder), test_views=asked)
 
 
 def test_a_single_photograph_is_not_said_to_be_held_out(folder, tmp_path):
     save_capture(load_capture(folder).subset([0]), tmp_path / "one", "idr")
     with pytest.raises(DataError, match="1 of 1 views to train on; at least 2 are needed"):
         load_scene(str(tmp_path / "one"), test_views=None)
-
-
-# --- resizing ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_pixels_ray_of_the_resized_capture_is_the_full_size_ones():
@@ -221,9 +187,6 @@ def test_a_scene_at_scale_one_keeps_its_truth_and_a_smaller_one_drops_it():
 def test_a_scale_out_of_range_is_refused(scale):
     with pytest.raises(ConfigError, match="above 0 and at most 1"):
         resize(sphere_capture(), scale)
-
-
-# --- loading ----------------------------------------------------------------------------------------------------------------
 
 
 def test_the_same_arguments_give_the_same_scene(folder):

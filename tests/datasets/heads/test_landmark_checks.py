@@ -48,8 +48,17 @@ def test_a_misfit_is_in_centimetres_on_the_mean_head():
     assert 0.01 < misfit(named(turned(moved))) < 0.05 / math.sqrt(6) + 1e-9
 
 
-def test_a_mirrored_scene_is_refused():
-    refused({n: p * torch.tensor([1.0, -1.0, 1.0]) for n, p in GOOD.items()}, "right and left are swapped, or the whole scene")
+@pytest.mark.parametrize("landmarks, message", [
+    ({n: p * torch.tensor([1.0, -1.0, 1.0]) for n, p in GOOD.items()}, "right and left are swapped, or the whole scene"),
+    (GOOD | dict(rigth_eye=torch.zeros(3).double()), "'rigth_eye'.*did you mean 'right_eye'"),
+    ({n: GOOD[n] for n in HEAD_LANDMARKS[:3]}, "3 landmarks.*4 of the six.*nose_base, right_lips, left_lips"),
+    ({}, "no landmarks"),
+    ({n: torch.tensor([1.0, 2.0, 3.0]).double() * i for i, n in enumerate(HEAD_LANDMARKS)}, "collinear"),
+    ({n: torch.ones(3).double() for n in HEAD_LANDMARKS}, "coincide"),
+    (GOOD | dict(nose_tip=torch.tensor([0.0, torch.nan, 0.0]).double()), "nose_tip is not finite"),
+], ids=["mirrored", "unknown name", "too few", "none", "on a line", "at one position", "not finite"])  # yapf: disable
+def test_landmarks_that_determine_no_head_are_refused(landmarks, message):
+    refused(landmarks, message)
 
 
 @pytest.mark.parametrize("names, message", [(HEAD_LANDMARKS[:2], "right_eye and left_eye are swapped"),
@@ -64,24 +73,6 @@ def test_a_landmark_far_from_where_the_others_put_it_is_named_with_how_far():
     points = head_points()
     points[5] += torch.tensor([0.0, 90.0, 0.0])
     refused(named(turned(points)), "left_lips is 90 mm")
-
-
-def test_unknown_names_are_refused_with_the_nearest():
-    refused(GOOD | dict(rigth_eye=torch.zeros(3).double()), "'rigth_eye'.*did you mean 'right_eye'")
-
-
-def test_fewer_than_four_are_refused_and_the_missing_named():
-    refused({n: GOOD[n] for n in HEAD_LANDMARKS[:3]}, "3 landmarks.*4 of the six.*nose_base, right_lips, left_lips")
-    refused({}, "no landmarks")
-
-
-def test_landmarks_on_a_line_or_at_one_position_are_refused():
-    refused({n: torch.tensor([1.0, 2.0, 3.0]).double() * i for i, n in enumerate(HEAD_LANDMARKS)}, "collinear")
-    refused({n: torch.ones(3).double() for n in HEAD_LANDMARKS}, "coincide")
-
-
-def test_values_that_are_not_finite_are_refused():
-    refused(GOOD | dict(nose_tip=torch.tensor([0.0, torch.nan, 0.0]).double()), "nose_tip is not finite")
 
 
 def beside(points, capture=None, **changed):

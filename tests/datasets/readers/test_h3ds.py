@@ -175,13 +175,17 @@ def test_what_is_wrong_with_a_scene_is_reported_by_one_error_and_by_check(scene,
     assert not report.ok and any(re.search(message, error) for error in report.errors)
 
 
-@pytest.mark.parametrize("given, message", [
-    (dict(views_config="5"), "no views_config '5'; .* has 1, 3$"),
-    (dict(views_config="3", config="config_v9.toml"), "config_v9.toml: no such TOML file"),
+@pytest.mark.parametrize("edit, given, message", [
+    (lambda lists: lists, dict(views_config="5"), "no views_config '5'; .* has 1, 3$"),
+    (lambda lists: lists, dict(config="config_v9.toml"), "config_v9.toml: no such TOML file"),
+    (lambda lists: lists.replace("views = 5", "views = 66"), {}, "holds 5 photographs, but .* says 66"),
+    (lambda lists: "scenes = 3", {}, "views.toml: can't be read as TOML"),
 ])  # yapf: disable
-def test_an_unknown_choice_of_views_names_those_there_are(root, scene, given, message):
+def test_a_wrong_list_or_choice_of_views_is_named(root, scene, edit, given, message):
+    lists = root / "views.toml"
+    lists.write_text(edit(lists.read_text()))
     with pytest.raises((ConfigError, DataError), match=message):
-        load_capture(scene, **options(root, "3") | given)
+        load_capture(scene, **options(root) | given)
 
 
 def test_a_scene_that_the_list_does_not_have_is_reported(root, scene):
@@ -189,25 +193,9 @@ def test_a_scene_that_the_list_does_not_have_is_reported(root, scene):
         load_capture(scene.rename(root / f"{SCENE}x"), **options(root))
 
 
-def test_a_list_of_another_version_is_reported(root, scene):
-    lists = root / "views.toml"
-    lists.write_text(lists.read_text().replace("views = 5", "views = 66"))
-    with pytest.raises(DataError, match="holds 5 photographs, but .* says 66"):
-        load_capture(scene, **options(root))
-
-
-def test_a_damaged_list_is_reported(root, scene):
-    (root / "views.toml").write_text("scenes = 3")
-    with pytest.raises(DataError, match="views.toml: can't be read as TOML"):
-        load_capture(scene, **options(root))
-
-
-def test_an_unknown_tag_names_those_there_are(root):
+def test_an_unknown_tag_and_a_missing_scene_are_named(root):
     with pytest.raises(ConfigError, match="no scene of H3DS has the tag 'h3dnet'; did you mean 'h3d-net'"):
         h3ds_scenes(root, {"h3dnet"}, root / "views.toml")
-
-
-def test_a_scene_that_is_missing_is_reported(root):
     with pytest.raises(DataError, match="fedcba9876543210: no such scene; 1 of 2 are missing"):
         h3ds_scenes(root, config=root / "views.toml")
 

@@ -18,8 +18,6 @@ from deep3dmap.errors import DataError
 from deep3dmap.io.images import read_image
 from tests.datasets.scenes import sphere_capture
 
-# Counts and sizes that nothing stands behind ------------------------------------------------------------------------------
-
 
 def peak_mebibytes(work) -> float:
     """By how much the process grows while it works, in MiB, at its highest."""
@@ -70,9 +68,6 @@ def test_an_entry_that_unpacks_to_a_gigabyte_is_not_unpacked(make_capture, tmp_p
     assert peak_mebibytes(lambda: refused(tmp_path / "a", "world_mat_0 is too large")) < 50
 
 
-# What is there twice, or too much ------------------------------------------------------------------------------------------
-
-
 def test_bytes_after_the_last_record_are_damage(make_capture, tmp_path):
     save_capture(make_capture(), tmp_path / "a", "colmap")
     path = tmp_path / "a" / "sparse" / "0" / "images.bin"
@@ -115,9 +110,6 @@ def test_a_key_that_stands_twice_in_json_is_damage(make_capture, tmp_path):
     path = tmp_path / "a" / "transforms.json"
     path.write_text('{"w": 17, ' + path.read_text().lstrip("{"))
     refused(tmp_path / "a", "duplicate key 'w'")
-
-
-# Values --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [[1, [2]], [0, [0]], {"a": 1}, "yes", 10**400, float("nan")])
@@ -183,9 +175,6 @@ def test_a_camera_millions_of_radii_away_is_no_view_of_the_object(tmp_path):
     with pytest.raises(DataError,
                        match="the camera of view 'test_000' is more than .* as far away as the unit sphere is wide"):
         load_scene(str(tmp_path / "a"), test_views=["test_000", "test_001"])
-
-
-# Names and kinds of files --------------------------------------------------------------------------------------------------
 
 
 def test_middleburys_names_may_hold_spaces(make_capture, tmp_path):

@@ -86,13 +86,6 @@ def test_a_damaged_parameter_file_is_named(make_capture, tmp_path, change, messa
     assert "set" in str(error.value)
 
 
-def test_bytes_that_are_no_text_are_refused(make_capture, tmp_path):
-    middlebury.write(make_capture(), tmp_path / "set")
-    (tmp_path / "set" / "set_par.txt").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(DataError, match=r"set_par\.txt: can't be read as text"):
-        read_capture(tmp_path / "set")
-
-
 def test_two_parameter_files_are_ambiguous(make_capture, tmp_path):
     middlebury.write(make_capture(), tmp_path / "set")
     (tmp_path / "set" / "other_par.txt").touch()

@@ -119,11 +119,6 @@ def test_bad_files_are_refused_by_name(tmp_path, name, content, message):
         read_surface_points(tmp_path / name)
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match="gone.ply"):
-        read_surface_points(tmp_path / "gone.ply")
-
-
 def test_faces_that_mean_nothing_are_left_aside(tmp_path):
     """DeepSDF's code writes surface samples with every three points in a row as a face."""
     trimesh.Trimesh(POINTS, np.arange(30).reshape(10, 3), process=False).export(tmp_path / "samples.ply")

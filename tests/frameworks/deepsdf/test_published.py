@@ -85,28 +85,21 @@ def test_the_published_experiments_are_our_config(name):
         assert ours.param_scheduler[part].schedule.to_dict() == schedule
 
 
-def test_codes_of_another_length_are_refused(experiment):
-    folder, _, codes = experiment
-    torch.save(dict(epoch=7, latent_codes=dict(weight=codes[:, :5])), folder / "LatentCodes" / "latest.pth")
-    with pytest.raises(CheckpointError, match="codes have 5 entries.*takes codes of 8"):
-        convert(folder)
+def without_specs_and_of_another_network(folder: Path) -> None:
+    torch.save(dict(model_state_dict={"a": torch.ones(2, 2)}), folder / "ModelParameters" / "latest.pth")
+    (folder / "specs.json").unlink()
 
 
-def test_missing_codes_are_named(experiment):
-    (experiment[0] / "LatentCodes" / "latest.pth").unlink()
-    with pytest.raises(CheckpointError, match="LatentCodes"):
-        convert(experiment[0])
-
-
-@pytest.mark.parametrize("specs, message", [("{", "readable JSON"), ("[]", "dictionary"), ("{}", "NetworkSpecs")])
-def test_damaged_specs_are_named(experiment, specs, message):
-    (experiment[0] / "specs.json").write_text(specs)
+@pytest.mark.parametrize("damage, message", [
+    (lambda folder: (folder / "specs.json").write_text("{"), "readable JSON"),
+    (lambda folder: (folder / "specs.json").write_text("[]"), "dictionary"),
+    (lambda folder: (folder / "specs.json").write_text("{}"), "NetworkSpecs"),
+    (lambda folder: (folder / "LatentCodes" / "latest.pth").unlink(), "LatentCodes"),
+    (lambda folder: torch.save(dict(epoch=7, latent_codes=dict(weight=torch.zeros(3, 5))), folder / "LatentCodes/latest.pth"),
+     "codes have 5 entries.*takes codes of 8"),
+    (without_specs_and_of_another_network, "shapes of a DeepSDF decoder"),
+])  # yapf: disable
+def test_experiments_that_are_damaged_or_of_other_networks_are_named(experiment, damage, message):
+    damage(experiment[0])
     with pytest.raises(CheckpointError, match=message):
-        convert(experiment[0])
-
-
-def test_weights_of_another_network_are_refused(experiment):
-    torch.save(dict(model_state_dict={"a": torch.ones(2, 2)}), experiment[0] / "ModelParameters" / "latest.pth")
-    (experiment[0] / "specs.json").unlink()
-    with pytest.raises(CheckpointError, match="shapes of a DeepSDF decoder"):
         convert(experiment[0])

@@ -6,10 +6,10 @@ import pytest
 import torch
 import trimesh
 
-from deep3dmap.apis import export_mesh, test, train
+from deep3dmap.apis import test, train
 from deep3dmap.cli.app import main
 from deep3dmap.engine.checkpoint import load_checkpoint
-from tests.frameworks.idr.test_two_ranks import ROOT, assert_same_losses, checkpoint, torchrun
+from tests.frameworks.idr.test_two_ranks import ROOT, assert_same_losses, checkpoint, run_ranks
 from tests.shapes_fixture import write_shapes
 
 evaluate = test
@@ -49,9 +49,9 @@ def two(folder):
     """What two processes made: a run, one that went on where one process was, and what they printed of a test."""
     (folder / "resumed" / "checkpoints").mkdir(parents=True)
     at = checkpoint(folder / "one", 5)
-    printed = torchrun(2, ["tools/train.py", folder / "plain.py", "--work-dir", folder / "two"],
-                       ["tools/train.py", folder / "plain.py", "--work-dir", folder / "resumed", "--resume", at],
-                       ["tools/test.py", folder / "plain.py", folder / "one", "--work-dir", folder / "tested"])
+    printed = run_ranks(2, ["tools/train.py", folder / "plain.py", "--work-dir", folder / "two"],
+                        ["tools/train.py", folder / "plain.py", "--work-dir", folder / "resumed", "--resume", at],
+                        ["tools/test.py", folder / "plain.py", folder / "one", "--work-dir", folder / "tested"])
     return printed
 
 
@@ -107,11 +107,6 @@ def test_the_mesh_of_a_training_shape_comes_in_its_own_frame(shape_checkpoint, t
     assert mesh.bounds.mean(0) == pytest.approx([-1.0, 2.0, -0.5], abs=0.15)
     assert mesh.extents == pytest.approx([4.0, 4.0, 4.0], abs=0.3)
     assert mesh.is_watertight
-
-
-def test_export_writes_the_mesh_of_the_mean_code(shape_checkpoint, tmp_path):
-    export_mesh(shape_checkpoint, tmp_path / "mean.ply", resolution=24)
-    assert (tmp_path / "mean.ply").stat().st_size > 1000
 
 
 def test_the_mean_shape_can_be_exported_as_other_methods_meshes(shape_checkpoint, tmp_path):

@@ -15,16 +15,9 @@ from deep3dmap.frameworks import H3DNet
 from deep3dmap.structures.head_landmarks import HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS
 
 BUN, HEIGHT, WIDTH = np.array([0.0, 150.0, 0.0]), 25.0, 35.0  # next to which point, how high and wide: millimetres
-SMALL = {
-    "model.radiance.width": 64,
-    "model.radiance.depth": 2,
-    "model.renderer.samples": 32,
-    "train_dataset.rays": 256,
-    "train_cfg.max_minutes": None,
-    "train_cfg.average": 0.0,
-    "default_hooks.pictures": None,
-    "default_hooks.checkpoint": dict(type="CheckpointHook", minutes=None, steps=30, keep=99),
-}
+SMALL = {"model.radiance.width": 64, "model.radiance.depth": 2, "model.renderer.samples": 32, "train_dataset.rays": 256,
+         "train_cfg.max_minutes": None, "train_cfg.average": 0.0, "default_hooks.pictures": None,
+         "default_hooks.checkpoint": dict(type="CheckpointHook", minutes=None, steps=30, keep=99)}  # yapf: disable
 LANDMARKS = {name: [10 * x for x in point] for name, point in zip(HEAD_LANDMARKS, MEAN_HEAD_LANDMARKS)}
 STEPS = dict(colors=30, code=30, train=60)
 

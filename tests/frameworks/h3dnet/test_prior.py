@@ -52,14 +52,13 @@ def test_the_prior_of_a_space_makes_its_shapes(tmp_path):
     torch.testing.assert_close(prior.codes.mean, trained.codes.weight.detach().double().mean(0), atol=1e-3, rtol=0)
 
 
-def test_shapes_without_a_common_frame_make_no_prior():
-    with pytest.raises(DataError, match="no common frame"):
-        prior_of(space(scales=(SCALE, 0.05)))
-
-
-def test_a_decoder_that_idr_cannot_render_gives_no_prior():
-    with pytest.raises(DataError, match="DeepSDFDecoder"):
-        prior_of(space(decoder=dict(type="DeepSDFDecoder", code_length=4, dims=[16] * 8)))
+@pytest.mark.parametrize("call, message", [
+    (lambda: prior_of(space(scales=(SCALE, 0.05))), "no common frame"),
+    (lambda: prior_of(space(decoder=dict(type="DeepSDFDecoder", code_length=4, dims=[16] * 8))), "DeepSDFDecoder"),
+])  # yapf: disable
+def test_spaces_without_a_common_frame_or_a_decoder_that_idr_renders_give_no_prior(call, message):
+    with pytest.raises(DataError, match=message):
+        call()
 
 
 @pytest.mark.parametrize("change, said", [

@@ -102,8 +102,10 @@ def test_another_resolution_is_carved_anew(work_dir, tmp_path):
     assert fine.visual.vertex_colors[up > 0.8, 0].mean() > fine.visual.vertex_colors[up < -0.8, 0].mean() + 50
 
 
-def test_a_mesh_without_colours_has_none(work_dir):
+def test_a_mesh_without_colours_has_none_and_one_of_no_resolution_is_refused(work_dir):
     assert load_framework(work_dir, "cpu").extract_mesh(24, color=False).visual.kind is None
+    with pytest.raises(ConfigError, match="resolution=1"):
+        load_framework(work_dir, "cpu").extract_mesh(1)
 
 
 def test_a_checkpoint_gives_the_same_pictures(work_dir, options, tested):
@@ -137,9 +139,6 @@ def test_before_it_is_carved_there_is_nothing():
         hull.extract_mesh(16)
 
 
-# --- bad inputs -------------------------------------------------------------------------------------------------------------
-
-
 def test_photographs_without_masks_are_refused(folder, tmp_path):
     with pytest.raises(DataError, match="photos: Hull needs a mask"):
         Hull().setup(dict(masks=False, source="photos"))
@@ -163,8 +162,3 @@ def test_silhouettes_that_share_no_point_are_named():
 def test_values_out_of_range_are_named(wrong, message):
     with pytest.raises(ConfigError, match=message):
         Hull(**wrong)
-
-
-def test_a_mesh_of_no_resolution_is_refused(work_dir):
-    with pytest.raises(ConfigError, match="resolution=1"):
-        load_framework(work_dir, "cpu").extract_mesh(1)

@@ -37,9 +37,6 @@ def look_at_origin(centers) -> Cameras:
     return Cameras(K, torch.cat([R, -R @ centers[:, :, None]], -1), (48, 48))
 
 
-# --- the mesh ---------------------------------------------------------------------------------------------------------------
-
-
 def test_the_mesh_of_the_start_is_a_sphere_in_the_worlds_frame_and_units(wide):
     mesh = in_world(wide, 2.0, (5.0, -3.0, 1.0)).extract_mesh(64)
     radii = np.linalg.norm(mesh.vertices - [5.0, -3.0, 1.0], axis=1)
@@ -87,9 +84,6 @@ def test_a_geometry_without_surface_is_named():
         framework.extract_mesh(16)
 
 
-# --- prediction -------------------------------------------------------------------------------------------------------------
-
-
 def test_predictions_of_the_start_are_those_of_a_sphere(wide):
     rays = rays_from((0.0, -2.5, 0.0))
     out = wide.predict(rays)
@@ -130,9 +124,6 @@ def test_training_mode_and_gradients_do_not_leak_into_predictions():
     first = framework(rays_from((0.0, -2.5, 0.0)), mode="predict")
     again = framework.eval()(rays_from((0.0, -2.5, 0.0)), mode="predict")
     assert torch.equal(first["rgb"], again["rgb"]) and not first["rgb"].requires_grad
-
-
-# --- appearance -------------------------------------------------------------------------------------------------------------
 
 
 def test_another_appearance_changes_colours_and_not_the_geometry():
@@ -179,9 +170,6 @@ def test_without_a_known_roll_the_lamp_still_stands_behind_the_viewer():
     assert framework.extract_mesh(16).visual.kind == "vertex"
 
 
-# --- set-up -----------------------------------------------------------------------------------------------------------------
-
-
 def test_features_must_fit_together():
     with pytest.raises(ConfigError, match="geometry gives 4 features but radiance takes 8"):
         IDR(geometry=dict(width=32, depth=2, skip=[], frequencies=0, features=4),
@@ -190,14 +178,13 @@ def test_features_must_fit_together():
             losses=LOSSES)
 
 
-def test_masks_are_needed():
-    with pytest.raises(DataError, match="my photos: IDR needs a mask for every view"):
-        small_idr().setup(dict(masks=False, source="my photos"))
-
-
-def test_cameras_to_train_must_be_known():
-    with pytest.raises(DataError, match="with cameras"):
-        small_idr(train_cameras=True).setup(dict(masks=True))
+@pytest.mark.parametrize("call, message", [
+    (lambda: small_idr().setup(dict(masks=False, source="my photos")), "my photos: IDR needs a mask for every view"),
+    (lambda: small_idr(train_cameras=True).setup(dict(masks=True)), "with cameras"),
+])  # yapf: disable
+def test_masks_and_cameras_to_train_are_needed(call, message):
+    with pytest.raises(DataError, match=message):
+        call()
 
 
 def test_the_stage_that_fits_distances_counts_only_what_it_can():
@@ -223,9 +210,6 @@ def test_fitting_distances_makes_the_shape_that_they_describe():
         optimizer.step()
     radii = np.linalg.norm(framework.extract_mesh(40, color=False).vertices - center.numpy(), axis=1)
     assert abs(radii.mean() - 0.4) < 0.02 and radii.std() < 0.03
-
-
-# --- trained cameras --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from deep3dmap.errors import CheckpointError, ConfigError, DataError
 from deep3dmap.frameworks.idr.published import PREFIXES, geometry_config, infer_config, radiance_config, rename_weights
 from deep3dmap.geometry.rotations import quaternion_to_rotation
 from deep3dmap.structures import Cameras, Capture
+from tests.broken import Pwned
 from tests.conftest import DATA
 from tests.frameworks.idr.helpers import rays_from
 
@@ -134,44 +135,38 @@ def test_a_name_in_the_working_folder_is_enough(tmp_path, monkeypatch):
     assert convert_checkpoint("2000.pth", "ours.pth").is_file()
 
 
-# --- what is refused ---------------------------------------------------------------------------------------------------------
-
-
-class Hostile:
-    """Makes a file when unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
-
-
 def save(folder, content):
     (folder / "ModelParameters").mkdir()
     torch.save(content, folder / "ModelParameters" / "2000.pth")
     return folder / "ModelParameters" / "2000.pth"
 
 
-def test_a_hostile_checkpoint_is_refused_and_runs_nothing(tmp_path):
-    source = save(tmp_path, dict(model_state_dict=Hostile(tmp_path / "ran")))
-    with pytest.raises(CheckpointError, match="could run .*code"):
-        convert_checkpoint(source, tmp_path / "ours.pth")
-    assert not (tmp_path / "ran").exists() and not (tmp_path / "ours.pth").exists()
-
-
-def test_hostile_poses_are_refused_and_run_nothing(tmp_path):
+@pytest.mark.parametrize("kind", ["ModelParameters", "CamParameters"])
+def test_hostile_weights_and_poses_are_refused_and_run_nothing(tmp_path, kind):
     source, _, _ = publish(tmp_path, "dtu_trained_cameras", 3)
-    torch.save(Hostile(tmp_path / "ran"), tmp_path / "CamParameters" / "2000.pth")
+    torch.save(dict(model_state_dict=Pwned(tmp_path)), tmp_path / kind / "2000.pth")
     with pytest.raises(CheckpointError, match="could run .*code"):
         convert_checkpoint(source, tmp_path / "ours.pth")
-    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "pwned").exists() and not (tmp_path / "ours.pth").exists()
 
 
-@pytest.mark.parametrize("content", [[1, 2], dict(epoch=3), dict(model_state_dict=[1])])
-def test_another_layout_is_refused(tmp_path, content):
-    with pytest.raises(CheckpointError, match="not a published IDR checkpoint"):
-        convert_checkpoint(save(tmp_path, content), tmp_path / "ours.pth")
+OTHER_WEIGHTS = [{}, {"conv.weight": torch.zeros(3, 3)}, {"implicit_network.lin0.weight_v": torch.zeros(3)},
+                 *({name: weight for name, weight in random_weights("dtu_fixed_cameras").items() if name != left_out}
+                   for left_out in ("implicit_network.lin3.weight_v", "implicit_network.lin3.bias"))]  # yapf: disable
+
+
+@pytest.mark.parametrize("kind, content, message", [
+    *(("ModelParameters", content, "not a published IDR checkpoint") for content in ([1, 2], dict(epoch=3),
+                                                                                     dict(model_state_dict=[1]))),
+    *(("CamParameters", content, "expected pose_vecs_state_dict")
+      for content in ([1], dict(epoch=1), dict(pose_vecs_state_dict=dict(weight=torch.zeros(3, 4))))),
+    *(("ModelParameters", dict(model_state_dict=weights), "IDR") for weights in OTHER_WEIGHTS),
+])  # yapf: disable
+def test_weights_and_poses_of_another_layout_or_model_are_refused(tmp_path, kind, content, message):
+    source, _, _ = publish(tmp_path, "dtu_trained_cameras", 3)
+    torch.save(content, tmp_path / kind / "2000.pth")
+    with pytest.raises(CheckpointError, match=message):
+        convert_checkpoint(source, tmp_path / "ours.pth")
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
@@ -180,22 +175,6 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
         convert_checkpoint(tmp_path / "x.pth", tmp_path / "ours.pth")
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         convert_checkpoint(tmp_path / "y.pth", tmp_path / "ours.pth")
-
-
-def weights_without(name):
-    weights = random_weights("dtu_fixed_cameras")
-    del weights[name]
-    return weights
-
-
-@pytest.mark.parametrize("weights", [{},
-                                     {"conv.weight": torch.zeros(3, 3)},
-                                     {"implicit_network.lin0.weight_v": torch.zeros(3)},
-                                     weights_without("implicit_network.lin3.weight_v"),
-                                     weights_without("implicit_network.lin3.bias")])  # yapf: disable
-def test_weights_of_another_model_are_refused(tmp_path, weights):
-    with pytest.raises(CheckpointError, match="IDR"):
-        convert_checkpoint(save(tmp_path, dict(model_state_dict=weights)), tmp_path / "ours.pth")
 
 
 @pytest.mark.parametrize("value", [float("nan"), "text"])
@@ -210,14 +189,6 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
 def test_a_weight_of_neither_network_is_named():
     with pytest.raises(CheckpointError, match=f"'decoder.lin0.bias' belongs to neither .*{next(iter(PREFIXES))}"):
         rename_weights({"decoder.lin0.bias": torch.zeros(1)})
-
-
-@pytest.mark.parametrize("content", [dict(epoch=1), dict(pose_vecs_state_dict=dict(weight=torch.zeros(3, 4))), [1]])
-def test_poses_of_another_layout_are_refused(tmp_path, content):
-    source, _, _ = publish(tmp_path, "dtu_trained_cameras", 3)
-    torch.save(content, tmp_path / "CamParameters" / "2000.pth")
-    with pytest.raises(CheckpointError, match="expected pose_vecs_state_dict"):
-        convert_checkpoint(source, tmp_path / "ours.pth")
 
 
 def test_an_unknown_method_is_refused(tmp_path):

@@ -1,9 +1,9 @@
 """IDR on two and three processes: the losses, results and resumed runs of one process."""
 
 import json
-import os
-import subprocess
+import runpy
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from deep3dmap.apis import export_mesh, test, train
 from deep3dmap.datasets.captures.formats import save_capture
 from deep3dmap.datasets.synthetic import generate_capture
 from deep3dmap.engine.checkpoint import load_checkpoint
+from tests.engine.killing import forked_ranks
 
 evaluate = test
 del test  # pytest would take it for a test
@@ -54,15 +55,19 @@ train_cfg = dict(stages=[dict(name="fit_sdf", max_steps=4, params=["geometry.*"]
 '''
 
 
-def torchrun(world: int, *commands: list) -> str:
+def run_ranks(world: int, *commands: list) -> str:
     """What the programs of ``tools/`` printed, run one after another by the same processes; their warnings are errors."""
-    environment = os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
-    lines = json.dumps([[str(argument) for argument in command] for command in commands])
-    program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
-    result = subprocess.run([*program, str(Path(__file__).with_name("several_ranks.py")), lines],
-                            env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)  # yapf: disable
-    assert result.returncode == 0 and "Warning" not in result.stderr, result.stdout + result.stderr
-    return result.stdout
+
+    def run(command: list) -> None:
+        sys.argv = [str(ROOT / command[0]), *map(str, command[1:]), "--launcher", "pytorch"]
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            assert not end.code
+
+    codes, text = forked_ranks(world, *(partial(run, command) for command in commands))
+    assert not any(codes), text
+    return text
 
 
 def losses(folder: Path, first: int = 1) -> dict[str, np.ndarray]:
@@ -114,10 +119,10 @@ def two(configs, one, tmp_path_factory) -> dict[str, Path]:
     """Work folders of two processes, by config; ``resumed`` goes on in the middle of an epoch of one process's run."""
     folders = {name: tmp_path_factory.mktemp(f"two_{name}") for name in ("fixed", "trained", "resumed")}
     fixed, trained = configs / "fixed.py", configs / "trained.py"
-    torchrun(2, ["tools/train.py", fixed, "--work-dir", folders["fixed"]],
-             ["tools/train.py", trained, "--work-dir", folders["trained"]],
-             ["tools/train.py", trained, "--work-dir", folders["resumed"], "--resume",
-              checkpoint(one["trained"], 12)])
+    run_ranks(2, ["tools/train.py", fixed, "--work-dir", folders["fixed"]],
+              ["tools/train.py", trained, "--work-dir", folders["trained"]],
+              ["tools/train.py", trained, "--work-dir", folders["resumed"], "--resume",
+               checkpoint(one["trained"], 12)])
     return folders
 
 
@@ -126,9 +131,9 @@ def three(configs, one, two, tmp_path_factory) -> tuple[Path, str]:
     """A work folder of three processes that went on with two's and were tested, and what the test printed."""
     folder = tmp_path_factory.mktemp("three")
     config = configs / "fixed.py"
-    printed = torchrun(3, ["tools/train.py", config, "--work-dir", folder, "--resume",
-                           checkpoint(two["fixed"], 12)],
-                       ["tools/test.py", config, checkpoint(one["fixed"], 18), "--work-dir", folder])
+    printed = run_ranks(3, ["tools/train.py", config, "--work-dir", folder, "--resume",
+                            checkpoint(two["fixed"], 12)],
+                        ["tools/test.py", config, checkpoint(one["fixed"], 18), "--work-dir", folder])
     return folder, printed
 
 

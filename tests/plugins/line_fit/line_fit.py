@@ -35,7 +35,6 @@ class SquaredError(Loss):
     """Mean square of the difference in height."""
 
     def forward(self, outputs: dict, inputs: dict) -> Tensor:
-        """The unweighted loss."""
         return ((outputs["y"] - inputs["y"])**2).mean()
 
 
@@ -44,7 +43,6 @@ class SmallSlope(Loss):
     """Square of the slope, to hold it back."""
 
     def forward(self, outputs: dict, inputs: dict) -> Tensor:
-        """The unweighted loss."""
         return (outputs["slope"]**2).mean()
 
 
@@ -68,11 +66,9 @@ class NoisyLine(ItemDataset):
         return len(self.x)
 
     def load(self, index: int) -> dict[str, Tensor]:
-        """A point."""
         return dict(position=self.x[index], height=self.y[index] + self.noise * torch.randn(()))
 
     def info(self) -> dict:
-        """What the framework is told."""
         return dict(span=[float(self.x.min()), float(self.x.max())])
 
 
@@ -87,11 +83,9 @@ class LineBatches(BatchDataset):
         return len(self.line) // self.size
 
     def info(self) -> dict:
-        """What the framework is told."""
         return self.line.info()
 
     def batch(self, step: int, generator: torch.Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
-        """The batch of a step."""
         line = self.line
         pick = torch.randint(len(line), (self.size, ), generator=generator)
         noise = line.noise * torch.randn(self.size, generator=generator)
@@ -112,7 +106,6 @@ class LineFit(BaseFramework):
         self.register_buffer("span", torch.zeros(2))
 
     def setup(self, info: Mapping) -> None:
-        """Where the data lie."""
         self.span.copy_(torch.tensor(info["span"]))
 
     def forward(self, inputs: dict, mode: str = "tensor") -> dict[str, Tensor]:

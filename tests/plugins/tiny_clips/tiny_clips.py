@@ -45,12 +45,10 @@ class Levels(ClipDataset):
         return sum(self.lengths)
 
     def sequences(self) -> list[range]:
-        """The clips of each sequence."""
         ends = [sum(self.lengths[:k + 1]) for k in range(len(self.lengths))]
         return [range(end - length, end) for end, length in zip(ends, self.lengths)]
 
     def load(self, index: int) -> dict:
-        """A clip."""
         owner = int(self.owners[index])
         known = dict(level=self.levels[owner]) if self.known else {}
         return dict(name=f"sequence_{owner}", measured=self.measured[index]) | known
@@ -74,7 +72,6 @@ class LevelError(Loss):
     """Mean square of the levels' error."""
 
     def forward(self, outputs: dict, inputs: dict) -> Tensor:
-        """The unweighted loss."""
         return ((outputs["level"] - inputs["level"])**2).mean()
 
 
@@ -92,15 +89,12 @@ class TinyClips(BaseFramework):
         self.estimates = torch.zeros(0)
 
     def training_state(self) -> dict:
-        """The estimates at the places of a batch."""
         return dict(estimates=self.estimates)
 
     def load_training_state(self, state: Mapping) -> None:
-        """Take back the estimates."""
         self.estimates = state.get("estimates", torch.zeros(0))
 
     def forward(self, inputs: dict, mode: str = "tensor") -> dict[str, Tensor]:
-        """Losses, or the levels."""
         begins = inputs["begins"]
         before = torch.zeros(begins.shape)
         if self.stage.name != "clips" and not begins.all():
@@ -111,7 +105,6 @@ class TinyClips(BaseFramework):
 
     @torch.no_grad()
     def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:
-        """The level of each sequence by what has been seen of it."""
         for name, level, ends in zip(batch["name"], self.test_step(batch)["level"], batch["ends"]):
             yield Reconstruction(name, arrays=dict(level=level), partial=not ends)
 
@@ -124,7 +117,6 @@ class LevelOff(Metric):
         self.squares: list[float] = []
 
     def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
-        """A sequence's own error, where its level is known."""
         if "level" not in item:
             return {}
         off = float(result.arrays["level"] - item["level"])
@@ -132,7 +124,6 @@ class LevelOff(Metric):
         return dict(off=off)
 
     def compute(self) -> dict[str, dict[str, float]]:
-        """The figures."""
         if not self.squares:
             return {}
         return dict(levels=dict(off=(sum(self.squares) / len(self.squares))**0.5, sequences=len(self.squares)))

@@ -1,6 +1,7 @@
-"""Noise taken out of pictures by a small convolutional network: the smallest method from image to image.
+"""Noise taken out of pictures by a small convolutional network, the smallest method from image to image; and pictures that are
+each fitted by a network of their own, the smallest method with one run an instance.
 
-A config reaches it by ``custom_imports = dict(imports=["tiny_restore"])``.
+Configs reach them by ``custom_imports = dict(imports=["tiny_restore"])``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ class Waves(ItemDataset):
         count: of pictures.
         seed: of the waves.
         size: of a picture, in pixels along each edge.
-        path: ``.npy`` file of pictures (n, h, w, 3) uint8 to take instead.
+        path: ``.npy`` file of pictures (n, h, w, 3) from 0 to 255 to take instead.
         pipeline: see :class:`ItemDataset`.
     """
 
@@ -81,12 +82,24 @@ class Denoiser(nn.Module):
         return pictures + self.layers(pictures)
 
 
+@BACKBONES.register_module()
+class LearntPixels(nn.Module):
+    """A picture (1, 3, h, w) in [0, 1] that is learned pixel by pixel, with a little noise in training."""
+
+    def __init__(self, size: int = 16):
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(1, 3, size, size))
+
+    def forward(self) -> Tensor:
+        noise = 0.01 * torch.randn_like(self.values) if self.training else 0.0
+        return torch.sigmoid(self.values) + noise
+
+
 @LOSSES.register_module()
 class PixelError(Loss):
     """Mean square of the pixels' difference."""
 
     def forward(self, outputs: dict, inputs: dict) -> Tensor:
-        """The unweighted loss."""
         return ((outputs["restored"] - inputs["clean"])**2).mean()
 
 
@@ -101,10 +114,20 @@ class TinyRestore(BaseFramework):
 
     @torch.no_grad()
     def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:
-        """The restored picture of each item, beside the noisy one."""
         restored = self.test_step(batch)["restored"].cpu().permute(0, 2, 3, 1)
         for name, rgb, noisy in zip(batch["name"], restored, batch["noisy"].permute(0, 2, 3, 1)):
             yield Reconstruction(name, images=dict(rgb=rgb, noisy=noisy))
+
+
+@FRAMEWORKS.register_module()
+class PictureFit(TinyRestore):
+    """Fits one picture, ``clean`` (1, 3, h, w)."""
+
+    stages = ("coarse", "fine")
+
+    def forward(self, inputs: dict, mode: str = "tensor") -> dict[str, Tensor]:
+        outputs = dict(restored=self.backbone())
+        return self.compute_losses(outputs, inputs) if mode == "loss" else outputs
 
 
 @METRICS.register_module()
@@ -117,14 +140,12 @@ class PicturePSNR(Metric):
         self.figures: list[dict[str, float]] = []
 
     def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
-        """A picture's own figures."""
         clean = item["clean"].permute(1, 2, 0)
         psnr = {name: float(-10 * (image - clean).square().mean().log10()) for name, image in result.images.items()}
         self.figures.append(dict(psnr=psnr["rgb"], psnr_noisy=psnr["noisy"]))
         return self.figures[-1]
 
     def compute(self) -> dict[str, dict[str, float]]:
-        """The means."""
         names = ("psnr", "psnr_noisy")
         return dict(pictures={name: sum(each[name] for each in self.figures) / len(self.figures) for name in names})
 
@@ -137,3 +158,11 @@ register_card(
          gives="pictures without noise",
          source="test_dataloader.dataset.path",
          learns_from_data=True))
+
+register_card(
+    Card(name="picture_fit",
+         framework="PictureFit",
+         title="Picture fit",
+         takes="a file of pictures",
+         gives="each of them",
+         source="instances.dataset.path"))

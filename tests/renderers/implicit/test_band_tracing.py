@@ -186,21 +186,15 @@ def test_near_and_far_narrow_the_search():
     assert not beyond.hit
 
 
-def test_a_snapshot_serves_many_rays_and_is_not_made_for_few():
+def test_a_snapshot_serves_many_rays_and_is_not_made_for_few_or_without_a_cache():
     tracer, rays = cached(), rays_around()
     assert tracer.snapshot(bumpy, 100) is None
     snapshot = tracer.snapshot(bumpy, 10**6)
     exact, ours = plain().trace(bumpy, rays), tracer.trace(bumpy, rays, cache=snapshot)
     assert wrong_hits(ours, exact, torch.ones_like(ours.hit)) < 0.001
     assert not tracer.cache.filled
-
-
-def test_without_a_cache_there_is_nothing_to_update_or_to_take_a_snapshot_of():
     tracer = SphereTracer()
     tracer.update_cache(sphere)
     assert tracer.snapshot(sphere, 10**6) is None
-
-
-def test_an_unknown_option_of_the_cache_is_named():
     with pytest.raises((ConfigError, TypeError), match="size"):
         SphereTracer(cache=dict(size=64))

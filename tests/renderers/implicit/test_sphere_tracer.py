@@ -130,13 +130,10 @@ def test_evaluations_are_counted_and_no_gradient_is_recorded(goldens):
     assert not trace.points.requires_grad
 
 
-def test_settled_rays_are_not_evaluated_again():
+def test_settled_rays_and_rays_outside_the_bounding_sphere_are_not_evaluated():
     # a ball seen along its axis settles in one step from either end: two points to start, two to confirm
     ray = bundle([0.0, 0.0, -3.0], [[0.0, 0.0, 1.0]])
     assert SphereTracer().trace(lambda x: x.norm(dim=1) - 0.5, ray).evaluations == 4
-
-
-def test_rays_outside_the_bounding_sphere_cost_nothing():
     assert SphereTracer().trace(sphere, bundle([0.0, 0.0, -3.0], [[0.0, 4.0, 3.0]]), None, True).evaluations == 0
 
 

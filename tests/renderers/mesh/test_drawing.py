@@ -149,14 +149,13 @@ def test_every_camera_gets_its_own_picture(sphere):
     assert ratio == pytest.approx(math.tan(math.asin(1 / 3))**2 / math.tan(math.asin(1 / 4))**2, rel=0.05)
 
 
-def test_unknown_shading_is_refused_by_name(sphere):
-    with pytest.raises(ValueError, match="'phong'.*headlight"):
-        render_mesh(sphere, camera(), shading="phong")
-
-
-def test_no_samples_are_refused(sphere):
-    with pytest.raises(ValueError, match="supersample"):
-        render_mesh(sphere, camera(), supersample=0)
+@pytest.mark.parametrize("call, message", [
+    (lambda sphere: render_mesh(sphere, camera(), shading="phong"), "'phong'.*headlight"),
+    (lambda sphere: render_mesh(sphere, camera(), supersample=0), "supersample"),
+])  # yapf: disable
+def test_unknown_shading_and_no_samples_are_refused(call, message, sphere):
+    with pytest.raises(ValueError, match=message):
+        call(sphere)
 
 
 def test_a_shading_is_reported_the_vertices_values_where_rays_meet_the_mesh():

@@ -14,13 +14,8 @@ from typing import NamedTuple
 
 from deep3dmap.datasets.heads.ict_face.heads import SPLITS, HeadMaker
 from deep3dmap.datasets.heads.ict_face.sampling import sample_head
-from deep3dmap.datasets.shapes.sdf_samples.layout import (
-    SOURCES,
-    ShapeName,
-    add_data_source,
-    samples_path,
-    write_split,
-)
+from deep3dmap.datasets.shapes.sdf_samples import layout
+from deep3dmap.datasets.shapes.sdf_samples.layout import ShapeName
 from deep3dmap.datasets.shapes.sdf_samples.preparing import write_shape
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry.sdf_sampling import Plan
@@ -106,7 +101,7 @@ class HeadTask(NamedTuple):
     @property
     def is_made(self) -> bool:
         """Whether the head exists; its samples are written last, atomically."""
-        return samples_path(self.root, self.shape).is_file()
+        return layout.samples_path(self.root, self.shape).is_file()
 
 
 def prepare_heads(root: str | Path,
@@ -146,8 +141,8 @@ def prepare_heads(root: str | Path,
             failed.append(f"{todo[number].shape}: {outcome.reason}")
     if failed:
         raise DataError(f"{root}: {len(failed)} of {len(todo)} heads could not be generated; the first: {failed[0]}")
-    if not exists(root / SOURCES):
-        add_data_source(root, DATASET, root / "meshes")
+    if not exists(root / layout.SOURCES):
+        layout.add_data_source(root, DATASET, root / "meshes")
     _write_splits(root, dict(zip(SPLITS, counts)))
     return len(todo)
 
@@ -188,4 +183,4 @@ def _write_splits(root: Path, counts: dict[str, int]) -> None:
     sizes = {f"train_{size}": ("train", size) for size in (*NESTED, counts["train"]) if 0 < size <= counts["train"]}
     sizes |= {split: (split, counts[split]) for split in SPLITS[1:] if counts[split]}
     for name, (split, size) in sizes.items():
-        write_split(root / "splits" / f"{DATASET}_{name}.json", [head_shape(split, index) for index in range(size)])
+        layout.write_split(root / "splits" / f"{DATASET}_{name}.json", [head_shape(split, index) for index in range(size)])

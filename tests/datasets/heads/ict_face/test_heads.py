@@ -59,9 +59,6 @@ def test_options_that_are_invalid_are_refused(model, options, message):
         HeadMaker.build(model, **options)
 
 
-# --- missing parts, on the real model: they are places of a real head -----------------------------------------------------
-
-
 def lost_and_left(maker: HeadMaker, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Centres of the mean head's triangles that a head lacks, and that it has."""
     centres = maker.surface.vertices(maker.model.mean)[maker.surface.faces].mean(1)

@@ -72,19 +72,15 @@ def test_a_file_of_another_layout_is_refused_by_the_array_that_is_wrong(broken, 
         ICTFaceModel.load(broken(**changes))
 
 
-def test_what_is_no_npz_is_refused(tmp_path):
-    (tmp_path / "model.npz").write_bytes(b"PK\3\4 not a zip")
-    with pytest.raises(DataError, match="model.npz: can't be read as an ICT face model"):
-        ICTFaceModel.load(tmp_path / "model.npz")
-
-
-def test_arrays_that_would_need_pickle_are_refused(broken):
-    with pytest.raises(DataError, match="can't be read as an ICT face model"):
-        ICTFaceModel.load(broken(part_names=np.array(["face", None], object)))
-
-
-def test_a_folder_without_the_file_is_reported(tmp_path):
-    with pytest.raises(DataError, match="ict_face_model.npz: no such ICT face model file"):
+@pytest.mark.parametrize("write, message", [
+    (lambda path: path.write_bytes(b"PK\3\4 not a zip"), "model.npz: can't be read as an ICT face model"),
+    (lambda path: np.savez(path, **made_arrays() | dict(part_names=np.array(["face", None], object))),
+     "model.npz: can't be read as an ICT face model"),
+    (lambda path: None, "model.npz: no such ICT face model file"),
+])  # yapf: disable
+def test_what_is_no_npz_needs_pickle_or_is_not_there_is_refused(tmp_path, write, message):
+    write(tmp_path / "ict_face_model.npz")
+    with pytest.raises(DataError, match=message):
         ICTFaceModel.load(tmp_path)
 
 

@@ -35,13 +35,10 @@ def test_written_samples_are_read_back_parted_by_sign(tmp_path, rows):
     np.testing.assert_array_equal(by_value(both), by_value(rows.astype(np.float32)))
 
 
-def test_the_file_is_what_the_references_loader_expects(tmp_path, rows):
+def test_the_file_is_what_the_references_loader_expects_and_mapped_when_shuffled(tmp_path, rows):
     with np.load(written(tmp_path, rows)) as file:
         assert file["pos"].dtype == file["neg"].dtype == np.float32
         assert file["pos"].shape[1] == file["neg"].shape[1] == 4
-
-
-def test_shuffled_samples_are_mapped_from_the_file_and_not_read(tmp_path, rows):
     samples = layout.read_samples(written(tmp_path, rows))
     assert samples.shuffled and isinstance(samples.positive, np.memmap) and not samples.positive.flags.writeable
 
@@ -115,13 +112,10 @@ def test_samples_without_negatives_are_an_error_unless_allowed(tmp_path):
     assert len(layout.read_samples(tmp_path / "a.npz", need_both=False).positive) == 8
 
 
-def test_samples_without_negatives_are_not_written(tmp_path, rows):
+def test_samples_without_negatives_or_that_are_not_numbers_are_not_written(tmp_path, rows):
     with pytest.raises(DataError, match="no negative"):
         layout.write_samples(tmp_path / "a.npz", rows[:, :3], np.abs(rows[:, 3]) + 1, seed=0)
     assert not (tmp_path / "a.npz").exists()
-
-
-def test_samples_that_are_not_numbers_are_not_written(tmp_path, rows):
     with pytest.raises(DataError, match="1 of 20000"):
         layout.write_samples(tmp_path / "a.npz", rows[:, :3], np.where(np.arange(20_000) == 3, np.nan, rows[:, 3]), seed=0)
 
@@ -146,9 +140,11 @@ def test_a_normalisation_that_is_none_is_named(tmp_path, arrays):
         layout.read_normalization(tmp_path / "n.npz")
 
 
-def test_a_split_comes_back(tmp_path):
+def test_a_split_comes_back_and_no_name_may_stand_twice(tmp_path):
     assert layout.read_split(layout.write_split(tmp_path / "s.json", [A, B])) == [A, B]
     assert json.loads((tmp_path / "s.json").read_text()) == {"set": {"chairs": ["a"], "lamps": ["b"]}}
+    with pytest.raises(DataError, match="same name.*set/chairs/a"):
+        layout.write_split(tmp_path / "s.json", [A, B, A])
 
 
 @pytest.mark.parametrize("text, words", [
@@ -166,11 +162,6 @@ def test_a_split_that_is_none_is_named(tmp_path, text, words):
     (tmp_path / "s.json").write_text(text)
     with pytest.raises(DataError, match=rf"s\.json.*{words}"):
         layout.read_split(tmp_path / "s.json")
-
-
-def test_names_that_stand_twice_are_not_written_to_a_split(tmp_path):
-    with pytest.raises(DataError, match="same name.*set/chairs/a"):
-        layout.write_split(tmp_path / "s.json", [A, B, A])
 
 
 def test_missing_samples_are_counted_and_named(tmp_path, rows):

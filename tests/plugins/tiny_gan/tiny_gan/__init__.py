@@ -35,7 +35,6 @@ class Numbers(BatchDataset):
         return 10
 
     def batch(self, step: int, generator: torch.Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor]:
-        """The batch of a step."""
         numbers = self.mean + self.deviation * torch.randn(self.size, 1, generator=generator)
         return dict(number=numbers[rank::world])
 
@@ -54,7 +53,6 @@ class Noise(ItemDataset):
         return len(self.noise)
 
     def load(self, index: int) -> dict[str, Tensor]:
-        """One number."""
         return dict(noise=self.noise[index])
 
 
@@ -66,12 +64,10 @@ class Moments(Metric):
         self.mean, self.numbers = mean, []
 
     def add_item(self, item: Mapping, result: Reconstruction) -> dict[str, float]:
-        """Take in a number."""
         self.numbers.append(float(result.arrays["number"]))
         return {}
 
     def compute(self) -> dict[str, dict[str, float]]:
-        """The figures."""
         numbers = torch.tensor(self.numbers)
         return dict(numbers=dict(mean=float(numbers.mean()), deviation=float(numbers.std()),
                                  off=float((numbers.mean() - self.mean).abs())))  # yapf: disable
@@ -121,7 +117,6 @@ class TinyGAN(CustomFramework):
         return dict(number=self.generator(inputs["noise"]))
 
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapperDict) -> dict[str, Tensor]:
-        """The discriminator's step, then the generator's."""
         real = self.prepare_inputs(data, True)["number"]
         fake, log = self.generator(torch.randn_like(real)), {}
         if "discriminator" in optim_wrapper.keys():

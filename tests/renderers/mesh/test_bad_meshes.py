@@ -1,0 +1,88 @@
+"""What can't be drawn is refused, whichever renderer is asked, with one message that names it."""
+
+import pytest
+import torch
+
+from deep3dmap.registry import RENDERERS
+from deep3dmap.renderers.mesh import FaceGrids, FastRasterizer, Lights, MeshRenderer, ToyRenderer, UVTexture, VertexColors
+from deep3dmap.structures import Cameras, Meshes
+from tests.renderers.mesh.scenes import ball, cameras
+
+RENDERER = pytest.mark.parametrize("renderer", [MeshRenderer(), ToyRenderer()], ids=["ours", "toy"])
+IMAGE, UV = torch.zeros(1, 2, 2, 3), torch.zeros(4, 2)
+
+
+@RENDERER
+def test_vertices_that_are_not_finite(renderer):
+    mesh = ball(1)
+    mesh.vertices[5, 1] = torch.nan
+    with pytest.raises(ValueError, match="vertex 5 of the meshes is not finite"):
+        renderer(mesh, cameras(1, (4, 4)))
+
+
+@RENDERER
+@pytest.mark.parametrize("index", [-1, 42])
+def test_indices_out_of_range(renderer, index):
+    mesh = ball(1)
+    faces = mesh.faces.clone()
+    faces[7, 2] = index
+    with pytest.raises(ValueError, match=f"vertex indices from .*{index}.*, but the meshes have 42 vertices"):
+        renderer(Meshes(mesh.vertices, faces, (42, ), (len(faces), )), cameras(1, (4, 4)))
+    with pytest.raises(ValueError, match=f"mesh 0: faces have vertex indices from .*{index}"):
+        Meshes.pack([mesh.vertices], [faces])
+
+
+@RENDERER
+def test_as_many_cameras_as_meshes(renderer):
+    mesh = ball(1)
+    with pytest.raises(ValueError, match="2 meshes but 3 cameras"):
+        renderer(Meshes.pack([mesh.vertices] * 2, [mesh.faces] * 2), cameras(3, (4, 4)))
+
+
+@RENDERER
+@pytest.mark.parametrize("texture, message", [
+    (VertexColors(torch.zeros(41, 3)), "VertexColors: colors of 41 vertices, but the meshes have 42"),
+    (FaceGrids(torch.zeros(79, 2, 2, 3)), "FaceGrids: colors of 79 faces, but the meshes have 80"),
+    (UVTexture(IMAGE, UV, torch.zeros(0, 3, dtype=torch.int64)), "UVTexture: faces hold .* of 0 faces, but .* have 80"),
+    (UVTexture(IMAGE, UV[:0], torch.zeros(80, 3, dtype=torch.int64)), "UVTexture: .* but there are 0 texture coordinates"),
+    (UVTexture(IMAGE, UV, torch.full((80, 3), 4)), "UVTexture: faces have indices from 4 to 4, but there are 4 "),
+    (UVTexture(IMAGE.expand(2, 2, 2, 3), UV, torch.zeros(80, 3, dtype=torch.int64)), "UVTexture: 2 images, .* 1 meshes")
+])  # yapf: disable
+def test_textures_of_other_meshes(renderer, texture, message):
+    if isinstance(renderer, ToyRenderer) and not isinstance(texture, VertexColors):
+        message = "ToyRenderer shows VertexColors"
+    with pytest.raises(ValueError, match=message):
+        renderer(ball(1), cameras(1, (4, 4)), texture)
+
+
+def test_as_many_channels_as_the_background_has():
+    mesh, views, grey = ball(1), cameras(1, (4, 4)), VertexColors(torch.ones(42, 1))
+    with pytest.raises(ValueError, match="1 channels, but background has 3"):
+        MeshRenderer()(mesh, views, grey)
+    plain = dict(type="MeshShader", shading="none", background=[0.0])
+    assert MeshRenderer(shader=plain)(mesh, views, grey).color.shape == (1, 4, 4, 1)
+
+
+@pytest.mark.parametrize("setting", [
+    dict(faces_per_pixel=0), dict(blur_radius=-1e-3), dict(blur_radius=float("nan")), dict(near=0.0), dict(near=float("nan"))
+])  # yapf: disable
+def test_settings_of_rasterizers(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        FastRasterizer(**setting)
+
+
+@pytest.mark.parametrize("name", ["shading", "blending"])
+def test_settings_of_shaders(name):
+    with pytest.raises(ValueError, match=f"{name}='cubist': expected one of"):
+        RENDERERS.get("MeshShader")(**{name: "cubist"})
+
+
+def test_a_light_is_near_or_far():
+    with pytest.raises(ValueError, match="location or a direction"):
+        Lights(location=(0.0, 0.0, 0.0), direction=(0.0, 0.0, 1.0))
+
+
+def test_pictures_have_a_size():
+    views = cameras(1, (4, 4))
+    with pytest.raises(ValueError, match="size"):
+        MeshRenderer()(ball(1), Cameras(views.K, views.world_to_cam, (0, 4)))
