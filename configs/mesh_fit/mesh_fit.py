@@ -19,6 +19,6 @@ optim_wrapper = dict(unknowns=dict(optimizer=dict(type="Adam", lr=2e-2, betas=(0
                      colors=dict(optimizer=dict(type="Adam", lr=1e-2), fresh_each_stage=True))
 param_scheduler = dict(unknowns=dict(type="ProgressLR", decay=0.2), colors=dict(type="ProgressLR", decay=0.2))
 train_cfg = dict(type="StagedTrainLoop",
-                 stages=[dict(name="coarse", max_share=0.15),
-                         dict(name="medium", max_share=0.3),
+                 stages=[dict(name="coarse", max_share=0.1),
+                         dict(name="medium", max_share=0.25),
                          dict(name="fine")])

@@ -87,9 +87,11 @@ def barycentric(points: Float[Tensor, "p 2"], corners: Float[Tensor, "f 3 2"], z
     """Weights of the corners: in the image, the areas opposite of them; with perspective, 1 / depth is linear there."""
     a, b, c = (corners[:, i] - points[:, None] for i in range(3))
     weights = torch.stack([cross(b, c), cross(c, a), cross(a, b)], -1)
-    weights = weights / weights.sum(-1, keepdim=True)
-    weights = weights if orthographic else weights / z
-    return weights / weights.sum(-1, keepdim=True)
+    weights = weights / cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, None]
+    if orthographic:
+        return weights
+    weights = weights / z
+    return weights / weights.sum(-1, keepdim=True).clamp(min=SMALL)  # 0 where the triangle's plane vanishes
 
 
 def vertex_light(scene: Scene, view: int) -> Float[Tensor, "v 3"]:
