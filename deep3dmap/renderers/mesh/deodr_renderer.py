@@ -85,11 +85,12 @@ class DeodrRenderer(nn.Module):
         pixels, z = (x[0] for x in camera.to(scene.meshes.vertices).project(scene.meshes.vertices))
         faces = scene.meshes.faces[scene.meshes.face_mesh == view % len(scene.meshes)]
         faces = faces[(z[faces] > self.near).all(-1)]
-        inverse = torch.ones_like(z) if camera.orthographic else 1 / z
-        opaque = torch.ones_like(z)
-        values = torch.cat([vertex_light(scene, view) * inverse[:, None], torch.stack([z * inverse, inverse, opaque], -1)], -1)
         used, faces = faces.unique(return_inverse=True)
-        image = _Draw.apply(pixels[used], z[used].detach(), values[used], faces, camera.size, self.sigma, self.package)
+        pixels, z, light = pixels[used], z[used], vertex_light(scene, view)[used]
+        opaque = torch.ones_like(z)
+        inverse = opaque if camera.orthographic else 1 / z
+        values = torch.cat([light * inverse[:, None], torch.stack([z * inverse, inverse, opaque], -1)], -1)
+        image = _Draw.apply(pixels, z.detach(), values, faces, camera.size, self.sigma, self.package)
         alpha = image[..., -1]
         seen = alpha > 0
         surface = image[..., :4] / torch.where(seen, image[..., 4], 1)[..., None]

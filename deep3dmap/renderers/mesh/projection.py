@@ -1,11 +1,14 @@
 """Meshes seen by cameras: triangles in image coordinates, cut at the near plane."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deep3dmap.geometry.projection import by_depth
 from deep3dmap.renderers.mesh.near_plane import cut_triangles
 from deep3dmap.renderers.mesh.selection import Triangles
 from deep3dmap.structures import Cameras, Meshes
@@ -43,8 +46,9 @@ def check_batch(meshes: Meshes, cameras: Cameras) -> None:
         ValueError: if there are neither as many meshes as cameras nor one of either, images have no pixels, vertices are not
             finite, or faces have an index out of range.
     """
-    if min(cameras.size) < 1:
-        raise ValueError(f"cameras have the image size {tuple(cameras.size)}: expected height and width of at least 1")
+    size = cameras.size
+    if not (isinstance(size, Sequence) and len(size) == 2 and all(isinstance(n, Integral) and n >= 1 for n in size)):
+        raise ValueError(f"cameras have the image size {size}: expected height and width, integers of at least 1")
     if len(meshes) != len(cameras) and 1 not in (len(meshes), len(cameras)):
         raise ValueError(f"{len(meshes)} meshes but {len(cameras)} cameras: expected as many, or one of either")
     finite = torch.isfinite(meshes.vertices.detach()).all(-1)
@@ -58,11 +62,11 @@ def check_batch(meshes: Meshes, cameras: Cameras) -> None:
 
 
 def image_points(meshes: Meshes, cameras: Cameras) -> list[Float[Tensor, "_ 3"]]:
-    """Image coordinates and depth of the vertices in each image; not finite in the plane of a camera."""
+    """Image coordinates and depth of the vertices in each image; infinite, without gradients, at depth 0."""
     views = max(len(meshes), len(cameras))
     parts = meshes.vertices.split(meshes.vertex_counts)
     points = [_in_front(parts[i % len(parts)], cameras[i % len(cameras)])[0] for i in range(views)]
-    return points if cameras.orthographic else [torch.cat([p[:, :2] / p[:, 2:], p[:, 2:]], 1) for p in points]
+    return points if cameras.orthographic else [torch.cat([by_depth(p), p[:, 2:]], 1) for p in points]
 
 
 def _in_front(vertices: Float[Tensor, "v 3"], cameras: Cameras) -> Float[Tensor, "n v 3"]:

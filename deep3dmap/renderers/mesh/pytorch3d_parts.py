@@ -16,7 +16,7 @@ from deep3dmap.registry import RENDERERS
 from deep3dmap.renderers.mesh import pytorch3d_conversions as convert
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.projection import check_batch
-from deep3dmap.renderers.mesh.shader import GREY, Scene
+from deep3dmap.renderers.mesh.shader import GREY, Scene, check_blending
 from deep3dmap.renderers.mesh.textures import VertexColors
 from deep3dmap.structures import Cameras, Meshes
 
@@ -69,6 +69,8 @@ class PyTorch3DRasterizer(nn.Module):
             raise ValueError(f"faces_per_pixel must be at least 1, got {faces_per_pixel}")
         if not blur_radius >= 0:
             raise ValueError(f"blur_radius must not be negative, got {blur_radius}")
+        if not near > 0:
+            raise ValueError(f"near must be positive, got {near}")
         self.package = load_pytorch3d()
         self.settings = dict(faces_per_pixel=faces_per_pixel, blur_radius=blur_radius, z_clip_value=near,
                              perspective_correct=perspective_correct, cull_backfaces=cull_backfaces,
@@ -118,6 +120,7 @@ class PyTorch3DShader(nn.Module):
         for value, known, name in ((shading, SHADINGS, "shading"), (blending, BLENDINGS, "blending")):
             if value not in known:
                 raise ValueError(f"{name}='{value}': expected one of {', '.join(known)}")
+        check_blending(sigma, gamma, near, far)
         self.package = load_pytorch3d()
         self.shading, self.blending, self.planes = shading, blending, dict(znear=near, zfar=far)
         self.background = tuple(background)

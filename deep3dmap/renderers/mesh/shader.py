@@ -41,6 +41,19 @@ class Scene:
         check_texture(self.texture, self.meshes)
 
 
+def check_blending(sigma: float, gamma: float, near: float, far: float) -> None:
+    """Check the settings of soft blending.
+
+    Raises:
+        ValueError: that names the setting.
+    """
+    for value, name in ((sigma, "sigma"), (gamma, "gamma")):
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+    if not 0 <= near < far:
+        raise ValueError(f"near and far must be 0 <= near < far, got {near} and {far}")
+
+
 @RENDERERS.register_module()
 class MeshShader(nn.Module):
     """Shades fragments and blends the faces of each pixel.
@@ -56,6 +69,10 @@ class MeshShader(nn.Module):
         background: RGB where nothing is seen.
         near: depth that softmax blending counts as nearest, world units.
         far: depth that softmax blending counts as farthest, world units.
+
+    Raises:
+        ValueError: for an unknown shading or blending, ``sigma`` or ``gamma`` that is not positive, or unless
+            ``0 <= near < far``.
     """
 
     def __init__(self,
@@ -70,6 +87,7 @@ class MeshShader(nn.Module):
         for value, known, name in ((shading, SHADINGS, "shading"), (blending, BLENDINGS, "blending")):
             if value not in known:
                 raise ValueError(f"{name}='{value}': expected one of {', '.join(known)}")
+        check_blending(sigma, gamma, near, far)
         self.shading, self.blending, self.sigma, self.gamma = shading, blending, sigma, gamma
         self.background, self.near, self.far = tuple(background), near, far
 
