@@ -42,7 +42,7 @@ def export_mesh(checkpoint: str | Path,
         target: mesh to write: ``.ply``, ``.obj`` or ``.glb``.
         resolution: grid points along an edge of the scene's cube.
         texture: unwrap the mesh and paint a texture, for ``.obj`` and ``.glb``: from the training photographs, or from the
-            radiance network. By default from the photographs, where they are at hand.
+            radiance network. By default from the photographs, if they are found.
         texture_size: texels along an edge of the texture.
         capture: folder of the photographs to paint from (default: the run's own).
         device: auto, cpu, cuda ...

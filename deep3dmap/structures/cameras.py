@@ -126,7 +126,7 @@ class Cameras:
         return replace(self, K=self._magnified(scale), world_to_cam=torch.cat([rotation, translation[..., None]], -1))
 
     def _magnified(self, scale: Float[Tensor, ""]) -> Float[Tensor, "n 3 3"]:
-        """The matrices that give the same images of a world so many times larger."""
+        """The matrices that give the same images of a world scaled by a factor."""
         return self.K
 
     def resized(self, size: tuple[int, int]) -> "Cameras":

@@ -1,4 +1,4 @@
-"""Meshes seen by cameras: triangles in image coordinates, cut at the near plane."""
+"""Projection of meshes: triangles in image coordinates, clipped at the near plane."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ def project(meshes: Meshes, cameras: Cameras, near: float) -> Triangles:
     Args:
         meshes: in the world.
         cameras: their images are all of one size.
-        near: faces are cut at this depth, world units.
+        near: faces are clipped at this depth, world units.
 
     Raises:
         ValueError: see :func:`check_batch`.
@@ -40,17 +40,17 @@ def project(meshes: Meshes, cameras: Cameras, near: float) -> Triangles:
 
 
 def check_batch(meshes: Meshes, cameras: Cameras) -> None:
-    """Check meshes and cameras before they are drawn.
+    """Check meshes and cameras before rendering.
 
     Raises:
-        ValueError: if there are neither as many meshes as cameras nor one of either, images have no pixels, vertices are not
+        ValueError: if the numbers of meshes and cameras differ and neither is 1, images have no pixels, vertices are not
             finite, or faces have an index out of range.
     """
     size = cameras.size
     if not (isinstance(size, Sequence) and len(size) == 2 and all(isinstance(n, Integral) and n >= 1 for n in size)):
         raise ValueError(f"cameras have the image size {size}: expected height and width, integers of at least 1")
     if len(meshes) != len(cameras) and 1 not in (len(meshes), len(cameras)):
-        raise ValueError(f"{len(meshes)} meshes but {len(cameras)} cameras: expected as many, or one of either")
+        raise ValueError(f"{len(meshes)} meshes but {len(cameras)} cameras: expected equal numbers, or one of either")
     finite = torch.isfinite(meshes.vertices.detach()).all(-1)
     if not finite.all():
         bad = int(torch.nonzero(~finite)[0])

@@ -1,4 +1,4 @@
-"""A rasteriser that casts a ray through each pixel's centre: exact, and the same for any order of the faces."""
+"""A rasteriser that casts a ray through each pixel's centre: exact, and independent of the order of the faces."""
 
 import numpy as np
 import torch
@@ -14,9 +14,9 @@ from deep3dmap.structures import Cameras, Meshes
 
 @RENDERERS.register_module()
 class RayCastRasterizer(nn.Module):
-    """The first face that the ray through each pixel's centre meets, in double precision, by Embree on the CPU.
+    """The first face hit by the ray through each pixel's centre, in double precision, by Embree on the CPU.
 
-    Not differentiable. Distances to edges are not measured: they are minus infinity, so outlines are hard.
+    Not differentiable. Distances to edges are minus infinity, so outlines are hard.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""Shaders: from the faces that pixels see to colours and opacities."""
+"""Shaders: from the visible faces of pixels to colours and opacities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ BLENDINGS = ("hard", "outline", "sigmoid", "softmax")
 
 @dataclass(frozen=True)
 class Scene:
-    """What is drawn: meshes, their texture (None: grey), the cameras that see them, and light (None: unlit).
+    """The content of images: meshes, their texture (None: grey), cameras, and lights (None: unlit).
 
     Raises:
-        ValueError: if the texture belongs to other meshes.
+        ValueError: if the texture doesn't match the meshes.
     """
 
     meshes: Meshes
@@ -59,16 +59,16 @@ class MeshShader(nn.Module):
     """Shades fragments and blends the faces of each pixel.
 
     Args:
-        shading: ``phong`` (light at every pixel), ``gouraud`` (at vertices), ``flat`` (at faces), ``normals`` (of the
-            world as colours: x red, y green, z blue, -1 dark and 1 bright), ``none`` (the surface's own colour).
+        shading: ``phong`` (lit per pixel), ``gouraud`` (per vertex), ``flat`` (per face), ``normals`` (world normals
+            as colours: x red, y green, z blue, -1 dark and 1 bright), ``none`` (unlit colour).
         blending: ``hard`` (the nearest face), ``softmax`` (soft in colour and outline), ``sigmoid`` (soft
             edges of faces), ``outline`` (the nearest face, and a soft outline of the whole mesh; needs one face a pixel and no
             blur).
         sigma: squared distance, in the fragments' units, over which a face's edge fades.
-        gamma: preference of softmax blending for near faces.
-        background: RGB where nothing is seen.
-        near: depth that softmax blending counts as nearest, world units.
-        far: depth that softmax blending counts as farthest, world units.
+        gamma: softness of softmax blending in depth; smaller prefers the nearest face more.
+        background: RGB of the background.
+        near: depth of largest nearness in softmax blending, world units.
+        far: depth of nearness 0 in softmax blending, world units.
 
     Raises:
         ValueError: for an unknown shading or blending, ``sigma`` or ``gamma`` that is not positive, or unless
@@ -95,7 +95,7 @@ class MeshShader(nn.Module):
         """Images of colours and opacities.
 
         Raises:
-            ValueError: if the texture hasn't as many channels as the background.
+            ValueError: if texture and background have different numbers of channels.
         """
         colors = self.colors(fragments if self.blending == "softmax" else fragments.nearest, scene)
         if colors.shape[-1] != len(self.background):
@@ -135,7 +135,7 @@ class MeshShader(nn.Module):
         return fragments.scatter(fragments.gather(albedo) * factor + added)
 
     def _surface(self, fragments: Fragments, meshes: Meshes) -> tuple[Float[Tensor, "hits 3"], Float[Tensor, "hits 3"]]:
-        """Points and normals at which the light falls, of the filled slots."""
+        """Points and normals used for lighting, of the filled slots."""
         corners = meshes.vertices[meshes.faces]
         if self.shading == "flat":
             face = fragments.gather(fragments.face)
@@ -148,7 +148,7 @@ class MeshShader(nn.Module):
 
     @staticmethod
     def _gouraud(fragments: Fragments, scene: Scene) -> Float[Tensor, "p k 3"]:
-        """Light at the vertices, interpolated; each image has its own where several see one mesh."""
+        """Lit vertex colours, interpolated; computed for each image if several show one mesh."""
         meshes, views = scene.meshes, fragments.size[0]
         if scene.texture is None:
             albedo = torch.full_like(meshes.vertices, GREY)

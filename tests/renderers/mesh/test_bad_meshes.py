@@ -1,4 +1,4 @@
-"""What can't be drawn is refused, whichever renderer is asked, with one message that names it."""
+"""Invalid input of renderers raises one error that names it."""
 
 import pytest
 import torch
