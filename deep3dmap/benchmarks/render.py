@@ -36,6 +36,8 @@ SIGMA = 1e-4
 BLUR = math.log(1e4 - 1) * SIGMA
 #: Pixels along the side of images, where constant; and in quick mode.
 SIDE, QUICK_SIDE = 256, 32
+#: Standard deviation of the noise of one of the two point clouds.
+NOISE = 0.05
 LIGHTS = Lights(location=(1.0, 2.0, 3.0))
 
 
@@ -195,8 +197,8 @@ def _picture(case: Mapping, device: torch.device) -> tuple[Job, Callable[[], dic
 def _distance(case: Mapping, device: torch.device) -> tuple[Job, Callable[[], dict]]:
     """A distance between point sets, or of points and a mesh, and its gradients."""
     meshes = (read(case["mesh"]) if case["mesh"] else ring()).to(device)
-    points = torch.randn(case["work"], 3, device=device).requires_grad_()
-    others = sample_surface(meshes.vertices, meshes.faces, case["work"]).detach().requires_grad_()
+    points, others = (sample_surface(meshes.vertices, meshes.faces, case["work"]).detach() for _ in range(2))
+    points, others = (points + NOISE * torch.randn_like(points)).requires_grad_(), others.requires_grad_()
     vertices = meshes.vertices.clone().requires_grad_()
     ours = case["network"] == OURS
 
