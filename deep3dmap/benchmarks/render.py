@@ -120,6 +120,8 @@ def benchmark(*,
         ways: some settings, instead of all.
         mesh: rendered where the faces are constant, instead of a torus of 5,856 faces.
     """
+    if mesh:
+        read(mesh)  # an unreadable file is reported before the first measurement
     chosen = choose(renderers, RENDERERS_MEASURED, "network")
     chosen = [name for name in chosen if renderers is not None or _installed(RENDERERS_MEASURED[name])]
     ways = choose(ways, WAYS, "variant")

@@ -27,6 +27,21 @@ from deep3dmap.renderers.mesh.textures import VertexColors
 from deep3dmap.structures import Cameras, Meshes
 
 STARTS = ("hull", "sphere")
+RENDERER = dict(type="MeshRenderer", shader=dict(type="MeshShader", shading="none", blending="outline", sigma=3e-5))
+
+
+def check_level(name: str, level: Mapping) -> None:
+    """Check a level's values.
+
+    Raises:
+        ConfigError: that names the level.
+    """
+    resolution, scale = level.get("resolution"), level["scale"]
+    if not (level.keys() <= {"resolution", "scale"} and isinstance(resolution, int) and resolution >= 4
+            and isinstance(scale, int | float) and 0 < scale <= 1):
+        raise ConfigError(
+            f"MeshFit: levels.{name}={dict(level)}: expected resolution, an integer of at least 4, and optionally "
+            "scale, above 0 and at most 1")
 
 
 class VertexValues(nn.Module):
@@ -52,8 +67,8 @@ class MeshFit(SceneMethod, BaseFramework):
         radius: of the sphere, relative to the scene's unit sphere.
         smoothness: lambda of the smooth coordinates; see :class:`deep3dmap.geometry.smoothing.SmoothCoordinates`.
         background: grey of rays that miss, in [0, 1].
-        parts: ``renderer``, ``losses``, ``input_keys`` of the base class. The renderer is called with meshes, cameras and a
-            texture.
+        renderer: config of a mesh renderer, which is called with meshes, cameras and a texture; :data:`RENDERER` by default.
+        parts: ``losses``, ``input_keys`` of the base class.
 
     Raises:
         ConfigError: if a value is out of its range.
@@ -65,18 +80,14 @@ class MeshFit(SceneMethod, BaseFramework):
                  radius: float = 0.6,
                  smoothness: float = 20.0,
                  background: float = 1.0,
+                 renderer: dict | None = None,
                  **parts):
-        super().__init__(**parts)
+        super().__init__(renderer=renderer or RENDERER, **parts)
         if start not in STARTS:
             raise ConfigError(f"MeshFit: start='{start}': expected {' or '.join(STARTS)}")
-        self.levels = {
-            name: dict(resolution=level["resolution"], scale=level.get("scale", 1.0))
-            for name, level in levels.items()
-        }
+        self.levels = {name: {"scale": 1.0, **level} for name, level in levels.items()}
         for name, level in self.levels.items():
-            if level["resolution"] < 4 or not 0 < level["scale"] <= 1:
-                raise ConfigError(
-                    f"MeshFit: levels.{name}={level}: resolution must be at least 4, scale above 0 and at most 1")
+            check_level(name, level)
         if smoothness < 0 or not 0 < radius < 1:
             raise ConfigError(f"MeshFit: smoothness={smoothness} must not be negative, radius={radius} between 0 and 1")
         self.stages = tuple(self.levels)

@@ -43,12 +43,16 @@ def check_batch(meshes: Meshes, cameras: Cameras) -> None:
     """Check meshes and cameras before rendering.
 
     Raises:
-        ValueError: if the numbers of meshes and cameras differ and neither is 1, images have no pixels, vertices are not
-            finite, or faces have an index out of range.
+        ValueError: if the numbers of meshes and cameras differ and neither is 1, there are no cameras, images have no pixels,
+            vertices or cameras are not finite, or faces have an index out of range.
     """
     size = cameras.size
     if not (isinstance(size, Sequence) and len(size) == 2 and all(isinstance(n, Integral) and n >= 1 for n in size)):
         raise ValueError(f"cameras have the image size {size}: expected height and width, integers of at least 1")
+    if not len(cameras):
+        raise ValueError("there are no cameras: expected at least one")
+    if not (torch.isfinite(cameras.K).all() and torch.isfinite(cameras.world_to_cam).all()):
+        raise ValueError("K or world_to_cam of the cameras is not finite")
     if len(meshes) != len(cameras) and 1 not in (len(meshes), len(cameras)):
         raise ValueError(f"{len(meshes)} meshes but {len(cameras)} cameras: expected equal numbers, or one of either")
     finite = torch.isfinite(meshes.vertices.detach()).all(-1)

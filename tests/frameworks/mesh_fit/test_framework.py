@@ -115,7 +115,10 @@ def test_weights_that_are_not_a_mesh_are_refused(damage, work_dir):
 
 @pytest.mark.parametrize("wrong, named", [(dict(start="cube"), "start='cube'"), (dict(smoothness=-1.0), "smoothness=-1.0"),
                                           (dict(radius=2.0), "radius=2.0"),
-                                          (dict(levels=dict(only=dict(resolution=2))), "levels.only")])
+                                          (dict(levels=dict(only=dict(resolution=2))), "levels.only"),
+                                          (dict(levels=dict(only=dict(scale=0.5))), "levels.only"),
+                                          (dict(levels=dict(only=dict(resolution="8"))), "levels.only"),
+                                          (dict(levels=dict(only=dict(resolution=8, size=2))), "levels.only")])
 def test_values_out_of_range_are_named(wrong, named):
     with pytest.raises(ConfigError, match=named):
         MeshFit(**dict(levels=LEVELS) | wrong)

@@ -84,6 +84,15 @@ def test_a_light_is_near_or_far():
 
 
 @RENDERER
+def test_no_cameras_and_cameras_that_are_not_finite(renderer):
+    views = cameras(1, (4, 4))
+    with pytest.raises(ValueError, match="no cameras"):
+        renderer(ball(1), views[:0])
+    with pytest.raises(ValueError, match="K or world_to_cam of the cameras is not finite"):
+        renderer(ball(1), Cameras(views.K * torch.nan, views.world_to_cam, views.size))
+
+
+@RENDERER
 @pytest.mark.parametrize("size", [(0, 4), (4.0, 4.0)])
 def test_image_sizes(renderer, size):
     views = cameras(1, (4, 4))
