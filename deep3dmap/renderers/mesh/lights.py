@@ -48,6 +48,19 @@ class Lights:
             raise ValueError("a light has a location or a direction, not both")
 
 
+def check_lights(lights: Lights | None, material: Material, images: int) -> None:
+    """Check that values given per image have one row for each image.
+
+    Raises:
+        ValueError: that names the value.
+    """
+    for owner in (lights, material):
+        for name, value in vars(owner).items() if owner is not None else ():
+            rows = torch.as_tensor(() if value is None else value)
+            if rows.dim() > (name != "shininess") and len(rows) != images:
+                raise ValueError(f"{type(owner).__name__}.{name} has {len(rows)} rows, but there are {images} images")
+
+
 def illuminate(points: Float[Tensor, "m 3"], normals: Float[Tensor, "m 3"], centers: Float[Tensor, "m 3"], image: Tensor,
                lights: Lights, material: Material) -> tuple[Float[Tensor, "m 3"], Float[Tensor, "m 3"]]:
     """The light that surface points reflect towards their cameras.

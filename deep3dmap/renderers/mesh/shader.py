@@ -12,7 +12,7 @@ from deep3dmap.geometry.triangles import unique_edges
 from deep3dmap.registry import RENDERERS
 from deep3dmap.renderers.mesh import blending
 from deep3dmap.renderers.mesh.fragments import Fragments
-from deep3dmap.renderers.mesh.lights import PLAIN, Lights, Material, illuminate
+from deep3dmap.renderers.mesh.lights import PLAIN, Lights, Material, check_lights, illuminate
 from deep3dmap.renderers.mesh.outline import outline_opacity
 from deep3dmap.renderers.mesh.projection import image_points
 from deep3dmap.renderers.mesh.textures import Texture, VertexColors, check_texture
@@ -28,7 +28,7 @@ class Scene:
     """The content of images: meshes, their texture (None: grey), cameras, and lights (None: unlit).
 
     Raises:
-        ValueError: if the texture doesn't match the meshes.
+        ValueError: if the texture doesn't match the meshes, or lights or material the number of images.
     """
 
     meshes: Meshes
@@ -39,6 +39,7 @@ class Scene:
 
     def __post_init__(self):
         check_texture(self.texture, self.meshes)
+        check_lights(self.lights, self.material, max(len(self.meshes), len(self.cameras)))
 
 
 def check_blending(sigma: float, gamma: float, near: float, far: float) -> None:

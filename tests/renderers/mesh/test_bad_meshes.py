@@ -4,7 +4,16 @@ import pytest
 import torch
 
 from deep3dmap.registry import RENDERERS, build_part
-from deep3dmap.renderers.mesh import FaceGrids, FastRasterizer, Lights, MeshRenderer, ToyRenderer, UVTexture, VertexColors
+from deep3dmap.renderers.mesh import (
+    FaceGrids,
+    FastRasterizer,
+    Lights,
+    Material,
+    MeshRenderer,
+    ToyRenderer,
+    UVTexture,
+    VertexColors,
+)
 from deep3dmap.structures import Cameras, Meshes
 from tests.renderers.mesh.scenes import ball, cameras
 
@@ -76,6 +85,16 @@ def test_settings_of_rasterizers(setting):
 def test_settings_of_shaders(name):
     with pytest.raises(ValueError, match=f"{name}='cubist': expected one of"):
         RENDERERS.get("MeshShader")(**{name: "cubist"})
+
+
+@RENDERER
+@pytest.mark.parametrize("light, material, message", [
+    (Lights(location=torch.zeros(2, 3)), Material(), "Lights.location has 2 rows, but there are 3 images"),
+    (Lights(direction=(0.0, 0.0, -1.0)), Material(shininess=torch.ones(4)), "Material.shininess has 4 rows")
+])  # yapf: disable
+def test_lights_for_another_number_of_images(renderer, light, material, message):
+    with pytest.raises(ValueError, match=message):
+        renderer(ball(1), cameras(3, (4, 4)), None, light, material)
 
 
 def test_a_light_is_near_or_far():
