@@ -48,7 +48,12 @@ def export_mesh(checkpoint: str | Path,
         device: auto, cpu, cuda ...
         log: prints a line about a texture.
         options: further arguments of the framework's ``extract_mesh``.
+
+    Raises:
+        ConfigError: for ``capture`` without a texture from photographs.
     """
+    if capture is not None and texture in (False, "network"):
+        raise ConfigError("capture: the photographs are used only with texture=True or 'photographs' (--texture)")
     (check_textured_name if texture else check_mesh_name)(target)
     check_resolution(resolution)
     framework = load_framework(checkpoint, device)
