@@ -1,4 +1,4 @@
-# The heads that H3D-Net knows: DeepSDF with a decoder that IDR can render. Data: docs/h3dnet.md
+# H3D-Net's shape prior of heads: DeepSDF with a decoder that IDR can render. Data: docs/h3dnet.md
 _base_ = ["../deepsdf/ict_heads.py"]
 
 model = dict(

@@ -1,5 +1,5 @@
-# A mesh fitted to photographs from coarse to fine, from the visual hull. A data set is added by the configs on top. Another
-# renderer: --cfg-options model.renderer.type=ToyRenderer, or see docs/mesh_renderers.md.
+# A mesh fitted to photographs from coarse to fine, starting from the visual hull. Configs with this base add a data set.
+# Another renderer: see docs/mesh_fit.md.
 _base_ = ["../_base_/default_runtime.py"]
 
 model = dict(type="MeshFit",

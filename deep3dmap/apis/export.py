@@ -42,13 +42,18 @@ def export_mesh(checkpoint: str | Path,
         target: mesh to write: ``.ply``, ``.obj`` or ``.glb``.
         resolution: grid points along an edge of the scene's cube.
         texture: unwrap the mesh and paint a texture, for ``.obj`` and ``.glb``: from the training photographs, or from the
-            radiance network. By default from the photographs, where they are at hand.
+            radiance network. By default from the photographs, if they are found.
         texture_size: texels along an edge of the texture.
         capture: folder of the photographs to paint from (default: the run's own).
         device: auto, cpu, cuda ...
         log: prints a line about a texture.
         options: further arguments of the framework's ``extract_mesh``.
+
+    Raises:
+        ConfigError: for ``capture`` without a texture from photographs.
     """
+    if capture is not None and texture in (False, "network"):
+        raise ConfigError("capture: the photographs are used only with texture=True or 'photographs' (--texture)")
     (check_textured_name if texture else check_mesh_name)(target)
     check_resolution(resolution)
     framework = load_framework(checkpoint, device)

@@ -31,7 +31,7 @@ class Painter:
 
     Attributes:
         framework: whose mesh it is.
-        scene: the photographs, or None to ask the framework.
+        scene: the photographs, or None to use the framework's radiance network.
         size: texels along an edge of the texture.
     """
 
@@ -40,7 +40,7 @@ class Painter:
     size: int = 1024
 
     def paint(self, mesh: trimesh.Trimesh, log: Callable[[str], object]) -> trimesh.Trimesh:
-        """The mesh, in the world, unwrapped and with a texture. Logs its source, and how it looks in the held-out views."""
+        """The mesh, in the world, unwrapped and with a texture. Logs the source, and the PSNR on held-out views."""
         unwrapped = unwrap(mesh, self.size)
         if self.scene is None:
             painted = color_texture(unwrapped, self.framework.surface_colors, self.size)
@@ -66,9 +66,9 @@ def find_painter(checkpoint: str | Path, framework: Framework, source: Source | 
         capture: folder of the photographs, by default the run's own.
 
     Raises:
-        ConfigError: for a size out of range, or if the network is asked for and the method has none.
+        ConfigError: for a size out of range, or if ``source`` is ``network`` and the method has none.
         CheckpointError: if the config of the checkpoint names no scene.
-        DataError: if there is nothing to paint from; says how to give it.
+        DataError: if there is nothing to paint from; the message names the option.
         MissingDependencyError: without xatlas.
     """
     if not SMALLEST <= size <= LARGEST:
@@ -109,7 +109,7 @@ def _scene(path: Path, arguments: Mapping, capture: str | Path | None) -> Scene:
 
 
 def training_views(framework: Framework, scene: Scene) -> Capture:
-    """The training photographs, with their trained cameras where the framework has such."""
+    """The training photographs, with trained cameras if the framework has any."""
     views, trained = scene.train, getattr(framework, "trained_cameras", lambda: None)()
     if trained is None:
         return views

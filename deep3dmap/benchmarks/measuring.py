@@ -1,4 +1,4 @@
-"""How work is measured: in a process of its own, the fastest of a few runs, one line of JSON for each."""
+"""Measurement of work: in a separate process, the fastest of a few runs, one line of JSON for each."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
-"""Cost of drawing meshes and of distances between point sets and meshes, against growing work, with all renderers installed.
+"""Cost of drawing meshes and of distances between point sets and meshes, against growing work, for all installed renderers.
 
-Each picture shows one mesh in the unit ball, which covers about half of it, from one camera. Cost should grow with the faces,
-and with the pixels and faces in pixels that are seen, not with the product of faces and pixels.
+Each image shows one mesh in the unit sphere, which covers about half of it, from one camera. Cost should grow with the faces,
+the covered pixels and the fragments, not with the product of faces and pixels.
 """
 
 import importlib.util
@@ -31,19 +31,19 @@ from deep3dmap.registry import RENDERERS, build_part
 from deep3dmap.renderers.mesh import Lights, VertexColors
 from deep3dmap.structures import Cameras, Meshes
 
-#: Squared distance over which soft edges fade, and at which they are left out: opacities below 0.0001.
+#: ``sigma`` of soft edges, and the blur radius beyond which their opacity is below 0.0001.
 SIGMA = 1e-4
 BLUR = math.log(1e4 - 1) * SIGMA
-#: Pixels along the side of pictures, where these don't grow; and in quick mode.
+#: Pixels along the side of images, where constant; and in quick mode.
 SIDE, QUICK_SIDE = 256, 32
-#: By which one of two clouds of points lies off the surface.
+#: Standard deviation of the noise of one of the two point clouds.
 NOISE = 0.05
 LIGHTS = Lights(location=(1.0, 2.0, 3.0))
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A way of drawing: the shader's values, the faces kept in each pixel, and whether gradients are computed as well."""
+    """A rendering setting: the shader's values, the faces kept in each pixel, and whether gradients are computed as well."""
 
     shading: str
     blending: str
@@ -59,8 +59,8 @@ class Renderer:
         rasterizer: registered name of its rasteriser, or None for a whole renderer.
         shader: registered name of its shader, or of the whole renderer.
         package: that must be installed, if any.
-        ways: of drawing that it knows; all by default.
-        most: largest amounts of work by kind, for one whose cost grows faster.
+        ways: names of the settings that it supports; all by default.
+        most: largest amounts of work by kind, for renderers whose cost grows faster.
     """
 
     rasterizer: str | None
@@ -70,7 +70,7 @@ class Renderer:
     most: Mapping[str, int] = field(default_factory=dict)
 
     def build(self, drawing: Drawing) -> nn.Module:
-        """The renderer, for a way of drawing."""
+        """The renderer for one setting."""
         if self.rasterizer is None:
             return build_part(dict(type=self.shader), RENDERERS)
         blur = BLUR if drawing.blending in ("sigmoid", "softmax") else 0.0
@@ -117,9 +117,11 @@ def benchmark(*,
 
     Args:
         renderers: some, instead of all that are installed.
-        ways: some ways of drawing.
-        mesh: drawn where faces don't grow, instead of a ring of 5,856 faces.
+        ways: some settings, instead of all.
+        mesh: rendered where the faces are constant, instead of a torus of 5,856 faces.
     """
+    if mesh:
+        read(mesh)  # an unreadable file is reported before the first measurement
     chosen = choose(renderers, RENDERERS_MEASURED, "network")
     chosen = [name for name in chosen if renderers is not None or _installed(RENDERERS_MEASURED[name])]
     ways = choose(ways, WAYS, "variant")
@@ -135,7 +137,7 @@ def benchmark(*,
 
 
 def ways_of(name: str, renderer: str, ways: Iterable[str]) -> list[str]:
-    """The chosen ways of drawing that a kind of work has for a renderer."""
+    """The chosen settings with which a renderer is measured on a kind of work."""
     if name in DISTANCES:
         return ["with gradients"] * (renderer in (OURS, PYTORCH3D))
     known = RENDERERS_MEASURED[renderer].ways or WAYS
@@ -169,7 +171,7 @@ def measure(case: Mapping) -> dict:
 
 
 def _picture(case: Mapping, device: torch.device) -> tuple[Job, Callable[[], dict]]:
-    """One picture, and how many pixels and faces in pixels it shows."""
+    """Rendering one image, and the numbers of its covered pixels and fragments."""
     drawing = WAYS[case["variant"]]
     if case["name"] == "slots":
         drawing = replace(drawing, faces_per_pixel=case["work"])
@@ -223,7 +225,7 @@ def _their_point_mesh(meshes: Meshes, points: Tensor) -> Tensor:
                                          structures.Pointclouds([points]))
 
 
-# --- what is drawn --------------------------------------------------------------------------------------------------------
+# --- scenes ---------------------------------------------------------------------------------------------------------------
 
 
 def camera(side: int) -> Cameras:
@@ -233,17 +235,17 @@ def camera(side: int) -> Cameras:
 
 
 def sphere(faces: int) -> Meshes:
-    """A ball with 20, 80, 320 ... faces."""
+    """A sphere with 20, 80, 320 ... faces."""
     return Meshes.from_trimesh(trimesh.creation.icosphere(round(math.log(faces / 20, 4)), 0.9))
 
 
 def ring() -> Meshes:
-    """A ring of 5,856 faces."""
+    """A torus of 5,856 faces."""
     return Meshes.from_trimesh(trimesh.creation.torus(0.6, 0.35, major_sections=61, minor_sections=48))
 
 
 def read(path: str | Path) -> Meshes:
-    """A mesh from a file, moved into the unit ball, and whole along the seams of its texture.
+    """A mesh from a file, moved into the unit sphere; vertices along texture seams are merged.
 
     Raises:
         DataError: if it can't be read.

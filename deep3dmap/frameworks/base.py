@@ -129,7 +129,7 @@ class Framework(BaseModel):
         that is about to be loaded. Parameters must stay the same objects."""
 
     def load_state_dict(self, state_dict: Mapping, *arguments, **options):
-        """Load weights, whatever sizes those have that depend on the data."""
+        """Load weights, after adapting parameters whose sizes depend on the data."""
         self.adapt_sizes(state_dict)
         return super().load_state_dict(state_dict, *arguments, **options)
 

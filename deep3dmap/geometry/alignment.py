@@ -78,7 +78,7 @@ def align_points(source: Float[Tensor, "n 3"],
         source, target: partners row by row, three or more that don't lie on one line.
         with_scale: False keeps the scale at 1 (a rigid motion).
         weights: of the pairs' squared distances, none negative; all the same by default.
-        allow_reflection: whether the answer may mirror, where that fits better. Points in one plane are never mirrored.
+        allow_reflection: whether the result may be a reflection, if that fits better. Points in one plane are never mirrored.
 
     Returns:
         (4, 4) matrix, differentiable with respect to points and weights (once).

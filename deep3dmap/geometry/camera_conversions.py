@@ -74,7 +74,7 @@ def to_ndc(K: Float[Tensor, "*batch 3 3"], size: tuple[int, int]) -> Lens:
     """Focal lengths and principal points in normalised device coordinates.
 
     Raises:
-        ValueError: if a K has skew, which focal lengths cannot say, or for a size below 1.
+        ValueError: if a K has skew, which focal lengths can't represent, or for a size below 1.
     """
     if (K[..., 0, 1] != 0).any():
         raise ValueError("K: focal lengths and a principal point describe no camera with skew (K[0, 1] must be 0)")

@@ -1,6 +1,6 @@
 """Euler and Tait-Bryan angles about any three axes, batched and differentiable.
 
-Angles are intrinsic: ``XYZ`` turns about x, then about the turned y, then about the twice turned z, so
+Angles are intrinsic: ``XYZ`` rotates about x, then about the rotated y, then about the twice rotated z, so
 ``R = R_x(a) R_y(b) R_z(c)``. Back from matrices by quaternions (Bernardes and Viollet 2022, "Quaternion to Euler angles
 conversion: A direct, general and computationally efficient method", PLoS ONE 17).
 """
@@ -48,7 +48,7 @@ def rotation_to_euler(rotation: Float[Tensor, "*batch 3 3"], axes: str) -> Float
     Raises:
         ValueError: for axes other than ``euler_to_rotation`` takes.
     """
-    i, j, k = _indices(axes)[::-1]  # the paper's angles are extrinsic: the same turns in reverse order
+    i, j, k = _indices(axes)[::-1]  # the paper's angles are extrinsic: the same rotations in reverse order
     distinct, k = i != k, 3 - i - j
     sign = (i - j) * (j - k) * (k - i) // 2  # 1 for an even order of axes, -1 for an odd one
     q = rotation_to_quaternion(rotation)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deep3dmap.geometry.triangles import face_areas, face_crosses, unique_edges, unit
 
-#: Largest cotangent: of corners so narrow or so wide that rounding decides.
+#: Limit of the cotangents' absolute values; beyond it rounding errors dominate.
 STEEPEST = 1e6
 
 
@@ -46,7 +46,7 @@ class EdgeWeights(NamedTuple):
 
 
 def check_mesh(vertices: Float[Tensor, "v d"], faces: Int[Tensor, "f c"]):
-    """See that faces index vertices that are finite.
+    """Check that the faces' indices are in range and the vertices finite.
 
     Raises:
         ValueError: that names the argument.
@@ -67,7 +67,7 @@ def face_normals(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> F
     """Unit normals, to the side from which the corners run counter-clockwise; 0 for faces without area.
 
     Raises:
-        ValueError: if a face names no vertex, or a vertex is not finite.
+        ValueError: if a face has an index out of range, or a vertex is not finite.
     """
     check_mesh(vertices, faces)
     return unit(face_crosses(vertices, faces))
@@ -77,7 +77,7 @@ def vertex_normals(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) ->
     """Unit normals of the vertices: their faces' normals, weighted by area; 0 for vertices of no face.
 
     Raises:
-        ValueError: if a face names no vertex, or a vertex is not finite.
+        ValueError: if a face has an index out of range, or a vertex is not finite.
     """
     check_mesh(vertices, faces)
     crosses = face_crosses(vertices, faces)
@@ -132,7 +132,7 @@ def bend_cosines(vertices: Float[Tensor, "v 3"], edges: Int[Tensor, "m 2"], oppo
                                                                                           "m 2"]) -> Float[Tensor, "m"]:
     """Cosine of the angle by which the surface bends at edges between two faces: 1 where it is flat, -1 where it folds back.
 
-    Independent of the faces' orientation. A face without area counts as bent by a right angle.
+    Independent of the faces' orientation. At a face without area the cosine is 0.
 
     Args:
         vertices: of the mesh.
@@ -148,7 +148,7 @@ def taubin_smoothing(vertices: Float[Tensor, "v 3"],
                      iterations: int = 10,
                      shrink: float = 0.53,
                      inflate: float = -0.53) -> Float[Tensor, "v 3"]:
-    """Smooth vertices of a mesh whose volume hardly shrinks.
+    """Smooth a mesh nearly without shrinking its volume.
 
     Source: Taubin, "A signal processing approach to fair surface design", SIGGRAPH 1995, section 3.1, with inverse edge
     lengths as weights (section 3.2).
@@ -157,11 +157,11 @@ def taubin_smoothing(vertices: Float[Tensor, "v 3"],
         vertices: of the mesh.
         faces: of the mesh.
         iterations: pairs of steps.
-        shrink: part of the way to the neighbours' mean of the first step of a pair (lambda in the paper).
+        shrink: fraction of the way to the neighbours' mean of the first step of a pair (lambda in the paper).
         inflate: of the second step (mu): negative, and for a true low-pass filter a little larger.
 
     Raises:
-        ValueError: for negative ``iterations``; if a face names no vertex, or a vertex is not finite.
+        ValueError: for negative ``iterations``; if a face has an index out of range, or a vertex is not finite.
     """
     if iterations < 0:
         raise ValueError(f"iterations must be 0 or more, got {iterations}")

@@ -1,8 +1,8 @@
-"""Nearest neighbours, neighbours within a radius, and well spread subsets, in batches of point clouds of any dimension.
+"""Nearest neighbours, neighbours within a radius, and farthest-point sampling, in batches of point clouds of any dimension.
 
-A batch is an array padded to its largest cloud, with the number of points in each; what stands in the padding plays no part.
+A batch is an array padded to its largest cloud, with the number of points in each; the padding is ignored.
 Neighbours are *found* without gradients, by a kd-tree (Bentley 1975) on the CPU and by all distances on a GPU. The distances
-are then computed anew, and are differentiable.
+are then recomputed differentiably.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ def cloud_mask(points: Float[Tensor, "n p d"], counts: Sequence[int]) -> Bool[Te
 
 
 def without_padding(points: Float[Tensor, "n p d"], counts: Sequence[int]) -> Float[Tensor, "n p d"]:
-    """The batch with zeros in its padding, so that nothing that stood there reaches a value or a gradient."""
+    """The batch with zeros in its padding, so that values and gradients do not depend on it."""
     if all(count == points.shape[1] for count in counts):
         return points
     return torch.where(cloud_mask(points, counts)[..., None], points, 0.0)
@@ -87,7 +87,7 @@ def nearest(queries: Float[Tensor, "n p d"],
 
     Args:
         queries: positions, in any unit.
-        points: as many clouds of the same dimension, where neighbours are looked for.
+        points: as many clouds of the same dimension, which are searched.
         k: neighbours of each query; a smaller cloud gives fewer.
         norm: 2 gives *squared* Euclidean distances, 1 sums of absolute differences.
         query_counts, point_counts: number of points in each cloud; all by default.
@@ -147,7 +147,7 @@ def farthest_points(points: Float[Tensor, "n p d"],
                     *,
                     counts: Counts = None,
                     starts: Sequence[int] | None = None) -> tuple[Float[Tensor, "n k d"], Int[Tensor, "n k"]]:
-    """Well spread points of each cloud: each next one is the farthest from all before it.
+    """Farthest-point sampling: each next point is the farthest from all before it.
 
     Source: Eldar et al., "The farthest point strategy for progressive image sampling", 1997; as in PointNet++, section 3.2.
 

@@ -1,8 +1,8 @@
 """Cameras from points in the world and the pixels that show them (perspective from n points).
 
 The start is Terzakis and Lourakis, "A consistently fast and globally optimal solution to the perspective-n-point problem",
-ECCV 2020 (OpenCV's SQPNP; good for points in one plane too). Gauss and Newton's method then minimises the squared distances in
-the image. A last step of Newton's carries the gradient: at a minimum it is that of the minimum itself (implicit function
+ECCV 2020 (OpenCV's SQPNP; good for points in one plane too). The Gauss-Newton method then minimises the squared distances in
+the image. A final Newton step provides the gradient: at a minimum it is that of the minimum itself (implicit function
 theorem).
 """
 
@@ -15,10 +15,10 @@ from torch import Tensor
 from deep3dmap.geometry.rotations import cross_matrix
 from deep3dmap.geometry.transforms import transform_points, twist_to_motion
 
-#: Steps of the refinement at most, and how often a step is halved until it comes nearer.
+#: Maximum numbers of refinement steps, and of halvings of a step that does not decrease the error.
 STEPS, HALVINGS = 50, 10
 
-#: Spread of points this much below the largest counts as none.
+#: Singular values below this fraction of the largest are treated as 0.
 FLAT = 1e-6
 
 
@@ -27,7 +27,7 @@ def camera_from_points(points: Float[Tensor, "n 3"], uv: Float[Tensor, "m 2"],
     """The pose of a camera of known K that sees given points at given pixels, with the least squared distances in the image.
 
     Args:
-        points: in the world; four or more that don't lie on one line. Four in general position can leave a second pose that
+        points: in the world; four or more that are not collinear. Four in general position can leave a second pose that
             fits nearly as well.
         uv: pixel coordinates of each.
         K: pinhole matrix, skew included.
@@ -38,7 +38,7 @@ def camera_from_points(points: Float[Tensor, "n 3"], uv: Float[Tensor, "m 2"],
 
     Raises:
         ValueError: for fewer than four points, not a pixel for each point, values that are not finite, points on one line, or
-            if there is no pose with all points before the camera.
+            if there is no pose with all points in front of the camera.
     """
     _check(points, uv, K)
     given = points.double(), uv.double(), K.double()
@@ -57,7 +57,7 @@ def _check(points: Tensor, uv: Tensor, K: Tensor):
             raise ValueError(f"{name}: must be finite, some values are not")
     spread = torch.linalg.svdvals((points - points.mean(0)).detach().double())
     if spread[1] <= FLAT * spread[0]:
-        raise ValueError("points: they lie on one line (or coincide), so the camera's pose is not determined")
+        raise ValueError("points: they are collinear or coincide, so the camera's pose is not determined")
 
 
 def _start(points: np.ndarray, uv: np.ndarray, K: np.ndarray) -> Float[np.ndarray, "4 4"]:
@@ -68,7 +68,7 @@ def _start(points: np.ndarray, uv: np.ndarray, K: np.ndarray) -> Float[np.ndarra
     if found:
         pose[:3, :3], pose[:3, 3] = cv2.Rodrigues(vector)[0], translation[:, 0]
     if not found or not (points @ pose[2, :3] + pose[2, 3] > 0).all():
-        raise ValueError("points, uv: no pose of the camera has all points before it, are they in pairs?")
+        raise ValueError("points, uv: no camera pose has all points in front of it; points and uv must correspond one to one")
     return pose
 
 
@@ -81,7 +81,7 @@ def _residuals(step: Float[Tensor, "6"], pose: Float[Tensor, "4 4"], points: Flo
 
 
 def _refined(pose: Float[Tensor, "4 4"], *given: Tensor) -> Float[Tensor, "4 4"]:
-    """Steps of Gauss and Newton's method, each halved until it comes nearer, until none does."""
+    """Gauss-Newton steps, each halved until the error decreases, until none decreases it."""
     zero = torch.zeros(6).to(pose)
     residuals = _residuals(zero, pose, *given)
     for _ in range(STEPS):

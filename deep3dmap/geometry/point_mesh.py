@@ -1,7 +1,7 @@
 """Distances between points and the faces or edges of a mesh, both ways, differentiable in both.
 
-The closest place of a simplex (a triangle, or a segment) is found without gradients, in double precision and on the CPU, as
-weights of its corners. The squared distance is computed anew from these weights. They minimise it, so its gradient is exact
+The closest point of a simplex (a triangle, or a segment) is found without gradients, in double precision and on the CPU, as
+weights of its corners. The squared distance is recomputed from these weights. They minimise it, so its gradient is exact
 although they are held fixed (Danskin's theorem); second derivatives are not.
 """
 
@@ -22,11 +22,11 @@ CHUNK = 2**18
 
 
 class Feet(NamedTuple):
-    """Where on a mesh something is closest.
+    """Closest points on a mesh.
 
     Attributes:
         simplices: index of the face or edge.
-        weights: of its corners, at the closest place.
+        weights: barycentric coordinates of the closest point.
         points: index of the point.
     """
 
@@ -45,7 +45,7 @@ def points_to_mesh(points: Float[Tensor, "p 3"],
         points: positions.
         vertices: of the mesh, in the same unit.
         simplices: (f, 3) faces or (e, 2) edges.
-        least_area: of faces smaller than that only the edges count; squared units.
+        least_area: faces of smaller area are replaced by their edges; squared units.
 
     Raises:
         ValueError: if there is nothing to measure to, a vertex index is out of range or a coordinate is not finite.
@@ -68,7 +68,7 @@ def mesh_to_points(points: Float[Tensor, "p 3"],
 
 def foot_distances(feet: Feet, points: Float[Tensor, "p 3"], vertices: Float[Tensor, "v 3"],
                    simplices: Int[Tensor, "s c"]) -> Float[Tensor, "n"]:
-    """Squared distances between points and their closest places, differentiable in points and vertices."""
+    """Squared distances between points and their closest points on the mesh, differentiable in points and vertices."""
     corners = vertices.index_select(0, simplices[feet.simplices].reshape(-1)).reshape(*feet.weights.shape, 3)
     places = (feet.weights[..., None] * corners).sum(1)
     return (points.index_select(0, feet.points) - places).square().sum(-1)
@@ -87,7 +87,7 @@ def closest_simplices(points: Float[Tensor, "p 3"],
     """
     _check(points, vertices, simplices, least_area)
     if not len(simplices):
-        raise ValueError("a mesh without faces or edges has no distance to points")
+        raise ValueError("the distance from points to a mesh without faces or edges is undefined")
     places, corners = (x.detach().double().cpu().contiguous() for x in (points, vertices))
     elements, owner = _elements(corners, simplices.cpu().long(), least_area)
     if not len(points):
@@ -107,20 +107,21 @@ def closest_points(points: Float[Tensor, "p 3"],
     """The point that is closest to each face or edge.
 
     The distance of the point closest to a simplex's centre is a bound; a closer point is within the bound plus the largest
-    distance of the corners from the centre. So all points there are compared. Of equally close ones the first counts.
+    distance of the corners from the centre. So all points there are compared. Among equally close ones the lowest index is
+    chosen.
 
     Raises:
         ValueError: as :func:`mesh_to_points`.
     """
     _check(points, vertices, simplices, least_area)
     if not len(points):
-        raise ValueError("a mesh has no distance to no points")
+        raise ValueError("the distance from a mesh to an empty point cloud is undefined")
     places, corners = points.detach().double().cpu(), vertices.detach().double().cpu()[simplices.cpu()]
     centers = corners.mean(1)
     tree = cKDTree(places.numpy())
     nearest = torch.from_numpy(tree.query(centers.numpy(), workers=torch.get_num_threads())[1])
     reach = (corners - centers[:, None]).norm(dim=-1).amax(1) + _distances(places[nearest], corners, least_area).sqrt()
-    # margins far above rounding: a few points more, and no other outcome
+    # margins far above rounding errors: they add candidates, and don't change the result
     reach = (reach * (1 + 1e-9) + 1e-12 * (places.abs().max() + centers.abs().amax(-1))).numpy()
     best = [
         _closest_within(tree, places, part, reach[rows], least_area) for rows, part in _batches(tree, corners, centers, reach)
@@ -133,12 +134,12 @@ def closest_points(points: Float[Tensor, "p 3"],
 def corner_weights(points: Float[Tensor, "n 3"],
                    corners: Float[Tensor, "n c 3"],
                    least_area: float = 0.0) -> Float[Tensor, "n c"]:
-    """Weights, 0 to 1, of a segment's or triangle's corners at the place closest to a point; one point for each.
+    """Weights, 0 to 1, of a segment's or triangle's corners for the location closest to a point; one point for each.
 
     Args:
         points: positions.
         corners: of the simplices.
-        least_area: of triangles smaller than that, or flat, only the edges count.
+        least_area: triangles of smaller area, or degenerate ones, are replaced by their edges.
     """
     start = corners if corners.shape[1] == 3 else corners[:, :1]
     along = corners.roll(-1, 1)[:, :start.shape[1]] - start
@@ -156,7 +157,7 @@ def corner_weights(points: Float[Tensor, "n 3"],
 
 def _plane_weights(b: Float[Tensor, "n 3"], c: Float[Tensor, "n 3"], points: Float[Tensor, "n 3"],
                    least_area: float) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, "n"]]:
-    """Barycentric coordinates of projections onto triangles (0, b, c), and which lie within a triangle that counts."""
+    """Barycentric coordinates of projections onto triangles (0, b, c); which are inside one that isn't degenerate."""
     normal = torch.linalg.cross(b, c)
     squared = normal.square().sum(-1)
     of_b, of_c = (torch.linalg.cross(points, c) * normal).sum(-1), (torch.linalg.cross(b, points) * normal).sum(-1)
@@ -172,7 +173,7 @@ def _distances(points: Float[Tensor, "n 3"], corners: Float[Tensor, "n c 3"], le
 
 
 def _elements(vertices: Float[Tensor, "v 3"], simplices: Int[Tensor, "s c"], least_area: float) -> tuple[Tensor, Tensor]:
-    """What libigl measures to, and which simplex each is from: small faces become their edges, as triangles (a, b, b)."""
+    """Simplices passed to libigl, and the original index of each: small faces become their edges, as triangles (a, b, b)."""
     owner = torch.arange(len(simplices))
     if simplices.shape[1] == 2 or least_area <= 0:
         return simplices, owner
@@ -192,7 +193,7 @@ def _batches(tree: cKDTree, corners: Float[Tensor, "s c 3"], centers: Float[Tens
 
 def _closest_within(tree: cKDTree, points: Float[Tensor, "p 3"], corners: Float[Tensor, "s c 3"],
                     reach: Float[np.ndarray, "s"], least_area: float) -> Int[Tensor, "s"]:
-    """Of the points within reach of each simplex's centre, which is never none, the one closest to the simplex."""
+    """Of the points within reach of each simplex's centre (never empty), the one closest to the simplex."""
     near = tree.query_ball_point(corners.mean(1).numpy(), reach, return_sorted=True)
     counts = torch.tensor([len(each) for each in near])
     candidates = torch.from_numpy(np.concatenate(near).astype(np.int64))

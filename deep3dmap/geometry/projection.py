@@ -8,6 +8,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+def by_depth(points: Float[Tensor, "*p 3"]) -> Float[Tensor, "*p 2"]:
+    """x and y of points divided by z; infinite where z is 0, with a gradient of 0 there.
+
+    Args:
+        points: in a camera's frame, multiplied by its K.
+    """
+    z = points[..., 2:]
+    known = z != 0
+    return torch.where(known, points[..., :2] / torch.where(known, z, 1.0), torch.inf)
+
+
 def decompose_projection(P: Float[Tensor, "3 4"],
                          reference_sign: bool = False) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3 4"]]:
     """Pinhole matrix and rigid transform of a projection matrix of any scale: ``P ~ K [R | t]``.

@@ -1,6 +1,6 @@
 """Rotations as matrices, quaternions (w, x, y, z), rotation vectors and their first two rows; batched and differentiable.
 
-A matrix R, a quaternion q and a rotation vector v (axis times angle in radians) stand for the same rotation
+A matrix R, a quaternion q and a rotation vector v (axis times angle in radians) represent the same rotation
 ``x -> R x = q x q* = exp([v]_x) x``; ``q`` and ``-q`` are the same rotation. Euler angles are in ``euler``. Functions that
 turn numbers into rotations are smooth everywhere, angle 0 included; a rotation vector of a matrix jumps at half turns only,
 where its sign is free. Rotations that aren't numbers (NaN) give results that aren't numbers.

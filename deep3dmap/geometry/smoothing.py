@@ -1,7 +1,8 @@
-"""Moves of a mesh's vertices made smooth, so that a fit by noisy gradients keeps a good mesh.
+"""Smooth coordinates of a mesh's vertices, so that optimisation with noisy gradients keeps a regular mesh.
 
 Nicolet, Jacobson and Jakob, "Large steps in inverse rendering of geometry", SIGGRAPH Asia 2021: the unknowns are
-``u = (I + lambda L) x``, with L the combinatorial Laplacian, in place of the positions x. A step in u moves a neighbourhood.
+``u = (I + lambda L) x``, with L the combinatorial Laplacian, in place of the positions x. A step in u moves a whole
+neighbourhood smoothly.
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ class SmoothCoordinates:
     Args:
         faces: of the mesh.
         count: number of its vertices.
-        strength: lambda; 0 leaves positions as they are.
+        strength: lambda; with 0 the coordinates are the positions.
     """
 
     def __init__(self, faces: Int[Tensor, "f 3"], count: int, strength: float):

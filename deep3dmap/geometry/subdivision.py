@@ -9,10 +9,10 @@ from deep3dmap.geometry.triangles import unique_edges
 
 
 def subdivide(vertices: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"]) -> tuple[Float[Tensor, "w c"], Int[Tensor, "g 3"]]:
-    """Split every face into four at the midpoints of its edges; the surface stays what it is.
+    """Split every face into four at the midpoints of its edges; the surface is unchanged.
 
     Args:
-        vertices: of any dimension, so that colours or other values of the vertices may stand beside their positions.
+        vertices: of any dimension: positions, optionally with colours or other attributes appended.
         faces: of the mesh.
 
     Returns:
@@ -20,7 +20,7 @@ def subdivide(vertices: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"]) -> tupl
         in the middle. Orientation is kept. Differentiable in the vertices.
 
     Raises:
-        ValueError: if a face names no vertex, or a vertex is not finite.
+        ValueError: if a face has an index out of range, or a vertex is not finite.
     """
     check_mesh(vertices, faces)
     edges = unique_edges(faces)

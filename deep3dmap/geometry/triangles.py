@@ -41,7 +41,7 @@ def face_crosses(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> F
 
 
 def unit(vectors: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
-    """Vectors of length 1; 0 stays 0, with a finite gradient, whatever the unit of the rest."""
+    """Vectors of length 1; 0 stays 0, with a finite gradient; independent of scale."""
     length = vectors.norm(dim=-1, keepdim=True)
     return vectors / torch.where(length > 0, length, 1.0)
 

@@ -60,7 +60,7 @@ def load_xatlas() -> ModuleType:
     try:
         import xatlas
     except ImportError:
-        raise MissingDependencyError("textures need xatlas, which unwraps the mesh: pip install xatlas (or "
+        raise MissingDependencyError("textures need xatlas to unwrap the mesh: pip install xatlas (or "
                                      "deep3dmap[mesh])") from None
     return xatlas
 

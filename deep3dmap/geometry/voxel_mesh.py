@@ -1,4 +1,4 @@
-"""Occupied voxels as a mesh of their outer sides."""
+"""The boundary of occupied voxels as a mesh."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,7 +12,7 @@ def voxel_mesh(inside: Bool[Tensor, "x y z"]) -> tuple[Float[Tensor, "v 3"], Int
     """The boundary between cells inside and outside of a shape, two triangles for each square.
 
     Args:
-        inside: which cells the shape fills; what lies beyond the grid is outside.
+        inside: occupied cells; beyond the grid is outside.
 
     Returns:
         Vertices (float32) in units of cells, cell (i, j, k) fills [i, i + 1] x [j, j + 1] x [k, k + 1], each corner of the
@@ -33,7 +33,7 @@ def _squares(padded: Int[Tensor, "x y z"], axis: int, sign: int) -> Int[Tensor, 
     ends = padded.diff(dim=axis) == -sign
     between = torch.nonzero(ends)
     cells = between - 1
-    cells[:, axis] += 1  # difference i lies between padded cells i and i + 1, at corner i of the grid itself
+    cells[:, axis] += 1  # difference i is between padded cells i and i + 1, at corner i of the grid itself
     offsets = torch.zeros(4, 3, dtype=torch.int64, device=padded.device)
     offsets[:, [(axis + 1) % 3, (axis + 2) % 3]] = torch.tensor(SIDE, device=padded.device)
     return cells[:, None] + (offsets if sign > 0 else offsets.flip(0))

@@ -1,4 +1,4 @@
-"""How far two sets of points are from each other (the Chamfer distance of Fan et al., CVPR 2017, eq. 1, and its variants)."""
+"""Distances between two point sets (the Chamfer distance of Fan et al., CVPR 2017, eq. 1, and its variants)."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -22,7 +22,7 @@ class Clouds(NamedTuple):
     """A batch of point clouds, padded to the largest.
 
     Attributes:
-        points: positions; what stands in the padding plays no part.
+        points: positions; the padding is ignored.
         counts: number of points in each cloud; all by default.
         normals: of the points, of any length.
     """
@@ -33,7 +33,7 @@ class Clouds(NamedTuple):
 
 
 class Discrepancy(NamedTuple):
-    """Of every point of a cloud from the other cloud; 0 in the padding.
+    """Distances of every point of a cloud to the other cloud; 0 in the padding.
 
     Attributes:
         distances: to the nearest point, as ``norm`` says.
@@ -97,8 +97,8 @@ def chamfer(x: Clouds,
     Args:
         x, y, norm, signed: as for :func:`discrepancy`.
         weights: of each pair of clouds.
-        point_reduction: how the points of a cloud are reduced. Both ways are added; of ``max``, the larger one counts (for
-            one pair of clouds the squared Hausdorff distance).
+        point_reduction: how the points of a cloud are reduced. The two directions are added; for ``max``, the larger is taken
+            (for one pair of clouds the squared Hausdorff distance).
         cloud_reduction: how the clouds are reduced; the mean is over their weights.
         both_ways: also from ``y`` to ``x``.
 
@@ -106,7 +106,7 @@ def chamfer(x: Clouds,
         The distance, and the same of the normals (None without them).
 
     Raises:
-        ValueError: for what :func:`discrepancy` refuses, unknown reductions, and weights that are negative or all 0.
+        ValueError: as of :func:`discrepancy`; for unknown reductions, and weights that are negative or all 0.
     """
     if point_reduction not in ("mean", "sum", "max") or cloud_reduction not in ("mean", "sum"):
         raise ValueError("point_reduction must be 'mean', 'sum' or 'max', cloud_reduction 'mean' or 'sum'; "

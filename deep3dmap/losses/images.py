@@ -1,4 +1,4 @@
-"""Rendered pictures beside photographs: silhouettes and colours of whole views."""
+"""Losses between renderings and photographs: silhouettes and colours of whole views."""
 
 from jaxtyping import Float
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""How smooth a mesh is, and how far from points: terms for meshes that are deformed to fit.
+"""Regularisation of meshes, and distances to points, for fitting meshes by deformation.
 
 Each is a mean over a mesh's faces, edges or points, then a mean over the meshes of the batch.
 """
@@ -29,7 +29,7 @@ Laplacian = Literal["uniform", "cotangent", "curvature"]
 
 
 def mean_by_mesh(values: Float[Tensor, "e"], mesh: Int[Tensor, "e"], count: int) -> Float[Tensor, ""]:
-    """Mean over the values of each mesh, then over the meshes; one without values counts as 0.
+    """Mean over the values of each mesh, then over the meshes; the mean of a mesh without values is 0.
 
     Args:
         values: of vertices, edges or faces.
@@ -53,7 +53,7 @@ def edge_loss(meshes: Meshes, target: float = 0.0) -> Float[Tensor, ""]:
 
 
 def laplacian_loss(meshes: Meshes, method: Laplacian = "uniform") -> Float[Tensor, ""]:
-    """Mean length of the offsets from vertices to where their neighbours would have them.
+    """Mean length of the Laplacian of the vertices: the offsets to the weighted means of their neighbours.
 
     Source: Nealen et al., "Laplacian mesh optimization", GRAPHITE 2006, section 3; for ``curvature`` Desbrun et al., "Implicit
     fairing of irregular meshes", SIGGRAPH 1999, eq. 14.
@@ -145,7 +145,7 @@ class EdgeLengthLoss(Loss):
 
 @LOSSES.register_module()
 class LaplacianLoss(Loss):
-    """Mean distance of vertices from where their neighbours would have them.
+    """Mean length of the Laplacian of the vertices.
 
     Args:
         weight: a number or a schedule.
@@ -177,7 +177,7 @@ class PointMeshLoss(Loss):
     Args:
         weight: a number or a schedule.
         to: ``faces``, or ``edges`` to measure to these instead.
-        least_area: of faces smaller than that only the edges count; squared unit of the vertices.
+        least_area: faces of smaller area are replaced by their edges; squared unit of the vertices.
     """
 
     def __init__(self,

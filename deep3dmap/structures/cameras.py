@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from deep3dmap.geometry.projection import lift
+from deep3dmap.geometry.projection import by_depth, lift
 from deep3dmap.structures.rays import RayBundle
 
 
@@ -75,10 +75,10 @@ class Cameras:
     def project(self, points: Float[Tensor, "p 3"]) -> tuple[Float[Tensor, "n p 2"], Float[Tensor, "n p"]]:
         """Pixel coordinates of world points in every camera, and their depths (z in the camera's frame).
 
-        Pixel coordinates of points with a depth of 0 are not finite.
+        Pixel coordinates of points with a depth of 0 are infinite, without gradients.
         """
         x = points.to(self.K) @ self.projections[:, :, :3].transpose(1, 2) + self.projections[:, None, :, 3]
-        return x[..., :2] / x[..., 2:], x[..., 2]
+        return by_depth(x), x[..., 2]
 
     def unproject(self, uv: Float[Tensor, "n p 2"], depth: Float[Tensor, "n p"]) -> Float[Tensor, "n p 3"]:
         """World points seen at pixel coordinates of each camera, at depths (z in its frame): the inverse of ``project``."""
@@ -126,7 +126,7 @@ class Cameras:
         return replace(self, K=self._magnified(scale), world_to_cam=torch.cat([rotation, translation[..., None]], -1))
 
     def _magnified(self, scale: Float[Tensor, ""]) -> Float[Tensor, "n 3 3"]:
-        """The matrices that give the same images of a world so many times larger."""
+        """The matrices that give the same images of a world scaled by a factor."""
         return self.K
 
     def resized(self, size: tuple[int, int]) -> "Cameras":

@@ -148,3 +148,9 @@ def test_a_reconstruction_without_xatlas_ends_before_it_makes_a_folder(capture_f
     with pytest.raises(MissingDependencyError, match="pip install xatlas"):
         reconstruct(capture_folder, tmp_path / "out", method="hull", texture=True)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("texture", [False, "network"])
+def test_photographs_without_a_texture_from_them_are_refused(texture, hull, tmp_path):
+    with pytest.raises(ConfigError, match="capture: .* only with"):
+        export_mesh(hull, tmp_path / "mesh.glb", texture=texture, capture=tmp_path)

@@ -22,7 +22,7 @@ def inputs(n, features):
 
 
 @pytest.mark.parametrize("mode", cases("idr/rendering_network", r"(.+)/config"))
-def test_colours_are_the_references(goldens, mode):
+def test_colours_match_the_references(goldens, mode):
     golden = goldens("idr/rendering_network")
     config = text(golden, f"{mode}/config")
     network = RadianceNetwork(**radiance_config(config | dict(rendering_network=config)))

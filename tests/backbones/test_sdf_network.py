@@ -27,7 +27,7 @@ def eikonal(gradient):
     return ((gradient.norm(dim=1) - 1)**2).mean()
 
 
-def test_values_are_the_references(golden_network):
+def test_values_match_the_references(golden_network):
     golden, network = golden_network
     points, expected = torch.from_numpy(golden["points"]), torch.from_numpy(golden["out"])
     torch.testing.assert_close(network(points), expected, atol=1e-5, rtol=0)
@@ -37,13 +37,13 @@ def test_values_are_the_references(golden_network):
     torch.testing.assert_close(gradient, torch.from_numpy(golden["gradient"]), atol=1e-5, rtol=1e-5)
 
 
-def test_parameter_gradients_of_the_values_are_the_references(golden_network):
+def test_parameter_gradients_of_the_values_match_the_references(golden_network):
     golden, network = golden_network
     (network(torch.from_numpy(golden["points"])) * torch.from_numpy(golden["cotangent"])).sum().backward()
     assert_gradients(network, tensors(golden, "grad/"))
 
 
-def test_parameter_gradients_through_the_combined_pass_are_the_references(golden_network):
+def test_parameter_gradients_through_the_combined_pass_match_the_references(golden_network):
     golden, network = golden_network
     sdf, _, features = network.sdf_and_gradient(torch.from_numpy(golden["points"]))
     (torch.cat([sdf[:, None], features], 1) * torch.from_numpy(golden["cotangent"])).sum().backward()
@@ -59,7 +59,7 @@ def test_the_eikonal_loss_trains_as_the_references_does(golden_network):
 
 
 @pytest.mark.parametrize("variant", cases("idr/implicit_network_variants", r"(.+)/config"))
-def test_variants_of_the_network_are_the_references(goldens, sdf_network, variant):
+def test_variants_of_the_network_match_the_references(goldens, sdf_network, variant):
     golden = goldens("idr/implicit_network_variants")
     network = sdf_network(text(golden, f"{variant}/config"), tensors(golden, f"{variant}/state/"))
     points, expected = torch.from_numpy(golden[f"{variant}/points"]), torch.from_numpy(golden[f"{variant}/out"])

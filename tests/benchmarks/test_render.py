@@ -24,7 +24,7 @@ def cost(name, work, variant="hard", network=OURS, mesh=None):
 
 @pytest.fixture(scope="module")
 def results():
-    """All rows of our renderer and its plain twin, in quick mode."""
+    """All rows of our renderer and its plain implementation, in quick mode."""
     lines = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(render, "in_own_process", lambda function, case, what: function(case))
@@ -37,7 +37,7 @@ def test_every_measurement_is_a_line_of_json(results):
     assert all(row["cpu_seconds"] > 0 and row["peak_mib"] > 0 for row in results[0])
 
 
-def test_all_kinds_of_work_are_drawn_in_all_ways(results):
+def test_all_kinds_of_work_are_measured_with_all_variants(results):
     rows = {(r["name"], r["network"], r["variant"], r["work"]) for r in results[0]}
     soft = [way for way in WAYS if WAYS[way].faces_per_pixel > 1]
     for name, ways in (("faces", WAYS), ("pixels", WAYS), ("slots", soft)):
@@ -49,7 +49,7 @@ def test_all_kinds_of_work_are_drawn_in_all_ways(results):
 
 
 @pytest.mark.parametrize("name", ["pixels", "slots"])
-def test_more_work_shows_more_faces_in_pixels(results, name):
+def test_more_work_has_more_fragments(results, name):
     for network in (OURS, "torch"):
         few, many = (r["fragments"] for r in results[0] if (r["name"], r["network"], r["variant"]) == (name, network, "soft"))
         assert 0 < few < many
@@ -64,7 +64,7 @@ def test_the_fast_renderer_and_the_plain_one_draw_the_same(results):
     assert drawn(OURS) == drawn("torch")
 
 
-def test_the_balls_and_the_ring_have_the_faces_that_they_stand_for():
+def test_spheres_and_torus_have_the_given_numbers_of_faces():
     assert [len(sphere(n).faces) for n in (20, 80, *WORK["faces"].amounts[:2])] == [20, 80, *WORK["faces"].amounts[:2]]
     assert len(ring().faces) == 5856
 
@@ -74,7 +74,7 @@ def test_about_half_of_a_picture_is_covered():
     assert 0.4 < cost("faces", 1280)["covered"] / render.QUICK_SIDE**2 < 0.6
 
 
-def test_a_mesh_of_the_users_is_drawn_in_the_unit_ball(tmp_path):
+def test_a_mesh_file_is_scaled_to_the_unit_sphere(tmp_path):
     trimesh.creation.box((100, 100, 100)).apply_translation((500, 0, 0)).export(tmp_path / "box.ply")
     row = cost("pixels", 64, mesh=str(tmp_path / "box.ply"))
     assert 0.2 < row["covered"] / 64**2 < 0.6
@@ -89,7 +89,7 @@ def test_renderers_that_are_not_installed_are_left_out(monkeypatch):
 
 
 @pytest.mark.parametrize("network", [name for name, renderer in RENDERERS_MEASURED.items() if renderer.package])
-def test_renderers_of_others_are_measured_where_they_are_installed(network):
+def test_optional_renderers_are_measured_if_installed(network):
     pytest.importorskip(RENDERERS_MEASURED[network].package)
     assert cost("pixels", 32, "hard with gradients", network)["covered"] > 100
 

@@ -21,7 +21,7 @@ def all_distances(first, second):
 
 
 @pytest.mark.parametrize("case", cases("deepsdf/chamfer", r"(.+)/sampled_points"))
-def test_the_squared_chamfer_distance_is_the_references(goldens, case):
+def test_the_squared_chamfer_distance_match_the_references(goldens, case):
     golden = goldens("deepsdf/chamfer")
     points = Normalization(golden[f"{case}/offset"], float(golden[f"{case}/scale"])).undo(golden[f"{case}/sampled_points"])
     figure = chamfer_figures(points, golden[f"{case}/gt_points"])["point_chamfer_squared"]

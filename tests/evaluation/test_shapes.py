@@ -121,7 +121,7 @@ def test_true_points_give_the_figures_that_need_no_true_faces():
     assert figures["point_chamfer_squared"] == pytest.approx(2 * 0.1**2, rel=0.12)
 
 
-def test_a_meshs_squared_chamfer_distance_to_points_is_the_references(goldens):
+def test_a_meshs_squared_chamfer_distance_to_points_match_the_references(goldens):
     golden = goldens("deepsdf/chamfer")
     mesh = trimesh.Trimesh(golden["mesh/vertices"], golden["mesh/faces"], process=False)
     points = golden["mesh/gt_points"].astype(np.float64)

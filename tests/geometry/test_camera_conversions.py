@@ -1,4 +1,4 @@
-"""Cameras of row-vector renderers against their fixture; OpenGL's against its clip cube; every conversion forth and back."""
+"""Cameras of row-vector renderers against their fixture; OpenGL's against its clip cube; round trips of every conversion."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def applied(matrices, points):
 
 
 @RIGS
-def test_a_rig_s_poses_and_lenses_are_the_fixture_s(rig):
+def test_a_rig_s_poses_and_lenses_match_the_fixture(rig):
     z = read(rig)
     views = ours(z)
     for name, value in zip(("R", "T"), conversions.to_row_vectors(views.world_to_cam)):
@@ -84,7 +84,7 @@ def test_a_rig_sees_points_where_the_fixture_does(rig):
 
 
 @RIGS
-def test_a_rig_s_whole_projection_is_the_fixture_s(rig):
+def test_a_rig_s_whole_projection_match_the_fixture(rig):
     z = read(rig)
     view = torch.eye(4).repeat(len(z["R"]), 1, 1)
     view[:, :3, :3], view[:, 3, :3] = conversions.to_row_vectors(ours(z).world_to_cam)
@@ -114,7 +114,7 @@ def image_size(ndc, screen):
 
 
 @MODELS
-def test_a_model_s_projection_and_points_are_the_fixture_s(model):
+def test_a_model_s_projection_and_points_match_the_fixture(model):
     z = read("models")
     z |= {name.removeprefix(f"{model}_"): value for name, value in z.items() if name.startswith(f"{model}_")}
     focal, principal, planes, orthographic = lens(model, z)

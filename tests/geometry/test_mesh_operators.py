@@ -33,7 +33,7 @@ def near(actual, expected, **tolerances):
 
 
 @pytest.mark.parametrize("name", MESHES)
-def test_normals_areas_and_edges_are_the_references(name):
+def test_normals_areas_and_edges_match_the_references(name):
     golden = read(OPERATORS)
     vertices, faces = mesh_of(golden, f"{name}_verts", f"{name}_faces")
     normals = vertex_normals(vertices.requires_grad_(), faces)
@@ -45,7 +45,7 @@ def test_normals_areas_and_edges_are_the_references(name):
     near(vertices.grad, golden[f"{name}_grad_verts"], atol=1e-5)
 
 
-def test_laplacians_are_the_references():
+def test_laplacians_match_the_references():
     golden = read(LOSSES)
     vertices, faces = mesh_of(golden, "verts0", "faces0")
     vector, edges = tensor(golden["lap_vec"]), unique_edges(faces).vertices
@@ -56,7 +56,7 @@ def test_laplacians_are_the_references():
     near(1 / vertex_areas(vertices, faces)[:, None], golden["lap_cot_inv_area"])
 
 
-def test_smoothed_vertices_are_the_references():
+def test_smoothed_vertices_match_the_references():
     golden = read(OPERATORS)
     near(taubin_smoothing(*mesh_of(golden, "taubin_verts_in", "taubin_faces")), golden["taubin_verts"])
 
@@ -111,14 +111,14 @@ def test_faces_around_one_edge_are_paired_each_with_each():
     assert sorted(sorted(pair) for pair in opposite.tolist()) == [[2, 3], [2, 4], [3, 4]]
 
 
-def test_bends_are_the_dihedral_angles_of_trimesh_whatever_the_orientation():
+def test_bends_are_the_dihedral_angles_of_trimesh_for_any_orientation():
     mesh = trimesh.creation.icosahedron()
     vertices, faces = torch.tensor(mesh.vertices), torch.tensor(mesh.faces)
     faces[::2] = faces[::2].flip(1)
     np.testing.assert_allclose(bend_cosines(vertices, *face_pairs(faces)), np.cos(mesh.face_adjacency_angles), atol=1e-12)
 
 
-def test_cotangent_offsets_of_a_plane_vanish_however_it_is_meshed():
+def test_cotangent_offsets_of_a_plane_vanish_for_any_triangulation():
     generator = np.random.default_rng(0)
     x, y = np.meshgrid(np.arange(6.0), np.arange(6.0))
     points = np.stack([x, y, 0 * x], -1).reshape(-1, 3)
@@ -135,14 +135,14 @@ def test_corners_without_angle_keep_weights_finite():
     assert cotangent_weights(vertices, torch.tensor([[0, 1, 2], [0, 1, 3]])).weights.isfinite().all()
 
 
-def test_vertices_without_neighbours_stay_where_they_are():
+def test_isolated_vertices_do_not_move():
     vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 5, 5]])
     faces = torch.tensor([[0, 1, 2]])
     assert not uniform_weights(vertices, faces).offsets(vertices)[3].any()
     assert torch.equal(taubin_smoothing(vertices, faces)[3], vertices[3])
 
 
-def test_smoothing_takes_away_noise_and_keeps_the_volume():
+def test_smoothing_removes_noise_and_keeps_the_volume():
     mesh = trimesh.creation.icosphere(3)
     noise = torch.randn(mesh.vertices.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     rough = torch.tensor(mesh.vertices) + 0.02 * noise

@@ -36,7 +36,7 @@ def mesh_of(volume, level, origin, spacing):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("frame", ["grid", "local"])
-def test_vertices_are_the_references(case, frame):
+def test_vertices_match_the_references(case, frame):
     """The fixture's local frame has the lattice's corners at -1 and 1."""
     volume, level = volume_of(case)
     lattice = ([0, 0, 0], [1, 1, 1]) if frame == "grid" else ([-1, -1, -1], 2 / (np.array(volume.shape) - 1))

@@ -1,4 +1,4 @@
-"""Neighbours and well spread points, against the fixture and against all distances."""
+"""Neighbours and farthest points, against the fixture and against all distances."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def check(golden, case, found, x, y):
 
 
 @pytest.mark.parametrize("case", NEAREST)
-def test_the_nearest_points_are_the_references(case):
+def test_the_nearest_points_match_the_references(case):
     golden = read(NAME)
     x, y, (many, few) = clouds(golden, "len" in case or "short" in case)
     dists = golden[f"{case}_dists"]
@@ -48,7 +48,7 @@ def test_the_nearest_points_are_the_references(case):
     torch.testing.assert_close(gather(y, found.index), expected)
 
 
-def test_the_nearest_points_in_the_plane_are_the_references():
+def test_the_nearest_points_in_the_plane_match_the_references():
     golden = read(NAME)
     found = nearest(tensor(golden["knn_2d_x"]), tensor(golden["knn_2d_y"]), golden["knn_2d_idx"].shape[2])
     torch.testing.assert_close(found.index, tensor(golden["knn_2d_idx"]).long())
@@ -56,7 +56,7 @@ def test_the_nearest_points_in_the_plane_are_the_references():
 
 
 @pytest.mark.parametrize("case", BALLS)
-def test_points_within_a_radius_are_the_references(case):
+def test_points_within_a_radius_match_the_references(case):
     golden = read(NAME)
     x, y, (many, few) = clouds(golden, "len" in case)
     k, radius = golden[f"ball_{case}_K_radius"]
@@ -65,7 +65,7 @@ def test_points_within_a_radius_are_the_references(case):
 
 
 @pytest.mark.parametrize("case", cases(NAME, "fps_(.+)_idx"))
-def test_farthest_points_are_the_references(case):
+def test_farthest_points_match_the_references(case):
     golden = read(NAME)
     x, _, (counts, _) = clouds(golden, "len" in case)
     k = golden[f"fps_{case}_K"].tolist() if "len" in case else golden[f"fps_{case}_idx"].shape[1]
@@ -96,7 +96,7 @@ def test_distances_are_differentiable():
     assert torch.autograd.gradcheck(lambda x: farthest_points(x, 4)[0], (x, ))
 
 
-def test_padding_may_hold_anything():
+def test_padding_is_ignored():
     x, y = random(2, 5, 3), torch.ones(2, 4, 3)
     x[0, 3:], y[1, 1:] = torch.nan, torch.inf
     for batch in (x, y):
@@ -120,7 +120,7 @@ def test_a_point_at_the_radius_is_not_within_it():
     assert index.tolist() == [[[1, -1]]]
 
 
-def test_of_equally_far_points_the_first_is_next():
+def test_the_first_of_equally_far_points_is_next():
     square = torch.tensor([[[0.0, 0], [0, 1], [1, 0], [1, 1]]])
     assert farthest_points(square, 4)[1].tolist() == [[0, 3, 1, 2]]
     assert farthest_points(square, 2, starts=[2])[1].tolist() == [[2, 1]]

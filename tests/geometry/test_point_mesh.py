@@ -16,7 +16,7 @@ LEAST_AREA = 5e-3
 
 
 @pytest.mark.parametrize("case", cases(NAME, "(pf_.+)_point_to_face"))
-def test_squared_distances_are_the_references(case):
+def test_squared_distances_match_the_references(case):
     golden = read(NAME)
     scale, spread = golden["pf_small_scale_verts_points"] if "small" in case else (1, 1)
     points, vertices = tensor(golden["points0"] * spread), tensor(golden["verts0"] * scale)
@@ -95,7 +95,7 @@ def test_no_points_and_no_faces():
     assert mesh_to_points(points, vertices, faces[:0]).shape == (0, )
     with pytest.raises(ValueError, match="without faces"):
         points_to_mesh(points, vertices, faces[:0])
-    with pytest.raises(ValueError, match="no points"):
+    with pytest.raises(ValueError, match="empty point cloud"):
         mesh_to_points(points[:0], vertices, faces)
 
 

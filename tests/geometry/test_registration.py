@@ -43,7 +43,7 @@ CASES = [case for case in goldens.cases(FIXTURE, r"umeyama_(\w+)_s") if case != 
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "weights"])
-def test_alignments_are_the_fixture_s(case):
+def test_alignments_match_the_fixture(case):
     z = read("umeyama")
     mirror = torch.tensor([1.0, 1.0, -1.0 if case.startswith("mirror") else 1.0])
     for i, (source, target) in enumerate(zip(z["X"], z["Y"] * mirror)):
@@ -112,7 +112,7 @@ def test_alignments_of_bad_points_are_refused_by_name(named, change):
 
 
 @pytest.mark.parametrize("case", goldens.cases(FIXTURE, r"icp_(\w+)_rmse"))
-def test_registrations_are_the_fixture_s(case):
+def test_registrations_match_the_fixture(case):
     z = read("icp")
     for i, (source, target) in enumerate(zip(z["X"], z["Y"])):
         limit = int(found[1]) if (found := re.search(r"_(\d+)it$", case)) else 100
@@ -161,7 +161,7 @@ def test_registrations_of_bad_clouds_are_refused_by_name(named, change):
         register_points(**dict(source=cloud(4).float(), target=cloud(5).float()) | change)
 
 
-def test_camera_poses_are_the_fixture_s():
+def test_camera_poses_match_the_fixture():
     z = read("epnp")
     for i, (points, uv) in enumerate(zip(z["X"], z["y"])):
         pose, error = camera_from_points(points, uv, torch.eye(3))
@@ -215,7 +215,7 @@ def test_gradients_of_poses_agree_with_finite_differences(noise):
     "points: must": dict(points=torch.full((10, 3), torch.nan).double()),
     "uv: must": dict(uv=torch.full((10, 2), torch.inf).double()),
     "K: must": dict(K=torch.full((3, 3), torch.nan).double()),
-    "points: they lie on one line": dict(points=torch.linspace(0, 1, 10).double()[:, None].expand(10, 3)),
+    "points: they are collinear": dict(points=torch.linspace(0, 1, 10).double()[:, None].expand(10, 3)),
 }.items())  # yapf: disable
 def test_poses_of_bad_points_are_refused_by_name(named, change):
     with pytest.raises(ValueError, match=named):
@@ -224,12 +224,12 @@ def test_poses_of_bad_points_are_refused_by_name(named, change):
 
 def test_pixels_that_no_camera_sees_are_refused(monkeypatch):
     monkeypatch.setattr("cv2.solvePnP", lambda *args, **options: (False, None, None))
-    with pytest.raises(ValueError, match="points, uv: no pose"):
+    with pytest.raises(ValueError, match="points, uv: no camera pose"):
         camera_from_points(*scene()[:3])
 
 
 @pytest.mark.parametrize("count", goldens.cases(FIXTURE, r"pcl_normals_k(\d+)"))
-def test_normals_of_clouds_are_the_fixture_s(count):
+def test_normals_of_clouds_match_the_fixture(count):
     z = {name: value.double().numpy() for name, value in read("pcl").items()}
     for points, either, oriented in zip(z["points"], z[f"normals_k{count}"], z[f"normals_k{count}_disambiguated"]):
         normals = estimate_normals(points, int(count))
@@ -255,13 +255,13 @@ def test_gradients_of_normals_agree_with_finite_differences(points):
     assert torch.autograd.gradcheck(upwards, points.clone().requires_grad_())
 
 
-def test_normals_of_flat_neighbourhoods_have_one_sign_whatever_they_come_with():
+def test_normals_of_flat_neighbourhoods_have_one_sign_for_any_input():
     normals = np.tile([0.0, 0.0, -1.0], (9, 1))
     for given in (normals, -normals):
         np.testing.assert_array_equal(orient_to_neighbours(flat_grid().numpy(), given), -normals)
 
 
-def test_normals_point_to_the_side_of_the_neighbours_whatever_sign_they_come_with():
+def test_normals_point_to_the_side_of_the_neighbours_for_any_input_sign():
     points = np.random.default_rng(0).normal(size=(50, 3))
     ball = points / np.linalg.norm(points, axis=1, keepdims=True)
     for normals in (ball, -ball):

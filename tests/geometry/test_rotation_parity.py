@@ -43,42 +43,42 @@ def turns(angles, seed=7):
     return torch.tensor(angles, dtype=torch.float64)[:, None] * torch.nn.functional.normalize(axes, dim=-1)
 
 
-def test_exponentials_and_their_gradients_are_the_fixture_s():
+def test_exponentials_and_their_gradients_match_the_fixture():
     z = read("so3")
     near(rotations.rotation_vector_to_rotation(z["log"]), z["R"])
     near(rotations.cross_matrix(z["log"]), z["hat"])
     near(gradient(rotations.rotation_vector_to_rotation, z["log"], z["upstream"]), z["grad_log"], 1e-4)
 
 
-def test_logarithms_and_their_gradients_are_the_fixture_s():
+def test_logarithms_and_their_gradients_match_the_fixture():
     z = read("so3")
     same_turn(rotations.rotation_to_rotation_vector(z["R"]), z["log_of_R"])
     same_turn(rotations.rotation_to_rotation_vector(z["rot"]), z["log_of_rot"])
     near(gradient(rotations.rotation_to_rotation_vector, z["rot"], z["upstream_log"]), z["grad_rot"], 1e-4)
 
 
-def test_angles_of_rotations_are_the_fixture_s():
+def test_angles_of_rotations_match_the_fixture():
     z = read("so3")
     zero = torch.eye(3).expand_as(z["R"])
     near(torch.deg2rad(rotations.rotation_angle_error(z["rot"], zero)), z["angle"])
     near(torch.deg2rad(rotations.rotation_angle_error(z["rot"], z["rot"].flip(0))), z["relative_angle"])
 
 
-def test_six_numbers_and_their_gradients_are_the_fixture_s():
+def test_six_numbers_and_their_gradients_match_the_fixture():
     z = read("rot6d")
     near(rotations.rotation_from_6d(z["d6"]), z["R"])
     near(rotations.rotation_to_6d(z["R"]), z["back"])
     near(gradient(rotations.rotation_from_6d, z["d6"], z["upstream"]), z["grad_d6"], 1e-4)
 
 
-def test_quaternions_and_their_matrices_are_the_fixture_s():
+def test_quaternions_and_their_matrices_match_the_fixture():
     z = read("quat")
     near(rotations.quaternion_to_rotation(z["q"]), z["matrix"])
     near(rotations.quaternion_to_rotation(z["q_unnormalised"]), z["matrix_unnormalised"])
     near(rotations.rotation_to_quaternion(read("axisangle")["matrix_in"]), z["from_matrix"])
 
 
-def test_products_inverses_and_turned_points_are_the_fixture_s():
+def test_products_inverses_and_turned_points_match_the_fixture():
     z = read("quat")
     unit = torch.nn.functional.normalize(z["q_unnormalised"], dim=-1)
     near(rotations.standardize_quaternion(rotations.multiply_quaternions(z["q"], z["q"].flip(0))), z["multiply"])
@@ -88,7 +88,7 @@ def test_products_inverses_and_turned_points_are_the_fixture_s():
     near(rotations.quaternion_to_rotation(unit), z["matrix_unnormalised"])
 
 
-def test_rotation_vectors_are_the_fixture_s():
+def test_rotation_vectors_match_the_fixture():
     z = read("axisangle")
     near(rotations.rotation_vector_to_rotation(z["v"]), z["matrix"])
     near(rotations.rotation_vector_to_quaternion(z["v"]), z["quaternion"])
@@ -97,7 +97,7 @@ def test_rotation_vectors_are_the_fixture_s():
 
 
 @pytest.mark.parametrize("axes", goldens.cases(FIXTURE, r"euler_([XYZ]{3})_matrix"))
-def test_euler_angles_are_the_fixture_s(axes):
+def test_euler_angles_match_the_fixture(axes):
     z = read("euler")
     angles = z["angles"] if axes[0] != axes[2] else z[f"{axes}_back"]  # proper Euler angles were moved into their range
     near(rotation_to_euler(z[f"{axes}_matrix"], axes), z[f"{axes}_back"])
@@ -177,7 +177,7 @@ def test_the_logarithm_of_half_turns_is_exact_and_its_gradient_finite():
         assert torch.isfinite(torch.autograd.grad(vector.sum(), half)[0]).all()
 
 
-def test_what_is_not_a_number_stays_visible():
+def test_nan_is_propagated():
     vector = torch.tensor([[torch.nan, 0.0, 0.0]])
     rotation = rotations.rotation_vector_to_rotation(vector)
     assert rotation.isnan().any() and rotations.rotation_to_rotation_vector(torch.full((3, 3), torch.nan)).isnan().all()

@@ -1,4 +1,4 @@
-"""The smooth coordinates of a mesh: there and back, gradients, and what a step in them does."""
+"""The smooth coordinates of a mesh: round trip, gradients, and the effect of a step."""
 
 import numpy as np
 import torch

@@ -8,14 +8,14 @@ from deep3dmap.geometry.triangles import face_areas
 from tests.goldens import read, tensor
 
 
-def test_a_finer_mesh_is_the_references():
+def test_a_finer_mesh_match_the_references():
     golden = read("render/mesh_ops")
     vertices, faces = subdivide(tensor(golden["subdivide_verts_in"]), tensor(golden["subdivide_faces_in"]).long())
     torch.testing.assert_close(vertices, tensor(golden["subdivide_verts"]))
     assert torch.equal(faces, tensor(golden["subdivide_faces"]).long())
 
 
-def test_the_surface_and_its_orientation_stay():
+def test_surface_and_orientation_are_preserved():
     vertices, faces = torch.tensor([[0.0, 0, 0], [4, 0, 0], [0, 3, 0]]), torch.tensor([[0, 1, 2]])
     finer, parts = subdivide(vertices, faces)
     torch.testing.assert_close(face_areas(finer, parts), torch.full((4, ), 1.5))

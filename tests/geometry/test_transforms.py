@@ -34,7 +34,7 @@ def generator(twist):
     return matrix
 
 
-def test_motions_and_their_coordinates_are_the_fixture_s():
+def test_motions_and_their_coordinates_match_the_fixture():
     z = read("se3")
     near(twist_to_motion(z["log"]), z["matrix"].transpose(1, 2))
     near(motion_to_twist(z["matrix"].transpose(1, 2)), z["log_of_matrix"])
@@ -90,21 +90,21 @@ def test_normals_after_a_map_without_inverse_are_refused(value):
         transform_normals(torch.diag(torch.tensor([1.0, 1.0, value, 1.0])), torch.ones(1, 3))
 
 
-def test_cameras_of_distance_elevation_and_azimuth_are_the_fixture_s():
+def test_cameras_of_distance_elevation_and_azimuth_match_the_fixture():
     z = read("lookat")
     poses = look_at(on_sphere(z["dist"], z["elev_deg"], z["azim_deg"]), up=(0.0, 1.0, 0.0))
     for name, value in zip(("R", "T"), conversions.to_row_vectors(poses)):
         near(value, z[name])
 
 
-def test_cameras_of_eye_target_and_up_are_the_fixture_s():
+def test_cameras_of_eye_target_and_up_match_the_fixture():
     z = read("lookat")
     rotation, translation = conversions.to_row_vectors(look_at(z["eye"], z["at"], z["up"]))
     near(rotation, z["eye_R"])
     near(translation, z["eye_T"])
 
 
-def test_rotations_of_cameras_that_look_at_the_origin_are_the_fixture_s():
+def test_rotations_of_cameras_that_look_at_the_origin_match_the_fixture():
     z = read("lookat")
     near(conversions.to_row_vectors(look_at(z["eye"], z["at"], z["up"]))[0], z["rotation"])
 

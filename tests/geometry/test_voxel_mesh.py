@@ -16,7 +16,7 @@ def squares(vertices, faces):
     return sorted(torch.cat([middle, torch.linalg.cross(b - a, c - a)], 1).round(decimals=4).add(0.0).tolist())
 
 
-def test_the_mesh_of_voxels_is_the_references():
+def test_the_mesh_of_voxels_match_the_references():
     """The fixture's volumes are [z, y, x]; it puts the lower corner of the first cell at -1 and of the last at 1."""
     golden = read("render/mesh_ops")
     inside = (tensor(golden["cubify_voxels"])[0] > float(golden["cubify_thresh"])).permute(2, 1, 0)

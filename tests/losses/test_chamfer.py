@@ -33,7 +33,7 @@ def clouds(golden, case=""):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_variants_and_their_gradients_are_the_references(case):
+def test_variants_and_their_gradients_match_the_references(case):
     golden = read(NAME)
     x, y = clouds(golden, case)
     distance, normals = chamfer(x, y, **options_of(golden, case))
@@ -45,7 +45,7 @@ def test_variants_and_their_gradients_are_the_references(case):
         assert_near(batch.points.grad, tensor(golden[f"cham_{case}_grad_{side}"]), 1e-5, f"{case} {side}")
 
 
-def test_distances_of_single_points_are_the_references():
+def test_distances_of_single_points_match_the_references():
     golden = read(NAME)
     x, y = clouds(golden)
     for some, others, way in (x, y, "forward"), (y, x, "backward"):
@@ -61,7 +61,7 @@ def test_normals_carry_gradients():
     assert torch.autograd.gradcheck(lambda a, b: chamfer(Clouds(x, None, a), Clouds(y, None, b))[1], normals)
 
 
-def test_padding_may_hold_anything():
+def test_padding_is_ignored():
     x, y = torch.zeros(2, 3, 3), torch.ones(2, 2, 3)
     x[0, 1:], y[1, 1:] = torch.nan, torch.inf
     leaves = [batch.requires_grad_() for batch in (x, y, x.detach() + 1, y.detach() + 1)]

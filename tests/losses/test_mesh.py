@@ -37,7 +37,7 @@ def leaves(golden, kind):
 
 
 @pytest.mark.parametrize("case", cases(NAME, "(.+)_loss"))
-def test_losses_and_their_gradients_are_the_references(case):
+def test_losses_and_their_gradients_match_the_references(case):
     golden = read(NAME)
     vertices, points = leaves(golden, "verts"), leaves(golden, "points")
     meshes = Meshes.pack(vertices, [tensor(golden[name]).long() for name in cases(NAME, "(faces\\d+)")])

@@ -119,7 +119,7 @@ def convert(source: Path, read: Callable[[Path], object], capture: Capture | Non
 
 
 def _info(capture: Capture | None, poses: torch.Tensor | None) -> dict:
-    """What the framework is told about its data; see :func:`deep3dmap.datasets.captures.ray_batches.scene_info`."""
+    """The framework's information about its data; see :func:`deep3dmap.datasets.captures.ray_batches.scene_info`."""
     if capture is None:
         unknown = {} if poses is None else dict(cam_to_world=torch.eye(3, 4).repeat(len(poses), 1, 1),
                                                 K=torch.eye(3).repeat(len(poses), 1, 1))  # yapf: disable

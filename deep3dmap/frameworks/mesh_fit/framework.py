@@ -1,8 +1,8 @@
 """A mesh fitted to photographs by differentiable rendering, from coarse to fine.
 
-Each level starts from the surface of the one before, meshed anew on a finer grid (the first from the visual hull or a sphere),
-and moves its vertices until renderings match silhouettes and photographs (Liu et al., "Soft Rasterizer", ICCV 2019), in smooth
-coordinates (Nicolet et al., "Large steps in inverse rendering of geometry", SIGGRAPH Asia 2021).
+Each level starts from the surface of the previous one, remeshed on a finer grid (the first from the visual hull or a sphere),
+and optimises its vertices so that renderings match silhouettes and photographs (Liu et al., "Soft Rasterizer", ICCV 2019), in
+smooth coordinates (Nicolet et al., "Large steps in inverse rendering of geometry", SIGGRAPH Asia 2021).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,17 +27,32 @@ from deep3dmap.renderers.mesh.textures import VertexColors
 from deep3dmap.structures import Cameras, Meshes
 
 STARTS = ("hull", "sphere")
+RENDERER = dict(type="MeshRenderer", shader=dict(type="MeshShader", shading="none", blending="outline", sigma=3e-5))
+
+
+def check_level(name: str, level: Mapping) -> None:
+    """Check a level's values.
+
+    Raises:
+        ConfigError: that names the level.
+    """
+    resolution, scale = level.get("resolution"), level["scale"]
+    if not (level.keys() <= {"resolution", "scale"} and isinstance(resolution, int) and resolution >= 4
+            and isinstance(scale, int | float) and 0 < scale <= 1):
+        raise ConfigError(
+            f"MeshFit: levels.{name}={dict(level)}: expected resolution, an integer of at least 4, and optionally "
+            "scale, above 0 and at most 1")
 
 
 class VertexValues(nn.Module):
-    """A parameter with three values for each vertex; its size follows the mesh."""
+    """A parameter with three values for each vertex, resized with the mesh."""
 
     def __init__(self):
         super().__init__()
         self.values = nn.Parameter(torch.zeros(0, 3))
 
     def replace(self, values: Float[Tensor, "v 3"]) -> None:
-        """Give it other values; the parameter stays the same object."""
+        """Assign values of any number of vertices; the parameter stays the same object."""
         self.values.data = values.to(self.values)
 
 
@@ -46,14 +61,14 @@ class MeshFit(SceneMethod, BaseFramework):
     """A mesh with vertex colours, fitted to masks and photographs.
 
     Args:
-        levels: by name, the stages that a config may train: ``resolution``, grid cells along an edge of the cube around the
+        levels: by name of a stage of training: ``resolution``, grid cells along an edge of the cube around the
             scene's unit sphere at which the level's mesh is made, and ``scale`` of its images.
         start: the first level's surface: the visual ``hull`` of the training views, or a ``sphere``.
-        radius: of the sphere, in units of the scene's unit sphere.
+        radius: of the sphere, relative to the scene's unit sphere.
         smoothness: lambda of the smooth coordinates; see :class:`deep3dmap.geometry.smoothing.SmoothCoordinates`.
         background: grey of rays that miss, in [0, 1].
-        parts: ``renderer``, ``losses``, ``input_keys`` of the base class. The renderer is called with meshes, cameras and a
-            texture.
+        renderer: config of a mesh renderer, which is called with meshes, cameras and a texture; :data:`RENDERER` by default.
+        parts: ``losses``, ``input_keys`` of the base class.
 
     Raises:
         ConfigError: if a value is out of its range.
@@ -65,18 +80,14 @@ class MeshFit(SceneMethod, BaseFramework):
                  radius: float = 0.6,
                  smoothness: float = 20.0,
                  background: float = 1.0,
+                 renderer: dict | None = None,
                  **parts):
-        super().__init__(**parts)
+        super().__init__(renderer=renderer or RENDERER, **parts)
         if start not in STARTS:
             raise ConfigError(f"MeshFit: start='{start}': expected {' or '.join(STARTS)}")
-        self.levels = {
-            name: dict(resolution=level["resolution"], scale=level.get("scale", 1.0))
-            for name, level in levels.items()
-        }
+        self.levels = {name: {"scale": 1.0, **level} for name, level in levels.items()}
         for name, level in self.levels.items():
-            if level["resolution"] < 4 or not 0 < level["scale"] <= 1:
-                raise ConfigError(
-                    f"MeshFit: levels.{name}={level}: resolution must be at least 4, scale above 0 and at most 1")
+            check_level(name, level)
         if smoothness < 0 or not 0 < radius < 1:
             raise ConfigError(f"MeshFit: smoothness={smoothness} must not be negative, radius={radius} between 0 and 1")
         self.stages = tuple(self.levels)
@@ -89,7 +100,7 @@ class MeshFit(SceneMethod, BaseFramework):
 
     @property
     def coordinates(self) -> SmoothCoordinates:
-        """The change of variables of the present mesh."""
+        """The change of variables of the current mesh."""
         if self._coordinates is None:
             self._coordinates = SmoothCoordinates(self.faces, len(self.unknowns.values), self.smoothness)
         return self._coordinates
@@ -99,7 +110,7 @@ class MeshFit(SceneMethod, BaseFramework):
         return self.coordinates.positions(self.unknowns.values)
 
     def begin_stage(self, stage: Stage, data: object) -> Sequence[str]:
-        """Mesh the surface anew at the level's resolution; the first time from the start surface."""
+        """Remesh the surface at the level's resolution; in the first stage, make the start surface."""
         level, views = self.levels[stage.name], data.scene.train
         try:
             if len(self.faces):
@@ -114,7 +125,7 @@ class MeshFit(SceneMethod, BaseFramework):
         return ()
 
     def state(self) -> MeshState:
-        """The present mesh, without gradients."""
+        """The current mesh, without gradients."""
         return MeshState(self.vertices().detach().cpu(), self.faces.cpu(), self.colors.values.detach().cpu())
 
     def set_state(self, state: MeshState) -> None:
@@ -125,10 +136,10 @@ class MeshFit(SceneMethod, BaseFramework):
         self.colors.replace(state.colors)
 
     def adapt_sizes(self, state: Mapping) -> None:
-        """Take a mesh of as many vertices and faces as the weights have.
+        """Resize the parameters to the numbers of vertices and faces of the weights.
 
         Raises:
-            CheckpointError: if they don't make a mesh.
+            CheckpointError: if their shapes or face indices are inconsistent.
         """
         unknowns, colors, faces = (state.get(key) for key in ("unknowns.values", "colors.values", "faces"))
         if not all(
@@ -142,7 +153,7 @@ class MeshFit(SceneMethod, BaseFramework):
         self.unknowns.replace(torch.zeros_like(unknowns))
         self.colors.replace(torch.zeros_like(colors))
 
-    # --- the contract -----------------------------------------------------------------------------------------------------
+    # --- interface --------------------------------------------------------------------------------------------------------
 
     def forward(self, inputs: dict, mode: str = "tensor") -> dict:
         """Losses of whole views, a prediction for rays, or renderings.
@@ -200,7 +211,7 @@ class MeshFit(SceneMethod, BaseFramework):
             NoSurfaceError: before the first step of training.
         """
         if not len(self.faces):
-            raise NoSurfaceError("nothing is fitted yet: the mesh begins with the first stage of training")
+            raise NoSurfaceError("MeshFit has no mesh before its first stage of training")
         mesh = self._mesh()
         if not color:
             mesh.visual = trimesh.visual.ColorVisuals()

@@ -1,4 +1,4 @@
-"""Surfaces that a fit starts from, and surfaces meshed anew."""
+"""Initial surfaces of a fit, and remeshing."""
 
 from typing import NamedTuple
 
@@ -27,10 +27,10 @@ class MeshState(NamedTuple):
 
 
 def hull_start(views: Capture, resolution: int) -> MeshState:
-    """The visual hull's largest part, in the scene's frame, painted.
+    """The largest component of the visual hull, in the scene's frame, with colours from the photographs.
 
     Raises:
-        NoSurfaceError: if the silhouettes have no common point.
+        NoSurfaceError: if the visual hull is empty.
     """
     box = torch.ones(3)
     try:
@@ -41,7 +41,7 @@ def hull_start(views: Capture, resolution: int) -> MeshState:
 
 
 def painted(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], views: Capture) -> MeshState:
-    """A mesh in the scene's frame with its colours in the photographs; grey if no view sees any of it."""
+    """A mesh in the scene's frame with colours from the photographs; grey if it is visible in none."""
     mesh, cameras = trimesh.Trimesh(vertices.double().numpy(), faces.numpy(), process=False), views.scene_cameras
     points, normals = torch.tensor(np.asarray(mesh.vertices)), torch.tensor(np.asarray(mesh.vertex_normals))
     colors, seen = paint_vertices(points, normals, visible_vertices(mesh, cameras.centers), views.images, views.masks,
@@ -51,17 +51,18 @@ def painted(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], views: Ca
 
 
 def sphere_start(views: Capture, radius: float, resolution: int) -> MeshState:
-    """A sphere around the scene's origin with edges of about a grid cell's length, painted."""
+    """A sphere around the scene's origin with edges of about a grid cell's length, coloured from the photographs."""
     ball = trimesh.creation.icosphere(subdivisions=max(1, round(np.log2(resolution * radius / 1.9))), radius=radius)
     return painted(torch.tensor(np.asarray(ball.vertices)), torch.tensor(np.asarray(ball.faces)), views)
 
 
 def remeshed(state: MeshState, views: Capture, resolution: int) -> MeshState:
-    """The surface of a mesh on a grid of another resolution, by marching cubes on its signed distance, painted. Parts that
-    are turned inside out or folded over disappear.
+    """The surface remeshed by marching cubes on its signed distance at another resolution, coloured from the photographs.
+
+    Inverted or folded parts are removed.
 
     Raises:
-        NoSurfaceError: if nothing lies inside the mesh.
+        NoSurfaceError: if the mesh encloses no grid point.
     """
     mesh = Mesh(state.vertices.double().numpy(), state.faces.numpy())
 

@@ -20,7 +20,7 @@ from deep3dmap.renderers.mesh.neural_mesh import NeuralMeshRasterizer, NeuralMes
 from deep3dmap.renderers.mesh.textures import FaceCubes
 from deep3dmap.structures import Cameras, Meshes
 
-DEPTH_RANGE = (0.1, 100.0)  # of the drawn depth, whatever the renderer's own
+DEPTH_RANGE = (0.1, 100.0)  # of the rendered depth, independent of the renderer's own range
 
 
 @RENDERERS.register_module()
@@ -66,7 +66,7 @@ class DepthImageRenderer(nn.Module):
         self.mesh_renderer = NeuralMeshRenderer(rasterizer, dict(type="MeshShader", shading="none"))
 
     def reduced(self, factor: float) -> Float[Tensor, "3 3"]:
-        """The pinhole matrix of images so many times smaller; like the published one it divides the principal point too."""
+        """The pinhole matrix of downscaled images; as in the published code, the principal point is divided too."""
         return self.K / torch.tensor([[factor], [factor], [1.0]]).to(self.K)
 
     def points(self, depth: Float[Tensor, "n h w"]) -> Float[Tensor, "n h w 3"]:
@@ -110,7 +110,7 @@ class DepthImageRenderer(nn.Module):
                 depth: Float[Tensor, "n h w"],
                 view: Float[Tensor, "n v"],
                 mode: str = "bilinear") -> Float[Tensor, "n c h w"]:
-        """Images seen from other views, each pixel looked up where the warped depth says that it comes from.
+        """Images warped to other views, each pixel sampled at the position given by the warped depth.
 
         Args:
             images: that show what the depth images do.
@@ -148,7 +148,7 @@ class DepthImageRenderer(nn.Module):
             views: of the sequence, the same for all images; see :func:`sweep`.
             before: view of each image that is undone first.
             after: view of each image that follows each of the sequence; only with ``mesh``.
-            crop: so many pixels at the top, bottom, left and right are drawn as one edge with their neighbours; only with
+            crop: pixels at the top, bottom, left and right that are drawn as one edge with their neighbours; only with
                 ``mesh``.
             mesh: draw meshes; otherwise sample the images, at the difference of the views' numbers.
         """

@@ -8,6 +8,7 @@ from deep3dmap.renderers.mesh.neural_mesh import NeuralMeshRasterizer, NeuralMes
 from deep3dmap.renderers.mesh.pyrender_renderer import PyrenderRenderer
 from deep3dmap.renderers.mesh.pytorch3d_parts import PyTorch3DRasterizer, PyTorch3DShader
 from deep3dmap.renderers.mesh.rasterizer import FastRasterizer, TorchRasterizer, rasterize
+from deep3dmap.renderers.mesh.raycast import RayCastRasterizer
 from deep3dmap.renderers.mesh.renderer import MeshImages, MeshRenderer
 from deep3dmap.renderers.mesh.shader import MeshShader, Scene
 from deep3dmap.renderers.mesh.textures import FaceCubes, FaceGrids, UVTexture, VertexColors
@@ -16,5 +17,6 @@ from deep3dmap.renderers.mesh.toy import ToyRenderer
 __all__ = [
     "DeodrRenderer", "FaceCubes", "FaceGrids", "FaceRasterizer", "FastRasterizer", "Fragments", "Lights", "Material",
     "MeshImages", "MeshRenderer", "MeshShader", "NeuralMeshRasterizer", "NeuralMeshRenderer", "PyTorch3DRasterizer",
-    "PyTorch3DShader", "PyrenderRenderer", "Scene", "TorchRasterizer", "ToyRenderer", "UVTexture", "VertexColors", "rasterize"
+    "PyTorch3DShader", "PyrenderRenderer", "RayCastRasterizer", "Scene", "TorchRasterizer", "ToyRenderer", "UVTexture",
+    "VertexColors", "rasterize"
 ]

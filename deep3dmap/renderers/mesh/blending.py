@@ -1,4 +1,4 @@
-"""The faces that a pixel sees become one colour and one opacity.
+"""Blending of the faces of a pixel to one colour and one opacity.
 
 Softmax and sigmoid blending: Liu et al., "Soft Rasterizer", ICCV 2019, equations 4 to 6; with PyTorch3D's background weight.
 """
@@ -43,11 +43,11 @@ def softmax_blend(colors: Float[Tensor, "p k c"], fragments: Fragments, backgrou
     Args:
         colors: of each face in its pixel.
         fragments: with distances and depths.
-        background: colour of what no face covers.
+        background: colour where no face covers the pixel.
         sigma: see :func:`coverage`.
-        gamma: sharpness of the preference for near faces; small ones take the nearest.
-        near: depth that counts as nearest, world units.
-        far: depth that counts as farthest, world units.
+        gamma: softness of the choice of the nearest face; smaller is sharper.
+        near: depth mapped to the largest nearness, 1; world units.
+        far: depth mapped to nearness 0; world units.
     """
     probability = coverage(fragments, sigma)
     nearness = torch.where(fragments.hit, (far - fragments.depth) / (far - near), 0)
@@ -59,7 +59,7 @@ def softmax_blend(colors: Float[Tensor, "p k c"], fragments: Fragments, backgrou
 
 
 def soft_depth(fragments: Fragments, sigma: float, far: float) -> Float[Tensor, "p"]:
-    """Depth of each pixel, front to back through half-covering faces to ``far``, world units."""
+    """Depth of each pixel, composited front to back by coverage, the rest at ``far``, world units."""
     reached = torch.cat([coverage(fragments, sigma), torch.ones_like(fragments.depth[:, :1])], -1).cumsum(-1).clamp(max=1)
     weights = torch.diff(reached, dim=-1, prepend=torch.zeros_like(reached[:, :1]))
     return (weights[:, :-1] * fragments.depth).sum(-1) + weights[:, -1] * far

@@ -1,9 +1,9 @@
-"""Meshes drawn by deodr: fast on the CPU, with outlines that are smooth over a pixel or so, and their gradients.
+"""Rendering by deodr: fast on the CPU, with outlines antialiased over about a pixel, and their gradients.
 
-deodr draws every triangle with a z-buffer and then blends the outline's edges over what lies behind, which makes the picture
+deodr draws every triangle with a z-buffer and then blends the outline's edges over what lies behind, which makes the image
 a continuous function of the vertices (de La Gorce, Paragios and Fleet, "Model-based 3D hand pose estimation from monocular
-video", PAMI 2011). It interpolates linearly in the image; here it does so with colours and depths divided by the depth, and
-with the depth's inverse, whose quotients are right under perspective.
+video", PAMI 2011). It interpolates linearly in the image; here the interpolated values are colours and depths divided by the
+depth, and the inverse depth; their quotients are perspective-correct.
 """
 
 from collections.abc import Sequence
@@ -41,12 +41,12 @@ def load_deodr():
 
 @RENDERERS.register_module()
 class DeodrRenderer(nn.Module):
-    """Draws closed meshes with colours at their vertices, on the CPU; back faces, and those that reach before ``near``, are
-    left out. Takes the arguments of :class:`MeshRenderer`'s call.
+    """Renders closed meshes with vertex colours, on the CPU; back faces, and faces with a corner nearer than ``near``, are
+    dropped. Takes the arguments of :class:`MeshRenderer`'s call.
 
     Args:
         sigma: width over which outlines fade outwards, pixels.
-        background: RGB where nothing is seen.
+        background: RGB of the background.
         near: least depth, world units.
 
     Raises:
@@ -70,7 +70,7 @@ class DeodrRenderer(nn.Module):
         """Images of mesh i seen by camera i; one mesh is seen by every camera, one camera sees every mesh.
 
         Raises:
-            ValueError: for meshes and cameras that don't fit together, and other textures than ``VertexColors``.
+            ValueError: for inconsistent meshes and cameras, and textures other than ``VertexColors``.
         """
         check_batch(meshes, cameras)
         if not isinstance(texture, VertexColors | None):
@@ -85,11 +85,12 @@ class DeodrRenderer(nn.Module):
         pixels, z = (x[0] for x in camera.to(scene.meshes.vertices).project(scene.meshes.vertices))
         faces = scene.meshes.faces[scene.meshes.face_mesh == view % len(scene.meshes)]
         faces = faces[(z[faces] > self.near).all(-1)]
-        inverse = torch.ones_like(z) if camera.orthographic else 1 / z
-        opaque = torch.ones_like(z)
-        values = torch.cat([vertex_light(scene, view) * inverse[:, None], torch.stack([z * inverse, inverse, opaque], -1)], -1)
         used, faces = faces.unique(return_inverse=True)
-        image = _Draw.apply(pixels[used], z[used].detach(), values[used], faces, camera.size, self.sigma, self.package)
+        pixels, z, light = pixels[used], z[used], vertex_light(scene, view)[used]
+        opaque = torch.ones_like(z)
+        inverse = opaque if camera.orthographic else 1 / z
+        values = torch.cat([light * inverse[:, None], torch.stack([z * inverse, inverse, opaque], -1)], -1)
+        image = _Draw.apply(pixels, z.detach(), values, faces, camera.size, self.sigma, self.package)
         alpha = image[..., -1]
         seen = alpha > 0
         surface = image[..., :4] / torch.where(seen, image[..., 4], 1)[..., None]
@@ -98,7 +99,7 @@ class DeodrRenderer(nn.Module):
 
 
 def outline_flags(pixels: Float[Tensor, "v 2"], faces: Int[Tensor, "f 3"]) -> Bool[Tensor, "f 3"]:
-    """Edges (0 1), (1 2), (2 0) of faces that part a face seen from the front from one that isn't, or from none."""
+    """Edges (0 1), (1 2), (2 0) of faces between a front face and a back face, or on the boundary of a front face."""
     corners, edges = pixels[faces], unique_edges(faces)
     front = cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) < 0
     count = torch.bincount(edges.of_faces[front].flatten(), minlength=len(edges.vertices))
@@ -106,7 +107,7 @@ def outline_flags(pixels: Float[Tensor, "v 2"], faces: Int[Tensor, "f 3"]) -> Bo
 
 
 class _Draw(torch.autograd.Function):
-    """A picture (h, w, c) of values at vertices, differentiable in their pixel coordinates and in the values."""
+    """An image (h, w, c) of values at vertices, differentiable in their pixel coordinates and in the values."""
 
     @staticmethod
     def forward(ctx, pixels, z, values, faces, size, sigma, package):

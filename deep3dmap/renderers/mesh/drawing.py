@@ -1,4 +1,4 @@
-"""Pictures of trimesh's meshes: colour, mask, depth and normals, by any rasteriser; not differentiable.
+"""Images of trimesh's meshes: colour, mask, depth and normals, by any rasteriser; not differentiable.
 
 Masks, depth and normals are those of each pixel's centre; only colours are averaged over a pixel.
 """

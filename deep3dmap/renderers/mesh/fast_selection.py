@@ -1,4 +1,4 @@
-"""Which faces each pixel sees: the fast implementation, a loop over triangles compiled by numba, on the CPU.
+"""The faces visible in each pixel: the fast implementation, a loop over triangles compiled by numba, on the CPU.
 
 The same arithmetic as :mod:`.selection`, in double precision; each image keeps the nearest faces of its pixels in a table.
 """
@@ -19,7 +19,7 @@ _compiled = numba.njit(cache=True, nogil=True)
 
 def select(triangles: Triangles, size: tuple[int, int, int],
            settings: RasterSettings) -> tuple[Int[Tensor, "p"], Int[Tensor, "p k"]]:
-    """The nearest triangles of every pixel that any reaches; see :func:`.selection.select`."""
+    """The nearest triangles of every covered pixel; see :func:`.selection.select`."""
     corners = triangles.corners.detach().double().cpu()
     boxes = torch.from_numpy(_boxes(corners.numpy(), *size[1:], float(settings.blur_radius), settings.cull_backfaces))
     index = torch.nonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))[:, 0]
@@ -42,7 +42,7 @@ def select(triangles: Triangles, size: tuple[int, int, int],
 
 
 def _twins(face: Int[Tensor, "t"]) -> Int[Tensor, "t"]:
-    """Index of the other part of each triangle's face, -1 for whole ones; parts of a face follow each other."""
+    """Index of the other part of each triangle's face, -1 for unclipped ones; parts of a face are consecutive."""
     twins = torch.full_like(face, -1)
     first = torch.nonzero(face[1:] == face[:-1])[:, 0]
     twins[first], twins[first + 1] = first + 1, first
@@ -74,7 +74,7 @@ def _boxes(corners, height, width, blur_radius, cull):
 @_compiled
 @no_type_check
 def _pixel_range(low, high, extent, scale):
-    """First, and one past the last, of a picture's ``extent`` columns or rows whose centres lie between two coordinates."""
+    """Range (first, one past the last) of an image's ``extent`` columns or rows with centres between two coordinates."""
     first = np.ceil(max(low * (scale / 2) + extent / 2 - 0.5, 0.0))
     last = np.floor(high * (scale / 2) + extent / 2 - 0.5) + 1
     return int(min(first, extent)), int(max(min(last, extent), 0))
@@ -85,7 +85,7 @@ def _pixel_range(low, high, extent, scale):
 def _draw(corners, boxes, twins, height, width, k, blur_radius, perspective, clip):
     """Table (pixels, k) of the nearest triangles, -1 in empty slots.
 
-    ``twins`` (t,) are the other parts of cut faces: of both, a pixel keeps the one that it is in or nearest to.
+    ``twins`` (t,) are the other parts of clipped faces: a pixel keeps the part that contains it or is nearest.
     """
     table = np.full((height * width, k), -1, np.int32)
     depths = np.empty((height * width, k), np.float64)
@@ -150,7 +150,7 @@ def _segment(x, y, x0, y0, x1, y1):
 @_compiled
 @no_type_check
 def _insert(table, depths, pixel, triangle, depth):
-    """Put a triangle into a pixel's slots, which stay ordered by depth; of equal ones the first drawn comes first."""
+    """Insert a triangle into a pixel's slots, ordered by depth; at equal depth the first one inserted comes first."""
     slot = table.shape[1] - 1
     if table[pixel, slot] >= 0 and depths[pixel, slot] <= depth:
         return

@@ -1,4 +1,4 @@
-"""What a rasteriser hands to a shader: the faces seen in each pixel, and where in them."""
+"""The output of rasterisers and input of shaders: the faces visible in each pixel, and the position in them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +10,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Fragments:
-    """The nearest ``k`` faces of ``p`` pixels of ``n`` images; pixels that no face reaches need not be listed.
+    """The nearest ``k`` faces of ``p`` pixels of ``n`` images; pixels without a face may be omitted.
 
     Slots of a pixel are ordered by depth; empty ones come last and hold -1 everywhere.
 
     Attributes:
-        pixel: index into the flattened images, row by row; each pixel at most once, in rising order.
+        pixel: index into the flattened images, row by row; each pixel at most once, in ascending order.
         face: index into the faces of the rasterised meshes.
         barycentric: weights of the face's corners, in scene space (or in the image, without perspective correction).
         depth: z in the camera's frame, world units.
@@ -43,7 +43,7 @@ class Fragments:
 
     @property
     def nearest(self) -> "Fragments":
-        """The same pixels with their nearest face alone."""
+        """The same pixels with their nearest face only."""
         if self.face.shape[1] == 1:
             return self
         parts = (self.face, self.barycentric, self.depth, self.distance)

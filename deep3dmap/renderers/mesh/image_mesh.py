@@ -1,8 +1,8 @@
-"""Meshes that already lie in an image, as face fitting has them: x and y in pixels, z towards the viewer.
+"""Meshes in image coordinates, as used in face fitting: x and y in pixels, z towards the viewer.
 
 The rules are those of face3d and PRNet (Feng et al., "Joint 3D Face Reconstruction and Dense Alignment with Position Map
-Regression Network", ECCV 2018): rays are parallel, centres of pixels are whole numbers, the larger z is nearer, and a pixel on
-a face's edge is the face's unless the edge is the one opposite its first corner. Position maps to compare with were drawn so.
+Regression Network", ECCV 2018): rays are parallel, pixel centres are at integers, larger z is nearer, and pixels on
+a face's edges belong to the face except on the edge opposite its first corner. Reference position maps follow these rules.
 """
 
 import torch
@@ -27,12 +27,12 @@ RULES = {
 
 @RENDERERS.register_module()
 class FaceRasterizer(nn.Module):
-    """Hard orthographic rasteriser, one face a pixel, by the rules of face3d. Pixels are found on the CPU.
+    """Hard orthographic rasteriser, one face a pixel, by the rules of face3d. The search runs on the CPU.
 
     Args:
-        rule: ``face3d``; or as its C++ implementation does, ``face3d_cpp``: within 2 pixels of the image's border faces take
-            their whole bounding box, so position maps drawn so are smeared there, and arithmetic is in single precision; or
-            ``boxes``, faces take their whole bounding box everywhere.
+        rule: ``face3d``; ``face3d_cpp``, its C++ implementation: within 2 pixels of the image's border faces fill
+            their bounding box, which smears position maps there, and arithmetic is in single precision;
+            ``boxes``: faces fill their bounding box everywhere.
 
     Raises:
         ValueError: if the rule is unknown.
@@ -47,10 +47,10 @@ class FaceRasterizer(nn.Module):
     def forward(self, meshes: Meshes, cameras: Cameras) -> Fragments:
         """The fragments of mesh i seen by camera i; one mesh is seen by every camera, one camera sees every mesh.
 
-        Depth grows away from the camera, as everywhere. A mesh that lies in an image is seen by :func:`image_camera`.
+        Depth increases away from the camera. The camera of a mesh in image coordinates is :func:`image_camera`.
 
         Raises:
-            ValueError: if cameras have a perspective, if there are neither as many meshes as cameras nor one of either, or
+            ValueError: if cameras have a perspective, if the numbers of meshes and cameras differ and neither is 1, or
                 vertices are not finite.
         """
         if not cameras.orthographic:
@@ -75,7 +75,7 @@ class FaceRasterizer(nn.Module):
         return rasterize(triangles, size, settings, lambda *arguments: select_nearest(*arguments, rule, pixels))
 
     def draw(self, vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], size: tuple[int, int]) -> Fragments:
-        """The fragments of one mesh that lies in an image; their depth is -z.
+        """The fragments of one mesh in image coordinates; their depth is -z.
 
         Args:
             vertices: x and y in pixels, z towards the viewer.
@@ -91,7 +91,7 @@ class FaceRasterizer(nn.Module):
 
 
 def image_camera(size: tuple[int, int]) -> OrthographicCameras:
-    """The camera that sees a mesh lying in an image of this height and width; a mirror, as its z points towards the viewer."""
+    """The camera for a mesh in image coordinates of this height and width; a reflection, as z points towards the viewer."""
     K = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]]])
     mirror = torch.tensor([[[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0]]])
     return OrthographicCameras(K, mirror, size)
@@ -105,7 +105,7 @@ def pixel_texture(image: Float[Tensor, "h w c"],
 
     Args:
         image: of the texture.
-        coordinates: beyond the image they mean its border.
+        coordinates: clamped to the image.
         faces: indices of coordinates.
         mode: ``nearest`` or ``bilinear``.
     """
@@ -115,7 +115,7 @@ def pixel_texture(image: Float[Tensor, "h w c"],
 
 
 def flattened(vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> tuple[Float[Tensor, "c 3"], Int[Tensor, "f 3"]]:
-    """Separate faces that have the mean z of their corners throughout, as PRNet's depth images are drawn."""
+    """Separate faces of constant z, the mean of their corners', as in PRNet's depth images."""
     corners = vertices[faces.long()]
     z = corners[..., 2:].mean(1, keepdim=True).expand(-1, 3, -1)
     flat = torch.cat([corners[..., :2], z], -1).flatten(0, 1)
@@ -127,15 +127,15 @@ def visible_vertices(vertices: Float[Tensor, "v 3"],
                      size: tuple[int, int],
                      tolerance: float = 2.0,
                      dilations: int = 2) -> Bool[Tensor, "v"]:
-    """Which vertices of a mesh that lies in an image are seen, as PRNet decides it.
+    """Visibility of the vertices of a mesh in image coordinates, by PRNet's rules.
 
-    A vertex is seen if its z is about the one at its pixel, where each face fills its bounding box with its mean z, and no
-    earlier vertex seen in the same pixel is nearer. Then, several times, all corners of faces with a visible one become so.
+    A vertex is visible if its z is close to the one at its pixel, where each face fills its bounding box with its mean z, and
+    no earlier visible vertex of the same pixel is nearer. Then visibility is dilated over faces.
 
     Args:
         vertices: x and y in pixels, z towards the viewer.
         faces: indices of vertices.
-        size: the image's height and width; vertices outside aren't seen.
+        size: the image's height and width; vertices outside are not visible.
         tolerance: by which z may differ, pixels.
         dilations: how often visibility spreads over faces.
     """
@@ -152,7 +152,7 @@ def visible_vertices(vertices: Float[Tensor, "v 3"],
 
 
 def _without_hidden(near: Bool[Tensor, "v"], pixel: Int[Tensor, "v"], z: Float[Tensor, "v"]) -> Bool[Tensor, "v"]:
-    """Those of the vertices that are no farther than all before them in their pixel."""
+    """The vertices that are not farther than all earlier ones in their pixel."""
     nearest: dict[int, float] = {}
     index = torch.nonzero(near)[:, 0]
     kept = near.clone()

@@ -1,4 +1,4 @@
-"""Lights and materials: plain values, and the light that a surface returns (Phong, "Illumination for computer generated
+"""Lights and materials, and the reflected light of a surface (Phong, "Illumination for computer generated
 pictures", 1975)."""
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Color = Sequence[float] | Float[Tensor, "*n 3"]
 
 @dataclass(frozen=True)
 class Material:
-    """How much a surface returns of each kind of light, RGB, and the exponent of its highlights."""
+    """RGB reflectance for each kind of light, and the exponent of the highlights."""
 
     ambient: Color = (1.0, 1.0, 1.0)
     diffuse: Color = (1.0, 1.0, 1.0)
@@ -27,14 +27,14 @@ PLAIN = Material()
 
 @dataclass(frozen=True)
 class Lights:
-    """One light, and the ambient light of all directions; RGB of each part.
+    """One light source and ambient light; RGB of each part.
 
     Attributes:
         location: of a light in the world, (3,) or one for each image (n, 3); or None.
         direction: towards a distant light, in the world, (3,) or (n, 3); or None.
-        ambient: light from everywhere.
-        diffuse: of the light, returned in every direction.
-        specular: of the light, mirrored.
+        ambient: ambient light.
+        diffuse: diffusely reflected part of the light.
+        specular: specularly reflected part of the light.
     """
 
     location: Sequence[float] | Float[Tensor, "*n 3"] | None = None
@@ -48,15 +48,28 @@ class Lights:
             raise ValueError("a light has a location or a direction, not both")
 
 
+def check_lights(lights: Lights | None, material: Material, images: int) -> None:
+    """Check that values given per image have one row for each image.
+
+    Raises:
+        ValueError: that names the value.
+    """
+    for owner in (lights, material):
+        for name, value in vars(owner).items() if owner is not None else ():
+            rows = torch.as_tensor(() if value is None else value)
+            if rows.dim() > (name != "shininess") and len(rows) != images:
+                raise ValueError(f"{type(owner).__name__}.{name} has {len(rows)} rows, but there are {images} images")
+
+
 def illuminate(points: Float[Tensor, "m 3"], normals: Float[Tensor, "m 3"], centers: Float[Tensor, "m 3"], image: Tensor,
                lights: Lights, material: Material) -> tuple[Float[Tensor, "m 3"], Float[Tensor, "m 3"]]:
-    """The light that surface points return to their cameras.
+    """The light that surface points reflect towards their cameras.
 
     Args:
         points: in the world.
         normals: outward, of any length.
         centers: of each point's camera.
-        image: index of each point's image, for what differs between images.
+        image: index of each point's image, for values given per image.
         lights: that shine.
         material: of the surface.
 

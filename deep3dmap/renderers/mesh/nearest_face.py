@@ -1,7 +1,7 @@
-"""The one face that each pixel sees, by the rules of two older rasterisers; a loop compiled by numba, on the CPU.
+"""The nearest face of each pixel, by the rules of two published rasterisers; a loop compiled by numba, on the CPU.
 
-They differ from :mod:`.selection` in that faces too near or too far are dropped pixel by pixel, and in what may become of
-pixels whose centre lies exactly on an edge or near the image's border.
+They differ from :mod:`.selection` in that the near and far limits apply to each pixel, and in the treatment of
+pixels whose centre is exactly on an edge, or near the image's border.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ _compiled = numba.njit(cache=True, nogil=True)
 
 @dataclass(frozen=True)
 class PixelRule:
-    """Which pixels a triangle takes.
+    """Which pixels a triangle covers.
 
     Attributes:
         half_open: pixels on the edge opposite the first corner aren't the triangle's; otherwise pixels on all edges are.
-        border: within so many pixels of the image's border a triangle takes all pixels of its bounding box.
-        near: depths must be larger.
-        far: depths must be smaller.
+        border: width in pixels of the margin of the image in which a triangle covers its bounding box.
+        near: lower limit of depths, exclusive.
+        far: upper limit of depths, exclusive.
         single: arithmetic in single precision.
     """
 
@@ -39,7 +39,7 @@ class PixelRule:
 
 
 def to_pixels(points: Float[Tensor, "*m 2"], size: tuple[int, int, int]) -> Float[Tensor, "*m 2"]:
-    """Image coordinates (see :mod:`.triangles`) in pixels, counted so that centres of pixels are whole numbers."""
+    """Image coordinates (see :mod:`.triangles`) in pixels, with pixel centres at integers."""
     height, width = size[1:]
     return (points * min(height, width) + torch.tensor([width, height]).to(points) - 1) / 2
 
@@ -49,13 +49,13 @@ def select_nearest(triangles: Triangles,
                    settings: RasterSettings,
                    rule: PixelRule,
                    pixels: Float[Tensor, "t 3 2"] | None = None) -> tuple[Int[Tensor, "p"], Int[Tensor, "p 1"]]:
-    """The nearest triangle of every pixel that any reaches; of equally near ones the first.
+    """The nearest triangle of every covered pixel; the first of equally near ones.
 
     Args:
         triangles: projected.
         size: number of images, height, width.
         settings: of which perspective and culling are used.
-        rule: which pixels a triangle takes.
+        rule: which pixels a triangle covers.
         pixels: corners as of :func:`to_pixels`, where they are known exactly.
 
     Returns:
@@ -104,7 +104,7 @@ def _draw(corners, boxes, image, images, height, width, perspective, half_open, 
 @_compiled
 @no_type_check
 def _areas(corners, x, y):
-    """Barycentric coordinates as ratios of areas: triangles with a common edge agree on which side of it a point is."""
+    """Barycentric coordinates as ratios of areas: consistent for triangles with a common edge."""
     x0, y0 = corners[0, 0] - x, corners[0, 1] - y
     x1, y1 = corners[1, 0] - x, corners[1, 1] - y
     x2, y2 = corners[2, 0] - x, corners[2, 1] - y
@@ -117,7 +117,7 @@ def _areas(corners, x, y):
 @no_type_check
 def _projected(corners, x, y):
     """Barycentric coordinates by least squares over the edges from the first corner (Ericson, "Real-Time Collision
-    Detection", 2005, section 3.4): which pixels lie on an edge depends on how it is computed."""
+    Detection", 2005, section 3.4): which pixels are on an edge depends on the order of arithmetic."""
     ax, ay = corners[2, 0] - corners[0, 0], corners[2, 1] - corners[0, 1]
     bx, by = corners[1, 0] - corners[0, 0], corners[1, 1] - corners[0, 1]
     px, py = x - corners[0, 0], y - corners[0, 1]

@@ -1,15 +1,15 @@
 """Approximate gradients of a rasterised image to the outlines in it (Kato, Ushiku and Harada, "Neural 3D Mesh Renderer", CVPR
-2018, section 3): what moving an edge over a pixel would change, divided by how far the edge would have to move.
+2018, section 3): the change that moving an edge over a pixel would cause, divided by the necessary displacement.
 
-A pixel's colour jumps when an edge reaches its centre, so the true derivative is zero or infinite. Here the jump is replaced
-by a straight line from the edge's present position to that centre. Along every row and column that an edge crosses:
+A pixel's colour jumps when an edge reaches its centre, so the true derivative is zero or infinite. Here the step is replaced
+by a linear ramp from the edge's position to that centre. Along every row and column that an edge crosses:
 
-* each pixel *beyond* the edge might be covered by the face: it would get the colour just inside the edge;
-* each pixel of the face might be uncovered: it would get the colour just outside the edge.
+* each pixel *beyond* the edge may become covered by the face: it would take the colour just inside the edge;
+* each pixel of the face may become uncovered: it would take the colour just outside the edge.
 
-A pixel counts only if its jump would lower the loss. The loss's fall over the distance, shared between the edge's ends by
-the lever rule, is the gradient. Every pixel is counted by itself, as if no other changed. Depth gets nothing, and the image
-itself is passed on unchanged.
+Only pixels whose change would decrease the loss contribute. The gradient is that decrease divided by the distance, distributed
+to the edge's ends by the lever rule. Pixels contribute independently. The gradient of depths is 0, and the image itself is
+returned unchanged.
 """
 
 from typing import no_type_check
@@ -30,9 +30,9 @@ def with_edge_gradients(images: Float[Tensor, "n h w c"], corners: Float[Tensor,
     """The same images, with approximate gradients to the triangles drawn in them.
 
     Args:
-        images: hard-edged; all channels together decide whether a pixel's jump would lower the loss.
+        images: hard-edged; whether a pixel's change decreases the loss is decided over all channels together.
         corners: of the triangles, image coordinates (see :mod:`.triangles`) and depth.
-        owner: index of the triangle that each pixel shows, -1 where there is none.
+        owner: index of the visible triangle of each pixel, -1 for none.
         epsilon: added to distances, image coordinates; it bounds the gradients.
     """
     return _EdgeGradients.apply(images, corners, owner, epsilon)
@@ -62,7 +62,7 @@ def edge_gradients(images: Float[Tensor, "n h w c"], upstream: Float[Tensor, "n 
         images: as drawn.
         upstream: gradient of the loss to them.
         corners: image coordinates and depth.
-        owner: index of the triangle that each pixel shows, -1 where there is none.
+        owner: index of the visible triangle of each pixel, -1 for none.
         epsilon: see :func:`with_edge_gradients`.
     """
     n, height, width = owner.shape
@@ -83,7 +83,7 @@ def edge_gradients(images: Float[Tensor, "n h w c"], upstream: Float[Tensor, "n 
 @_compiled
 @no_type_check  # run-time shape checks would wrap what numba compiles
 def _scan(corners, seen, owner, image, upstream, matters, epsilon, step):
-    """Gradient (t, 3) to the corners' position along the scanned lines; ``matters`` tells pixels with an upstream gradient.
+    """Gradient (t, 3) to the corners' position along the scanned lines; ``matters`` marks pixels with an upstream gradient.
 
     ``corners`` (t, 3, 2) hold the number of the line and the position along it, in pixels; the maps' first axis is the line.
     """
@@ -125,14 +125,14 @@ def _other_edge(a, b, c, line):
 @_compiled
 @no_type_check
 def _lever(a, b, line):
-    """How far a moves, with b fixed, where the edge between them moves by 1 at a line; infinitely at b."""
+    """Displacement of a, with b fixed, that moves the edge between them by 1 at a line; infinite at b."""
     return (b[0] - a[0]) / (b[0] - line) if b[0] != line else np.inf
 
 
 @_compiled
 @no_type_check
 def _scan_line(maps, t, cut, other, outwards, levers, step, epsilon):
-    """What pulls at an edge's two ends along a line that enters the face at ``cut`` and leaves it at ``other``."""
+    """Contributions to an edge's two ends along a line that enters the face at ``cut`` and leaves it at ``other``."""
     owner, image, upstream, matters = maps
     inner = int(np.floor(cut) if outwards > 0 else np.ceil(cut))
     outer, length = inner + outwards, len(owner)
@@ -140,14 +140,14 @@ def _scan_line(maps, t, cut, other, outwards, levers, step, epsilon):
     if min(inner, outer) < 0 or max(inner, outer) >= length:
         return start, end
     if owner[inner] == t:
-        for at in range(outer, length if outwards > 0 else -1, outwards):  # pixels that the face might come to cover
+        for at in range(outer, length if outwards > 0 else -1, outwards):  # pixels that may become covered
             gain, distance = _gain(image, upstream, at, inner) if matters[at] else 0.0, (at - cut) * step
             if gain > 0:
                 start += _over(gain, levers[0] * distance, epsilon)
                 end += _over(gain, levers[1] * distance, epsilon)
     limit = int(np.ceil(other) if outwards > 0 else np.floor(other))
     for at in range(max(min(inner, limit), 0), min(max(inner, limit), length - 1) + 1):
-        if owner[at] == t and matters[at]:  # pixels that the face might leave
+        if owner[at] == t and matters[at]:  # pixels that may become uncovered
             gain, distance = _gain(image, upstream, at, outer), (at - cut) * step
             if gain > 0:
                 start += _over(gain, levers[0] * distance, epsilon)
@@ -158,7 +158,7 @@ def _scan_line(maps, t, cut, other, outwards, levers, step, epsilon):
 @_compiled
 @no_type_check
 def _gain(image, upstream, at, source):
-    """By how much the loss would fall if a pixel took another one's colour."""
+    """First-order decrease of the loss if a pixel took the colour of another."""
     gain = 0.0
     for channel in range(image.shape[1]):
         gain += (image[at, channel] - image[source, channel]) * upstream[at, channel]
@@ -168,7 +168,7 @@ def _gain(image, upstream, at, source):
 @_compiled
 @no_type_check
 def _over(gain, needed, epsilon):
-    """A gain over the signed distance that an end needs to move; nothing for ends that can't get there."""
+    """A gain divided by the signed displacement of an end; 0 if that is infinite."""
     if not np.isfinite(needed):
         return 0.0
     return gain / (needed + (epsilon if needed > 0 else -epsilon))

@@ -1,11 +1,11 @@
-"""Neural re-rendering (Kato, Ushiku and Harada, "Neural 3D Mesh Renderer", CVPR 2018), as GAN2Shape draws with it.
+"""Neural re-rendering (Kato, Ushiku and Harada, "Neural 3D Mesh Renderer", CVPR 2018), as used by GAN2Shape.
 
-What is exact and what is approximate:
+Exact and approximate parts:
 
 * *values* are those of a hard rasteriser, each pixel averaged over 2 x 2 with anti-aliasing;
-* *depth* has its exact gradient inside faces, in all three coordinates of their corners; that an outline moves it doesn't see;
-* *textures and lights* have exact gradients; interpolated colours don't move vertices, only light that depends on them does;
-* *colour and opacity* move vertices in the image by the approximate gradient of :mod:`.neural_edges`.
+* *depth* has its exact gradient inside faces, in all three coordinates of their corners, without the effect of outlines;
+* *textures and lights* have exact gradients; vertices get gradients from lighting, but not from interpolated colours;
+* *colour and opacity* have the approximate gradient with respect to image positions of :mod:`.neural_edges`.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,21 +32,21 @@ Paint = Callable[[Fragments], tuple[Tensor, Tensor]]
 
 @RENDERERS.register_module()
 class NeuralMeshRasterizer(nn.Module):
-    """Hard rasteriser, one face a pixel, by the rules of neural re-rendering: a face has the pixels on its edges as well.
+    """Hard rasteriser, one face a pixel, by the rules of neural re-rendering: a face covers the pixels on its edges as well.
 
-    Its fragments do in a :class:`MeshRenderer` with any shader; outlines then have no gradient, which
-    :class:`NeuralMeshRenderer` adds. Pixels are found on the CPU, whatever the device.
+    In a :class:`MeshRenderer` it works with any shader, without gradients of outlines, which
+    :class:`NeuralMeshRenderer` adds. The search runs on the CPU for any device.
 
     Args:
         near: pixels of smaller depth aren't drawn, world units; faces are cut there.
         far: pixels of larger depth aren't drawn, world units.
-        fill_back: faces are seen from behind too (the reference draws reversed copies of them); otherwise faces whose corners
-            run clockwise in the image are dropped.
+        fill_back: faces are visible from both sides (the reference adds reversed copies); otherwise faces whose corners run
+            clockwise in the image are dropped.
         distortion: of the lens, see :func:`distorted`; None: without.
         reference_rounding: compute as :mod:`.neural_rounding` does; for parity only.
 
     Raises:
-        ValueError: unless ``0 < near < far``, and if there aren't five coefficients of distortion.
+        ValueError: unless ``0 < near < far`` and ``distortion`` has five coefficients.
     """
 
     def __init__(self,
@@ -67,7 +67,7 @@ class NeuralMeshRasterizer(nn.Module):
         """The fragments of mesh i seen by camera i; one mesh is seen by every camera, one camera sees every mesh.
 
         Raises:
-            ValueError: if there are neither as many meshes as cameras nor one of either, or vertices are not finite.
+            ValueError: if the numbers of meshes and cameras differ and neither is 1, or vertices are not finite.
         """
         size = (max(len(meshes), len(cameras)), *cameras.size)
         return self.rasterize(self.triangles(meshes, cameras), size, cameras.orthographic)
@@ -93,7 +93,7 @@ class NeuralMeshRasterizer(nn.Module):
         return replace(seen, face=triangles.face[seen.face])
 
     def pieces(self, triangles: Triangles, size: tuple[int, int, int], orthographic: bool = False) -> Fragments:
-        """The fragments of projected triangles, whose faces count the triangles themselves; see :meth:`rasterize`."""
+        """The fragments of projected triangles, with faces that are indices of the triangles; see :meth:`rasterize`."""
         from deep3dmap.renderers.mesh.nearest_face import PixelRule, select_nearest  # numba takes a second to import
         settings = RasterSettings(1, 0.0, not orthographic, cull_backfaces=not self.fill_back)
         rule = PixelRule(near=self.near, far=self.far)
@@ -107,16 +107,16 @@ class NeuralMeshRasterizer(nn.Module):
 
 @RENDERERS.register_module()
 class NeuralMeshRenderer(MeshRenderer):
-    """Draws meshes with approximate gradients of outlines; see the module for what is approximate.
+    """Renders meshes with approximate gradients of outlines; see the module.
 
     Args:
         rasterizer: config of a :class:`NeuralMeshRasterizer`; its defaults without one.
-        shader: config of a :class:`MeshShader` that blends hard.
+        shader: config of a :class:`MeshShader` with ``blending="hard"``.
         anti_aliasing: draw at twice the size and average 2 x 2 pixels.
         epsilon: bounds the gradients, see :func:`.neural_edges.with_edge_gradients`.
 
     Raises:
-        ValueError: if the rasteriser or the shader's blending is another, or ``epsilon`` isn't positive.
+        ValueError: for another rasteriser or blending, or if ``epsilon`` isn't positive.
     """
 
     def __init__(self,
@@ -145,7 +145,7 @@ class NeuralMeshRenderer(MeshRenderer):
             meshes: in the world.
             cameras: images of one size.
             texture: of the meshes; grey without one.
-            lights: that shine; None for the texture's own colours.
+            lights: None for the unlit colours of the texture.
             material: of the meshes.
         """
         scene = Scene(meshes, cameras, texture, lights, material)
@@ -180,11 +180,11 @@ def halved(images: Float[Tensor, "n h w c"]) -> Float[Tensor, "n h2 w2 c"]:
 
 
 def far_depth(fragments: Fragments, far: float, anti_aliasing: bool = True) -> Float[Tensor, "n h w"]:
-    """Depth images as neural re-rendering has them: ``far`` where nothing is seen, averaged with what is.
+    """Depth images of neural re-rendering: ``far`` in the background, averaged with the foreground at outlines.
 
     Args:
         fragments: of images of twice the size, with ``anti_aliasing``.
-        far: depth of what isn't seen, world units.
+        far: depth of the background, world units.
         anti_aliasing: average 2 x 2 pixels.
     """
     depth = fragments.to_images(fragments.depth[:, :1], far)
@@ -192,11 +192,11 @@ def far_depth(fragments: Fragments, far: float, anti_aliasing: bool = True) -> F
 
 
 def distorted(triangles: Triangles, cameras: Cameras, coefficients: Sequence[float]) -> Triangles:
-    """Triangles as a lens shows them: corners move, edges stay straight.
+    """Triangles with lens distortion applied to their corners; edges stay straight.
 
     Args:
-        triangles: as pinhole cameras show them.
-        cameras: that see them.
+        triangles: projected by pinhole cameras.
+        cameras: of the triangles.
         coefficients: k1, k2, p1, p2, k3 of Brown's model, see :func:`distort`.
     """
     height, width = cameras.size
@@ -210,7 +210,7 @@ def distorted(triangles: Triangles, cameras: Cameras, coefficients: Sequence[flo
 
 
 def distort(points: Float[Tensor, "*m 2"], coefficients: Sequence[float]) -> Float[Tensor, "*m 2"]:
-    """Where a lens shows points of the plane at depth 1 (Brown, "Decentering distortion of lenses", 1966).
+    """Distorted positions of points in the plane at depth 1 (Brown, "Decentering distortion of lenses", 1966).
 
     Args:
         points: x and y at depth 1, in the camera's frame.

@@ -1,7 +1,8 @@
 """The published neural renderer's order of arithmetic, for comparisons down to the rounding of single precision.
 
 It inverts the matrix of a face's corners in pixels, whose entries are as large as the square of the image's size; barycentric
-coordinates then err by about 6e-8 size² / (pixels that the face covers), in single precision. Elsewhere here they don't.
+coordinates then err by about 6e-8 size² / (pixels that the face covers), in single precision. The other implementations
+avoid this error.
 """
 
 from dataclasses import replace
@@ -17,7 +18,7 @@ Y_UP = (1.0, -1.0, 1.0)
 
 
 def reference_triangles(meshes: Meshes, cameras: Cameras) -> Triangles:
-    """The triangles of mesh i seen by camera i, not cut at a near plane; see :func:`.projection.project`.
+    """The triangles of mesh i seen by camera i, without near-plane clipping; see :func:`.projection.project`.
 
     Args:
         meshes: in the world, before the cameras.
@@ -41,8 +42,8 @@ def reference_values(fragments: Fragments, triangles: Triangles) -> Fragments:
     """Fragments with the published renderer's weights and depths.
 
     Args:
-        fragments: one face a pixel; their faces count triangles.
-        triangles: none of which was cut.
+        fragments: one face a pixel; their faces are indices of triangles.
+        triangles: none of them clipped.
     """
     _, height, width = fragments.size
     corners = triangles.corners.index_select(0, fragments.face[:, 0]) * triangles.corners.new_tensor(Y_UP)

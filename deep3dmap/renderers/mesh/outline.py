@@ -1,8 +1,8 @@
 """Soft silhouettes of whole meshes: opacity by the distance to the outline, rather than to the edges of every triangle.
 
 A soft rasteriser's opacity is the product over all faces near a pixel (Liu et al., "Soft Rasterizer", ICCV 2019, eq. 6), which
-leaves gaps inside of meshes whose triangles are hardly larger than the blur, and needs many faces in each pixel. Here the
-outline is found first, among the contour edges, at which the surface turns away from the camera; one face a pixel is enough.
+has gaps inside meshes whose triangles are not much larger than the blur, and needs many faces in each pixel. Here the
+outline is found first, among the contour edges between front and back faces; one face a pixel suffices.
 """
 
 import torch
@@ -13,7 +13,7 @@ from deep3dmap.geometry.triangles import Edges
 from deep3dmap.renderers.mesh.selection import pixel_boxes, pixel_centers
 from deep3dmap.renderers.mesh.triangles import cross
 
-REACH = 9.2  # opacities closer to 0 or 1 than exp(-9.2) = 1e-4 are taken as such
+REACH = 9.2  # opacities within exp(-9.2) = 1e-4 of 0 or 1 are rounded
 
 
 def outline_opacity(covered: Bool[Tensor, "h w"], points: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], edges: Edges,
@@ -37,7 +37,7 @@ def outline_opacity(covered: Bool[Tensor, "h w"], points: Float[Tensor, "v 3"], 
 
 
 def contour_edges(points: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], edges: Edges) -> Bool[Tensor, "e"]:
-    """Which edges lie between a face that is seen from the front and one from the back, or bound a single face.
+    """Which edges are between a front face and a back face, or on the boundary of the surface.
 
     Args:
         points: the vertices in the image.
@@ -54,8 +54,8 @@ def contour_edges(points: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], edges
 
 def _nearest_edges(ends: Float[Tensor, "e 2 2"], covered: Bool[Tensor, "h w"],
                    sigma: float) -> tuple[Int[Tensor, "p"], Int[Tensor, "p"]]:
-    """The pixels near the outline, and the edge that is nearest to each; inner contours, with surface on both sides, are
-    passed over."""
+    """The pixels near the outline and the nearest edge of each; inner contours, with surface on both sides, are
+    skipped."""
     size = (1, *covered.shape)
     flat = torch.cat([ends, ends.new_zeros(*ends.shape[:2], 1)], -1)
     first, last = pixel_boxes(flat[:, [0, 1, 1]].double(), size, REACH * sigma)
@@ -79,7 +79,7 @@ def _nearest_edges(ends: Float[Tensor, "e 2 2"], covered: Bool[Tensor, "h w"],
 
 
 def _covers(covered: Bool[Tensor, "h w"], points: Float[Tensor, "m 2"]) -> Bool[Tensor, "m"]:
-    """Whether the pixel at a point of the image is covered; beyond the image's border it counts as its nearest pixel."""
+    """Whether the pixel at a point of the image is covered; points outside the image use its nearest pixel."""
     height, width = covered.shape
     extent = torch.tensor([width, height]).to(points)
     column, row = ((points * min(height, width) + extent) / 2).floor().long().unbind(-1)

@@ -1,11 +1,14 @@
-"""Meshes seen by cameras: triangles in image coordinates, cut at the near plane."""
+"""Projection of meshes: triangles in image coordinates, clipped at the near plane."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from deep3dmap.geometry.projection import by_depth
 from deep3dmap.renderers.mesh.near_plane import cut_triangles
 from deep3dmap.renderers.mesh.selection import Triangles
 from deep3dmap.structures import Cameras, Meshes
@@ -17,7 +20,7 @@ def project(meshes: Meshes, cameras: Cameras, near: float) -> Triangles:
     Args:
         meshes: in the world.
         cameras: their images are all of one size.
-        near: faces are cut at this depth, world units.
+        near: faces are clipped at this depth, world units.
 
     Raises:
         ValueError: see :func:`check_batch`.
@@ -37,16 +40,21 @@ def project(meshes: Meshes, cameras: Cameras, near: float) -> Triangles:
 
 
 def check_batch(meshes: Meshes, cameras: Cameras) -> None:
-    """Check meshes and cameras before they are drawn.
+    """Check meshes and cameras before rendering.
 
     Raises:
-        ValueError: if there are neither as many meshes as cameras nor one of either, images have no pixels, vertices are not
-            finite, or faces have an index out of range.
+        ValueError: if the numbers of meshes and cameras differ and neither is 1, there are no cameras, images have no pixels,
+            vertices or cameras are not finite, or faces have an index out of range.
     """
-    if min(cameras.size) < 1:
-        raise ValueError(f"cameras have the image size {tuple(cameras.size)}: expected height and width of at least 1")
+    size = cameras.size
+    if not (isinstance(size, Sequence) and len(size) == 2 and all(isinstance(n, Integral) and n >= 1 for n in size)):
+        raise ValueError(f"cameras have the image size {size}: expected height and width, integers of at least 1")
+    if not len(cameras):
+        raise ValueError("there are no cameras: expected at least one")
+    if not (torch.isfinite(cameras.K).all() and torch.isfinite(cameras.world_to_cam).all()):
+        raise ValueError("K or world_to_cam of the cameras is not finite")
     if len(meshes) != len(cameras) and 1 not in (len(meshes), len(cameras)):
-        raise ValueError(f"{len(meshes)} meshes but {len(cameras)} cameras: expected as many, or one of either")
+        raise ValueError(f"{len(meshes)} meshes but {len(cameras)} cameras: expected equal numbers, or one of either")
     finite = torch.isfinite(meshes.vertices.detach()).all(-1)
     if not finite.all():
         bad = int(torch.nonzero(~finite)[0])
@@ -58,11 +66,11 @@ def check_batch(meshes: Meshes, cameras: Cameras) -> None:
 
 
 def image_points(meshes: Meshes, cameras: Cameras) -> list[Float[Tensor, "_ 3"]]:
-    """Image coordinates and depth of the vertices in each image; not finite in the plane of a camera."""
+    """Image coordinates and depth of the vertices in each image; infinite, without gradients, at depth 0."""
     views = max(len(meshes), len(cameras))
     parts = meshes.vertices.split(meshes.vertex_counts)
     points = [_in_front(parts[i % len(parts)], cameras[i % len(cameras)])[0] for i in range(views)]
-    return points if cameras.orthographic else [torch.cat([p[:, :2] / p[:, 2:], p[:, 2:]], 1) for p in points]
+    return points if cameras.orthographic else [torch.cat([by_depth(p), p[:, 2:]], 1) for p in points]
 
 
 def _in_front(vertices: Float[Tensor, "v 3"], cameras: Cameras) -> Float[Tensor, "n v 3"]:

@@ -1,7 +1,7 @@
-"""Meshes drawn by OpenGL through pyrender (Matl 2019), without a window: quick pictures, no gradients.
+"""Offscreen OpenGL rendering with pyrender (Matl 2019): fast images, no gradients.
 
-Geometry, colours, ambient and diffuse light are those of the other renderers; outlines are smooth (four samples a pixel), and
-highlights follow pyrender's microfacet model instead of Phong's. OpenGL needs its EGL library on the machine.
+Geometry, colours, ambient and diffuse light agree with the other renderers; outlines are antialiased (four samples a pixel),
+and highlights follow pyrender's microfacet model instead of Phong's. OpenGL needs the system's EGL library.
 """
 
 import math
@@ -30,19 +30,19 @@ MARGIN = 1e-3  # of the near and far plane around the scene, relative
 
 
 def load_pyrender():
-    """The package, set up to draw without a window.
+    """The package, set up for offscreen rendering.
 
     Raises:
         MissingDependencyError: if it, or the system's EGL library, is missing.
     """
     os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
     if not hasattr(np, "infty"):
-        np.infty = np.inf  # pyrender 0.1.45 still uses a name that numpy 2 dropped
+        np.infty = np.inf  # pyrender 0.1.45 still uses a name removed in numpy 2
     try:
         import pyrender
     except ModuleNotFoundError as error:
         raise MissingDependencyError(f"PyrenderRenderer needs pyrender: pip install pyrender ({error})") from None
-    except (ImportError, AttributeError) as error:  # PyOpenGL, for a library that can't be loaded
+    except (ImportError, AttributeError) as error:  # raised by PyOpenGL if a library can't be loaded
         raise MissingDependencyError("PyrenderRenderer needs OpenGL's EGL library (Debian, Ubuntu: apt install libegl1 "
                                      f"libgl1) besides pyrender (pip install pyrender): {error}") from None
     return pyrender
@@ -50,12 +50,12 @@ def load_pyrender():
 
 @cache
 def _offscreen():
-    """The process' one drawing surface: when one of several is deleted, EGL ends the others' connection as well."""
+    """The process's only offscreen renderer: deleting one of several would also close the EGL connection of the others."""
     return load_pyrender().OffscreenRenderer(1, 1)
 
 
 def _render(world, size: tuple[int, int], *arguments) -> tuple[Float[Tensor, "h w c"], Float[Tensor, "h w"]]:
-    """Colours and depths, with pyrender's flags; colours of up to 1."""
+    """Colours in [0, 1] and depths, with pyrender's flags."""
     surface = _offscreen()
     surface.viewport_height, surface.viewport_width = size
     color, depth = surface.render(world, *arguments)
@@ -64,13 +64,13 @@ def _render(world, size: tuple[int, int], *arguments) -> tuple[Float[Tensor, "h 
 
 @RENDERERS.register_module()
 class PyrenderRenderer(nn.Module):
-    """Draws meshes with OpenGL; takes the arguments of :class:`MeshRenderer`'s call, and has no gradients.
+    """Renders meshes with OpenGL; takes the arguments of :class:`MeshRenderer`'s call, and has no gradients.
 
     ``alpha`` is the part of each pixel that is covered, in quarters; ``depth`` is that at the pixel's centre.
 
     Args:
-        background: RGB where nothing is seen.
-        near: faces are cut at this depth, world units.
+        background: RGB of the background.
+        near: faces are clipped at this depth, world units.
 
     Raises:
         MissingDependencyError: without pyrender or EGL.
@@ -96,11 +96,11 @@ class PyrenderRenderer(nn.Module):
             meshes: in the world.
             cameras: images of one size.
             texture: of the meshes, three channels in [0, 1]; grey without one.
-            lights: that shine; None for the texture's own colours.
-            material: of the meshes; its highlights' size is taken from ``shininess``, their strength is pyrender's.
+            lights: None for the unlit colours of the texture.
+            material: of the meshes; the width of highlights is derived from ``shininess``; their strength is pyrender's.
 
         Raises:
-            ValueError: for meshes, cameras and textures that don't fit together, or a texture that OpenGL can't show.
+            ValueError: for inconsistent meshes, cameras and textures, or a texture that OpenGL doesn't support.
         """
         check_batch(meshes, cameras)
         scene = Scene(meshes, cameras, texture, lights, material)
@@ -110,7 +110,7 @@ class PyrenderRenderer(nn.Module):
 
     def _view(self, scene: Scene, view: int) -> tuple[Tensor, Tensor, Tensor]:
         """One image: colour (h, w, 3), coverage (h, w), depth (h, w)."""
-        camera, mesh = scene.cameras[view % len(scene.cameras)].to(torch.float64), view % len(scene.meshes)
+        camera, mesh = scene.cameras[view % len(scene.cameras)].to("cpu", torch.float64), view % len(scene.meshes)
         height, width = camera.size
         background = torch.tensor(self.background, dtype=torch.float64)
         z = camera.project(scene.meshes.vertices.split(scene.meshes.vertex_counts)[mesh].double())[1]
@@ -136,14 +136,14 @@ class PyrenderRenderer(nn.Module):
         both_sides = pyrender.RenderFlags.SKIP_CULL_FACES
         shaded = both_sides | pyrender.RenderFlags.RGBA | (0 if lit else pyrender.RenderFlags.FLAT)
         rgba, _ = _render(world, camera.size, shaded)
-        # drawing labels, pyrender takes one sample at the pixel's centre; elsewhere it would read the depth of one of four
+        # for segmentation masks, pyrender samples the pixel's centre; otherwise it would read the depth of one of four samples
         _, depth = _render(world, camera.size, both_sides | pyrender.RenderFlags.SEG, {node: 255})
         if camera.orthographic:  # pyrender has undone a perspective division
             depth = torch.where(depth > 0, sum(planes) - math.prod(planes) / depth, 0)
         return rgba, depth
 
     def _primitive(self, scene: Scene, view: int):
-        """The view's mesh with its colours; no two faces share a vertex, since texture coordinates belong to corners."""
+        """The view's mesh with its colours; faces don't share vertices, since texture coordinates belong to corners."""
         meshes, pyrender = scene.meshes, self.pyrender
         mine = torch.nonzero(meshes.face_mesh == view % len(meshes))[:, 0]
         corners = meshes.faces[mine]
@@ -161,13 +161,13 @@ class PyrenderRenderer(nn.Module):
                                   material=pyrender.MetallicRoughnessMaterial(**look), **values)  # yapf: disable
 
     def _texture(self, texture: UVTexture, image: Float[Tensor, "h w 3"], lit: bool):
-        """The texture as OpenGL's; lit ones are decoded from sRGB there."""
+        """The texture for OpenGL; encoded as sRGB if lit, since pyrender decodes it then."""
         filters = {"bilinear": self.pyrender.GLTF.LINEAR, "nearest": self.pyrender.GLTF.NEAREST}
         wraps = {"border": self.pyrender.GLTF.CLAMP_TO_EDGE, "reflection": self.pyrender.GLTF.MIRRORED_REPEAT,
                  "repeat": self.pyrender.GLTF.REPEAT}  # yapf: disable
         if texture.mode not in filters or texture.padding not in wraps:
-            raise ValueError(f"pyrender shows no texture of mode '{texture.mode}' and padding '{texture.padding}'; expected "
-                             f"{' or '.join(filters)}, and {', '.join(wraps)}")
+            raise ValueError(f"PyrenderRenderer doesn't support a texture of mode '{texture.mode}' and padding "
+                             f"'{texture.padding}'; expected {' or '.join(filters)}, and {', '.join(wraps)}")
         image = image.clamp(0, 1)
         image = torch.where(image <= 0.0031308, 12.92 * image, 1.055 * image**(1 / 2.4) - 0.055) if lit else image
         look, wrap = filters[texture.mode], wraps[texture.padding]
@@ -178,7 +178,7 @@ class PyrenderRenderer(nn.Module):
         return self.pyrender.Texture(source=pixels, source_channels="RGBA", sampler=sampler)
 
     def _add_lights(self, world, scene: Scene, view: int) -> None:
-        """Ambient light, and one lamp that is as bright at the mesh's middle as ours is everywhere."""
+        """Ambient light, and one light with the given intensity at the mesh's centre."""
         lights, material = scene.lights, scene.material
         world.ambient_light = _of(material.ambient, view) * _of(lights.ambient, view)
         color = math.pi * _of(material.diffuse, view) * _of(lights.diffuse, view)
@@ -198,13 +198,13 @@ def _array(corners: Float[Tensor, "f 3 3"]) -> np.ndarray:
 
 
 def _of(value, view: int) -> np.ndarray:
-    """A view's value of what may be given for all views or for each."""
+    """A view's value of a quantity given for all views or for each."""
     value = torch.as_tensor(value).double().cpu()
     return (value[view % len(value)] if value.dim() > 1 else value).numpy()
 
 
 def _roughness(scene: Scene, view: int) -> float:
-    """The roughness whose highlights are as wide as Phong's (Walter et al. 2007; pyrender squares it)."""
+    """The roughness for highlights as wide as Phong's (Walter et al. 2007; pyrender squares it)."""
     shininess = torch.as_tensor(scene.material.shininess).reshape(-1)
     return (2 / (float(shininess[view % len(shininess)]) + 2))**0.25
 
@@ -214,7 +214,7 @@ def _pose(rotation: np.ndarray, location: np.ndarray) -> np.ndarray:
 
 
 def _facing(direction: np.ndarray) -> np.ndarray:
-    """A rotation whose z axis has a direction: light of OpenGL shines along -z."""
+    """A rotation whose z axis has a direction: OpenGL's lights point along -z."""
     z = direction / np.linalg.norm(direction)
     x = np.cross(np.eye(3)[np.abs(z).argmin()], z)
     x = x / np.linalg.norm(x)
@@ -222,7 +222,7 @@ def _facing(direction: np.ndarray) -> np.ndarray:
 
 
 def _opengl_uv(texture: UVTexture, uv: Float[Tensor, "m 2"]) -> Float[Tensor, "m 2"]:
-    """Texture coordinates where 0 and 1 are the outer edges of the image's pixels; repeated textures do so from there."""
+    """Texture coordinates where 0 and 1 are the outer edges of the image's pixels, as they are already if repeated."""
     if not texture.align_corners or texture.padding == "repeat":
         return uv
     extent = torch.tensor([texture.image.shape[2], texture.image.shape[1]]).to(uv)
@@ -230,7 +230,7 @@ def _opengl_uv(texture: UVTexture, uv: Float[Tensor, "m 2"]) -> Float[Tensor, "m
 
 
 def _corner_colors(scene: Scene, faces: Tensor) -> Float[Tensor, "m 3"]:
-    """Colours at the corners of some faces."""
+    """Colours at the corners of the given faces."""
     texture = scene.texture
     if texture is None:
         return torch.full((3 * len(faces), 3), GREY)
@@ -238,4 +238,4 @@ def _corner_colors(scene: Scene, faces: Tensor) -> Float[Tensor, "m 3"]:
         return texture.colors[scene.meshes.faces[faces]].flatten(0, 1)
     if isinstance(texture, FaceGrids) and texture.colors.shape[1] == 1:
         return texture.colors[faces, 0, 0].repeat_interleave(3, 0)
-    raise ValueError("pyrender shows one colour a face, not FaceGrids of more; use VertexColors or a UVTexture")
+    raise ValueError("PyrenderRenderer supports FaceGrids of one colour a face only; use VertexColors or a UVTexture")

@@ -1,7 +1,7 @@
-"""Our cameras, meshes, textures, lights and fragments as PyTorch3D's constructors take them, and its fragments as ours.
+"""Conversion of cameras, meshes, textures, lights and fragments to arguments of PyTorch3D, and of its fragments to ours.
 
-Plain tensors, so that it need not be installed. It repeats a mesh that several cameras see, and numbers the repeated faces on;
-its images list every pixel (PyTorch3D's documentation, "Renderer" and "Batching").
+Plain tensors, so that PyTorch3D need not be installed. PyTorch3D repeats a mesh for each camera and numbers the repeated faces
+consecutively; its images contain every pixel (PyTorch3D's documentation, "Renderer" and "Batching").
 """
 
 import torch
@@ -18,7 +18,7 @@ FragmentImages = tuple[Int[Tensor, "n h w k"], Float[Tensor, "n h w k"], Float[T
 
 
 def camera_arguments(cameras: Cameras, views: int) -> tuple[str, dict[str, Tensor]]:
-    """Class and arguments of so many cameras, of which there may be one.
+    """Class and arguments of ``views`` cameras; a single camera is repeated.
 
     Raises:
         ValueError: if a camera has skew.

@@ -1,7 +1,7 @@
-"""PyTorch3D's rasteriser and shaders (Ravi et al. 2020) as parts of a :class:`MeshRenderer`, for those who have installed it.
+"""PyTorch3D's rasteriser and shaders (Ravi et al. 2020) as parts of a :class:`MeshRenderer`; PyTorch3D must be installed.
 
-Each exchanges one of ours: their rasteriser may feed our shader, and ours theirs. There is no package of it for pip to fetch
-everywhere: its installation page tells how to build it.
+They can be combined with our shader and rasterisers. PyTorch3D has no wheels for all platforms: its installation page
+describes how to build it.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from deep3dmap.registry import RENDERERS
 from deep3dmap.renderers.mesh import pytorch3d_conversions as convert
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.projection import check_batch
-from deep3dmap.renderers.mesh.shader import GREY, Scene
+from deep3dmap.renderers.mesh.shader import GREY, Scene, check_blending
 from deep3dmap.renderers.mesh.textures import VertexColors
 from deep3dmap.structures import Cameras, Meshes
 
@@ -36,7 +36,7 @@ def load_pytorch3d() -> SimpleNamespace:
         from pytorch3d.renderer.mesh import shading
     except ImportError as error:
         raise MissingDependencyError(
-            "PyTorch3DRasterizer and PyTorch3DShader need PyTorch3D, which is built on your machine: pip install "
+            "PyTorch3DRasterizer and PyTorch3DShader need PyTorch3D, built from source: pip install "
             f"--no-build-isolation 'git+https://github.com/facebookresearch/pytorch3d.git' ({error})") from None
     return SimpleNamespace(structures=structures, renderer=renderer, shading=shading, blending=blending)
 
@@ -46,12 +46,12 @@ class PyTorch3DRasterizer(nn.Module):
     """PyTorch3D's rasteriser; single precision.
 
     Args:
-        faces_per_pixel: the nearest so many faces are kept in each pixel.
+        faces_per_pixel: number of nearest faces kept in each pixel.
         blur_radius: as of :class:`TorchRasterizer`; squared.
         perspective_correct: None: where the cameras have a perspective.
         cull_backfaces: drop faces whose corners run clockwise in the image.
         clip_barycentric: None: where there is a blur.
-        near: faces are cut at this depth, world units.
+        near: faces are clipped at this depth, world units.
 
     Raises:
         MissingDependencyError: if PyTorch3D is not installed.
@@ -69,6 +69,8 @@ class PyTorch3DRasterizer(nn.Module):
             raise ValueError(f"faces_per_pixel must be at least 1, got {faces_per_pixel}")
         if not blur_radius >= 0:
             raise ValueError(f"blur_radius must not be negative, got {blur_radius}")
+        if not near > 0:
+            raise ValueError(f"near must be positive, got {near}")
         self.package = load_pytorch3d()
         self.settings = dict(faces_per_pixel=faces_per_pixel, blur_radius=blur_radius, z_clip_value=near,
                              perspective_correct=perspective_correct, cull_backfaces=cull_backfaces,
@@ -91,16 +93,16 @@ class PyTorch3DRasterizer(nn.Module):
 
 @RENDERERS.register_module()
 class PyTorch3DShader(nn.Module):
-    """PyTorch3D's shading and blending; takes the arguments of :class:`MeshShader`, but for some of their values.
+    """PyTorch3D's shading and blending; takes the arguments of :class:`MeshShader`, with fewer shadings and blendings.
 
     Args:
         shading: ``phong`` (light at every pixel), ``gouraud`` (at vertices), ``flat`` (at faces), ``none``.
         blending: ``hard`` (the nearest face), ``softmax`` (soft in colour and outline), ``sigmoid`` (soft outline).
         sigma: squared distance over which a face's edge fades.
         gamma: preference of softmax blending for near faces.
-        background: RGB where nothing is seen.
-        near: depth that softmax blending counts as nearest, world units.
-        far: depth that softmax blending counts as farthest, world units.
+        background: RGB of the background.
+        near: depth of largest nearness in softmax blending, world units.
+        far: depth of nearness 0 in softmax blending, world units.
 
     Raises:
         MissingDependencyError: if PyTorch3D is not installed.
@@ -118,6 +120,7 @@ class PyTorch3DShader(nn.Module):
         for value, known, name in ((shading, SHADINGS, "shading"), (blending, BLENDINGS, "blending")):
             if value not in known:
                 raise ValueError(f"{name}='{value}': expected one of {', '.join(known)}")
+        check_blending(sigma, gamma, near, far)
         self.package = load_pytorch3d()
         self.shading, self.blending, self.planes = shading, blending, dict(znear=near, zfar=far)
         self.background = tuple(background)
@@ -134,7 +137,7 @@ class PyTorch3DShader(nn.Module):
             blend = dict(hard="hard_rgb_blend", sigmoid="sigmoid_alpha_blend")[self.blending]
             image = getattr(self.package.blending, blend)(colors, theirs, self.blend)
         color, alpha = image.to(fragments.depth).split([len(self.background), 1], -1)
-        seen = face[..., :1] >= 0  # their sigmoid blending is black elsewhere
+        seen = face[..., :1] >= 0  # PyTorch3D's sigmoid blending is black elsewhere
         background = torch.tensor(self.background).to(color)
         return torch.where(seen, color, background), alpha[..., 0]
 
@@ -159,13 +162,13 @@ class PyTorch3DShader(nn.Module):
 
 
 def _meshes(package, meshes: Meshes, views: int, textures=None):
-    """Their batch of meshes, one for each view."""
+    """PyTorch3D's batch of meshes, one for each view."""
     arguments = convert.mesh_arguments(meshes.to(torch.float32), views)
     return package.structures.Meshes(**arguments, textures=textures)
 
 
 def _cameras(package, meshes: Meshes, cameras: Cameras, views: int):
-    """Their cameras, on the meshes' device."""
+    """PyTorch3D's cameras, on the meshes' device."""
     device = meshes.vertices.device
     name, arguments = convert.camera_arguments(cameras.to(device, torch.float32), views)
     return getattr(package.renderer, name)(device=device, in_ndc=True, **arguments)

@@ -1,7 +1,7 @@
-"""Rasterisers: from meshes and cameras to the faces that each pixel sees, differentiable in positions and cameras.
+"""Rasterisers: from meshes and cameras to the faces visible in each pixel, differentiable in positions and cameras.
 
-Which faces a pixel sees is found without gradients, by one of several implementations; coordinates, depths and distances are
-then computed for those alone, by autograd. So all implementations have the same values and gradients.
+Visibility is computed without gradients, by one of several implementations; coordinates, depths and distances of the visible
+faces are then computed with autograd. So all implementations have the same values and gradients.
 """
 
 from collections.abc import Callable
@@ -54,13 +54,13 @@ class TorchRasterizer(nn.Module):
     """Rasteriser in plain torch, on any device.
 
     Args:
-        faces_per_pixel: the nearest so many faces are kept in each pixel.
-        blur_radius: a face also reaches pixels within this squared distance of its edges, in units of half the image's
+        faces_per_pixel: number of nearest faces kept in each pixel.
+        blur_radius: a face also covers pixels within this squared distance of its edges, in units of half the image's
             shorter side (soft rasterisation); 0 for a hard one.
-        perspective_correct: interpolate in scene space; None: where the cameras have a perspective.
+        perspective_correct: interpolate in scene space; None: for perspective cameras.
         cull_backfaces: drop faces whose corners run clockwise in the image.
-        clip_barycentric: barycentric coordinates outside a face are those of a point of it; None: where there is a blur.
-        near: faces are cut at this depth, world units.
+        clip_barycentric: clamp barycentric coordinates of pixels outside a face; None: if ``blur_radius`` is positive.
+        near: faces are clipped at this depth, world units.
     """
 
     _select = staticmethod(select)
@@ -87,7 +87,7 @@ class TorchRasterizer(nn.Module):
         """The fragments of mesh i seen by camera i; one mesh is seen by every camera, one camera sees every mesh.
 
         Raises:
-            ValueError: if there are neither as many meshes as cameras nor one of either, or vertices are not finite.
+            ValueError: if the numbers of meshes and cameras differ and neither is 1, or vertices are not finite.
         """
         return self.rasterize(project(meshes, cameras, self.near), (max(len(meshes), len(cameras)), *cameras.size),
                               cameras.orthographic)
@@ -100,9 +100,9 @@ class TorchRasterizer(nn.Module):
 
 @RENDERERS.register_module()
 class FastRasterizer(TorchRasterizer):
-    """Rasteriser whose search for each pixel's faces is compiled by numba, on the CPU; plain torch on other devices.
+    """Rasteriser with a search compiled by numba on the CPU; plain torch on other devices.
 
-    Takes the arguments of :class:`TorchRasterizer` and equals it in values and gradients.
+    Arguments, values and gradients are those of :class:`TorchRasterizer`.
     """
 
     @staticmethod

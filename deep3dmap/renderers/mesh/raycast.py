@@ -1,4 +1,4 @@
-"""A rasteriser that casts a ray through each pixel's centre: exact, and the same for any order of the faces."""
+"""A rasteriser that casts a ray through each pixel's centre: exact, and independent of the order of the faces."""
 
 import numpy as np
 import torch
@@ -8,26 +8,34 @@ from torch import nn
 from deep3dmap.geometry.ray_casting import RayHits, cast_rays
 from deep3dmap.registry import RENDERERS
 from deep3dmap.renderers.mesh.fragments import Fragments
+from deep3dmap.renderers.mesh.projection import check_batch
 from deep3dmap.structures import Cameras, Meshes
 
 
 @RENDERERS.register_module()
 class RayCastRasterizer(nn.Module):
-    """The first face that the ray through each pixel's centre meets, in double precision, by Embree on the CPU.
+    """The first face hit by the ray through each pixel's centre, in double precision, by Embree on the CPU.
 
-    Not differentiable. Distances to edges are not measured: they are minus infinity, so outlines are hard.
+    Not differentiable. Distances to edges are minus infinity, so outlines are hard.
     """
 
     def __init__(self):
         super().__init__()
-        self._last: tuple[Meshes, list[trimesh.Trimesh]] | None = None  # building the search tree takes longer than its use
+        # kept because building the search trees takes longer than their use
+        self._last: tuple[Meshes, int | None, list[trimesh.Trimesh]] | None = None
 
     def forward(self, meshes: Meshes, cameras: Cameras) -> Fragments:
-        """The fragments of mesh i seen by camera i; one mesh is seen by every camera, one camera sees every mesh."""
-        if self._last is None or self._last[0] is not meshes:
-            self._last = meshes, [trimesh.Trimesh(*(x.detach().cpu().numpy() for x in pair), process=False)
-                                  for pair in meshes.unpack()]  # yapf: disable
-        scenes, views = self._last[1], max(len(meshes), len(cameras))
+        """The fragments of mesh i seen by camera i; one mesh is seen by every camera, one camera sees every mesh.
+
+        Raises:
+            ValueError: see :func:`check_batch`.
+        """
+        check_batch(meshes, cameras)
+        version = None if meshes.vertices.is_inference() else meshes.vertices._version  # counts changes in place
+        if self._last is None or self._last[0] is not meshes or self._last[1] != version:
+            self._last = meshes, version, [trimesh.Trimesh(*(x.detach().cpu().numpy() for x in pair), process=False)
+                                           for pair in meshes.unpack()]  # yapf: disable
+        scenes, views = self._last[2], max(len(meshes), len(cameras))
         starts = np.cumsum((0, *meshes.face_counts))
         parts = []
         for view in range(views):
@@ -37,7 +45,8 @@ class RayCastRasterizer(nn.Module):
             part = hit_fragments(hits, hits.distance * (rays.directions @ camera.axes[0]))
             parts.append((part.pixel + view * len(hits.hit), part.face + int(starts[view % len(scenes)]), part.barycentric,
                           part.depth, part.distance))  # yapf: disable
-        return Fragments(*(torch.cat(values) for values in zip(*parts)), (views, *cameras.size))
+        device = meshes.vertices.device
+        return Fragments(*(torch.cat(values).to(device) for values in zip(*parts)), (views, *cameras.size))
 
 
 def hit_fragments(hits: RayHits, depth: torch.Tensor | None = None) -> Fragments:

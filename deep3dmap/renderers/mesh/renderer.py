@@ -1,4 +1,4 @@
-"""The mesh renderer: a rasteriser and a shader, composed in a config."""
+"""The mesh renderer: a rasteriser and a shader, selected by config."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ class MeshImages:
     """Images of meshes.
 
     Attributes:
-        color: RGB, in [0, 1] where lights and textures are.
+        color: RGB, in [0, 1] if lights and textures are.
         alpha: opacity; 1 inside outlines, in between at soft ones.
-        depth: z of the nearest surface in the camera's frame, world units; 0 where there is none. None where a renderer
-            gives none.
-        fragments: what was rasterised, or None.
+        depth: z of the nearest surface in the camera's frame, world units; 0 in the background. None if a renderer
+            does not provide it.
+        fragments: of the rasteriser, or None.
     """
 
     color: Float[Tensor, "n h w c"]
@@ -34,7 +34,7 @@ class MeshImages:
 
 @RENDERERS.register_module()
 class MeshRenderer(nn.Module):
-    """Draws meshes: rasterises, then shades. Differentiable in vertices, colours, textures, lights and cameras.
+    """Renders meshes: rasterises, then shades. Differentiable in vertices, colours, textures, lights and cameras.
 
     Args:
         rasterizer: config of a rasteriser; the fast one by default.
@@ -58,7 +58,7 @@ class MeshRenderer(nn.Module):
             meshes: in the world.
             cameras: images of one size.
             texture: of the meshes; grey without one.
-            lights: that shine; None for the texture's own colours.
+            lights: None for the unlit colours of the texture.
             material: of the meshes.
         """
         fragments = self.rasterizer(meshes, cameras)

@@ -1,7 +1,7 @@
-"""Which faces each pixel sees: the plain implementation, vectorised torch on any device.
+"""The faces visible in each pixel: the plain implementation, vectorised torch on any device.
 
-Every triangle is paired with the pixels of its bounding box, pairs whose pixel it doesn't reach are dropped, and the others
-sorted. Cost and memory grow with the boxes' pixels, not with triangles times pixels.
+Every triangle is paired with the pixels of its bounding box, pairs whose pixel it doesn't cover are dropped, and the others
+sorted. Cost and memory grow with the pixels of the boxes, not with triangles times pixels.
 """
 
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from deep3dmap.renderers.mesh.triangles import SMALL, barycentric_coordinates, c
 
 PAIRS = 1 << 22  # pairs of a triangle and a pixel examined at a time
 
-NEARER = 1 - 1e-9  # factor of a squared distance: the second part of a cut face must be nearer by more than rounding
+NEARER = 1 - 1e-9  # factor of a squared distance: the second part of a clipped face must be nearer by more than rounding
 
 
 @dataclass(frozen=True)
 class RasterSettings:
-    """How triangles are drawn.
+    """Settings of rasterisation.
 
     Attributes:
-        faces_per_pixel: the nearest so many faces are kept in each pixel.
-        blur_radius: a face also reaches pixels within this *squared* distance of its edges, in units of half the image's
+        faces_per_pixel: number of nearest faces kept in each pixel.
+        blur_radius: a face also covers pixels within this *squared* distance of its edges, in units of half the image's
             shorter side.
         perspective_correct: barycentric coordinates in scene space.
         cull_backfaces: drop faces whose corners run clockwise in the image.
-        clip_barycentric: barycentric coordinates outside a face are those of a point of it.
+        clip_barycentric: clamp barycentric coordinates of pixels outside a face.
     """
 
     faces_per_pixel: int = 1
@@ -44,8 +44,8 @@ class Triangles:
     Attributes:
         corners: (t, 3, 3) image coordinates x and y (see :mod:`.triangles`) and depth.
         image: index of each triangle's image.
-        face: index of the face that a triangle is (a part of).
-        weights: (t, 3, 3) the face's barycentric coordinates of each corner where faces were cut, or None.
+        face: index of the face of each triangle, or of which it is a part.
+        weights: (t, 3, 3) the face's barycentric coordinates of each corner if faces were clipped, or None.
     """
 
     corners: Float[Tensor, "t 3 3"]
@@ -55,7 +55,7 @@ class Triangles:
 
 
 def drawable(corners: Float[Tensor, "t 3 3"], cull_backfaces: bool) -> Bool[Tensor, "t"]:
-    """Which triangles have an area and lie before the camera (and face it, with ``cull_backfaces``)."""
+    """Which triangles have an area and are in front of the camera (and face it, with ``cull_backfaces``)."""
     area = cross(corners[:, 1, :2] - corners[:, 0, :2], corners[:, 2, :2] - corners[:, 0, :2])
     seen = -area > SMALL if cull_backfaces else area.abs() > SMALL
     return seen & (corners[..., 2] >= SMALL).all(-1) & torch.isfinite(corners).flatten(1).all(-1)
@@ -63,7 +63,7 @@ def drawable(corners: Float[Tensor, "t 3 3"], cull_backfaces: bool) -> Bool[Tens
 
 def pixel_boxes(corners: Float[Tensor, "t 3 3"], size: tuple[int, int, int],
                 blur_radius: float) -> tuple[Int[Tensor, "t 2"], Int[Tensor, "t 2"]]:
-    """First and one past the last column and row of the pixels whose centres lie in each triangle's (grown) box."""
+    """First and one past the last column and row of the pixels whose centres are in each triangle's (dilated) box."""
     height, width = size[1:]
     extent = torch.tensor([width, height], device=corners.device, dtype=corners.dtype)
     low = (corners[..., :2].amin(1) - blur_radius**0.5) * (min(height, width) / 2) + extent / 2 - 0.5
@@ -82,7 +82,7 @@ def pixel_centers(pixel: Int[Tensor, "m"], size: tuple[int, int, int]) -> Float[
 
 def select(triangles: Triangles, size: tuple[int, int, int],
            settings: RasterSettings) -> tuple[Int[Tensor, "p"], Int[Tensor, "p k"]]:
-    """The nearest triangles of every pixel that any reaches.
+    """The nearest triangles of every covered pixel.
 
     Args:
         triangles: projected.
@@ -90,7 +90,7 @@ def select(triangles: Triangles, size: tuple[int, int, int],
         settings: of the rasteriser.
 
     Returns:
-        The pixels, in rising order, and the indices of their triangles by depth, -1 in empty slots.
+        The pixels, in ascending order, and the indices of their triangles by depth, -1 in empty slots.
     """
     corners = triangles.corners.detach().double()
     index = torch.nonzero(drawable(corners, settings.cull_backfaces))[:, 0]
@@ -109,14 +109,14 @@ def select(triangles: Triangles, size: tuple[int, int, int],
 
 
 def _parts(covered: Int[Tensor, "t"]) -> list[Tensor]:
-    """Indices of triangles that cover some pixels, in parts of about as many pairs as may be examined at a time."""
+    """Indices of triangles that cover some pixels, in parts of about :data:`PAIRS` pairs."""
     some = torch.nonzero(covered)[:, 0]
     part = (covered[some].cumsum(0) - 1) // PAIRS
     return list(some.split(torch.unique_consecutive(part, return_counts=True)[1].tolist())) if len(some) else []
 
 
 def _reached(corners, triangles, size, settings, index, first, last, covered):
-    """Pairs of a pixel and a triangle that reaches it: pixel, triangle, depth, distance."""
+    """Pairs of a pixel and a triangle that covers it: pixel, triangle, depth, distance."""
     widths = (last - first)[:, 0]
     owner = torch.arange(len(index), device=index.device).repeat_interleave(covered)
     nth = torch.arange(len(owner), device=index.device) - (covered.cumsum(0) - covered)[owner]
@@ -134,7 +134,7 @@ def _reached(corners, triangles, size, settings, index, first, last, covered):
 
 
 def _without_twins(pixel, triangle, face, distance) -> Int[Tensor, "m"]:
-    """Of a cut face's two parts in one pixel only the one that it is in or nearest to: indices of the pairs to keep."""
+    """Indices of the pairs to keep: of a clipped face's two parts in one pixel, the one that contains it or is nearest."""
     order = torch.argsort(triangle, stable=True)
     for key in (face, pixel):
         order = order[torch.argsort(key[order], stable=True)]

@@ -1,4 +1,4 @@
-"""Shaders: from the faces that pixels see to colours and opacities."""
+"""Shaders: from the visible faces of pixels to colours and opacities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from deep3dmap.geometry.triangles import unique_edges
 from deep3dmap.registry import RENDERERS
 from deep3dmap.renderers.mesh import blending
 from deep3dmap.renderers.mesh.fragments import Fragments
-from deep3dmap.renderers.mesh.lights import PLAIN, Lights, Material, illuminate
+from deep3dmap.renderers.mesh.lights import PLAIN, Lights, Material, check_lights, illuminate
 from deep3dmap.renderers.mesh.outline import outline_opacity
 from deep3dmap.renderers.mesh.projection import image_points
 from deep3dmap.renderers.mesh.textures import Texture, VertexColors, check_texture
@@ -25,10 +25,10 @@ BLENDINGS = ("hard", "outline", "sigmoid", "softmax")
 
 @dataclass(frozen=True)
 class Scene:
-    """What is drawn: meshes, their texture (None: grey), the cameras that see them, and light (None: unlit).
+    """The content of images: meshes, their texture (None: grey), cameras, and lights (None: unlit).
 
     Raises:
-        ValueError: if the texture belongs to other meshes.
+        ValueError: if the texture doesn't match the meshes, or lights or material the number of images.
     """
 
     meshes: Meshes
@@ -39,6 +39,20 @@ class Scene:
 
     def __post_init__(self):
         check_texture(self.texture, self.meshes)
+        check_lights(self.lights, self.material, max(len(self.meshes), len(self.cameras)))
+
+
+def check_blending(sigma: float, gamma: float, near: float, far: float) -> None:
+    """Check the settings of soft blending.
+
+    Raises:
+        ValueError: that names the setting.
+    """
+    for value, name in ((sigma, "sigma"), (gamma, "gamma")):
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+    if not 0 <= near < far:
+        raise ValueError(f"near and far must be 0 <= near < far, got {near} and {far}")
 
 
 @RENDERERS.register_module()
@@ -46,16 +60,20 @@ class MeshShader(nn.Module):
     """Shades fragments and blends the faces of each pixel.
 
     Args:
-        shading: ``phong`` (light at every pixel), ``gouraud`` (at vertices), ``flat`` (at faces), ``normals`` (of the
-            world as colours: x red, y green, z blue, -1 dark and 1 bright), ``none`` (the surface's own colour).
+        shading: ``phong`` (lit per pixel), ``gouraud`` (per vertex), ``flat`` (per face), ``normals`` (world normals
+            as colours: x red, y green, z blue, -1 dark and 1 bright), ``none`` (unlit colour).
         blending: ``hard`` (the nearest face), ``softmax`` (soft in colour and outline), ``sigmoid`` (soft
             edges of faces), ``outline`` (the nearest face, and a soft outline of the whole mesh; needs one face a pixel and no
             blur).
         sigma: squared distance, in the fragments' units, over which a face's edge fades.
-        gamma: preference of softmax blending for near faces.
-        background: RGB where nothing is seen.
-        near: depth that softmax blending counts as nearest, world units.
-        far: depth that softmax blending counts as farthest, world units.
+        gamma: softness of softmax blending in depth; smaller prefers the nearest face more.
+        background: RGB of the background.
+        near: depth of largest nearness in softmax blending, world units.
+        far: depth of nearness 0 in softmax blending, world units.
+
+    Raises:
+        ValueError: for an unknown shading or blending, ``sigma`` or ``gamma`` that is not positive, or unless
+            ``0 <= near < far``.
     """
 
     def __init__(self,
@@ -70,6 +88,7 @@ class MeshShader(nn.Module):
         for value, known, name in ((shading, SHADINGS, "shading"), (blending, BLENDINGS, "blending")):
             if value not in known:
                 raise ValueError(f"{name}='{value}': expected one of {', '.join(known)}")
+        check_blending(sigma, gamma, near, far)
         self.shading, self.blending, self.sigma, self.gamma = shading, blending, sigma, gamma
         self.background, self.near, self.far = tuple(background), near, far
 
@@ -77,7 +96,7 @@ class MeshShader(nn.Module):
         """Images of colours and opacities.
 
         Raises:
-            ValueError: if the texture hasn't as many channels as the background.
+            ValueError: if texture and background have different numbers of channels.
         """
         colors = self.colors(fragments if self.blending == "softmax" else fragments.nearest, scene)
         if colors.shape[-1] != len(self.background):
@@ -117,7 +136,7 @@ class MeshShader(nn.Module):
         return fragments.scatter(fragments.gather(albedo) * factor + added)
 
     def _surface(self, fragments: Fragments, meshes: Meshes) -> tuple[Float[Tensor, "hits 3"], Float[Tensor, "hits 3"]]:
-        """Points and normals at which the light falls, of the filled slots."""
+        """Points and normals used for lighting, of the filled slots."""
         corners = meshes.vertices[meshes.faces]
         if self.shading == "flat":
             face = fragments.gather(fragments.face)
@@ -130,7 +149,7 @@ class MeshShader(nn.Module):
 
     @staticmethod
     def _gouraud(fragments: Fragments, scene: Scene) -> Float[Tensor, "p k 3"]:
-        """Light at the vertices, interpolated; each image has its own where several see one mesh."""
+        """Lit vertex colours, interpolated; computed for each image if several show one mesh."""
         meshes, views = scene.meshes, fragments.size[0]
         if scene.texture is None:
             albedo = torch.full_like(meshes.vertices, GREY)

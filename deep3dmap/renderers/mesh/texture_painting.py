@@ -1,8 +1,8 @@
 """Textures of unwrapped meshes, painted texel by texel: from posed photographs, or by a function of the surface's points.
 
-Views are weighted as for vertices (:mod:`deep3dmap.geometry.painting`), and besides by the distance to the object's outline,
-near which a small error of shape or camera shows the background or another part. A view sees a texel if the mesh's depth map
-has it in front.
+Views are weighted as for vertices (:mod:`deep3dmap.geometry.painting`), and by the distance to the object's outline,
+near which small errors of shape or camera would sample the background or another part. Visibility is tested with the mesh's
+depth map.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Color = Callable[[Tensor], Tensor]  # of (p, 3) points of the surface: (p, 3) in
 
 @dataclass(frozen=True)
 class Texels:
-    """The ``p`` texels whose centres lie in a face.
+    """The ``p`` texels whose centres are in a face.
 
     Attributes:
         pixel: index into the flattened texture, row by row.
@@ -45,7 +45,7 @@ class Texels:
 
 
 def surface_texels(mesh: trimesh.Trimesh, size: int) -> Texels:
-    """Where on the surface each texel lies: the texture coordinates are rasterised.
+    """The surface point of each texel, by rasterising the texture coordinates.
 
     Args:
         mesh: unwrapped, see :func:`deep3dmap.geometry.unwrap.unwrap`.
@@ -67,14 +67,14 @@ def paint_texture(mesh: trimesh.Trimesh, views: Capture, size: int, blend: str =
 
     Args:
         mesh: unwrapped, in the cameras' world.
-        views: photographs; without masks the mesh's own silhouette is used.
+        views: photographs; without masks the mesh's silhouette is used.
         size: texels along an edge of the texture.
         blend: of several views, see :data:`deep3dmap.geometry.painting.BLENDS`.
-        power: views weigh as this power of the cosine between normal and viewing direction.
+        power: exponent of the cosine between normal and viewing direction in a view's weight.
 
     Returns:
-        The mesh with its texture; and the share of its texels that a view shows. Others have the colour of the nearest point
-        that one shows.
+        The mesh with its texture; and the fraction of texels visible in a view. Others have the colour of the nearest visible
+        point.
 
     Raises:
         ValueError: for an unknown blend.
@@ -118,14 +118,14 @@ def feathered(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, "n h w"]:
 
 def view_weights(points: Float[Tensor, "p 3"], cameras: Cameras, maps: Float[Tensor, "n h w 2"],
                  tolerance: float) -> Float[Tensor, "n p"]:  # yapf: disable
-    """How much each view counts at points of the surface: 0 where something is in front, or at the outline.
+    """Weights of each view at points of the surface: 0 where occluded, or at the outline.
 
     Args:
         points: in the cameras' world.
         cameras: of the views.
-        maps: depths (:func:`depth_maps`), and the weights of pixels (:func:`feathered`). Between a surface and one behind it
-            depths are interpolated, which hides the one behind.
-        tolerance: depth by which a point may lie behind the surface, world units.
+        maps: depths (:func:`depth_maps`), and the weights of pixels (:func:`feathered`). At depth discontinuities
+            interpolation yields values in front of the farther surface, which is then treated as occluded.
+        tolerance: depth by which a point may be behind the surface, world units.
     """
     weights = []
     for view in range(len(cameras)):
@@ -136,7 +136,7 @@ def view_weights(points: Float[Tensor, "p 3"], cameras: Cameras, maps: Float[Ten
 
 
 def with_texture(mesh: trimesh.Trimesh, texels: Texels, colors: Float[Tensor, "p 3"]) -> trimesh.Trimesh:
-    """An unwrapped mesh with the texture of its texels' colours; texels beyond the charts have the nearest one's."""
+    """An unwrapped mesh with the texture of its texels' colours; texels outside the charts copy the nearest one."""
     size = texels.size
     image, empty = np.full((size * size, 3), 0.5), np.ones(size * size, dtype=bool)
     image[texels.pixel.numpy()], empty[texels.pixel.numpy()] = colors.numpy(), False

@@ -53,7 +53,7 @@ class UVTexture:
         if len(self.image) == 1:
             return fragments.scatter(self._look_up(self.image, uv))
         owner = meshes.face_mesh[fragments.gather(fragments.face)]
-        colors = uv.new_zeros(len(uv), self.image.shape[-1])
+        colors = self.image.new_zeros(len(uv), self.image.shape[-1])
         for i in range(len(self.image)):
             mine = torch.nonzero(owner == i)[:, 0]
             colors = colors.index_put((mine, ), self._look_up(self.image[i:i + 1], uv[mine]))

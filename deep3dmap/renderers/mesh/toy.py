@@ -1,9 +1,9 @@
-"""The renderer of a course: every pixel asks every triangle, in plain torch.
+"""A renderer for teaching: every pixel is tested against every triangle, in plain torch.
 
-Four steps, each a few lines: project the corners; find each pixel's barycentric coordinates in each triangle (they tell
-whether it lies inside, how deep the surface is there, and its colour); take the nearest triangle; let the edges fade if
-outlines are to have gradients (Liu et al., "Soft Rasterizer", ICCV 2019, equations 2 and 6). Time and memory grow with pixels
-times triangles: for small pictures, and to check the other renderers by.
+Four steps, each a few lines: project the corners; find each pixel's barycentric coordinates in each triangle (they give
+the inside test, the depth and the colour); take the nearest triangle; blur the edges if outlines are to have gradients (Liu et
+al., "Soft Rasterizer", ICCV 2019, equations 2 and 6). Time and memory grow with pixels times triangles: for small
+images, and as a reference for the other renderers.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ from deep3dmap.structures import Cameras, Meshes
 
 @RENDERERS.register_module()
 class ToyRenderer(nn.Module):
-    """Draws meshes with colours at their vertices; triangles that reach behind the camera, or have no area, are left out.
+    """Renders meshes with vertex colours; triangles that reach behind the camera, or have no area, are dropped.
 
     Args:
         sigma: squared distance over which outlines fade, in units of half the image's shorter side; 0: hard outlines.
-        background: RGB where nothing is seen.
+        background: RGB of the background.
     """
 
     def __init__(self, sigma: float = 0.0, background: Sequence[float] = (1.0, 1.0, 1.0)):
@@ -67,11 +67,11 @@ class ToyRenderer(nn.Module):
             return background.expand(height, width, 3), z.new_zeros(height, width), z.new_zeros(height, width)
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         points = (torch.stack([x, y], -1).view(-1, 2).to(corners) + 0.5) * 2 / min(height, width)
-        # 2. Every pixel in every triangle: weights of its corners, whether it lies inside, depth.
+        # 2. Every pixel in every triangle: barycentric weights, inside test, depth.
         weights = barycentric(points, corners, z, camera.orthographic)
         inside = (weights >= 0).all(-1)
         depth = (weights * z).sum(-1)
-        # 3. The nearest triangle of each pixel gives depth and colour.
+        # 3. The nearest triangle of each pixel determines depth and colour.
         nearest = torch.where(inside, depth, torch.inf).argmin(-1)
         pixel, hit = torch.arange(height * width), inside.any(-1)
         color = (weights[pixel, nearest][..., None] * vertex_light(scene, view)[faces[nearest]]).sum(1)
@@ -109,7 +109,7 @@ def vertex_light(scene: Scene, view: int) -> Float[Tensor, "v 3"]:
 
 def soft_silhouette(points: Float[Tensor, "p 2"], corners: Float[Tensor, "f 3 2"], inside: Bool[Tensor, "p f"],
                     sigma: float) -> Float[Tensor, "p"]:
-    """One minus the probability that no triangle covers the pixel; each covers with a sigmoid of its edges' distance."""
+    """One minus the probability that no triangle covers the pixel; each covers it with a sigmoid of its edge distance."""
     ends = corners.roll(-1, 1)
     edge, offset = ends - corners, points[:, None, None] - corners  # (f, 3, 2), (p, f, 3, 2)
     along = ((offset * edge).sum(-1) / (edge**2).sum(-1)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""What is known of a pixel's centre in a projected triangle: barycentric coordinates, depth, distance to its edges.
+"""Quantities of a pixel centre in a projected triangle: barycentric coordinates and distance to its edges.
 
 Image coordinates here have x right, y down, and [-1, 1] over the image's shorter side. Definitions as in PyTorch3D's
 rasteriser (Ravi et al., "Accelerating 3D Deep Learning with PyTorch3D", 2020), after Liu et al., "Soft Rasterizer", ICCV 2019;
@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-SMALL = 1e-8  # of areas in the image and of weights' sums; faces below it are not drawn
+SMALL = 1e-8  # of areas in the image and of weights' sums; smaller faces are not drawn
 
 
 def cross(a: Float[Tensor, "*m 2"], b: Float[Tensor, "*m 2"]) -> Float[Tensor, "*m"]:
@@ -43,7 +43,7 @@ def barycentric_coordinates(points: Float[Tensor, "m 2"], triangles: Float[Tenso
 
 
 def clipped(barycentric: Float[Tensor, "m 3"]) -> Float[Tensor, "m 3"]:
-    """Weights of points outside a triangle moved into it: negative ones are set to 0, and the sum to 1."""
+    """Barycentric weights clamped to the triangle: negative ones are set to 0, and the sum to 1."""
     positive = barycentric.clamp(min=0)
     return positive / in_order(positive)[:, None].clamp(min=1e-5)
 

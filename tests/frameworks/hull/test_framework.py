@@ -57,7 +57,7 @@ def tested(options, work_dir, tmp_path_factory):
     return evaluate(CONFIG, work_dir, tmp_path_factory.mktemp("test"), options=options)
 
 
-def test_held_out_views_look_as_their_photographs(tested):
+def test_held_out_views_match_their_photographs(tested):
     figures = tested.metrics["held-out views"]
     assert figures["views"] == 4 and figures["mask_iou_min"] > 0.95
     assert figures["psnr"] > 20  # a grey ball has 10

@@ -1,4 +1,4 @@
-"""The fitted mesh as a method: what it learns, with which renderers, its resumed runs, its bad inputs."""
+"""The fitted mesh as a method: training, renderers, resumed runs, bad input."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def work_dir(options, tmp_path_factory):
     return path
 
 
-def test_held_out_views_look_as_their_photographs(work_dir, options, tmp_path):
+def test_held_out_views_match_their_photographs(work_dir, options, tmp_path):
     tested = evaluate(CONFIG, work_dir, tmp_path, options=options)
     figures = tested.metrics["held-out views"]
     assert figures["mask_iou_min"] > 0.9 and figures["psnr"] > 18
@@ -101,7 +101,7 @@ def test_every_renderer_fits_a_sphere_to_silhouettes(folder, renderer):
 
 
 def test_before_training_there_is_no_mesh():
-    with pytest.raises(NoSurfaceError, match="nothing is fitted yet"):
+    with pytest.raises(NoSurfaceError, match="no mesh before"):
         MeshFit(levels=LEVELS).extract_mesh()
 
 
@@ -115,7 +115,10 @@ def test_weights_that_are_not_a_mesh_are_refused(damage, work_dir):
 
 @pytest.mark.parametrize("wrong, named", [(dict(start="cube"), "start='cube'"), (dict(smoothness=-1.0), "smoothness=-1.0"),
                                           (dict(radius=2.0), "radius=2.0"),
-                                          (dict(levels=dict(only=dict(resolution=2))), "levels.only")])
+                                          (dict(levels=dict(only=dict(resolution=2))), "levels.only"),
+                                          (dict(levels=dict(only=dict(scale=0.5))), "levels.only"),
+                                          (dict(levels=dict(only=dict(resolution="8"))), "levels.only"),
+                                          (dict(levels=dict(only=dict(resolution=8, size=2))), "levels.only")])
 def test_values_out_of_range_are_named(wrong, named):
     with pytest.raises(ConfigError, match=named):
         MeshFit(**dict(levels=LEVELS) | wrong)

@@ -108,7 +108,7 @@ def textures():
 @pytest.mark.parametrize("lit", [False, True])
 def test_colors(renderer, name, lit):
     mesh, views, texture = ball(), cameras(3, (60, 80)), textures()[name]
-    # Phong's specular part has no twin in pyrender, whose diffuse part is 0.96 of ours; rough surfaces have next to none
+    # Phong's specular part has no equivalent in pyrender, whose diffuse part is 0.96 of ours; rough surfaces have next to none
     light = Lights(direction=(1.0, -2.0, -3.0), ambient=(0.3, 0.4, 0.2), diffuse=(0.5, 0.3, 0.6), specular=(0.0, 0.0, 0.0))
     scene = (mesh, views, texture, light if lit else None, Material(shininess=0.1))
     actual, expected = renderer(*scene), ours("phong")(*scene)

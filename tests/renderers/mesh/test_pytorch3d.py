@@ -1,4 +1,4 @@
-"""The adapter of PyTorch3D: conversions against its own outputs, without it; its parts beside ours, with it."""
+"""The adapter of PyTorch3D: conversions against its outputs; its parts against ours, if installed."""
 
 import sys
 

@@ -30,7 +30,7 @@ def assert_identical(plain: Fragments, fast: Fragments) -> None:
 @CAMERAS
 @pytest.mark.parametrize("soup_kind", KINDS)
 @pytest.mark.parametrize("blur", [0.0, 1e-3, 0.05])
-def test_twins_see_the_same_faces(soup_kind, kind, blur):
+def test_both_implementations_find_the_same_faces(soup_kind, kind, blur):
     for seed, k, cull, clip in itertools.product((0, 1, 2), (1, 3, 8), (False, True), (None, False)):
         settings = dict(faces_per_pixel=k, blur_radius=blur, cull_backfaces=cull, clip_barycentric=clip)
         plain, fast = both(soup(soup_kind, seed=seed), camera(SIZE, kind, seed), **settings)
@@ -39,7 +39,7 @@ def test_twins_see_the_same_faces(soup_kind, kind, blur):
 
 
 @pytest.mark.parametrize("blur", [0.0, 1e-3, 0.05])
-def test_twins_agree_where_faces_meet_at_edges_and_in_single_precision(blur):
+def test_both_implementations_agree_where_faces_meet_at_edges_and_in_single_precision(blur):
     """A pixel outside of two faces that share an edge is at one depth in both, but for rounding."""
     mesh, views = ball(2).to(torch.float32), cameras(2, (40, 30)).to(torch.float32)
     assert_identical(*both(mesh, views, faces_per_pixel=8, blur_radius=blur))
@@ -47,7 +47,7 @@ def test_twins_agree_where_faces_meet_at_edges_and_in_single_precision(blur):
 
 @CAMERAS
 @pytest.mark.parametrize("blur", [0.0, 0.02])
-def test_twins_have_the_same_gradients(kind, blur):
+def test_both_implementations_have_the_same_gradients(kind, blur):
     gradients = []
     for rasterizer in (TorchRasterizer, FastRasterizer):
         meshes, views = batch(), camera(SIZE, kind)
@@ -89,7 +89,7 @@ def test_fewer_faces_a_pixel_are_the_first_of_more(soup_kind, blur):
 
 
 @pytest.mark.parametrize("rasterizer", [TorchRasterizer, FastRasterizer])
-def test_of_equal_faces_the_first_comes_first(rasterizer):
+def test_the_first_of_equally_deep_faces_comes_first(rasterizer):
     fragments = rasterizer(8)(soup("twins"), camera(SIZE))
     pairs = torch.where(fragments.hit, fragments.face, -1).tolist()
     assert any(len(faces) > 1 for faces in pairs)
