@@ -177,6 +177,8 @@ class TrainingViews(SceneDataset, BatchDataset):
         """The batch of a step."""
         view = torch.arange(len(self.capture))
         if self.views is not None:
+            if self.views < world:
+                raise ConfigError(f"TrainingViews: views={self.views} is fewer than the {world} processes that share them")
             epoch, k = divmod(step, len(self))
             order = torch.randperm(len(view), generator=Generator().manual_seed(self.seed + epoch))
             view = order[k * self.views:(k + 1) * self.views][rank::world]
