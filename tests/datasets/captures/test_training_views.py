@@ -1,9 +1,10 @@
-"""All training views in one batch."""
+"""Whole training views: all in one batch, or some at a time."""
 
 import pytest
 import torch
 
 from deep3dmap.datasets import TrainingViews
+from deep3dmap.errors import ConfigError
 from tests.datasets.scenes import CENTER, write_sphere
 
 
@@ -32,3 +33,31 @@ def test_every_process_gets_all_of_it(views):
 
 def test_the_framework_gets_the_scenes_frame(views):
     assert torch.equal(views.info()["scene_from_world"], views.scene.train.scene_from_world) and views.info()["masks"]
+
+
+@pytest.fixture(scope="module")
+def pairs(views):
+    """Two of the five views at a time."""
+    some = TrainingViews(dict(capture=views.scene.capture.source), views=2)
+    some.set_seed(3)
+    return some
+
+
+def test_an_epoch_shows_a_view_at_most_once_in_another_order_each_time(pairs):
+    epochs = [
+        torch.cat([pairs.batch(step, torch.Generator())["view"] for step in range(first, first + 2)]) for first in (0, 2, 4)
+    ]
+    assert len(pairs) == 2 and all(len(epoch.unique()) == 4 for epoch in epochs)
+    assert len({tuple(epoch.tolist()) for epoch in epochs}) > 1
+
+
+def test_processes_share_the_views_of_a_batch(pairs):
+    whole = pairs.batch(1, torch.Generator())
+    for rank in (0, 1):
+        share = pairs.batch(1, torch.Generator(), rank, 2)
+        assert all(torch.equal(share[key], whole[key][rank::2]) for key in whole)
+
+
+def test_more_processes_than_views_are_refused(pairs):
+    with pytest.raises(ConfigError, match="views=2"):
+        pairs.batch(0, torch.Generator(), 0, 3)
