@@ -9,9 +9,14 @@ from tests.datasets.scenes import CENTER, write_sphere
 
 
 @pytest.fixture(scope="module")
-def views(tmp_path_factory):
-    """A sphere's five training views."""
-    return TrainingViews(dict(capture=str(write_sphere(tmp_path_factory.mktemp("sphere") / "sphere"))))
+def scene(tmp_path_factory):
+    """A sphere with five training views."""
+    return dict(capture=str(write_sphere(tmp_path_factory.mktemp("sphere") / "sphere")))
+
+
+@pytest.fixture(scope="module")
+def views(scene):
+    return TrainingViews(scene)
 
 
 def test_a_batch_holds_every_training_view_in_the_scenes_frame(views):
@@ -36,9 +41,9 @@ def test_the_framework_gets_the_scenes_frame(views):
 
 
 @pytest.fixture(scope="module")
-def pairs(views):
+def pairs(scene):
     """Two of the five views at a time."""
-    some = TrainingViews(dict(capture=views.scene.capture.source), views=2)
+    some = TrainingViews(scene, views=2)
     some.set_seed(3)
     return some
 
