@@ -1,0 +1,5 @@
+"""Photographs of faces with position maps, landmarks and poses: synthetic ones, and readers of published data sets."""
+
+from deep3dmap.datasets.faces.synthetic.dataset import SyntheticFaces
+
+__all__ = ["SyntheticFaces"]
