@@ -20,10 +20,10 @@ SMALL = 1 << 16  # bytes below which arrays are read directly: not worth a mappi
 SHOWN = 6  # names in a message
 
 
-def npz_bytes(**arrays: np.ndarray) -> bytes:
-    """An uncompressed npz file."""
+def npz_bytes(compressed: bool = False, **arrays: np.ndarray) -> bytes:
+    """An npz file; an uncompressed one can be mapped into memory."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    (np.savez_compressed if compressed else np.savez)(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
