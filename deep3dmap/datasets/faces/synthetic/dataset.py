@@ -27,8 +27,8 @@ class SyntheticFaces(ItemDataset):
     """Photographs of random people, rendered from the ICT face model, with exact position maps, landmarks and poses.
 
     An item depends only on seed, split and index. It has ``img`` (s, s, 3) uint8 RGB, ``position_map`` (3, m, m),
-    ``landmarks`` (68, 3), ``box`` (left, top, right, bottom), all in pixels of the picture, ``visible`` (68,), and ``pose``
-    (yaw, pitch, roll in degrees).
+    ``landmarks`` (68, 3), ``box`` (left, top, right, bottom), all in pixels of the picture, ``visible`` (68,), and ``yaw``,
+    ``pitch``, ``roll`` in degrees.
 
     Args:
         split: ``train``, ``validation`` or ``test``; no person is in two of them.
@@ -79,7 +79,7 @@ class SyntheticFaces(ItemDataset):
         box = np.concatenate([landmarks[:, :2].min(0), landmarks[:, :2].max(0)])
         return dict(name=f"{self.split}_{index:06d}", img=np.ascontiguousarray(image),
                     position_map=self.maps.image(arrays["points"]), landmarks=landmarks, box=box, visible=arrays["visible"],
-                    pose=arrays["pose"])  # yapf: disable
+                    **dict(zip(("yaw", "pitch", "roll"), arrays["pose"])))  # yapf: disable
 
     def _rendered(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         shared = wardrobe(self.model)
