@@ -14,3 +14,4 @@ train_cfg = dict(type="StagedTrainLoop", max_steps=20_000)
 val_cfg = dict(every_steps=2_000, best="nme68")
 default_hooks = dict(log=dict(interval=50), checkpoint=dict(minutes=5.0), pictures=None)
 test_cfg = dict(resolution=0)
+test_evaluator = [dict(type="FaceNME")]
