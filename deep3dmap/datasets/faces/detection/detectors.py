@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from deep3dmap.datasets.faces.detection.boxes import FaceBox, Image
 from deep3dmap.datasets.faces.detection.given import GivenFaces, WholePicture
@@ -11,6 +11,7 @@ from deep3dmap.datasets.faces.detection.mtcnn import MTCNN
 from deep3dmap.errors import ConfigError, MissingDependencyError, nearest
 
 
+@runtime_checkable
 class FaceDetector(Protocol):
     """Finds the faces in pictures."""
 

@@ -25,7 +25,7 @@ class Haar:
     """
 
     #: The landmarks' box in sides of the detector's: shift of its centre, and its sides; measured on synthetic heads.
-    shift, sides = (0.0, 0.1), (0.8, 0.8)
+    shift, sides = (0.0, 0.12), (0.75, 0.75)
 
     def __init__(self):
         if not hasattr(cv2, "CascadeClassifier"):
