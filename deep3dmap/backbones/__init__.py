@@ -5,8 +5,9 @@ from deep3dmap.backbones.deepsdf_decoder import DeepSDFDecoder
 from deep3dmap.backbones.encoding import fourier_encoding
 from deep3dmap.backbones.linear import WeightNormLinear, frozen
 from deep3dmap.backbones.radiance_network import RadianceNetwork
+from deep3dmap.backbones.resfcn import ResFCN
 from deep3dmap.backbones.sdf_network import SDFNetwork
 
 __all__ = [
-    "CodedSDFNetwork", "DeepSDFDecoder", "RadianceNetwork", "SDFNetwork", "WeightNormLinear", "fourier_encoding", "frozen"
+    "CodedSDFNetwork", "DeepSDFDecoder", "RadianceNetwork", "ResFCN", "SDFNetwork", "WeightNormLinear", "fourier_encoding", "frozen"
 ]

@@ -1,5 +1,6 @@
-"""Pictures of faces, and what is known of them."""
+"""Photographs of faces with position maps, landmarks and poses: synthetic ones, and readers of published data sets."""
 
 from deep3dmap.datasets.faces.aflw2000 import AFLW2000
+from deep3dmap.datasets.faces.synthetic.dataset import SyntheticFaces
 
-__all__ = ["AFLW2000"]
+__all__ = ["AFLW2000", "SyntheticFaces"]

@@ -17,8 +17,8 @@ from deep3dmap.registry import DATASETS
 class AFLW2000(ItemDataset):
     """The faces of a folder in the layout of AFLW2000-3D: ``NAME.jpg`` beside ``NAME.mat``.
 
-    An item holds ``name``, ``img`` (h, w, 3) uint8, ``landmarks`` (68, 3) and ``box`` (4,) around them in pixels (z towards the
-    viewer, its origin is arbitrary), ``pose`` (yaw, pitch, roll) and ``yaw`` in degrees.
+    An item holds ``name``, ``img`` (h, w, 3) uint8, ``landmarks`` (68, 3) and the ``box`` (4,) around them in pixels (z
+    towards the viewer, its origin is arbitrary), ``yaw``, ``pitch`` and ``roll`` in degrees.
 
     Args:
         folder: path, or name below ``DEEP3DMAP_DATA``.

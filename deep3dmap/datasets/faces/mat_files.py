@@ -1,11 +1,10 @@
-"""Faces annotated in MATLAB's files, as 3DDFA's data sets have them: reading and checking one file, and its pose.
+"""Faces annotated in MATLAB's files, as 3DDFA's data sets have them: reading and checking one file.
 
-Zhu et al., "Face alignment across large poses: a 3D solution", CVPR 2016. The pose's rotation is ``Rx(pitch) Ry(yaw)
-Rz(roll)``, transposed as :func:`~deep3dmap.geometry.face_pose.angles_to_rotation` has it, with model axes x to the subject's
-left, y up, z out of the face, and image axes x right, y *up*.
+Zhu et al., "Face alignment across large poses: a 3D solution", CVPR 2016. ``Pose_Para`` is pitch, yaw and roll (radians),
+translation and scale. Its rotation, :func:`~deep3dmap.geometry.face_pose.angles_to_rotation` in the convention ``3ddfa``,
+takes the model's axes (x to the subject's left, y up, z out of the face) to the image's with y *up*.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +61,9 @@ def read_picture(path: Path) -> np.ndarray:
     return read_image(path.with_suffix(".jpg")).numpy()
 
 
-def pose_keys(pose: Sequence[float]) -> dict:
-    """The pose of an item from ``Pose_Para``, which begins with pitch, yaw and roll in radians.
-
-    Returns:
-        ``pose`` (3,): yaw, pitch and roll in degrees; ``yaw``, the first of them.
-    """
-    pitch, yaw, roll = np.rad2deg(pose[:3])
-    return dict(pose=np.array([yaw, pitch, roll], np.float32), yaw=float(yaw))
+def pose_keys(pose: Float[np.ndarray, "p"]) -> dict:
+    """``yaw``, ``pitch`` and ``roll`` of an item in degrees, from a ``Pose_Para``."""
+    return dict(zip(("pitch", "yaw", "roll"), np.rad2deg(pose[:3]).astype(np.float32)))
 
 
 def landmark_keys(landmarks: Float[np.ndarray, "c 68"], path: Path) -> dict:
