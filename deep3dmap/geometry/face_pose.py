@@ -65,7 +65,7 @@ def angles_to_rotation(angles: Float[Tensor, "*batch 3"], convention: str = "fac
 
 
 def frontalize(vertices: Float[Tensor, "*batch n 3"], canonical: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
-    """Vertices moved by the affine map that brings them closest to a canonical shape (least squares): a face from the front."""
+    """Vertices after the affine map that brings them closest to a canonical shape (least squares): a face from the front."""
     ones = torch.ones_like(vertices[..., :1])
     extended = torch.cat([vertices, ones], -1)
     return extended @ torch.linalg.lstsq(extended, canonical).solution
