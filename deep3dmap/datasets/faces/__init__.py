@@ -2,5 +2,6 @@
 
 from deep3dmap.datasets.faces.aflw2000 import AFLW2000
 from deep3dmap.datasets.faces.synthetic.dataset import SyntheticFaces
+from deep3dmap.datasets.faces.w300lp import W300LP
 
-__all__ = ["AFLW2000", "SyntheticFaces"]
+__all__ = ["AFLW2000", "SyntheticFaces", "W300LP"]
