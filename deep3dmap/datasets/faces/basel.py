@@ -1,8 +1,8 @@
 """Position maps of 300W-LP's faces, from a Basel face model that the user has.
 
-After face3d's ``8_generate_posmap_300WLP`` (Feng et al., ECCV 2018, section 3.1). The model's files are those that face3d makes
+After face3d's ``8_generate_posmap_300WLP``; Feng et al., ECCV 2018, section 3.1. The model's files are those that face3d makes
 of the Basel Face Model 2009 and its expressions: ``BFM.mat``, and ``BFM_UV.mat`` with the vertices' places in UV space. Their
-licence forbids to share them.
+licence forbids sharing them.
 """
 
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ class BaselModel:
         return self.mean + self.shapes @ shape + self.expressions @ expression
 
     def image_vertices(self, face: Mapping[str, Float[np.ndarray, "..."]], height: int) -> Float[Tensor, "v 3"]:
-        """The vertices in a picture: x to the right, y down, z towards the viewer, in pixels.
+        """The vertices in a picture: x to the right, y down, z towards the viewer from 0 at the farthest one, in pixels.
 
         Args:
             face: ``Pose_Para`` (1, 7), ``Shape_Para`` (199, 1) and ``Exp_Para`` (29, 1), as in its ``.mat`` file.
@@ -69,14 +69,14 @@ class BaselModel:
         pose, shape, expression = (torch.from_numpy(face[key]).float().flatten()
                                    for key in ("Pose_Para", "Shape_Para", "Exp_Para"))  # yapf: disable
         rotation = angles_to_rotation(pose[:3], "3ddfa")
-        return y_down(pose[6] * self.vertices(shape, expression) @ rotation.T + pose[3:6], height)
+        return z_from_zero(y_down(pose[6] * self.vertices(shape, expression) @ rotation.T + pose[3:6], height))
 
     def position_map(self, vertices: Float[Tensor, "v 3"], size: int = 256) -> Float[Tensor, "3 size size"]:
-        """The position map of vertices in a picture; 0 outside the face, z from 0 at its farthest vertex."""
+        """The position map of vertices in a picture; 0 outside the face."""
         places = uv_pixels(self.uv, size)
         flat = torch.cat([places, torch.zeros_like(places[:, :1])], 1)
         fragments = FaceRasterizer("face3d_cpp").draw(flat, self.triangles, (size, size))
-        values = fragments.interpolate(z_from_zero(vertices)[self.triangles])
+        values = fragments.interpolate(vertices[self.triangles])
         return fragments.to_images(values[:, 0])[0].permute(2, 0, 1)
 
 
@@ -113,8 +113,8 @@ def _load(folder: Path) -> BaselModel:
     uv = read_mat(folder / UV, UV=(count, 2))["UV"]
     mean, shapes, expressions = (torch.from_numpy(array).float().view(count, 3, -1)
                                  for array in (arrays["shapeMU"] + arrays["expMU"], arrays["shapePC"], arrays["expPC"]))
-    return BaselModel(mean[..., 0], shapes, expressions, torch.from_numpy(triangles).long(), torch.from_numpy(landmarks).long(),
-                      torch.from_numpy(uv).float())  # yapf: disable
+    corners, marks = (torch.from_numpy(index).long() for index in (triangles, landmarks))
+    return BaselModel(mean[..., 0], shapes, expressions, corners, marks, torch.from_numpy(uv).float())
 
 
 def _shapes(count: int) -> dict:

@@ -121,8 +121,10 @@ def cropped(image: np.ndarray, crop: Float[np.ndarray, "3 3"], size: int) -> np.
 
 @TRANSFORMS.register_module()
 class PackFace:
-    """The crop around the box as tensors: ``image`` (3, s, s) in [0, 1], the similarity ``crop`` (3, 3) from the picture, and
-    ``position_map`` in the crop's pixels, its z from 0.
+    """The crop around the box as tensors: ``img`` (3, s, s) in [0, 1], the similarity ``crop`` (3, 3) from the picture, and, if
+    the position map is known, ``target``: the map in the crop's pixels, its z from 0.
+
+    All else stays in pixels of the picture.
 
     Args:
         size: of the crop, pixels.
@@ -133,10 +135,10 @@ class PackFace:
         self.size, self.margin = size, margin
 
     def __call__(self, item: dict) -> dict:
-        """The item without ``img``; its other labels stay in pixels of the picture."""
+        """The packed item."""
         crop = face_crop(item["box"], self.size, self.margin, item.pop("angle", 0.0))
-        image = cropped(item.pop("img"), crop, self.size)
-        packed = dict(item, image=torch.from_numpy(image).permute(2, 0, 1).float() / 255, crop=torch.from_numpy(crop).float())
+        image = cropped(item["img"], crop, self.size)
+        packed = item | dict(img=torch.from_numpy(image).permute(2, 0, 1).float() / 255, crop=torch.from_numpy(crop).float())
         if "position_map" in item:
             packed["target"] = torch.from_numpy(map_in_crop(item["position_map"], crop))
         return packed

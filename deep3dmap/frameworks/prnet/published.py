@@ -10,7 +10,11 @@ SCOPE = "resfcn256/"
 #: TensorFlow's names of a norm's values, and PyTorch's.
 NORM = dict(gamma="weight", beta="bias", moving_mean="running_mean", moving_variance="running_var")
 #: The port's layers in a block, and ours.
-PORT_BLOCK = dict(conv1="conv1.conv", conv2="conv2.conv", conv3="conv3.conv", shortcut_conv="shortcut.conv", normalizer_fn="norm")
+PORT_BLOCK = dict(conv1="conv1.conv",
+                  conv2="conv2.conv",
+                  conv3="conv3.conv",
+                  shortcut_conv="shortcut.conv",
+                  normalizer_fn="norm")
 #: Layers of the decoder of stride 2; the others are ordinary convolutions here.
 DOUBLING = [k for k, (_, stride) in enumerate(DECODER) if stride == 2]
 

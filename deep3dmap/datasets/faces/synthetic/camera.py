@@ -15,7 +15,8 @@ def photographed(picture: Float[np.ndarray, "h w 3"], random: np.random.Generato
     picture = _blurred(picture.astype(np.float32), random)
     if random.random() < 0.6:
         coarse = random.random() < 0.3
-        noise = random.normal(0, random.uniform(0.005, 0.06), (picture.shape[0] // (1 + coarse), picture.shape[1] // (1 + coarse), 3))
+        noise = random.normal(0, random.uniform(0.005, 0.06),
+                              (picture.shape[0] // (1 + coarse), picture.shape[1] // (1 + coarse), 3))
         picture = picture + cv2.resize(noise.astype(np.float32), picture.shape[1::-1])
     stored = (picture.clip(0, 1) * 255).round().astype(np.uint8)
     if random.random() < 0.6:

@@ -132,7 +132,9 @@ def _moved(piece: Piece, by: Float[np.ndarray, "4 3"]) -> Float[np.ndarray, "n 3
 def _teeth() -> Piece:
     """The upper row of teeth, a bent band behind the lips."""
     x = np.linspace(-2.4, 2.4, 23)
-    rows = [np.stack([x, np.full_like(x, y), 10.25 - 0.17 * x**2 + z], -1) for y, z in ((-2.6, 0.0), (-3.0, 0.15), (-3.55, 0.1))]
+    rows = [
+        np.stack([x, np.full_like(x, y), 10.25 - 0.17 * x**2 + z], -1) for y, z in ((-2.6, 0.0), (-3.0, 0.15), (-3.55, 0.1))
+    ]
     vertices = np.concatenate(rows)
     i, j = np.meshgrid(np.arange(len(rows) - 1), np.arange(len(x) - 1), indexing="ij")
     a = (i * len(x) + j).ravel()

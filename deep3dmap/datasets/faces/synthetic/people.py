@@ -41,8 +41,8 @@ class Sitter:
         yaw = random.uniform(-92, 92) if random.random() < 0.5 else random.normal(0, 25)
         pitch, roll = random.normal(0, 14), random.normal(0, 14)
         yaw, pitch, roll = np.clip([yaw, pitch, roll], (-95, -50, -60), (95, 50, 60)).tolist()
-        return cls(identity.astype(np.float32), draw_expression(model, random), head_rotation(yaw, pitch, roll), yaw, pitch, roll,
-                   float(np.exp(random.uniform(np.log(45), np.log(400)))))
+        return cls(identity.astype(np.float32), draw_expression(model, random), head_rotation(yaw, pitch, roll), yaw, pitch,
+                   roll, float(np.exp(random.uniform(np.log(45), np.log(400)))))
 
 
 def head_rotation(yaw: float, pitch: float, roll: float) -> Float[np.ndarray, "3 3"]:

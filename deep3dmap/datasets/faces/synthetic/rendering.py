@@ -55,14 +55,16 @@ def portrait(shared: Wardrobe, size: int, seed: list[int], left_out: Collection[
     """
     streams = {name: np.random.default_rng([*seed, k]) for k, name in enumerate(("person", "looks", *VARIED))}
     sitter = Sitter.drawn(shared.model, streams["person"])
-    person = _bearded(look.Person.drawn(streams["looks"]), streams["looks"])
+    person = _styled(look.Person.drawn(streams["looks"]), streams["looks"])
     worn = [] if "occlusion" in left_out else _worn(shared, streams["looks"])
     head = dressed(shared, sitter.identity, sitter.expression, worn)
     camera, focal, depth = _camera(shared, head, sitter, size)
-    fragments = FastRasterizer()(Meshes.pack([torch.from_numpy(head.vertices).float()], [torch.from_numpy(head.faces)]), camera)
+    fragments = FastRasterizer()(Meshes.pack([torch.from_numpy(head.vertices).float()], [torch.from_numpy(head.faces)]),
+                                 camera)
     color, mask = _colors(head, sitter, person, fragments, streams, left_out)
     points, visible = _labels(shared, head, camera, focal, depth, fragments)
-    picture = surroundings.background(size, streams["background"]) if "background" not in left_out else np.full_like(color, 0.5)
+    picture = surroundings.background(size, streams["background"]) if "background" not in left_out else np.full_like(
+        color, 0.5)
     if "occlusion" in left_out:
         picture = _over(picture, color, mask)
     else:
@@ -74,9 +76,12 @@ def portrait(shared: Wardrobe, size: int, seed: list[int], left_out: Collection[
     return Portrait(image, points, visible, sitter)
 
 
-def _bearded(person: look.Person, random: np.random.Generator) -> look.Person:
-    """A quarter of all people have a beard rather than stubble or nothing."""
-    return replace(person, beard=random.uniform(0.7, 1.3)) if random.random() < 0.25 else person
+def _styled(person: look.Person, random: np.random.Generator) -> look.Person:
+    """The person with a full beard, or with make-up, in a quarter of all cases each."""
+    kind = random.random()
+    if kind < 0.25:
+        return replace(person, beard=random.uniform(0.7, 1.3))
+    return replace(person, redness=random.uniform(1.2, 2.4)) if kind < 0.5 else person
 
 
 def _worn(shared: Wardrobe, random: np.random.Generator) -> list:
@@ -164,6 +169,9 @@ def _with_things(picture, color, mask, shared: Wardrobe, points, person: look.Pe
     down = marks[8, :2] - marks[27, :2]
     hair = np.asarray(person.hair) * brightness
     angle = np.arctan2(down[1], down[0])
+    if random.random() < 0.7:
+        cloth = surroundings.background(size, random) * brightness
+        picture = _over(picture, cloth.astype(np.float32), surroundings.torso(marks[8, :2], down, size, random))
     if random.random() < 0.35:
         skull = points[shared.model.faces("head_neck"), :2].reshape(-1, 2)
         skull = skull[shared.model.mean[shared.model.faces("head_neck")].reshape(-1, 3)[:, 1] > 0]
@@ -174,6 +182,9 @@ def _with_things(picture, color, mask, shared: Wardrobe, points, person: look.Pe
         chin = top + axis * (marks[8, :2] @ axis - along.min())
         picture = _over(picture, texture, surroundings.long_hair(top, chin, np.ptp(across), size, random))
     picture = _over(picture, color, mask)
+    if random.random() < 0.08:
+        glass = np.full((size, size, 3), random.uniform(0, 0.25), np.float32) + 0.2 * surroundings.blotches(size, random)
+        picture = _over(picture, glass, surroundings.lenses(marks[36:48, :2].reshape(2, 6, 2), size, random) * mask)
     if random.random() < 0.3:
         line = np.concatenate([jaw[:1] - 0.4 * down, brow - 0.75 * down, jaw[1:] - 0.4 * down])
         strands = surroundings.fringe(line, 0.6 * down, size, random)

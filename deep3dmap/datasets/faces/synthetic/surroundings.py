@@ -1,14 +1,48 @@
 """What is around and in front of a synthetic face: backgrounds, hair behind and before it, hands and things that hide parts."""
 
+from functools import cache
+from pathlib import Path
+
 import cv2
 import numpy as np
+import skimage.data
 from jaxtyping import Float
 
 Picture = Float[np.ndarray, "h w 3"]
 
+#: Photographs without faces that scikit-image brings.
+PHOTOGRAPHS = ("brick", "chelsea", "coffee", "coins", "grass", "gravel", "ihc", "motorcycle_left", "page")
+
+
+@cache
+def _photograph(name: str) -> Picture:
+    found = cv2.imread(str(Path(skimage.data.__file__).parent / f"{name}.png"), cv2.IMREAD_COLOR)
+    return found[..., ::-1].astype(np.float32) / 255
+
+
+def _cutout(size: int, random: np.random.Generator) -> Picture:
+    """A part of a photograph, turned and tinted."""
+    photograph = _photograph(PHOTOGRAPHS[random.integers(len(PHOTOGRAPHS))])
+    side = int(min(photograph.shape[:2]) * random.uniform(0.3, 1.0))
+    row, column = (random.integers(0, length - side + 1) for length in photograph.shape[:2])
+    part = cv2.resize(photograph[row:row + side, column:column + side], (size, size), interpolation=cv2.INTER_AREA)
+    part = np.rot90(part, random.integers(4))[:, ::random.choice([-1, 1])]
+    return np.ascontiguousarray(part * np.exp(random.normal(0, 0.2, 3)), np.float32)
+
 
 def background(size: int, random: np.random.Generator) -> Picture:
-    """A random picture in [0, 1]: a plain or graded wall, blotches, stripes, and shapes, often out of focus."""
+    """A random picture in [0, 1]: part of a photograph; or a plain or graded wall, blotches, stripes, and shapes; often out of
+    focus."""
+    if random.random() < 0.35:
+        picture = _cutout(size, random)
+    else:
+        picture = _pattern(size, random)
+    if random.random() < 0.5:
+        picture = cv2.GaussianBlur(picture, (0, 0), float(np.exp(random.uniform(-0.5, 2.0))))
+    return picture.clip(0, 1)
+
+
+def _pattern(size: int, random: np.random.Generator) -> Picture:
     picture = np.broadcast_to(random.uniform(0, 1, 3), (size, size, 3)).astype(np.float32)
     saturation = random.beta(1.0, 1.5)
     if random.random() < 0.25:
@@ -19,10 +53,8 @@ def background(size: int, random: np.random.Generator) -> Picture:
         picture = _with_shapes(np.ascontiguousarray(picture), random, random.integers(1, 25))
     if random.random() < 0.25:
         picture = picture + random.uniform(0.05, 0.4) * _stripes(size, random)
-    if random.random() < 0.5:
-        picture = cv2.GaussianBlur(picture, (0, 0), float(np.exp(random.uniform(-0.5, 2.5))))
     grey = picture.mean(-1, keepdims=True)
-    return (grey + saturation * (picture - grey)).clip(0, 1)
+    return grey + saturation * (picture - grey)
 
 
 def blotches(size: int, random: np.random.Generator, channels: int = 3) -> Float[np.ndarray, "h w c"]:
@@ -122,9 +154,48 @@ def fringe(forehead: Float[np.ndarray, "n 2"], down: Float[np.ndarray, "2"], siz
         t = np.linspace(0, 1, 8)[:, None]
         sway = random.normal(0, 0.25) * t**2 + random.normal(0, 0.06) * np.sin(6 * t + random.uniform(0, 6))
         line = start + t * length * down + sway * across * length
-        cv2.polylines(mask, [np.int32(line)], False, random.uniform(0.3, 0.9),
-                      int(random.integers(1, max(2, size // 50))), cv2.LINE_AA)
+        cv2.polylines(mask, [np.int32(line)], False, random.uniform(0.3, 0.9), int(random.integers(1, max(2, size // 50))),
+                      cv2.LINE_AA)
     return mask
+
+
+def torso(chin: Float[np.ndarray, "2"], down: Float[np.ndarray, "2"], size: int,
+          random: np.random.Generator) -> Float[np.ndarray, "h w"]:
+    """Coverage by shoulders and chest behind the head, which the face model lacks.
+
+    Args:
+        chin: pixels.
+        down: from the bridge of the nose to the chin, pixels.
+        size: of the picture.
+        random: of width, slope and lean.
+    """
+    reach = np.linalg.norm(down)
+    neck = chin + reach * np.array([random.normal(0, 0.3), random.uniform(0.2, 0.7)])
+    width, drop = reach * random.uniform(1.3, 2.3), reach * random.uniform(0.3, 0.9)
+    points = [neck + (-0.5 * reach, 0), neck + (0.5 * reach, 0), neck + (width, drop), (neck[0] + width * 1.1, 3 * size),
+              (neck[0] - width * 1.1, 3 * size), neck + (-width, drop)]  # yapf: disable
+    mask = np.zeros((size, size), np.float32)
+    cv2.fillPoly(mask, [np.int32(points)], 1.0, cv2.LINE_AA)
+    return mask
+
+
+def lenses(eyes: Float[np.ndarray, "2 6 2"], size: int, random: np.random.Generator) -> Float[np.ndarray, "h w"]:
+    """Coverage by dark lenses.
+
+    Args:
+        eyes: the landmarks of both eyes, pixels.
+        size: of the picture.
+        random: of their size and darkness.
+    """
+    mask, grown, lower = np.zeros((size, size), np.float32), random.uniform(1.5, 2.1), random.uniform(0.9, 1.4)
+    angle = np.linspace(0, 2 * np.pi, 40)
+    for eye in eyes:
+        along, centre = (eye[3] - eye[0]) / 2, eye.mean(0)
+        between = eyes[1].mean(0) - eyes[0].mean(0)
+        down = np.array([-between[1], between[0]]) * 0.24 * lower
+        points = centre + 0.15 * down + np.cos(angle)[:, None] * grown * along + np.sin(angle)[:, None] * down
+        cv2.fillPoly(mask, [np.int32(points)], 1.0, cv2.LINE_AA)
+    return mask * random.uniform(0.6, 1.0)
 
 
 def occluder(size: int, near: Float[np.ndarray, "2"], reach: float, skin, random: np.random.Generator) -> tuple:
@@ -162,7 +233,8 @@ def occluder(size: int, near: Float[np.ndarray, "2"], reach: float, skin, random
         texture = background(size, random)
     else:
         along = np.array([np.cos(angle + 1.4), np.sin(angle + 1.4)]) * size
-        cv2.line(mask, np.int32(centre - along).tolist(), np.int32(centre + along).tolist(), 1.0,
-                 max(int(reach * random.uniform(0.1, 0.7)), 1), cv2.LINE_AA)
+        cv2.line(mask,
+                 np.int32(centre - along).tolist(),
+                 np.int32(centre + along).tolist(), 1.0, max(int(reach * random.uniform(0.1, 0.7)), 1), cv2.LINE_AA)
         texture = background(size, random)
     return mask, texture.astype(np.float32).clip(0, 1)

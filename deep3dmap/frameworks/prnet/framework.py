@@ -1,0 +1,67 @@
+"""PRNet: a network that maps a photograph of a face to a position map, an image of 3D points in UV space.
+
+Feng et al., "Joint 3D face reconstruction and dense alignment with position map regression network", ECCV 2018.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from deep3dmap.frameworks.base import BaseFramework
+from deep3dmap.registry import FRAMEWORKS
+from deep3dmap.structures.uv_layout import UVLayout
+
+RANGE = 1.1
+"""The position maps' range, in sides of the crop, of outputs in [0, 1]: faces may reach out of it (the authors' code)."""
+
+
+@FRAMEWORKS.register_module()
+class PRNet(BaseFramework):
+    """Regresses position maps.
+
+    Inputs: ``image`` (n, 3, r, r) in [0, 1]; for the loss ``position_map`` (n, 3, r, r) in pixels of the crop; for predictions
+    ``crop`` (n, 3, 3), the similarity from the photograph to the crop.
+
+    Args:
+        layout: the UV layout's name, see :meth:`UVLayout.load`.
+        backbone: a network from images to maps in [0, 1] of the same size, such as ``ResFCN``.
+        losses: of ``position_map``, in units of :data:`RANGE` crops.
+        input_keys: see the base class.
+    """
+
+    items = {"image": "faces", "img": "faces"}
+    mixed_precision = True
+
+    def __init__(self,
+                 backbone: dict,
+                 layout: str = "ict",
+                 losses: Mapping[str, dict] | None = None,
+                 input_keys: Sequence[str] | Mapping[str, str] | None = None,
+                 data_preprocessor: dict | None = None):
+        super().__init__(backbone, None, losses, input_keys, data_preprocessor)
+        self.layout = UVLayout.load(layout, self.backbone.resolution)
+
+    def forward(self,
+                inputs: Mapping[str, Tensor],
+                mode: Literal["tensor", "loss", "predict"] = "tensor") -> dict[str, Tensor]:
+        """Loss terms; predictions in the photograph's pixels; or the crops' maps in units of :data:`RANGE` crops."""
+        maps = self.backbone(inputs["image"])
+        if mode == "loss":
+            target = inputs["position_map"] / (RANGE * self.layout.size)
+            return self.compute_losses(dict(position_map=maps.float()), dict(position_map=target))
+        if mode == "predict":
+            return self.in_photograph(maps.float(), inputs["crop"])
+        return dict(position_map=maps)
+
+    def in_photograph(self, maps: Float[Tensor, "n 3 r r"], crop: Float[Tensor, "n 3 3"]) -> dict[str, Tensor]:
+        """The network's maps as ``position_map``, ``landmarks`` (n, 68, 3) and ``vertices`` (n, v, 3) in the photograph's
+        pixels; z in the same unit, towards the viewer, from 0 at about the face's farthest point."""
+        points = RANGE * self.layout.size * maps.flatten(2)
+        back = torch.linalg.inv(crop)
+        xy = back[:, :2, :2] @ points[:, :2] + back[:, :2, 2:]
+        z = points[:, 2:] * torch.linalg.det(back[:, :2, :2]).sqrt()[:, None, None]
+        placed = torch.cat([xy, z], 1).view_as(maps)
+        return dict(position_map=placed, landmarks=self.layout.landmark_points(placed), vertices=self.layout.vertices(placed))
