@@ -33,8 +33,7 @@ class W300LP(ItemDataset):
         folder: path, or name below ``DEEP3DMAP_DATA``.
         parts: its subfolders to use.
         model: folder with face3d's ``BFM.mat`` and ``BFM_UV.mat``: a path, or a name below ``DEEP3DMAP_DATA``. Without it the
-            landmarks are ``pts_3d`` of the folder ``landmarks`` where there is one, else ``pt2d``, which at large poses
-            follow the visible outline.
+            landmarks are ``pts_3d`` in the folder ``landmarks`` where it has the face, else the face's own ``pt2d``.
         map_size: pixels along an edge of the position maps.
         pipeline: configs of ``TRANSFORMS``.
 
@@ -73,7 +72,7 @@ class W300LP(ItemDataset):
         return item | landmark_keys(vertices[self.model.landmarks].T.numpy(), path)
 
     def _landmarks(self, path: Path) -> Float[np.ndarray, "2 68"]:
-        """Landmarks (2, 68) of the model's points if they are there, else of the visible ones."""
+        """``pts_3d`` of the folder ``landmarks``, or else ``pt2d``."""
         points = self.root / "landmarks" / path.parent.name / f"{path.stem}_pts.mat"
         if is_file(points):
             return read_mat(points, pts_3d=(68, 2))["pts_3d"].T
