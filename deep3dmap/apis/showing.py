@@ -90,8 +90,8 @@ def _log_result(result: TestResult, table: str, output: Path, start: float, log:
 
 
 def _scene_of(runner: ReconstructionRunner):
-    data = runner.build_test_data().dataset
-    return load_scene(**runner.scene) if isinstance(data, SceneDataset) and runner.scene else None
+    shown = runner.scene and isinstance(runner.build_test_data().dataset, SceneDataset)
+    return load_scene(**runner.scene) if shown else None
 
 
 def _summary(result: TestResult, scene, cfg: Config, words: Mapping[str, str]) -> dict[str, str]:

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.geometry.face_crops import (DETECTED, LANDMARKS, CropRule, as_points, box_crop, crop_image, crop_square,
-                                           from_crop, map_from_crop, map_to_crop, points_box, square_crop, to_crop,
-                                           vertex_colors)
+from deep3dmap.geometry import face_crops
+from deep3dmap.geometry.face_crops import CropRule, as_points, box_crop, crop_image, crop_square, map_from_crop, vertex_colors
 from tests import goldens
 
 GOLDEN = goldens.read("prnet/api")
@@ -23,11 +22,11 @@ def box(left, right, top, bottom):
 def crop_of(case):
     """The crop of a case of the fixture."""
     if case == "dlib":
-        return box_crop(box(*GOLDEN["dlib_left_right_top_bottom"]), SIZE, DETECTED)
+        return box_crop(box(*GOLDEN["dlib_left_right_top_bottom"]), SIZE, face_crops.DETECTED)
     if case == "bbox":
         return box_crop(box(*GOLDEN["bbox_left_right_top_bottom"]), SIZE)
     points = goldens.tensor(GOLDEN["kpt"])
-    return box_crop(points_box(as_points(points.T if case == "kptT" else points)), SIZE)
+    return box_crop(face_crops.points_box(as_points(points.T if case == "kptT" else points)), SIZE)
 
 
 def network_map():
@@ -96,7 +95,7 @@ def test_vertices_outside_get_the_border_s_color():
 
 
 def test_a_crop_that_reaches_beyond_the_picture_is_black_there():
-    picture = crop_image(torch.ones(3, 20, 30), square_crop(torch.tensor([0.0, 0.0]), torch.tensor(20.0), 21), 21)
+    picture = crop_image(torch.ones(3, 20, 30), face_crops.square_crop(torch.tensor([0.0, 0.0]), torch.tensor(20.0), 21), 21)
     expected = torch.zeros(3, 21, 21)
     expected[:, 10:, 10:] = 1
     torch.testing.assert_close(picture, expected, atol=1e-5, rtol=0)
@@ -105,10 +104,10 @@ def test_a_crop_that_reaches_beyond_the_picture_is_black_there():
 def test_points_go_to_the_crop_and_back():
     turned = torch.tensor([[0.0, -2.0, 7.0], [2.0, 0.0, 3.0], [0.0, 0.0, 1.0]])
     point = torch.tensor([[1.0, 2.0, 3.0]])
-    torch.testing.assert_close(to_crop(point, turned), torch.tensor([[3.0, 5.0, 6.0]]))
-    torch.testing.assert_close(from_crop(to_crop(point, turned), turned), point)
+    torch.testing.assert_close(face_crops.to_crop(point, turned), torch.tensor([[3.0, 5.0, 6.0]]))
+    torch.testing.assert_close(face_crops.from_crop(face_crops.to_crop(point, turned), turned), point)
     maps = torch.arange(24.0).view(3, 2, 4)
-    torch.testing.assert_close(map_from_crop(map_to_crop(maps, turned), turned), maps)
+    torch.testing.assert_close(map_from_crop(face_crops.map_to_crop(maps, turned), turned), maps)
 
 
 def test_a_batch_of_boxes():
@@ -123,7 +122,7 @@ def test_a_batch_of_boxes():
 def test_the_rule_shifts_and_truncates():
     corners = crop_square(box_crop(box(0, 10, 0, 11), 64, CropRule(1.5, 0.5, True)), 64)
     torch.testing.assert_close(corners[0], torch.tensor([5 - 7.5, 5.5 + 5.25 - 7.5], dtype=torch.float64))
-    assert LANDMARKS.whole and not CropRule(1.6).whole
+    assert face_crops.LANDMARKS.whole and not CropRule(1.6).whole
 
 
 @pytest.mark.parametrize("shape", [(68, 2), (2, 68), (68, 3), (3, 68)])

@@ -1,6 +1,8 @@
 """Photographs of faces with position maps, landmarks and poses: synthetic ones, and readers of published data sets."""
 
 from deep3dmap.datasets.faces import transforms
+from deep3dmap.datasets.faces.aflw2000 import AFLW2000
+from deep3dmap.datasets.faces.photos import FacePhotos
 from deep3dmap.datasets.faces.synthetic.dataset import SyntheticFaces
 
-__all__ = ["SyntheticFaces", "transforms"]
+__all__ = ["AFLW2000", "FacePhotos", "SyntheticFaces", "transforms"]
