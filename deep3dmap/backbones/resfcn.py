@@ -150,4 +150,6 @@ class ResFCN(nn.Module):
         Args:
             image: in the range that the weights were trained with; [0, 1] for the official ones.
         """
-        return torch.sigmoid(self.decoder(self.encoder(image)))
+        features = self.decoder[:-LAST](self.encoder(image))
+        with torch.autocast(features.device.type, enabled=False):  # positions need more digits than bfloat16 has
+            return torch.sigmoid(self.decoder[-LAST:](features.float()))

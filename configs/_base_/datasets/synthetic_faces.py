@@ -5,7 +5,7 @@ train_dataloader = dict(batch_size=16,
                         num_workers=1,
                         dataset=dict(
                             split="train",
-                            count=40_000,
+                            count=20_000,
                             pipeline=[*_random,
                                       dict(type="mmcv.RandomGrayscale", prob=0.05),
                                       dict(type="PackFace", size=128)],

@@ -168,7 +168,7 @@ def _with_things(picture, color, mask, shared: Wardrobe, points, person: look.Pe
     jaw, brow = marks[[0, 16], :2], marks[17:27, :2]
     down = marks[8, :2] - marks[27, :2]
     hair = np.asarray(person.hair) * brightness
-    angle = np.arctan2(down[1], down[0])
+    angle = float(np.arctan2(down[1], down[0]))
     if random.random() < 0.7:
         cloth = surroundings.background(size, random) * brightness
         picture = _over(picture, cloth.astype(np.float32), surroundings.torso(marks[8, :2], down, size, random))
@@ -180,7 +180,7 @@ def _with_things(picture, color, mask, shared: Wardrobe, points, person: look.Pe
         top = axis * along.min() + np.array([axis[1], -axis[0]]) * (across.min() + across.max()) / 2
         texture = surroundings.hair_texture(size, hair * random.uniform(0.5, 1.1), angle, random)
         chin = top + axis * (marks[8, :2] @ axis - along.min())
-        picture = _over(picture, texture, surroundings.long_hair(top, chin, np.ptp(across), size, random))
+        picture = _over(picture, texture, surroundings.long_hair(top, chin, float(np.ptp(across)), size, random))
     picture = _over(picture, color, mask)
     if random.random() < 0.08:
         glass = np.full((size, size, 3), random.uniform(0, 0.25), np.float32) + 0.2 * surroundings.blotches(size, random)
@@ -191,7 +191,7 @@ def _with_things(picture, color, mask, shared: Wardrobe, points, person: look.Pe
         texture = surroundings.hair_texture(size, hair, angle, random)
         picture = _over(picture, texture, strands)
     if random.random() < 0.25:
-        reach = np.ptp(marks[:, :2], 0).mean() / 2
+        reach = float(np.ptp(marks[:, :2], 0).mean() / 2)
         cover, texture = surroundings.occluder(size, marks[:, :2].mean(0), reach, person.tone, random)
         soft = cv2.GaussianBlur(cover, (0, 0), random.uniform(0.3, 1.5))
         picture = _over(picture, texture * random.uniform(0.3, 1.1), soft)

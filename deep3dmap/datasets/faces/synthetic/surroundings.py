@@ -50,7 +50,7 @@ def _pattern(size: int, random: np.random.Generator) -> Picture:
     if random.random() < 0.75:
         picture = picture + random.uniform(0.05, 0.9) * (blotches(size, random) - 0.5)
     if random.random() < 0.6:
-        picture = _with_shapes(np.ascontiguousarray(picture), random, random.integers(1, 25))
+        picture = _with_shapes(np.ascontiguousarray(picture), random, int(random.integers(1, 25)))
     if random.random() < 0.25:
         picture = picture + random.uniform(0.05, 0.4) * _stripes(size, random)
     grey = picture.mean(-1, keepdims=True)
