@@ -51,7 +51,7 @@ def show_run(runner: ReconstructionRunner, output: Path, words: Mapping[str, str
     result, scene = runner.test(), _scene_of(runner)
     if scene is not None:
         result.notes += hull_notes(result.mesh, scene)
-    table = "\n".join([result_table(result), *result.notes])
+    table = "\n".join(filter(None, [result_table(result), *result.notes]))
     interrupted = loop is not None and loop.interrupted
     if interrupted:
         result.notes.append(f"training was interrupted after {duration(loop.seconds)}; continue with: {words['again']}")
