@@ -11,12 +11,13 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from deep3dmap.geometry.face_crops import to_crop
 from deep3dmap.geometry.face_pose import fit_camera
+from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.image_mesh import FaceRasterizer, visible_vertices
 from deep3dmap.structures.uv_layout import UVLayout
 
@@ -55,6 +56,12 @@ class FoundFace:
         """Of the vertices."""
         return torch.from_numpy(self.layout.triangles)
 
+    @property
+    def uv(self) -> Float[np.ndarray, "v 2"]:
+        """Coordinates of the vertices in a texture: to the right and down, 0 and 1 at its edges."""
+        row, column = np.divmod(self.layout.indices, self.layout.size)
+        return (np.stack([column, row], 1) + 0.5) / self.layout.size
+
     @cached_property
     def camera(self) -> Float[Tensor, "3 4"]:
         """The matrix ``[scale * rotation | translation]`` from the layout's canonical face to the photograph.
@@ -84,12 +91,22 @@ class FoundFace:
         left, top = (int(min(max(value, 0), last)) for value, last in zip(low, (width - 1, height - 1)))
         return left, top, int(min(max(high[0] + 1, left + 1), width)), int(min(max(high[1] + 1, top + 1), height))
 
-    def depth(self) -> Float[Tensor, "h w"]:
-        """z of the surface at each pixel of the window, towards the viewer; NaN beside the face."""
+    @cached_property
+    def fragments(self) -> Fragments:
+        """What each pixel of the window shows of the surface."""
         left, top, right, bottom = self.window
         moved = self.vertices - torch.tensor([left, top, 0.0])
-        fragments = FaceRasterizer().draw(moved, self.triangles, (bottom - top, right - left))
-        return fragments.to_images(-fragments.depth[:, 0], float("nan"))[0]
+        return FaceRasterizer().draw(moved, self.triangles, (bottom - top, right - left))
+
+    def depth(self) -> Float[Tensor, "h w"]:
+        """z of the surface at each pixel of the window, towards the viewer; NaN beside the face."""
+        return self.fragments.to_images(-self.fragments.depth[:, 0], float("nan"))[0]
+
+    def drawn(self, texture: Shaped[np.ndarray, "t t *c"]) -> Shaped[np.ndarray, "h w *c"]:
+        """The surface with a texture in the layout's UV space, in the window; 0 beside the face."""
+        corners = torch.from_numpy(len(texture) * self.uv - 0.5).float()[self.triangles]
+        places = self.fragments.to_images(self.fragments.interpolate(corners)[:, 0], -1)[0]
+        return cv2.remap(texture, places.numpy(), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 
     def texture(self, size: int, hidden: Hidden = "grey") -> UInt8[np.ndarray, "t t 3"]:
         """The photograph in the layout's UV space; texels beside the face continue its edge.

@@ -87,12 +87,10 @@ def upright_mesh(vertices: Float[Tensor, "v 3"], face: FoundFace, base: float) -
 
 def with_texture(mesh: trimesh.Trimesh, face: FoundFace, texture: np.ndarray) -> trimesh.Trimesh:
     """The mesh of a face with a texture in the layout's UV space."""
-    row, column = np.divmod(face.layout.indices, face.layout.size)
-    uv = np.stack([column + 0.5, face.layout.size - row - 0.5], 1) / face.layout.size
     material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(texture), metallicFactor=0.0,
                                                    roughnessFactor=1.0, doubleSided=True)  # yapf: disable
     return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False,
-                           visual=trimesh.visual.TextureVisuals(uv=uv, material=material))  # yapf: disable
+                           visual=trimesh.visual.TextureVisuals(uv=face.uv * [1, -1] + [0, 1], material=material))  # yapf: disable
 
 
 def landmarks_of(face: FoundFace) -> dict:
