@@ -10,7 +10,8 @@ model = dict(
 )
 optim_wrapper = dict(backbone=dict(optimizer=dict(type="Adam", lr=1e-3), average=0.999))
 param_scheduler = dict(backbone=dict(type="ProgressLR", decay=0.02, warmup=200))
-train_cfg = dict(type="StagedTrainLoop", max_steps=20_000)
+train_cfg = dict(type="StagedTrainLoop", max_steps=16_000)
 val_cfg = dict(every_steps=2_000, best="nme68")
 default_hooks = dict(log=dict(interval=50), checkpoint=dict(minutes=5.0), pictures=None)
 test_cfg = dict(resolution=0)
+test_evaluator = [dict(type="FaceNME")]

@@ -28,8 +28,8 @@ class CropRule:
     whole: bool = False
 
 
-#: PRNet's for a box of the landmarks, and for one of dlib's detector; face3d's for training (300W-LP).
-LANDMARKS, DETECTED, TRAINING = CropRule(1.6, whole=True), CropRule(1.58, 0.14, True), CropRule(1.5, whole=True)
+#: PRNet's rules: for a box of the landmarks, and for one of dlib's detector.
+LANDMARKS, DETECTED = CropRule(1.6, whole=True), CropRule(1.58, 0.14, True)
 
 
 def as_points(array: Float[Tensor, "m n"]) -> Float[Tensor, "p c"]:
@@ -74,6 +74,21 @@ def box_crop(box: Float[Tensor, "*batch 4"], size: int, rule: CropRule = LANDMAR
     side = rule.growth * extent
     down = torch.tensor([0.0, rule.down]).to(box) * extent[..., None]
     return square_crop(center + down, side.floor() if rule.whole else side, size)
+
+
+def training_crop(landmarks: Float[Tensor, "n c"], uniform: Float[Tensor, "3"], size: int) -> Float[Tensor, "3 3"]:
+    """The random crop of face3d's ``8_generate_posmap_300WLP``, with which PRNet was trained.
+
+    Args:
+        landmarks: in pixels, which are rounded towards 0.
+        uniform: random numbers in [0, 1): of the moves in x and y, by a tenth of the extent at most, and of the factor of the
+            side, 0.9 to 1.1.
+        size: of the crop.
+    """
+    box = points_box(landmarks.trunc())
+    center, extent = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).mean()
+    side = (1.5 * extent).floor() * (0.9 + 0.2 * uniform[2])
+    return square_crop(center + 0.1 * extent * (2 * uniform[:2] - 1), side, size)
 
 
 def crop_square(crop: Float[Tensor, "*batch 3 3"], size: int) -> Float[Tensor, "*batch 4 2"]:

@@ -7,10 +7,9 @@ train_dataloader = dict(batch_size=16,
                             split="train",
                             count=20_000,
                             pipeline=[*_random,
-                                      dict(type="mmcv.RandomGrayscale", prob=0.05),
+                                      dict(type="mmcv.RandomGrayscale", prob=0.05, keep_channels=True),
                                       dict(type="PackFace", size=128)],
                             **_faces))
 val_dataloader = dict(batch_size=16, dataset=dict(split="validation", pipeline=[dict(type="PackFace", size=128)], **_faces))
 val_evaluator = [dict(type="FaceNME")]
 test_dataloader = dict(batch_size=16, dataset=dict(split="test", pipeline=[dict(type="PackFace", size=128)], **_faces))
-test_evaluator = [dict(type="FaceNME")]

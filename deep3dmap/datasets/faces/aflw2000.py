@@ -5,11 +5,9 @@ Zhu et al., "Face alignment across large poses: a 3D solution", CVPR 2016.
 
 from collections.abc import Mapping, Sequence
 
-from deep3dmap.datasets.faces.mat_files import landmark_keys, pose_keys, read_mat, read_picture
+from deep3dmap.datasets.faces.mat_files import POSE, annotations, landmark_keys, pose_keys, read_mat, read_picture
 from deep3dmap.datasets.kinds import ItemDataset
-from deep3dmap.errors import DataError
 from deep3dmap.io.paths import resolve_data
-from deep3dmap.io.reading import reaching
 from deep3dmap.registry import DATASETS
 
 
@@ -30,11 +28,7 @@ class AFLW2000(ItemDataset):
 
     def __init__(self, folder: str = "aflw2000_samples", pipeline: Sequence[Mapping] = ()):
         super().__init__(pipeline)
-        root = resolve_data(folder)
-        with reaching(root):
-            self.paths = sorted(path for path in root.glob("*.mat") if not path.name.startswith("."))
-        if not self.paths:
-            raise DataError(f"{root}: holds no .mat files; AFLW2000-3D has NAME.jpg and NAME.mat for each face")
+        self.paths = annotations(resolve_data(folder), "AFLW2000-3D has NAME.jpg and NAME.mat for each face")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -46,6 +40,6 @@ class AFLW2000(ItemDataset):
             DataError: if a file is damaged or has another layout; names file and key.
         """
         path = self.paths[index]
-        found = read_mat(path, pt3d_68=(3, 68), Pose_Para=(1, 7))
+        found = read_mat(path, pt3d_68=(3, 68), **POSE)
         return dict(name=path.stem, img=read_picture(path)) | landmark_keys(found["pt3d_68"], path) | pose_keys(
             found["Pose_Para"][0])

@@ -13,10 +13,24 @@ from jaxtyping import Float
 
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import read_image
-from deep3dmap.io.reading import reading
+from deep3dmap.io.reading import reaching, reading
 
 #: Shape of an array; None stands for any length.
 Shape = tuple[int | None, ...]
+POSE = dict(Pose_Para=(1, 7))
+
+
+def annotations(folder: Path, layout: str) -> list[Path]:
+    """The ``.mat`` files in a folder, sorted by name.
+
+    Raises:
+        DataError: if there are none; says that the data set has the ``layout``.
+    """
+    with reaching(folder):
+        found = sorted(path for path in folder.glob("*.mat") if not path.name.startswith("."))
+    if not found:
+        raise DataError(f"{folder}: holds no .mat files; {layout}")
+    return found
 
 
 def read_mat(path: Path, **shapes: Shape) -> dict[str, Float[np.ndarray, "..."]]:
@@ -49,7 +63,7 @@ def checked(path: Path, key: str, value: object, shape: Shape) -> Float[np.ndarr
         raise DataError(f"{path}: '{key}' must have the shape ({wanted}), it has {array.shape}")
     if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise DataError(f"{path}: '{key}' holds values that are not finite numbers; the file may be damaged")
-    return array.astype(np.float64)
+    return array.astype(np.float64, copy=False)
 
 
 def read_picture(path: Path) -> np.ndarray:

@@ -8,6 +8,8 @@ import numpy as np
 import skimage.data
 from jaxtyping import Float
 
+from deep3dmap.io.images import read_image
+
 Picture = Float[np.ndarray, "h w 3"]
 
 #: Photographs without faces that scikit-image brings.
@@ -16,8 +18,7 @@ PHOTOGRAPHS = ("brick", "chelsea", "coffee", "coins", "grass", "gravel", "ihc", 
 
 @cache
 def _photograph(name: str) -> Picture:
-    found = cv2.imread(str(Path(skimage.data.__file__).parent / f"{name}.png"), cv2.IMREAD_COLOR)
-    return found[..., ::-1].astype(np.float32) / 255
+    return read_image(Path(skimage.data.__file__).parent / f"{name}.png").numpy().astype(np.float32) / 255
 
 
 def _cutout(size: int, random: np.random.Generator) -> Picture:
