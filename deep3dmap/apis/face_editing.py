@@ -21,7 +21,6 @@ from deep3dmap.visualization.pictures import resize
 SMALLEST, LARGEST = 256, 2048  # texels along an edge
 
 
-@torch.no_grad()
 def edit_face(photo: str | Path,
               output: str | Path = "edited.png",
               *,

@@ -98,6 +98,7 @@ class PRNet(BaseFramework):
         face = self.find_face(batch["img"], batch["box"])
         yield self.outputs.of(batch["name"], face) if resolution else Reconstruction(batch["name"], arrays=arrays_of(face))
 
+    @torch.no_grad()
     def find_face(self, image: UInt8[np.ndarray, "h w 3"], box: Float[np.ndarray, "4"]) -> FoundFace:
         """The face in a box (left, top, right, bottom); the crop around the landmarks found first is used for the result."""
         crop, found = self._from_crop(image, box)
