@@ -158,4 +158,5 @@ class ResFCN(nn.Module):
         """
         features = self.decoder[:-1](self.encoder(image))
         with torch.autocast(features.device.type, enabled=False):  # positions need more digits than bfloat16 has
-            return torch.sigmoid(self.decoder[-1](features.float()) + getattr(self, "offset", 0))
+            last = self.decoder[-1]
+            return torch.sigmoid(last(features.to(last.conv.weight.dtype)) + getattr(self, "offset", 0))
