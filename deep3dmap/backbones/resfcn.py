@@ -6,6 +6,7 @@ The authors' TensorFlow graph and a PyTorch port of it exist, which differ in mo
 A transposed convolution of stride 1 is an ordinary one with the kernel turned by 180 degrees, and is written as such.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from mmcv.cnn import ConvModule, build_norm_layer
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from deep3dmap.annotations import Count
 from deep3dmap.errors import ConfigError
@@ -143,6 +145,7 @@ class ResFCN(nn.Module):
             decoder.append(graph.layer(inputs, outputs, graph.kernel, stride, decoder=True, last=k + 1 == len(layers)))
             inputs = outputs
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Float[Tensor, "n 3 r r"]) -> Float[Tensor, "n 3 r r"]:
         """The position map of each picture.
@@ -150,4 +153,36 @@ class ResFCN(nn.Module):
         Args:
             image: in the range that the weights were trained with; [0, 1] for the official ones.
         """
-        return torch.sigmoid(self.decoder(self.encoder(image)))
+        x = image.to(self.encoder[0].conv.weight.dtype, memory_format=torch.channels_last)
+        return torch.sigmoid(self.decoder(self.encoder(x)).to(image.dtype))
+
+    def fused(self, dtype: torch.dtype = torch.float32) -> "ResFCN":
+        """A copy of the current weights for inference only, in which layers include their norms.
+
+        Maps differ from the network's in evaluation mode by rounding.
+
+        Args:
+            dtype: of the layers; maps have that of the pictures.
+        """
+        network = copy.deepcopy(self).eval().requires_grad_(False)
+        for module in network.modules():
+            if isinstance(module, ResBlock):
+                _fuse_end(module)
+            elif isinstance(module, ConvModule) and module.with_norm:
+                module.conv = _fuse(module.conv, module.norm)
+                module.bn = nn.Identity()
+        return network.to(dtype=dtype, memory_format=torch.channels_last)
+
+
+def _fuse(conv: nn.Module, norm: nn.BatchNorm2d) -> nn.Module:
+    return fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))
+
+
+def _fuse_end(block: ResBlock) -> None:
+    """Include the norm of a block's sum in the summands, if both are convolutions; otherwise it costs as much as a scaling."""
+    if isinstance(block.shortcut, ConvModule):
+        block.conv3.conv = _fuse(block.conv3.conv, block.norm)
+        slope = copy.deepcopy(block.norm)  # the shortcut is scaled, but not shifted again
+        slope.running_mean.zero_(), slope.bias.zero_()
+        block.shortcut.conv = _fuse(block.shortcut.conv, slope)
+        block.norm = nn.Identity()
