@@ -59,7 +59,7 @@ def configs_as_they_come():
     config.FormatCode = lambda text, **style: (text, True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder with real photographs; tests that need it are skipped with a reason where it is absent."""
     folder = shared_data()

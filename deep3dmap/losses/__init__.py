@@ -10,5 +10,6 @@ from deep3dmap.losses.position_map import PositionMapLoss
 
 __all__ = [
     "ChamferLoss", "ClampedSDFLoss", "CodeLoss", "ColorLoss", "EdgeLengthLoss", "EikonalLoss", "LaplacianLoss", "LatentLoss",
-    "Loss", "MaskLoss", "NormalConsistencyLoss", "PhotometricLoss", "PointMeshLoss", "PositionMapLoss", "SDFLoss", "SilhouetteLoss"
+    "Loss", "MaskLoss", "NormalConsistencyLoss", "PhotometricLoss", "PointMeshLoss", "PositionMapLoss", "SDFLoss",
+    "SilhouetteLoss"
 ]

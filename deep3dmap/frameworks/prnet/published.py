@@ -10,7 +10,11 @@ SCOPE = "resfcn256/"
 #: TensorFlow's names of a norm's values, and PyTorch's.
 NORM = dict(gamma="weight", beta="bias", moving_mean="running_mean", moving_variance="running_var")
 #: The port's layers in a block, and ours.
-PORT_BLOCK = dict(conv1="conv1.conv", conv2="conv2.conv", conv3="conv3.conv", shortcut_conv="shortcut.conv", normalizer_fn="norm")
+PORT_BLOCK = dict(conv1="conv1.conv",
+                  conv2="conv2.conv",
+                  conv3="conv3.conv",
+                  shortcut_conv="shortcut.conv",
+                  normalizer_fn="norm")
 #: Layers of the decoder of stride 2; the others are ordinary convolutions here.
 DOUBLING = [k for k, (_, stride) in enumerate(DECODER) if stride == 2]
 
@@ -58,14 +62,14 @@ def from_tensorflow(variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_port(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State of the ``port`` :class:`~deep3dmap.backbones.ResFCN` for that of the PyTorch port, with all of its shortcuts.
 
-    Names that don't belong to the port stay as they are.
+    Its pictures are BGR, ours RGB. Names that don't belong to the port stay as they are.
     """
     renamed = {}
     for name, value in state.items():
         layer, _, rest = name.partition(".")
         number = layer.lstrip("abcdefghijklmnopqrstuvwxyz")
         if layer == "block0":
-            name = f"encoder.0.conv.{rest}"
+            name, value = f"encoder.0.conv.{rest}", value.flip(1)
         elif layer == f"block{number}":
             part, _, rest = rest.partition(".")
             name = f"encoder.{number}.{PORT_BLOCK.get(part, part)}.{rest}"

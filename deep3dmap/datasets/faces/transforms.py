@@ -1,0 +1,155 @@
+"""Transforms of faces: random boxes and occlusions, and the crop that the network gets.
+
+Items have ``img`` (h, w, 3) uint8 RGB and ``box`` (left, top, right, bottom); ``position_map``, where it is known, follows the
+crop. NumPy's global generator is seeded for every item.
+"""
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from deep3dmap.annotations import Count, NotNegative, Positive, Share
+from deep3dmap.datasets.faces.synthetic.surroundings import background, occluder
+from deep3dmap.registry import TRANSFORMS
+
+GREY = (0.6, 0.5, 0.45)  # skin of a hand, where no person's is known
+
+
+@TRANSFORMS.register_module()
+class RandomFaceBox:
+    """Moves, scales and turns the box, as an imprecise detector would and more.
+
+    Args:
+        shift: largest move along each axis, of the box's size.
+        scale: smallest and largest factor of the size.
+        rotation: largest rotation, degrees.
+    """
+
+    def __init__(self, shift: NotNegative = 0.1, scale: tuple[float, float] = (0.85, 1.2), rotation: NotNegative = 30.0):
+        self.shift, self.scale, self.rotation = shift, scale, rotation
+
+    def __call__(self, item: dict) -> dict:
+        """The item with another ``box``, and the ``angle`` by which the crop is turned."""
+        box = np.asarray(item["box"], np.float64)
+        size = (box[2:] - box[:2]).mean()
+        centre = (box[:2] + box[2:]) / 2 + np.random.uniform(-self.shift, self.shift, 2) * size
+        half = (box[2:] - box[:2]) / 2 * np.exp(np.random.uniform(*np.log(self.scale)))
+        box = np.concatenate([centre - half, centre + half]).astype(np.float32)
+        return item | dict(box=box, angle=float(np.random.uniform(-self.rotation, self.rotation)))
+
+
+@TRANSFORMS.register_module()
+class RandomOcclusion:
+    """Puts a hand-like shape, a patterned blob or a bar in front of some faces.
+
+    Args:
+        prob: share of the faces.
+    """
+
+    def __init__(self, prob: Share = 0.3):
+        self.prob = prob
+
+    def __call__(self, item: dict) -> dict:
+        """The item, perhaps with another ``img``."""
+        random = np.random.default_rng(np.random.randint(2**31))
+        if random.random() >= self.prob:
+            return item
+        box, image = np.asarray(item["box"]), item["img"]
+        size, reach = min(image.shape[:2]), float((box[2:] - box[:2]).mean() / 2)
+        cover, texture = occluder(size, (box[:2] + box[2:]) / 2, reach, GREY, random)
+        part = image[:size, :size]
+        mixed = part + cover[..., None] * (255 * texture - part)
+        image = image.copy()
+        image[:size, :size] = mixed.clip(0, 255).round().astype(np.uint8)
+        return item | dict(img=image)
+
+
+@TRANSFORMS.register_module()
+class RandomPhotometry:
+    """Random brightness, contrast, colour balance, blur and noise.
+
+    Args:
+        strength: 1 for the usual ranges, 0 for none.
+    """
+
+    def __init__(self, strength: NotNegative = 1.0):
+        self.strength = strength
+
+    def __call__(self, item: dict) -> dict:
+        """The item with another ``img``."""
+        s, image = self.strength, item["img"].astype(np.float32)
+        mean = image.mean()
+        gain = np.exp(s * (np.random.normal(0, 0.15) + np.random.normal(0, 0.06, 3)))
+        image = (mean + (image - mean) * np.exp(s * np.random.normal(0, 0.15))) * gain
+        if np.random.random() < 0.2 * s:
+            image = cv2.GaussianBlur(image, (0, 0), np.random.uniform(0.3, 1.5))
+        image = image + np.random.normal(0, s * np.random.uniform(0, 6), image.shape)
+        return item | dict(img=image.clip(0, 255).round().astype(np.uint8))
+
+
+def face_crop(box: Float[np.ndarray, "4"], size: int, margin: float, angle: float = 0.0) -> Float[np.ndarray, "3 3"]:
+    """The similarity from pixels of a picture to those of the square crop around a box.
+
+    Args:
+        box: left, top, right, bottom.
+        size: of the crop; its corner pixels' centres are the square's corners.
+        margin: side of the square, in mean sides of the box.
+        angle: by which the picture is turned, degrees.
+    """
+    centre = (np.asarray(box, np.float64)[:2] + np.asarray(box, np.float64)[2:]) / 2
+    scale = (size - 1) / (margin * (box[2:] - box[:2]).mean())
+    cos, sin = scale * np.cos(np.radians(angle)), scale * np.sin(np.radians(angle))
+    linear = np.array([[cos, -sin], [sin, cos]])
+    crop = np.eye(3)
+    crop[:2, :2], crop[:2, 2] = linear, (size - 1) / 2 - linear @ centre
+    return crop
+
+
+def cropped(image: np.ndarray, crop: Float[np.ndarray, "3 3"], size: int) -> np.ndarray:
+    """The crop of a picture, black outside it; a picture that shrinks much is smoothed before."""
+    shrink = 1 / np.sqrt(np.linalg.det(crop[:2, :2]))
+    if shrink > 1.5:
+        factor = 1 / shrink
+        small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        step = np.array(image.shape[1::-1]) / small.shape[1::-1]
+        back = np.diag([*step, 1.0])
+        back[:2, 2] = 0.5 * step - 0.5
+        image, crop = small, crop @ back
+    return cv2.warpAffine(image, crop[:2], (size, size), flags=cv2.INTER_LINEAR)
+
+
+@TRANSFORMS.register_module()
+class PackFace:
+    """The crop around the box as tensors: ``img`` (3, s, s) in [0, 1], the similarity ``crop`` (3, 3) from the picture, and, if
+    the position map is known, ``target``: the map in the crop's pixels, its z from 0.
+
+    All else stays in pixels of the picture.
+
+    Args:
+        size: of the crop, pixels.
+        margin: side of the crop, in mean sides of the box.
+    """
+
+    def __init__(self, size: Count = 256, margin: Positive = 1.6):
+        self.size, self.margin = size, margin
+
+    def __call__(self, item: dict) -> dict:
+        """The packed item."""
+        crop = face_crop(item["box"], self.size, self.margin, item.pop("angle", 0.0))
+        image = cropped(item["img"], crop, self.size)
+        packed = item | dict(img=torch.from_numpy(image).permute(2, 0, 1).float() / 255, crop=torch.from_numpy(crop).float())
+        if "position_map" in item:
+            packed["target"] = torch.from_numpy(map_in_crop(item["position_map"], crop))
+        return packed
+
+
+def map_in_crop(position_map: Float[np.ndarray, "3 m m"], crop: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 m m"]:
+    """A position map in the crop's pixels, z from 0 at the face's farthest point; still 0 outside the face."""
+    face = (position_map != 0).any(0)
+    points = position_map[:, face]
+    xy = crop[:2, :2] @ points[:2] + crop[:2, 2:]
+    z = points[2] * np.sqrt(np.linalg.det(crop[:2, :2]))
+    moved = np.zeros_like(position_map)
+    moved[:, face] = np.concatenate([xy, (z - z.min())[None]])
+    return moved
