@@ -130,7 +130,7 @@ def test_a_frontal_face_looks_at_the_camera():
 def test_the_mouth_opens_onto_teeth_and_not_onto_skin(model):
     shared = wardrobe(model)
     random = np.random.default_rng(0)
-    sitter = Sitter.drawn(shared.model, random)
+    sitter = Sitter.drawn(shared.draw_identity(random), shared.model, random)
     expression = np.zeros_like(sitter.expression)
     expression[shared.model.expression_names.index("jawOpen")] = 1
     head = dressed(shared, sitter.identity, expression, [])
