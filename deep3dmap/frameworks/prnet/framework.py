@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from deep3dmap.annotations import Count
+from deep3dmap.annotations import Count, Positive
 from deep3dmap.datasets.faces.transforms import PackFace
 from deep3dmap.errors import CheckpointError
 from deep3dmap.frameworks.base import BaseFramework
@@ -44,12 +44,13 @@ class PRNet(BaseFramework):
     Args:
         layout: the UV layout's name, see :meth:`UVLayout.load`.
         backbone: a network from images to maps in [0, 1] of the same size, such as ``ResFCN``.
-        losses: of ``position_map``, in units of :data:`RANGE` crops.
+        losses: of ``position_map``, in units of ``reach`` crops.
         texture_size: texels along an edge of a face's texture.
         hidden: the texture's colour where the photograph doesn't show the face, because the face hides itself or isn't
             all inside: ``grey``; ``mirrored``, the colour of the face's other side; or ``photograph``.
         obj: also write ``mesh.obj``, with its material and texture.
         mat: also write ``face.mat``, for MATLAB.
+        reach: coordinates at a network's output of 1, in sides of the crop.
         input_keys: see the base class.
     """
 
@@ -64,10 +65,11 @@ class PRNet(BaseFramework):
                  hidden: Literal["grey", "mirrored", "photograph"] = "grey",
                  obj: bool = False,
                  mat: bool = False,
+                 reach: Positive = RANGE,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None,
                  data_preprocessor: dict | None = None):
         super().__init__(backbone, None, losses, input_keys, data_preprocessor)
-        self.layout = UVLayout.load(layout, self.backbone.resolution)
+        self.layout, self.reach = UVLayout.load(layout, self.backbone.resolution), reach
         if hasattr(self.backbone, "offset"):
             with torch.no_grad():
                 self.backbone.offset.copy_(torch.logit(self.mean_face(), MARGIN))
@@ -77,23 +79,23 @@ class PRNet(BaseFramework):
     def forward(self,
                 inputs: Mapping[str, Tensor],
                 mode: Literal["tensor", "loss", "predict"] = "tensor") -> dict[str, Tensor]:
-        """Loss terms; predictions in the photograph's pixels; or the crops' maps in units of :data:`RANGE` crops."""
+        """Loss terms; predictions in the photograph's pixels; or the crops' maps in units of ``reach`` crops."""
         maps = self.backbone(inputs["image"])
         if mode == "loss":
-            target = inputs["position_map"] / (RANGE * self.layout.size)
+            target = inputs["position_map"] / (self.reach * self.layout.size)
             return self.compute_losses(dict(position_map=maps.float()), dict(position_map=target))
         if mode == "predict":
             return self.in_photograph(maps.float(), inputs["crop"])
         return dict(position_map=maps)
 
     def mean_face(self) -> Float[Tensor, "3 r r"]:
-        """The layout's mean face, frontal in the middle of the crop, in units of :data:`RANGE` crops; its mean outside."""
+        """The layout's mean face, frontal in the middle of the crop, in units of ``reach`` crops; its mean outside."""
         points = torch.from_numpy(self.layout.canonical).T
         box = self.layout.landmark_points(self._image(points, 0.0)).T
         size = (box.amax(1) - box.amin(1))[:2].mean()
         centre = torch.cat([(box.amax(1) + box.amin(1))[:2] / 2, points[2:].amin(1)])
         middle = torch.tensor([0.5, 0.5, 0.0])
-        placed = ((points - centre[:, None]) / (FACE_MARGIN * size) + middle[:, None]) / RANGE
+        placed = ((points - centre[:, None]) / (FACE_MARGIN * size) + middle[:, None]) / self.reach
         return self._image(placed, placed.mean(1, keepdim=True))
 
     def _image(self, points: Float[Tensor, "3 v"], outside) -> Float[Tensor, "3 r r"]:
@@ -105,7 +107,7 @@ class PRNet(BaseFramework):
     def in_photograph(self, maps: Float[Tensor, "n 3 r r"], crop: Float[Tensor, "n 3 3"]) -> dict[str, Tensor]:
         """The network's maps as ``position_map``, ``landmarks`` (n, 68, 3) and ``vertices`` (n, v, 3) in the photograph's
         pixels; z in the same unit, towards the viewer, from 0 at about the face's farthest point."""
-        points = RANGE * self.layout.size * maps.flatten(2)
+        points = self.reach * self.layout.size * maps.flatten(2)
         back = torch.linalg.inv(crop)
         xy = back[:, :2, :2] @ points[:, :2] + back[:, :2, 2:]
         z = points[:, 2:] * torch.linalg.det(back[:, :2, :2]).sqrt()[:, None, None]
