@@ -157,7 +157,6 @@ class ResFCN(nn.Module):
         if variant == "port":
             for name, values in PORT_COLORS.items():
                 self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Float[Tensor, "n 3 r r"]) -> Float[Tensor, "n 3 r r"]:
         """The position map of each picture.
@@ -166,14 +165,15 @@ class ResFCN(nn.Module):
             image: RGB in [0, 1].
         """
         x = (image - self.mean) / self.deviation if self.variant == "port" else image
-        x = x.to(self.encoder[0].conv.weight.dtype, memory_format=torch.channels_last)
-        features = self.decoder[:-1](self.encoder(x))
+        features = self.decoder[:-1](self.encoder(x.to(self.encoder[0].conv.weight.dtype)))
         with torch.autocast(features.device.type, enabled=False):  # positions need more digits than bfloat16 has
             logits = self.decoder[-1](features.to(image.dtype))
         return torch.sigmoid(logits + self.offset if self.variant == "compact" else logits)
 
     def fused(self, dtype: torch.dtype = torch.float32) -> "ResFCN":
-        """A copy of the current weights for inference only, in which layers include their norms.
+        """A copy of the current weights for inference only, in which layers include their norms, in channels-last layout.
+
+        (Backward passes in that layout corrupt memory in torch 2.13 on CPUs, so the network itself is not.)
 
         Maps differ from the network's in evaluation mode by rounding.
 
