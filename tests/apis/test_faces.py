@@ -18,8 +18,8 @@ from deep3dmap.registry import FRAMEWORKS
 from deep3dmap.visualization.video import write_video
 from tests.frameworks.prnet.placed_faces import disc
 
-FILES = {"arrays.npz", "dense.png", "depth.png", "frontal.ply", "landmarks.json", "mesh.glb", "mesh.ply", "pose.json", "pose.png",
-         "sparse.png", "texture.png", "visible.png"}  # yapf: disable
+FILES = {"arrays.npz", "dense.png", "depth.png", "frontal.ply", "landmarks.json", "mesh.glb", "mesh.ply", "pose.json",
+         "pose.png", "sparse.png", "texture.png", "visible.png"}  # yapf: disable
 
 
 def saved(path, backbone: dict):

@@ -25,7 +25,6 @@ from deep3dmap.structures.uv_layout import UVLayout
 RANGE = 1.1
 """The position maps' range, in sides of the crop, of outputs in [0, 1]: faces may reach out of it (the authors' code)."""
 
-
 SMALLEST = 0.05
 """Extent of a face's landmarks that no trained network falls below, in sides of the box that it was found in."""
 
