@@ -1,13 +1,15 @@
 """Geometry of a synthetic face: skin, eyeballs, mouth and teeth, with hair, a hat or glasses that are made once and put on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import trimesh
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
+from deep3dmap.datasets.faces.synthetic.people import draw_identity
 from deep3dmap.datasets.heads.ict_face.surface import HeadSurface, head_surface
 from deep3dmap.datasets.synthetic import head_appearance as look
 from deep3dmap.datasets.synthetic.head_accessories import ACCESSORIES, Piece
@@ -34,7 +36,8 @@ class Wardrobe:
         material: of the surface's vertices.
         opened: which of the directions of light are unoccluded at the vertices of the mean head.
         accessories: variants of each kind, on the mean head.
-        teeth: the upper row, on the mean head.
+        teeth: the upper row, on the mean head; None if the surface has teeth.
+        draw_identity: coefficients of a random person.
     """
 
     model: ICTFaceModel
@@ -43,7 +46,8 @@ class Wardrobe:
     material: Float[np.ndarray, " n"]
     opened: Bool[np.ndarray, "n d"]
     accessories: dict[str, list[Piece]]
-    teeth: Piece
+    teeth: Piece | None
+    draw_identity: Callable[[np.random.Generator], Float[np.ndarray, " i"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +83,18 @@ def wardrobe(path: str = "ict_face") -> Wardrobe:
     material = np.full(len(canonical), float(look.SKIN))
     material[:len(surface.used)][balls] = look.EYE
     material[:len(surface.used)][inside] = MOUTH
+    return outfitted(model, surface, canonical, material, _teeth(), partial(draw_identity, model))
+
+
+def outfitted(model: ICTFaceModel, surface: HeadSurface, canonical: Float[np.ndarray, "n 3"], material: Float[np.ndarray, " n"],
+              teeth: Piece | None, drawn: Callable) -> Wardrobe:
+    """What all faces of a model share; arguments as the attributes of :class:`Wardrobe`."""
     opened = open_directions(trimesh.Trimesh(canonical, surface.faces, process=False), sphere_points(DIRECTIONS))
-    head = Piece(canonical, surface.faces, canonical, np.where(material == MOUTH, look.SKIN, material))
+    inside = (material == MOUTH) | (material == TEETH)
+    head = Piece(canonical, surface.faces, canonical, np.where(inside, look.SKIN, material))
     random = np.random.default_rng(SEED)
     accessories = {kind: [make(head, random) for _ in range(VARIANTS)] for kind, make in ACCESSORIES.items()}
-    return Wardrobe(model, surface, canonical, material, opened, accessories, _teeth())
+    return Wardrobe(model, surface, canonical, material, opened, accessories, teeth, drawn)
 
 
 def dressed(shared: Wardrobe, identity: Float[np.ndarray, " i"], expression: Float[np.ndarray, " e"],
@@ -99,10 +110,11 @@ def dressed(shared: Wardrobe, identity: Float[np.ndarray, " i"], expression: Flo
     skin, neutral = (shared.surface.vertices(v) for v in (model_vertices, shared.model.vertices(identity)))
     fit = _affine(shared.canonical, skin, (shared.canonical[:, 1] > -2) & (shared.material == look.SKIN))
     mouth = (np.abs(shared.canonical - (0, -3.4, 10)) < (3, 2, 3)).all(1) & (shared.material == look.SKIN)
-    teeth = _affine(shared.canonical, neutral, mouth)
+    added = [(piece, fit) for piece in worn]
+    if shared.teeth is not None:
+        added.insert(0, (shared.teeth, _affine(shared.canonical, neutral, mouth)))
     pieces = [(skin, shared.surface.faces, shared.canonical, shared.material)]
-    pieces += [(_moved(piece, by), piece.faces, piece.canonical, piece.material)
-               for piece, by in ((shared.teeth, teeth), *((piece, fit) for piece in worn))]
+    pieces += [(_moved(piece, by), piece.faces, piece.canonical, piece.material) for piece, by in added]
     starts = np.cumsum([0, *(len(points) for points, *_ in pieces)])
     vertices, canonical, material = (np.concatenate([piece[k] for piece in pieces]) for k in (0, 2, 3))
     faces = np.concatenate([piece[1] + start for piece, start in zip(pieces, starts)])

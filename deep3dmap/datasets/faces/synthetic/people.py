@@ -35,14 +35,18 @@ class Sitter:
     distance: float
 
     @classmethod
-    def drawn(cls, model: ICTFaceModel, random: np.random.Generator) -> "Sitter":
-        """A random person. Half of the yaws are spread evenly over a half turn, the other half are near frontal."""
-        identity = random.normal(size=len(model.identity)) * random.uniform(0.6, 1.5)
+    def drawn(cls, identity: Float[np.ndarray, " i"], model: ICTFaceModel, random: np.random.Generator) -> "Sitter":
+        """A person with a random expression. Half of the yaws are spread evenly over a half turn, the others are near frontal."""
         yaw = random.uniform(-92, 92) if random.random() < 0.5 else random.normal(0, 25)
         pitch, roll = random.normal(0, 14), random.normal(0, 14)
         yaw, pitch, roll = np.clip([yaw, pitch, roll], (-95, -50, -60), (95, 50, 60)).tolist()
-        return cls(identity.astype(np.float32), draw_expression(model, random), head_rotation(yaw, pitch, roll), yaw, pitch,
+        return cls(identity, draw_expression(model, random), head_rotation(yaw, pitch, roll), yaw, pitch,
                    roll, float(np.exp(random.uniform(np.log(45), np.log(400)))))
+
+
+def draw_identity(model: ICTFaceModel, random: np.random.Generator) -> Float[np.ndarray, " i"]:
+    """Coefficients of a random identity of the ICT model, more or less unlike the mean."""
+    return (random.normal(size=len(model.identity)) * random.uniform(0.6, 1.5)).astype(np.float32)
 
 
 def head_rotation(yaw: float, pitch: float, roll: float) -> Float[np.ndarray, "3 3"]:

@@ -54,7 +54,7 @@ def portrait(shared: Wardrobe, size: int, seed: list[int], left_out: Collection[
         left_out: names of :data:`VARIED`.
     """
     streams = {name: np.random.default_rng([*seed, k]) for k, name in enumerate(("person", "looks", *VARIED))}
-    sitter = Sitter.drawn(shared.model, streams["person"])
+    sitter = Sitter.drawn(shared.draw_identity(streams["person"]), shared.model, streams["person"])
     person = _styled(look.Person.drawn(streams["looks"]), streams["looks"])
     worn = [] if "occlusion" in left_out else _worn(shared, streams["looks"])
     head = dressed(shared, sitter.identity, sitter.expression, worn)
