@@ -11,11 +11,11 @@ from jaxtyping import UInt8
 
 from deep3dmap.apis.inference import load_framework, model_of
 from deep3dmap.datasets.faces import FacePhotos
-from deep3dmap.errors import ConfigError
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.cards import find_card
 from deep3dmap.frameworks.prnet.editing import part_mask, retouched
 from deep3dmap.frameworks.prnet.framework import PRNet
-from deep3dmap.io.images import read_image, read_mask, write_image
+from deep3dmap.io.images import IMAGE_SUFFIXES, read_image, read_mask, write_image
 from deep3dmap.visualization.pictures import resize
 
 SMALLEST, LARGEST = 256, 2048  # texels along an edge
@@ -47,10 +47,13 @@ def edit_face(photo: str | Path,
     Raises:
         ConfigError: unless exactly one of ``texture`` and ``swap`` is given, and at most one of ``parts`` and ``mask``; or
             without weights.
-        DataError: if a picture can't be read, or has no face.
+        DataError: if a picture can't be read, has no face, or can't be written in the format of the output's suffix.
     """
     if (texture is None) == (swap is None) or (parts and mask is not None):
         raise ConfigError("edit-face needs either --texture or --swap, and takes one of --parts and --mask at most")
+    output = Path(output)
+    if output.suffix.lower() not in IMAGE_SUFFIXES:
+        raise DataError(f"{output}: the file name must end with one of {', '.join(IMAGE_SUFFIXES)}")
     weights = weights or find_card("prnet").weights
     if weights is None:
         raise ConfigError("edit-face needs a trained PRNet: give --weights CHECKPOINT (or a work folder)")
@@ -61,8 +64,8 @@ def edit_face(photo: str | Path,
     image = faces[0]["img"]
     for item in faces:
         image = retouched(replace(framework.find_face(item["img"], item["box"]), image=image), new, where)
-    write_image(Path(output), torch.from_numpy(image))
-    return Path(output)
+    write_image(output, torch.from_numpy(image))
+    return output
 
 
 def _texture_of(framework: PRNet, photo: Path, detector: str) -> UInt8[np.ndarray, "t t 3"]:

@@ -12,8 +12,7 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpe
 
 
 class VideoReader:
-    """The frames of a video, upright as its metadata say. Reading them in order is fast, also one repeatedly; going back starts
-    over.
+    """The frames of a video, upright as its metadata say. Reading them in order is fast; going back starts over.
 
     Args:
         path: of the file.

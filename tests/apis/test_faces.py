@@ -18,8 +18,8 @@ from deep3dmap.registry import FRAMEWORKS
 from deep3dmap.visualization.video import write_video
 from tests.frameworks.prnet.placed_faces import disc
 
-FILES = {"arrays.npz", "dense.png", "depth.png", "frontal.ply", "landmarks.json", "mesh.glb", "mesh.ply", "pose.json", "pose.png",
-         "sparse.png", "texture.png", "visible.png"}  # yapf: disable
+FILES = {"arrays.npz", "dense.png", "depth.png", "frontal.ply", "landmarks.json", "mesh.glb", "mesh.ply", "pose.json",
+         "pose.png", "sparse.png", "texture.png", "visible.png"}  # yapf: disable
 
 
 def saved(path, backbone: dict):
@@ -129,3 +129,8 @@ def test_what_to_put_in_a_face_and_where_is_said_once(folder, weights, options, 
 def test_edits_need_weights(folder, tmp_path):
     with pytest.raises(CheckpointError, match="missing.pth"):
         edit_face(folder / "two.png", tmp_path / "edited.png", swap=folder / "two.png", weights=tmp_path / "missing.pth")
+
+
+def test_a_picture_is_written_in_the_format_of_its_suffix_or_refused(folder, weights, tmp_path):
+    with pytest.raises(DataError, match="edited.mesh"):
+        edit_face(folder / "two.png", tmp_path / "edited.mesh", swap=folder / "two.png", weights=weights)

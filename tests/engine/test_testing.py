@@ -34,6 +34,12 @@ def test_plain_items_are_predicted_one_by_one_for_the_metrics(line_config, runne
     assert result.mesh is None and [each.result.name for each in result.results] == [f"{k:05d}" for k in range(5)]
 
 
+def test_what_a_data_set_left_out_is_among_the_notes(line_config, runner_of, monkeypatch):
+    runner = runner_of(line_config(test_dataset=dict(type="NoisyLine", noise=0.0, count=2)))
+    monkeypatch.setattr(DATASETS.get("NoisyLine"), "notes", ["b.png: damaged"], raising=False)
+    assert runner.test().notes == ["b.png: damaged"]
+
+
 @DATASETS.register_module()
 class TwoRecordings(ClipDataset):
     """Recordings of 3 and 2 clips."""

@@ -58,6 +58,15 @@ def test_palettes_and_cmyk_are_converted_to_their_colours(tmp_path, rgb):
     assert read_image(tmp_path / "c.tif")[0, 0].tolist() == [255, 0, 0]
 
 
+@pytest.mark.parametrize("orientation, turned", [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_an_image_is_turned_as_exif_says_if_it_is_to_be_upright(tmp_path, rgb, orientation, turned):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(rgb).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "a.png"), rgb)
+    assert np.array_equal(read_image(tmp_path / "a.png", upright=True), np.rot90(rgb, turned))
+
+
 @pytest.mark.parametrize("call, message", [
     (lambda tmp_path: read_image(saved(tmp_path, np.zeros((4, 4), np.float32), "f.tif")), r"f\.tif.*range"),
     (lambda tmp_path: image_size(tmp_path / "nothing.png"), r"nothing\.png: no such image"),

@@ -43,7 +43,7 @@ class FacePhotos(ItemDataset):
 
     An item has ``img`` (h, w, 3) uint8 RGB, upright by its EXIF orientation, and the face's ``box`` (left, top, right, bottom)
     in pixels. It is named after the picture, with a number where there are several faces: ``party_1``, ``party_2``; of videos
-    with the frame's number, ``clip_000030``. Pictures of a folder that are damaged or show no face are left out, see ``notes``.
+    with the frame's number, ``clip_000030``. Pictures that are damaged or show no face are left out, see ``notes``.
 
     Args:
         source: a picture, a folder, or a video; a path, or a name below ``DEEP3DMAP_DATA``.
@@ -67,15 +67,13 @@ class FacePhotos(ItemDataset):
         self.source, self.every, self.notes = resolve_data(source), every, []
         self.detect = face_detector(detector, given)
         self._last: tuple[_Picture | None, np.ndarray | None] = None, None
-        faces, total = [], 0
-        for total, picture in enumerate(self._pictures(), 1):
-            faces += self._faces_in(picture)
+        found = [self._faces_in(picture) for picture in self._pictures()]
         if len(self.notes) > SHOWN:
             self.notes[SHOWN:] = [f"and {len(self.notes) - SHOWN} more pictures without a face"]
-        if not faces:
+        if not any(found):
             left_out = "\n".join(self.notes) or "it holds no pictures"
-            raise DataError(left_out if total == 1 else f"{self.source}: no picture with a face among {total}:\n{left_out}")
-        self.faces = _named(faces)
+            raise DataError(left_out if len(found) == 1 else f"{self.source}: no face in {len(found)} pictures:\n{left_out}")
+        self.faces = _named([face for faces in found for face in faces])
 
     def _pictures(self) -> Iterator[_Picture]:
         """The pictures of the source."""
@@ -127,8 +125,8 @@ def _upright(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 def _check_inside(box: FaceBox, shape: tuple[int, ...], path: Path) -> None:
     height, width = shape[:2]
     if not (box.left < width and box.right > 0 and box.top < height and box.bottom > 0):
-        raise DataError(f"{path}: the box {[round(edge, 1) for edge in box[:4]]} (left, top, right, bottom) lies outside of the "
-                        f"picture, which has {width}x{height} pixels")
+        raise DataError(f"{path}: the box {[round(edge, 1) for edge in box[:4]]} (left, top, right, bottom) lies outside of "
+                        f"the picture, which has {width}x{height} pixels")
 
 
 def _named(faces: Sequence[tuple[_Picture, FaceBox]]) -> list[tuple[str, _Picture, FaceBox]]:

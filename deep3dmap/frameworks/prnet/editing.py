@@ -17,8 +17,8 @@ from deep3dmap.structures.uv_layout import UVLayout
 Part = Literal["brows", "eyes", "nose", "mouth"]
 
 #: The 68 landmarks around each part: first and end.
-LANDMARKS: dict[Part, tuple[tuple[int, int], ...]] = dict(brows=((17, 22), (22, 27)), eyes=((36, 42), (42, 48)), nose=((27, 36), ),
-                                                          mouth=((48, 60), ))  # yapf: disable
+LANDMARKS: dict[Part, tuple[tuple[int, int], ...]] = dict(brows=((17, 22), (22, 27)), eyes=((36, 42), (42, 48)),
+                                                          nose=((27, 36), ), mouth=((48, 60), ))  # yapf: disable
 MARGIN = 1 / 24  # around a part's landmarks, in sides of the texture
 BORDER = 2  # pixels by which OpenCV's blending needs a picture larger than the part
 
@@ -40,7 +40,8 @@ def part_mask(layout: UVLayout, parts: Sequence[Part], size: int) -> Bool[np.nda
     return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))) > 0
 
 
-def retouched(face: FoundFace, texture: UInt8[np.ndarray, "t t 3"], mask: Bool[np.ndarray, "t t"]) -> UInt8[np.ndarray, "h w 3"]:
+def retouched(face: FoundFace, texture: UInt8[np.ndarray, "t t 3"],
+              mask: Bool[np.ndarray, "t t"]) -> UInt8[np.ndarray, "h w 3"]:  # yapf: disable
     """The photograph with another texture on its face.
 
     Args:

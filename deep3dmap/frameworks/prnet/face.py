@@ -76,7 +76,7 @@ class FoundFace:
 
     @cached_property
     def visible(self) -> Bool[Tensor, "v"]:
-        """The vertices that the photograph shows: inside it, and not hidden by the face itself (PRNet's rules, in the crop)."""
+        """The vertices that the photograph shows: in it, and not hidden by the face itself (PRNet's rules, in the crop)."""
         size = self.layout.size
         in_crop = to_crop(self.vertices, self.crop)
         seen = visible_vertices(in_crop, self.triangles, (size, size), tolerance=size / 128)

@@ -29,7 +29,6 @@ FACE_MARGIN = 1.6
 MARGIN = 0.02
 """Distance from 0 and 1 to which the mean face is clamped, so that its logits are finite."""
 
-
 SMALLEST = 0.05
 """Extent of a face's landmarks that no trained network falls below, in sides of the box that it was found in."""
 

@@ -1,4 +1,4 @@
-"""The result of a face: meshes, landmarks, pose, depth, pictures. All outputs of the authors' ``demo.py``, and textured meshes.
+"""The result of a face: meshes, landmarks, pose, depth, pictures; among them all outputs of the authors' ``demo.py``.
 
 Meshes are right-handed, in the photograph's pixels: x to the right, y up from the centres of its lowest row, z towards the
 viewer. ``frontal.ply`` has the axes and the unit of the layout's canonical face, y turned up. Landmarks, arrays and the
@@ -89,8 +89,8 @@ def with_texture(mesh: trimesh.Trimesh, face: FoundFace, texture: np.ndarray) ->
     """The mesh of a face with a texture in the layout's UV space."""
     material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(texture), metallicFactor=0.0,
                                                    roughnessFactor=1.0, doubleSided=True)  # yapf: disable
-    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False,
-                           visual=trimesh.visual.TextureVisuals(uv=face.uv * [1, -1] + [0, 1], material=material))  # yapf: disable
+    visual = trimesh.visual.TextureVisuals(uv=face.uv * [1, -1] + [0, 1], material=material)
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, visual=visual, process=False)
 
 
 def landmarks_of(face: FoundFace) -> dict:
@@ -114,10 +114,12 @@ def overlays(face: FoundFace) -> dict[str, Tensor]:
     """Pictures of the face: landmarks, visible dense points, and the box of its pose."""
     view = face_crop(points_box(face.landmarks).numpy(), VIEW, MARGIN)
     picture, similarity = cropped(face.image, view, VIEW), torch.from_numpy(view).float()
-    drawn = dict(sparse=draw_landmarks(picture, to_crop(face.landmarks, similarity).numpy()),
-                 dense=draw_points(picture, to_crop(face.vertices[face.visible], similarity).numpy()),
-                 pose=draw_box(picture, to_crop(box_corners(face), similarity).numpy()))
-    return {name: torch.from_numpy(each) for name, each in drawn.items()}
+    shown = dict(sparse=(draw_landmarks, face.landmarks), dense=(draw_points, face.vertices[face.visible]),
+                 pose=(draw_box, box_corners(face)))  # yapf: disable
+    return {
+        name: torch.from_numpy(draw(picture, to_crop(points, similarity).numpy()))
+        for name, (draw, points) in shown.items()
+    }
 
 
 def box_corners(face: FoundFace) -> Float[Tensor, "8 3"]:

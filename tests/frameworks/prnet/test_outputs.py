@@ -95,8 +95,8 @@ def test_a_face_is_where_it_is_in_the_photograph_whatever_box_it_was_found_by(fr
 
 
 def test_the_second_crop_is_around_the_landmarks_that_were_found(framework):
-    image = disc((150.0, 110.0), 36.0)
-    first, second = (framework.find_face(image, np.array(box, np.float32)).crop for box in ((90, 60, 190, 160), (110, 70, 190, 150)))
+    image, boxes = disc((150.0, 110.0), 36.0), np.array([[90, 60, 190, 160], [110, 70, 190, 150]], np.float32)
+    first, second = (framework.find_face(image, box).crop for box in boxes)
     assert torch.allclose(first, second, atol=0.05 * float(first.abs().max()))
 
 
