@@ -4,8 +4,8 @@
 
 Trains ``configs/prnet/small.py`` once on everything and once without each variation of ``SyntheticFaces``, from the same seed.
 Prints the errors of the landmarks (percent of the face's size) on unseen synthetic faces and on heads of another model
-(``AnnyFaces``, whose package is needed), and writes them to ``ablation.json`` and ``ablation.txt``. A second call goes on where
-an earlier one stopped. Rendered pictures are kept where the config says.
+(``AnnyFaces``, whose package is needed), and writes them to ``ablation.json`` and ``ablation.txt``. A second call continues an
+earlier one. Rendered pictures are kept where the config says.
 """
 
 import argparse
