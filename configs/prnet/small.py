@@ -8,9 +8,9 @@ model = dict(
     losses=dict(position=dict(type="PositionMapLoss", layout="ict", size=128)),
     input_keys=dict(image="img", position_map="target", crop="crop"),
 )
-optim_wrapper = dict(backbone=dict(optimizer=dict(type="Adam", lr=1e-3), average=0.999))
+optim_wrapper = dict(backbone=dict(optimizer=dict(type="Adam", lr=2e-3), average=0.999))
 param_scheduler = dict(backbone=dict(type="ProgressLR", decay=0.02, warmup=200))
-train_cfg = dict(type="StagedTrainLoop", max_steps=16_000)
+train_cfg = dict(type="StagedTrainLoop", max_steps=15_000)
 val_cfg = dict(every_steps=2_000, best="nme68")
 default_hooks = dict(log=dict(interval=50), checkpoint=dict(minutes=5.0), pictures=None)
 test_cfg = dict(resolution=0)

@@ -16,6 +16,7 @@ from deep3dmap.apis.preflight import preflight
 from deep3dmap.apis.showing import Interrupted, show_results, show_run
 from deep3dmap.apis.work_folder import earlier_run_moved, locked_folder, refuse_result, restored_on_early_failure, result_files
 from deep3dmap.engine.config import build_runner, load_config, merge_options
+from deep3dmap.engine.config_check import check_config
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.loops import OutOfTimeError
 from deep3dmap.engine.runner import ReconstructionRunner
@@ -23,7 +24,7 @@ from deep3dmap.engine.testing import TestResult
 from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.cards import Card, card_of, find_card
 from deep3dmap.geometry.unwrap import load_xatlas
-from deep3dmap.ranges import AtLeastTwo, Positive
+from deep3dmap.ranges import AtLeastTwo, Count, Positive
 
 #: Time reserved for mesh, pictures and report: seconds, plus a share of the minutes, and maximum seconds.
 RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
@@ -46,6 +47,8 @@ def reconstruct(source: str | Path | None,
                 overwrite: bool = False,
                 resolution: AtLeastTwo | None = None,
                 texture: bool = False,
+                detector: str | None = None,
+                every: Count | None = None,
                 options: Mapping | None = None,
                 command: str = "",
                 started: float | None = None,
@@ -70,6 +73,8 @@ def reconstruct(source: str | Path | None,
         overwrite: replace the result in the output folder. Only when the new run begins; other files are kept.
         resolution: resolution of the mesh (default: the config's).
         texture: also write ``textured.glb``, the mesh with a texture from the training photographs.
+        detector: of faces, for methods that find them: auto, mtcnn, haar, none (a picture is one face), given (boxes in files).
+        every: of a video, take each so many-th frame.
         options: as for :func:`deep3dmap.apis.train.train`.
         started: value of ``time.monotonic()`` at which the minutes begin; now by default.
         command: the command line, for the report.
@@ -81,7 +86,7 @@ def reconstruct(source: str | Path | None,
         Interrupted: after Ctrl-C, once everything is written.
     """
     start = time.monotonic() if started is None else started
-    cfg, weights = _prepare(source, method, config, weights, options)
+    cfg, weights = _prepare(source, method, config, weights, options, dict(detector=detector, every=every))
     if texture:
         _check_texture(cfg)
     if resolution is not None:
@@ -114,8 +119,10 @@ def reconstruct(source: str | Path | None,
                               f"continue with: {words['again']}") from None
 
 
-def _prepare(source, method: str, config, weights, options: Mapping | None) -> tuple[Config, Path | None]:
-    """The config with the user's data, and the checkpoint for inference, or None for training."""
+def _prepare(source, method: str, config, weights, options: Mapping | None,
+             reading: Mapping) -> tuple[Config, Path | None]:  # yapf: disable
+    """The config with the user's data, and the checkpoint for inference, or None for training; ``reading`` are settings of the
+    data, beside the source in the config."""
     if config is None:
         card = find_card(method, "your_own")
         cfg, weights = load_config(card.your_own, options), weights or card.weights
@@ -128,6 +135,10 @@ def _prepare(source, method: str, config, weights, options: Mapping | None) -> t
             "config has no scene (docs/add_a_framework.md)")
     if source is not None:
         cfg.merge_from_dict({card.source if card else Card.source: str(source)})
+    place = (card or Card).source.rpartition(".")[0]
+    if given := {f"{place}.{key}": value for key, value in reading.items() if value is not None}:
+        merge_options(cfg, given, "the command line:")
+        check_config(cfg, "the command line")
     if weights is None and card is not None and card.learns_from_data:
         raise ConfigError(f"--method {card.name}: {card.title} is trained on a data set and needs trained "
                           "weights; give --weights CHECKPOINT (or a work folder)")

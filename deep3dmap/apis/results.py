@@ -19,7 +19,8 @@ def write_result(result: TestResult, folder: Path) -> None:
     """Write ``metrics.json`` (by group, view and item), further files of the metrics, and the reconstructions.
 
     For a scene ``mesh.ply`` and pictures of its views; for every other item a folder ``items/NAME/`` with ``mesh.ply``, a
-    picture for each image, ``arrays.npz`` and ``cameras.npz``, as available. Other files of an earlier result are removed.
+    picture for each image, ``arrays.npz``, ``cameras.npz`` and the method's own files, as available. Other files of an
+    earlier result are removed.
     """
     stale = set(result_files(folder))
     views = {each.result.name: dict(split=each.item["split"], **each.figures) for each in result.views}
@@ -50,6 +51,7 @@ def _write_item(item: Evaluated, folder: Path) -> list[Path]:
     found = item.result
     written = [save_mesh(found.mesh, folder / "mesh.ply")] if found.mesh is not None else []
     written += [save_image(folder / f"{name}.png", as_picture(image)) for name, image in found.images.items()]
+    written += [write_atomically(folder / name, data) for name, data in found.files.items()]
     if found.arrays:
         written.append(_save_arrays(folder / "arrays.npz", **found.arrays))
     if found.cameras is not None:

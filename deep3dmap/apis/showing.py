@@ -51,7 +51,7 @@ def show_run(runner: ReconstructionRunner, output: Path, words: Mapping[str, str
     result, scene = runner.test(), _scene_of(runner)
     if scene is not None:
         result.notes += hull_notes(result.mesh, scene)
-    table = "\n".join([result_table(result), *result.notes])
+    table = "\n".join(filter(None, [result_table(result), *result.notes]))
     interrupted = loop is not None and loop.interrupted
     if interrupted:
         result.notes.append(f"training was interrupted after {duration(loop.seconds)}; continue with: {words['again']}")
@@ -90,8 +90,8 @@ def _log_result(result: TestResult, table: str, output: Path, start: float, log:
 
 
 def _scene_of(runner: ReconstructionRunner):
-    data = runner.build_test_data().dataset
-    return load_scene(**runner.scene) if isinstance(data, SceneDataset) and runner.scene else None
+    shown = runner.scene and isinstance(runner.build_test_data().dataset, SceneDataset)
+    return load_scene(**runner.scene) if shown else None
 
 
 def _summary(result: TestResult, scene, cfg: Config, words: Mapping[str, str]) -> dict[str, str]:

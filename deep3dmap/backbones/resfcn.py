@@ -24,6 +24,8 @@ ENCODER = ((2, 2), (2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2), (16, 1), (32
 DECODER = ((32, 1), (16, 2), (16, 1), (16, 1), (8, 2), (8, 1), (8, 1), (4, 2), (4, 1), (4, 1), (2, 2), (2, 1), (1, 2), (1, 1))
 #: Layers with the output's three channels.
 LAST = 3
+#: Initial scale of what is added to the learned offset.
+OFFSET_GAIN = 0.3
 #: The resolution is a multiple of the encoder's stride.
 STRIDE = 32
 
@@ -108,7 +110,8 @@ class ResFCN(nn.Module):
     """Position maps in [0, 1] of pictures of the same size: the published network and two variants.
 
     ``official`` is the authors' graph: kernels of 4 with TensorFlow's padding, batch normalisation and ReLU after every layer, no
-    biases. ``compact`` is the same with kernels of 3 where the size stays or is halved, for half the cost. ``port`` is the PyTorch
+    biases. ``compact`` is the same with kernels of 3 where the size stays or is halved, for half the cost, and a learned map ``offset`` that is
+    added before the sigmoid: the mean face, which the layers then need not make out of nothing. ``port`` is the PyTorch
     port's: kernels of 3, biases (except the first layer's), and norm and ReLU at the ends of the blocks only, so that the decoder
     is linear; a block's shortcut is the identity if the *width of its input in pixels* equals its channels, and a
     convolution otherwise.
@@ -143,6 +146,9 @@ class ResFCN(nn.Module):
             decoder.append(graph.layer(inputs, outputs, graph.kernel, stride, decoder=True, last=k + 1 == len(layers)))
             inputs = outputs
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
+        if variant == "compact":
+            self.offset = nn.Parameter(torch.zeros(3, resolution, resolution))
+            nn.init.constant_(self.decoder[-1].norm.weight, OFFSET_GAIN)
 
     def forward(self, image: Float[Tensor, "n 3 r r"]) -> Float[Tensor, "n 3 r r"]:
         """The position map of each picture.
@@ -150,6 +156,7 @@ class ResFCN(nn.Module):
         Args:
             image: in the range that the weights were trained with; [0, 1] for the official ones.
         """
-        features = self.decoder[:-LAST](self.encoder(image))
+        features = self.decoder[:-1](self.encoder(image))
         with torch.autocast(features.device.type, enabled=False):  # positions need more digits than bfloat16 has
-            return torch.sigmoid(self.decoder[-LAST:](features.float()))
+            last = self.decoder[-1]
+            return torch.sigmoid(last(features.to(last.conv.weight.dtype)) + getattr(self, "offset", 0))

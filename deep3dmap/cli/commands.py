@@ -230,6 +230,7 @@ COMMANDS = {
                          "mark the six landmarks of a head on photographs", exclusive=("page", "marks")),
     "prepare": ("make data: signed-distance samples and photographs of meshes, heads", "kind", "what to make", KINDS),
     "shape": ("use a trained shape space: new shapes from partial data", "verb", "what to do", VERBS),
+    "edit-face": Command("apis.face_editing.edit_face", _print, exclusive=("texture", "swap"), one_of_them=True),
     "compare": Command("apis.compare.compare", _compare),
     "head-table": Command("benchmarks.head_table.head_table", _head_table, names=dict(busts=["--bust"]),
                           empty=("heads", )),

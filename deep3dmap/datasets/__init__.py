@@ -1,12 +1,13 @@
 """Data in: readers of every format, synthetic captures, samplers and transforms."""
 
 from deep3dmap.datasets.captures import FolderCapture, HullDistances, RayBatches, Scene, TrainingViews, Views, load_scene
-from deep3dmap.datasets.faces import AFLW2000, W300LP, AnnyFaces, SyntheticFaces
+from deep3dmap.datasets.faces import AFLW2000, W300LP, AnnyFaces, FacePhotos, SyntheticFaces
 from deep3dmap.datasets.instances import OneItem, OneItemBatches
 from deep3dmap.datasets.shapes import SDFShapes, SDFTestShapes
 from deep3dmap.datasets.synthetic import generate_capture
 
 __all__ = [
-    "AFLW2000", "AnnyFaces", "FolderCapture", "HullDistances", "OneItem", "OneItemBatches", "RayBatches", "SDFShapes",
-    "SDFTestShapes", "Scene", "SyntheticFaces", "TrainingViews", "Views", "W300LP", "generate_capture", "load_scene"
+    "AFLW2000", "AnnyFaces", "FacePhotos", "FolderCapture", "HullDistances", "OneItem", "OneItemBatches", "RayBatches",
+    "SDFShapes", "SDFTestShapes", "Scene", "SyntheticFaces", "TrainingViews", "Views", "W300LP", "generate_capture",
+    "load_scene"
 ]

@@ -18,7 +18,13 @@ from deep3dmap.registry import TRANSFORMS
 
 
 class Dataset(ABC):
-    """The common interface of all kinds of data sets."""
+    """The common interface of all kinds of data sets.
+
+    Attributes:
+        notes: what was left out of the data, and why; they appear among the notes of an evaluation.
+    """
+
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def __len__(self) -> int:

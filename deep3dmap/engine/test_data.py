@@ -66,6 +66,11 @@ class TestData:
         """Argument of the framework's ``setup``, if it was not trained in this run."""
         return self.dataset.info() if isinstance(self.dataset, Dataset) else {}
 
+    @property
+    def notes(self) -> list[str]:
+        """The data set's notes."""
+        return list(self.dataset.notes) if isinstance(self.dataset, Dataset) else []
+
     def batches(self, units: Sequence[int]) -> Iterator[Iterator[Batch]]:
         """The batches of each of the given units."""
         indices = [batch for unit in units for batch in self.units[unit]]

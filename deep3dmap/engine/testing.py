@@ -95,7 +95,7 @@ def evaluate(framework: Framework, data: TestData, metrics: list[Metric], *, res
             first may be a scene's mesh.
         keep: also return items and results.
     """
-    training, state, result = framework.training, framework.training_state(), TestResult()
+    training, state, result = framework.training, framework.training_state(), TestResult(notes=data.notes)
     names: set[str] = set()
     framework.eval()
     if isinstance(data.dataset, ViewDataset) and (left_out := data.dataset.left_out):

@@ -1,6 +1,6 @@
 """Photographs and masks on disk: 8-bit RGB tensors and boolean tensors, with errors that name the file.
 
-EXIF orientation is ignored, as by the programs that calibrate cameras on the stored pixels.
+EXIF orientation is ignored by default, as by the programs that calibrate cameras on the stored pixels.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from deep3dmap.errors import DataError
@@ -82,21 +82,26 @@ def image_size(path: Path) -> tuple[int, int]:
         return picture.height, picture.width
 
 
-def read_image(path: Path) -> UInt8[Tensor, "h w 3"]:
+def read_image(path: Path, upright: bool = False) -> UInt8[Tensor, "h w 3"]:
     """The RGB colours of an image file; see :func:`read_image_and_alpha`."""
-    return read_image_and_alpha(path)[0]
+    return read_image_and_alpha(path, upright)[0]
 
 
-def read_image_and_alpha(path: Path) -> tuple[UInt8[Tensor, "h w 3"], Bool[Tensor, "h w"] | None]:
+def read_image_and_alpha(path: Path, upright: bool = False) -> tuple[UInt8[Tensor, "h w 3"], Bool[Tensor, "h w"] | None]:
     """The RGB colours of an image file, and where its alpha channel is opaque (None if it has no alpha channel).
 
     Grey images are expanded, palettes and CMYK converted, 16-bit grey rounded to 8 bits; colours are not multiplied by alpha.
+
+    Args:
+        path: of the file.
+        upright: turn the image as its EXIF orientation says, for pictures that were taken to be looked at.
 
     Raises:
         DataError: if the file is missing, damaged, or of a kind whose range is not known (floating point, 32-bit integers).
     """
     with _opened(path) as picture:
         alpha = None
+        picture = ImageOps.exif_transpose(picture) if upright else picture
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             alpha = torch.from_numpy(np.array(picture.getchannel("A")) > 127.5)

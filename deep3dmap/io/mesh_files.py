@@ -53,13 +53,18 @@ def save_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path:
     path = check_mesh_name(path)
     if not len(mesh.faces):
         raise DataError(f"{path}: the mesh to write has {len(mesh.vertices)} vertices and no faces")
-    writer = {".ply": _ply_bytes, ".obj": _obj_bytes, ".glb": _glb_bytes}[path.suffix.lower()]
-    data = writer(mesh.vertices, mesh.faces, vertex_colors(mesh))
+    data = mesh_bytes(mesh, path.suffix.lower())
     try:
         return write_atomically(path, data)
     except OSError as error:
         raise DataError(
             f"{path}: the mesh can't be written ({error.strerror}); choose another place or free some space") from None
+
+
+def mesh_bytes(mesh: trimesh.Trimesh, suffix: str) -> bytes:
+    """The content of a mesh's file in the format of one of :data:`SUFFIXES`; see :func:`save_mesh`."""
+    writer = {".ply": _ply_bytes, ".obj": _obj_bytes, ".glb": _glb_bytes}[suffix]
+    return writer(mesh.vertices, mesh.faces, vertex_colors(mesh))
 
 
 def load_mesh(path: str | Path) -> trimesh.Trimesh:

@@ -41,20 +41,29 @@ def save_textured_mesh(mesh: trimesh.Trimesh, path: str | Path) -> list[Path]:
         DataError: for another suffix, or a place that can't be written.
     """
     path = check_textured_name(path)
-    files = {path: trimesh.exchange.gltf.export_glb(mesh)} if path.suffix.lower() == ".glb" else _obj_files(mesh, path)
     try:
-        return [write_atomically(each, data) for each, data in files.items()]
+        return [write_atomically(path.parent / name, data) for name, data in textured_files(mesh, path.name).items()]
     except OSError as error:
         raise DataError(
             f"{path}: the mesh can't be written ({error.strerror}); choose another place or free some space") from None
 
 
-def _obj_files(mesh: trimesh.Trimesh, path: Path) -> dict[Path, bytes]:
-    name = re.sub(r"[^\w.-]", "_", path.stem, flags=re.ASCII)
+def textured_files(mesh: trimesh.Trimesh, name: str) -> dict[str, bytes]:
+    """The contents of the files of a textured mesh by their names, the mesh last; see :func:`save_textured_mesh`.
+
+    Args:
+        mesh: with texture coordinates and an image.
+        name: of the mesh's file.
+    """
+    return {name: trimesh.exchange.gltf.export_glb(mesh)} if name.lower().endswith(".glb") else _obj_files(mesh, name)
+
+
+def _obj_files(mesh: trimesh.Trimesh, file: str) -> dict[str, bytes]:
+    name = re.sub(r"[^\w.-]", "_", Path(file).stem, flags=re.ASCII)
     white, black = [255, 255, 255, 255], [0, 0, 0, 255]  # factors of the texture, and of highlights
     material = trimesh.visual.material.SimpleMaterial(mesh.visual.material.baseColorTexture, white, white, black, name=name)
     simple = mesh.copy()
     simple.visual = trimesh.visual.TextureVisuals(mesh.visual.uv, material=material)
     text, beside = trimesh.exchange.obj.export_obj(simple, include_normals=True, return_texture=True, mtl_name=f"{name}.mtl",
                                                    header="deep3dmap")  # yapf: disable
-    return {path.parent / key: data for key, data in beside.items()} | {path: text.encode()}
+    return beside | {file: text.encode()}

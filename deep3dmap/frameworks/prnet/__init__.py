@@ -1,9 +1,13 @@
 """PRNet: the dense 3D surface of a face from one photograph (Feng et al., ECCV 2018)."""
 
+from pathlib import Path
+
 from deep3dmap.frameworks.cards import Card, register_card
 from deep3dmap.frameworks.prnet.framework import PRNet
 
 __all__ = ["PRNet"]
+
+WEIGHTS = Path(__file__).parent / "assets" / "small.pth"
 
 register_card(
     Card(name="prnet",
@@ -14,4 +18,7 @@ register_card(
          paper="Feng et al., ECCV 2018",
          page="docs/prnet.md",
          subject="faces",
+         your_own="configs/prnet/your_own.py",
+         source="test_dataset.source",
+         weights=str(WEIGHTS) if WEIGHTS.is_file() else None,
          learns_from_data=True))

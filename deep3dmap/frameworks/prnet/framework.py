@@ -3,19 +3,30 @@
 Feng et al., "Joint 3D face reconstruction and dense alignment with position map regression network", ECCV 2018.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from deep3dmap.annotations import Count
+from deep3dmap.datasets.faces.transforms import PackFace
 from deep3dmap.frameworks.base import BaseFramework
+from deep3dmap.frameworks.prnet.face import FoundFace
+from deep3dmap.frameworks.prnet.outputs import Outputs, arrays_of
+from deep3dmap.geometry.face_crops import points_box
 from deep3dmap.registry import FRAMEWORKS
+from deep3dmap.structures import Reconstruction
 from deep3dmap.structures.uv_layout import UVLayout
 
 RANGE = 1.1
 """The position maps' range, in sides of the crop, of outputs in [0, 1]: faces may reach out of it (the authors' code)."""
+FACE_MARGIN = 1.6
+"""Side of a crop, in mean sides of the box of the 68 landmarks."""
+MARGIN = 0.02
+"""Distance from 0 and 1 to which the mean face is clamped, so that its logits are finite."""
 
 
 @FRAMEWORKS.register_module()
@@ -29,6 +40,11 @@ class PRNet(BaseFramework):
         layout: the UV layout's name, see :meth:`UVLayout.load`.
         backbone: a network from images to maps in [0, 1] of the same size, such as ``ResFCN``.
         losses: of ``position_map``, in units of :data:`RANGE` crops.
+        texture_size: texels along an edge of a face's texture.
+        hidden: the texture's colour where the photograph doesn't show the face, because the face hides itself or isn't
+            all inside: ``grey``; ``mirrored``, the colour of the face's other side; or ``photograph``.
+        obj: also write ``mesh.obj``, with its material and texture.
+        mat: also write ``face.mat``, for MATLAB.
         input_keys: see the base class.
     """
 
@@ -39,10 +55,19 @@ class PRNet(BaseFramework):
                  backbone: dict,
                  layout: str = "ict",
                  losses: Mapping[str, dict] | None = None,
+                 texture_size: Count = 256,
+                 hidden: Literal["grey", "mirrored", "photograph"] = "grey",
+                 obj: bool = False,
+                 mat: bool = False,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None,
                  data_preprocessor: dict | None = None):
         super().__init__(backbone, None, losses, input_keys, data_preprocessor)
         self.layout = UVLayout.load(layout, self.backbone.resolution)
+        if hasattr(self.backbone, "offset"):
+            with torch.no_grad():
+                self.backbone.offset.copy_(torch.logit(self.mean_face(), MARGIN))
+        self.outputs = Outputs(texture_size, hidden, obj, mat)
+        self.pack = PackFace(self.layout.size)
 
     def forward(self,
                 inputs: Mapping[str, Tensor],
@@ -56,6 +81,22 @@ class PRNet(BaseFramework):
             return self.in_photograph(maps.float(), inputs["crop"])
         return dict(position_map=maps)
 
+    def mean_face(self) -> Float[Tensor, "3 r r"]:
+        """The layout's mean face, frontal in the middle of the crop, in units of :data:`RANGE` crops; its mean outside."""
+        points = torch.from_numpy(self.layout.canonical).T
+        box = self.layout.landmark_points(self._image(points, 0.0)).T
+        size = (box.amax(1) - box.amin(1))[:2].mean()
+        centre = torch.cat([(box.amax(1) + box.amin(1))[:2] / 2, points[2:].amin(1)])
+        middle = torch.tensor([0.5, 0.5, 0.0])
+        placed = ((points - centre[:, None]) / (FACE_MARGIN * size) + middle[:, None]) / RANGE
+        return self._image(placed, placed.mean(1, keepdim=True))
+
+    def _image(self, points: Float[Tensor, "3 v"], outside) -> Float[Tensor, "3 r r"]:
+        """A map with the given points at the face's pixels."""
+        flat = torch.zeros(3, self.layout.size**2) + outside
+        flat[:, torch.from_numpy(self.layout.indices)] = points
+        return flat.view(3, self.layout.size, self.layout.size)
+
     def in_photograph(self, maps: Float[Tensor, "n 3 r r"], crop: Float[Tensor, "n 3 3"]) -> dict[str, Tensor]:
         """The network's maps as ``position_map``, ``landmarks`` (n, 68, 3) and ``vertices`` (n, v, 3) in the photograph's
         pixels; z in the same unit, towards the viewer, from 0 at about the face's farthest point."""
@@ -65,3 +106,30 @@ class PRNet(BaseFramework):
         z = points[:, 2:] * torch.linalg.det(back[:, :2, :2]).sqrt()[:, None, None]
         placed = torch.cat([xy, z], 1).view_as(maps)
         return dict(position_map=placed, landmarks=self.layout.landmark_points(placed), vertices=self.layout.vertices(placed))
+
+    def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:
+        """The results of a batch.
+
+        Args:
+            batch: crops (see :class:`PackFace`): their results are arrays. Or a single item with a photograph ``img`` (h, w,
+                3) uint8 and a face's ``box``: its face is found as by :meth:`find_face`, and has all outputs.
+            resolution: 0 for arrays only.
+        """
+        if "crop" in batch:
+            yield from super().reconstruct(batch, resolution)
+            return
+        face = self.find_face(batch["img"], batch["box"])
+        yield self.outputs.of(batch["name"], face) if resolution else Reconstruction(batch["name"], arrays=arrays_of(face))
+
+    @torch.no_grad()
+    def find_face(self, image: UInt8[np.ndarray, "h w 3"], box: Float[np.ndarray, "4"]) -> FoundFace:
+        """The face in a box (left, top, right, bottom); the crop around the landmarks found first is used for the result."""
+        crop, found = self._from_crop(image, box)
+        crop, found = self._from_crop(image, points_box(found["landmarks"]).numpy())
+        return FoundFace(image, self.layout, crop, found["position_map"])
+
+    def _from_crop(self, image: np.ndarray, box: np.ndarray) -> tuple[Float[Tensor, "3 3"], dict[str, Tensor]]:
+        """The crop around a box, and the predictions from it."""
+        packed = self.pack(dict(img=image, box=box))
+        inputs = dict(image=packed["img"][None].to(self.device), crop=packed["crop"][None].to(self.device))
+        return packed["crop"], {name: value[0].cpu() for name, value in self(inputs, mode="predict").items()}

@@ -4,6 +4,7 @@ pyramid, two larger ones reject and correct what it found.
 Inside, boxes are (left, top, right, bottom) between pixels: the first pixel spans 0 to 1.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -23,7 +24,7 @@ from deep3dmap.datasets.faces.detection.boxes import (
     squares,
     strongest,
 )
-from deep3dmap.datasets.faces.detection.mtcnn_networks import CascadeNetwork, load_networks, weights_folder
+from deep3dmap.datasets.faces.detection.mtcnn_networks import load_networks, weights_folder
 
 CELL, STRIDE = 12, 2  # of the first network's windows, pixels of its level
 STEP = 0.709  # between levels: half the area, as in the authors' code
@@ -111,8 +112,8 @@ def _turned_back(face: FaceBox, rotation: Float[np.ndarray, "2 3"]) -> FaceBox:
     return FaceBox(*(centre - half).tolist(), *(centre + half).tolist(), face.score)
 
 
-def _passed(network: CascadeNetwork, image: Image, boxes: Boxes, size: int,
-            limit: float) -> tuple[Boxes, Float[np.ndarray, " k"]]:
+def _passed(network: Callable[[Tensor], Sequence[Tensor]], image: Image, boxes: Boxes, size: int,
+            limit: float) -> tuple[Float[np.ndarray, "k 4"], Float[np.ndarray, " k"]]:
     """The boxes that a network takes for faces, corrected by it, and their probabilities."""
     boxes = squares(boxes)
     if not len(boxes):
