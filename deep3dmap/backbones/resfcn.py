@@ -6,6 +6,7 @@ The authors' TensorFlow graph and a PyTorch port of it exist, which differ in mo
 A transposed convolution of stride 1 is an ordinary one with the kernel turned by 180 degrees, and is written as such.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from mmcv.cnn import ConvModule, build_norm_layer
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from deep3dmap.annotations import Count
 from deep3dmap.errors import ConfigError
@@ -26,6 +28,8 @@ DECODER = ((32, 1), (16, 2), (16, 1), (16, 1), (8, 2), (8, 1), (8, 1), (4, 2), (
 LAST = 3
 #: Initial scale of what is added to the learned offset.
 OFFSET_GAIN = 0.3
+#: The port's normalisation of pictures: of ImageNet, but of the channels in reverse.
+PORT_COLORS = dict(mean=(0.406, 0.456, 0.485), deviation=(0.225, 0.224, 0.229))
 #: The resolution is a multiple of the encoder's stride.
 STRIDE = 32
 
@@ -110,11 +114,11 @@ class ResFCN(nn.Module):
     """Position maps in [0, 1] of pictures of the same size: the published network and two variants.
 
     ``official`` is the authors' graph: kernels of 4 with TensorFlow's padding, batch normalisation and ReLU after every layer, no
-    biases. ``compact`` is the same with kernels of 3 where the size stays or is halved, for half the cost, and a learned map ``offset`` that is
-    added before the sigmoid: the mean face, which the layers then need not make out of nothing. ``port`` is the PyTorch
-    port's: kernels of 3, biases (except the first layer's), and norm and ReLU at the ends of the blocks only, so that the decoder
-    is linear; a block's shortcut is the identity if the *width of its input in pixels* equals its channels, and a
-    convolution otherwise.
+    biases. ``compact`` is the same with kernels of 3 where the size stays or is halved, for half the cost, and a learned map
+    ``offset`` that is added before the sigmoid: the mean face, which the layers then need not make out of nothing. ``port`` is
+    the PyTorch port's: normalised pictures, kernels of 3, biases (except the first layer's), and norm and ReLU at the ends of
+    the blocks only, so that the decoder is linear; a block's shortcut is the identity if the *width of its input in pixels*
+    equals its channels, and a convolution otherwise.
 
     Args:
         size: channels of the first layer; the innermost have 32 times as many.
@@ -132,7 +136,8 @@ class ResFCN(nn.Module):
         super().__init__()
         if resolution % STRIDE:
             raise ConfigError(f"ResFCN: resolution={resolution} must be a multiple of {STRIDE}")
-        graph, self.resolution, width, inputs = _GRAPHS[variant], resolution, resolution, size
+        self.variant, self.resolution = variant, resolution
+        graph, width, inputs = _GRAPHS[variant], resolution, size
         first = graph.layer(3, size, graph.kernel) if graph.norm else ConvModule(3, size, 3, padding=1, bias=False, act_cfg=None)
         encoder = [first]
         for factor, stride in ENCODER:
@@ -149,14 +154,52 @@ class ResFCN(nn.Module):
         if variant == "compact":
             self.offset = nn.Parameter(torch.zeros(3, resolution, resolution))
             nn.init.constant_(self.decoder[-1].norm.weight, OFFSET_GAIN)
+        if variant == "port":
+            for name, values in PORT_COLORS.items():
+                self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
     def forward(self, image: Float[Tensor, "n 3 r r"]) -> Float[Tensor, "n 3 r r"]:
         """The position map of each picture.
 
         Args:
-            image: in the range that the weights were trained with; [0, 1] for the official ones.
+            image: RGB in [0, 1].
         """
-        features = self.decoder[:-1](self.encoder(image))
+        x = (image - self.mean) / self.deviation if self.variant == "port" else image
+        features = self.decoder[:-1](self.encoder(x.to(self.encoder[0].conv.weight.dtype)))
         with torch.autocast(features.device.type, enabled=False):  # positions need more digits than bfloat16 has
-            last = self.decoder[-1]
-            return torch.sigmoid(last(features.to(last.conv.weight.dtype)) + getattr(self, "offset", 0))
+            logits = self.decoder[-1](features.to(image.dtype))
+        return torch.sigmoid(logits + self.offset if self.variant == "compact" else logits)
+
+    def fused(self, dtype: torch.dtype = torch.float32) -> "ResFCN":
+        """A copy of the current weights for inference only, in which layers include their norms, in channels-last layout.
+
+        (Backward passes in that layout corrupt memory in torch 2.13 on CPUs, so the network itself is not.)
+
+        Maps differ from the network's in evaluation mode by rounding.
+
+        Args:
+            dtype: of all layers but the last; pictures and maps have float32.
+        """
+        network = copy.deepcopy(self).eval().requires_grad_(False)
+        for module in network.modules():
+            if isinstance(module, ResBlock):
+                _fuse_end(module)
+            elif isinstance(module, ConvModule) and module.with_norm:
+                module.conv = _fuse(module.conv, module.norm)
+                module.bn = nn.Identity()
+        network.encoder.to(dtype), network.decoder[:-1].to(dtype)
+        return network.to(memory_format=torch.channels_last)
+
+
+def _fuse(conv: nn.Module, norm: nn.BatchNorm2d) -> nn.Module:
+    return fuse_conv_bn_eval(conv, norm, transpose=isinstance(conv, nn.ConvTranspose2d))
+
+
+def _fuse_end(block: ResBlock) -> None:
+    """Include the norm of a block's sum in the summands, if both are convolutions; otherwise it costs as much as a scaling."""
+    if isinstance(block.shortcut, ConvModule):
+        block.conv3.conv = _fuse(block.conv3.conv, block.norm)
+        slope = copy.deepcopy(block.norm)  # the shortcut is scaled, but not shifted again
+        slope.running_mean.zero_(), slope.bias.zero_()
+        block.shortcut.conv = _fuse(block.shortcut.conv, slope)
+        block.norm = nn.Identity()

@@ -17,8 +17,6 @@ from tests.goldens import manifest, read, tensor, tensors
 
 TENSORFLOW, PORT = read("prnet/resfcn256_tf"), read("prnet/resfcn256_port")
 VARIABLES, SEED = (manifest("prnet")[key] for key in ("tf_checkpoint_model_variables", "seed"))
-#: The port's normalisation of colours.
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # --- the fixtures' weights ------------------------------------------------------------------------------------------------
 
@@ -124,23 +122,19 @@ def test_the_official_network_in_training_normalizes_by_the_batch_as_the_authors
 # --- the PyTorch port -----------------------------------------------------------------------------------------------------
 
 
-def normalized(images: torch.Tensor) -> torch.Tensor:
-    """Pictures (n, 3, r, r) in 0 ... 255 as the port's input."""
-    return (images / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
-
-
 @torch.no_grad()
 def test_the_port_maps_a_picture_as_the_reference():
     network = port(PORT["out256_rows"].shape[2])
     image = enlarged(tensor(PORT["img"]), network.resolution)
-    assert_whole_map(network(normalized(image))[0], PORT, (0, 1, 2))
+    assert_whole_map(network(image.flip(1) / 255)[0], PORT, (0, 1, 2))
 
 
 @torch.no_grad()
 def test_the_port_at_another_resolution_has_its_identity_shortcuts_elsewhere():
     image = tensor(PORT["img"])
-    network, x = port(image.shape[1]), normalized(enlarged(image, image.shape[1]))
+    network, x = port(image.shape[1]), enlarged(image, image.shape[1]).flip(1) / 255
     torch.testing.assert_close(network(x), tensor(PORT["out64"]), atol=1e-4, rtol=0)
+    x = (x - network.mean) / network.deviation
     for k, block in enumerate(network.encoder):
         x = block(x)
         if f"block{k}_64" in PORT.files:
@@ -156,14 +150,19 @@ def tiny_port() -> ResFCN:
     return load(network, needed(network, from_port(weights)))
 
 
+def small_pictures(network: ResFCN) -> torch.Tensor:
+    """The fixture's normalised pictures, not normalised."""
+    return tensor(PORT["x_small"]).flip(1) * network.deviation + network.mean
+
+
 @torch.no_grad()
 def test_a_tiny_port_gives_the_outputs_of_the_reference(tiny_port):
-    out = tiny_port(tensor(PORT["x_small"]))
+    out = tiny_port(small_pictures(tiny_port))
     torch.testing.assert_close(out, tensor(PORT["out_small"]), atol=1e-4, rtol=0)
 
 
 def test_the_port_trains_as_the_reference(tiny_port):
-    x, truth, mask = (tensor(PORT[f"{name}_small"]) for name in ("x", "gt", "mask"))
+    x, truth, mask = small_pictures(tiny_port), tensor(PORT["gt_small"]), tensor(PORT["mask_small"])
     optimizer = torch.optim.Adam(tiny_port.train().parameters(), lr=1e-4, betas=(0.5, 0.999))
     for step, expected in enumerate(PORT["train_losses"]):
         loss = ((tiny_port(x) - truth).square().mean(1) * mask).sum() / mask.numel()
@@ -192,3 +191,77 @@ def assert_gradient_norms(network: ResFCN) -> None:
     assert set(parameters) == set(norms)
     for name, norm in norms.items():
         assert float(parameters[name].grad.norm()) == pytest.approx(norm, rel=0.02, abs=1e-5), name
+
+
+# --- variants and inference -----------------------------------------------------------------------------------------------
+
+VARIANTS = ("official", "compact", "port")
+
+
+def pictures(count: int, resolution: int = 64) -> torch.Tensor:
+    """Random smooth pictures; noise would look alike to the innermost layers, which would magnify its differences."""
+    return nn.functional.interpolate(torch.rand(count, 3, 4, 4), size=resolution, mode="bilinear")
+
+
+def trained(variant: str, resolution: int = 64, size: int = 4) -> ResFCN:
+    """A network whose norms' statistics and weights are not those of a new one."""
+    torch.manual_seed(0)
+    network = ResFCN(size, resolution, variant)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.bias, std=0.2)
+            nn.init.uniform_(module.weight, 0.8, 1.2)
+    with torch.no_grad():
+        for _ in range(20):
+            network(pictures(8, resolution))
+    return network.eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_fused_network_gives_the_same_maps(variant):
+    network, images = trained(variant), pictures(2)
+    fused = network.fused()
+    convolutions = [m for m in fused.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    norms = [m for m in fused.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(norms) < len(convolutions) / 4
+    maps = network(images)
+    assert maps.std() > 0.01
+    torch.testing.assert_close(fused(images), maps, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_half_precision_stays_near_and_gives_single_precision():
+    network, images = trained("official"), pictures(2)
+    half = network.fused(torch.bfloat16)(images)
+    assert half.dtype == torch.float32
+    assert 0 < (half - network(images)).abs().mean() < 0.003
+
+
+def test_fusing_leaves_the_network_as_it_is():
+    network = trained("compact")
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.train().fused()
+    assert network.training and all(p.requires_grad for p in network.parameters())
+    torch.testing.assert_close(dict(network.state_dict()), before, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_new_network_answers_the_picture_everywhere_and_learns(variant):
+    torch.manual_seed(0)
+    network = ResFCN(2, 32, variant)
+    images = torch.rand(4, 3, 32, 32)
+    maps = network(images)
+    assert maps.shape == images.shape and 0.05 < maps.mean() < 0.95
+    (maps - 0.2).square().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    assert network.encoder[0].conv.weight.grad.any()
+
+
+def test_a_small_compact_network_has_at_most_2_4_million_weights():
+    assert sum(p.numel() for p in ResFCN(8, 128, "compact").parameters()) < 2.4e6
+
+
+def test_a_resolution_that_does_not_halve_five_times_is_named():
+    with pytest.raises(ConfigError, match="resolution=100"):
+        ResFCN(resolution=100)

@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -19,8 +18,8 @@ from torch import Tensor
 from deep3dmap.datasets.faces.mat_files import checked, read_mat
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.face_pose import angles_to_rotation
+from deep3dmap.io.matlab import read_matlab
 from deep3dmap.io.paths import resolve_data
-from deep3dmap.io.reading import reading
 from deep3dmap.renderers.mesh.image_mesh import FaceRasterizer
 
 MODEL, UV = "BFM.mat", "BFM_UV.mat"
@@ -99,14 +98,13 @@ def uv_pixels(uv: Float[Tensor, "v 2"], size: int) -> Float[Tensor, "v 2"]:
 @cache
 def _load(folder: Path) -> BaselModel:
     path = folder / MODEL
-    with reading(path, "a Basel face model"):
-        model = scipy.io.loadmat(path, variable_names=["model"])["model"][0, 0]
-        fields = {name: model[name] for name in model.dtype.names}
-        fields["kpt_ind"] = np.ravel(fields["kpt_ind"])
-    count = np.size(fields.get("shapeMU")) // 3
-    arrays = {name: checked(path, f"model.{name}", fields.get(name), shape) for name, shape in _shapes(count).items()}
+    model = read_matlab(path).get("model")
+    if not isinstance(model, dict):
+        raise DataError(f"{path}: has no struct 'model'; it must be face3d's {MODEL}")
+    count = np.size(model.get("shapeMU")) // 3
+    arrays = {name: checked(path, f"model.{name}", model.get(name), shape) for name, shape in _shapes(count).items()}
     triangles = np.concatenate([arrays["tri"], arrays["tri_mouth"]], 1).T - 1
-    landmarks = arrays["kpt_ind"] - 1
+    landmarks = arrays["kpt_ind"][0] - 1
     for name, index in (("tri, tri_mouth", triangles), ("kpt_ind", landmarks)):
         if index.min() < 0 or index.max() >= count:
             raise DataError(f"{path}: 'model.{name}' must be vertices from 1 to {count}")
@@ -120,4 +118,4 @@ def _load(folder: Path) -> BaselModel:
 def _shapes(count: int) -> dict:
     """The arrays of a model of so many vertices, as face3d stores them."""
     return dict(shapeMU=(3 * count, 1), expMU=(3 * count, 1), shapePC=(3 * count, SHAPES), expPC=(3 * count, EXPRESSIONS),
-                tri=(3, None), tri_mouth=(3, None), kpt_ind=(68, ))  # yapf: disable
+                tri=(3, None), tri_mouth=(3, None), kpt_ind=(1, 68))  # yapf: disable

@@ -8,12 +8,12 @@ takes the model's axes (x to the subject's left, y up, z out of the face) to the
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from jaxtyping import Float
 
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import read_image
-from deep3dmap.io.reading import reaching, reading
+from deep3dmap.io.matlab import read_matlab
+from deep3dmap.io.reading import reaching
 
 #: Shape of an array; None stands for any length.
 Shape = tuple[int | None, ...]
@@ -34,7 +34,7 @@ def annotations(folder: Path, layout: str) -> list[Path]:
 
 
 def read_mat(path: Path, **shapes: Shape) -> dict[str, Float[np.ndarray, "..."]]:
-    """Numbers of a ``.mat`` file (version 7.2 or older).
+    """Numbers of a ``.mat`` file.
 
     Args:
         path: of the file.
@@ -43,8 +43,7 @@ def read_mat(path: Path, **shapes: Shape) -> dict[str, Float[np.ndarray, "..."]]
     Raises:
         DataError: if the file is missing or damaged, or an array is missing, of another shape or not finite.
     """
-    with reading(path, "a .mat file"):
-        found = scipy.io.loadmat(path, variable_names=list(shapes))
+    found = read_matlab(path)
     return {key: checked(path, key, found.get(key), shape) for key, shape in shapes.items()}
 
 
@@ -63,7 +62,7 @@ def checked(path: Path, key: str, value: object, shape: Shape) -> Float[np.ndarr
         raise DataError(f"{path}: '{key}' must have the shape ({wanted}), it has {array.shape}")
     if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise DataError(f"{path}: '{key}' holds values that are not finite numbers; the file may be damaged")
-    return array.astype(np.float64, copy=False)
+    return np.array(array, np.float64, order="C")
 
 
 def read_picture(path: Path) -> np.ndarray:

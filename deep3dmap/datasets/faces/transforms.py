@@ -10,7 +10,10 @@ import torch
 from jaxtyping import Float
 
 from deep3dmap.annotations import Count, NotNegative, Positive, Share
-from deep3dmap.datasets.faces.synthetic.surroundings import background, occluder
+from deep3dmap.datasets.faces.detection import face_detector
+from deep3dmap.datasets.faces.detection.boxes import overlaps
+from deep3dmap.datasets.faces.synthetic.surroundings import occluder
+from deep3dmap.errors import DataError
 from deep3dmap.registry import TRANSFORMS
 
 GREY = (0.6, 0.5, 0.45)  # skin of a hand, where no person's is known
@@ -37,6 +40,29 @@ class RandomFaceBox:
         half = (box[2:] - box[:2]) / 2 * np.exp(np.random.uniform(*np.log(self.scale)))
         box = np.concatenate([centre - half, centre + half]).astype(np.float32)
         return item | dict(box=box, angle=float(np.random.uniform(-self.rotation, self.rotation)))
+
+
+@TRANSFORMS.register_module()
+class DetectedBox:
+    """Replaces the box, as it is known for an annotated face, by that of a detector.
+
+    Args:
+        detector: see :func:`deep3dmap.datasets.faces.detection.face_detector`.
+    """
+
+    def __init__(self, detector: str = "auto"):
+        self.detect = face_detector(detector)
+
+    def __call__(self, item: dict) -> dict:
+        """The item with the detected box that overlaps the face's most.
+
+        Raises:
+            DataError: if no face is found.
+        """
+        found = np.array([box[:4] for box in self.detect(item["img"])], np.float32)
+        if not len(found):
+            raise DataError(f"{item['name']}: {type(self.detect).__name__} finds no face")
+        return item | dict(box=found[overlaps(np.asarray(item["box"], np.float32), found).argmax()])
 
 
 @TRANSFORMS.register_module()

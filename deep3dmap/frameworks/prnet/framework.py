@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deep3dmap.annotations import Count
 from deep3dmap.datasets.faces.transforms import PackFace
+from deep3dmap.errors import CheckpointError
 from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.prnet.face import FoundFace
 from deep3dmap.frameworks.prnet.outputs import Outputs, arrays_of
@@ -27,6 +28,10 @@ FACE_MARGIN = 1.6
 """Side of a crop, in mean sides of the box of the 68 landmarks."""
 MARGIN = 0.02
 """Distance from 0 and 1 to which the mean face is clamped, so that its logits are finite."""
+
+
+SMALLEST = 0.05
+"""Extent of a face's landmarks that no trained network falls below, in sides of the box that it was found in."""
 
 
 @FRAMEWORKS.register_module()
@@ -123,9 +128,17 @@ class PRNet(BaseFramework):
 
     @torch.no_grad()
     def find_face(self, image: UInt8[np.ndarray, "h w 3"], box: Float[np.ndarray, "4"]) -> FoundFace:
-        """The face in a box (left, top, right, bottom); the crop around the landmarks found first is used for the result."""
-        crop, found = self._from_crop(image, box)
-        crop, found = self._from_crop(image, points_box(found["landmarks"]).numpy())
+        """The face in a box (left, top, right, bottom); the crop around the landmarks found first is used for the result.
+
+        Raises:
+            CheckpointError: if the landmarks are all in one place.
+        """
+        _, first = self._from_crop(image, box)
+        closer = points_box(first["landmarks"]).numpy()
+        if (closer[2:] - closer[:2]).max() < SMALLEST * (box[2:] - box[:2]).max():
+            raise CheckpointError("the network puts all landmarks of a face in one place: its weights aren't trained; give "
+                                  "others with --weights")
+        crop, found = self._from_crop(image, closer)
         return FoundFace(image, self.layout, crop, found["position_map"])
 
     def _from_crop(self, image: np.ndarray, box: np.ndarray) -> tuple[Float[Tensor, "3 3"], dict[str, Tensor]]:

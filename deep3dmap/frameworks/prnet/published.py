@@ -62,14 +62,14 @@ def from_tensorflow(variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_port(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """State of the ``port`` :class:`~deep3dmap.backbones.ResFCN` for that of the PyTorch port, with all of its shortcuts.
 
-    Names that don't belong to the port stay as they are.
+    Its pictures are BGR, ours RGB. Names that don't belong to the port stay as they are.
     """
     renamed = {}
     for name, value in state.items():
         layer, _, rest = name.partition(".")
         number = layer.lstrip("abcdefghijklmnopqrstuvwxyz")
         if layer == "block0":
-            name = f"encoder.0.conv.{rest}"
+            name, value = f"encoder.0.conv.{rest}", value.flip(1)
         elif layer == f"block{number}":
             part, _, rest = rest.partition(".")
             name = f"encoder.{number}.{PORT_BLOCK.get(part, part)}.{rest}"
