@@ -24,10 +24,6 @@ from deep3dmap.structures.uv_layout import UVLayout
 
 RANGE = 1.1
 """The position maps' range, in sides of the crop, of outputs in [0, 1]: faces may reach out of it (the authors' code)."""
-FACE_MARGIN = 1.6
-"""Side of a crop, in mean sides of the box of the 68 landmarks."""
-MARGIN = 0.02
-"""Distance from 0 and 1 to which the mean face is clamped, so that its logits are finite."""
 
 SMALLEST = 0.05
 """Extent of a face's landmarks that no trained network falls below, in sides of the box that it was found in."""
@@ -69,9 +65,6 @@ class PRNet(BaseFramework):
                  data_preprocessor: dict | None = None):
         super().__init__(backbone, None, losses, input_keys, data_preprocessor)
         self.layout, self.reach = UVLayout.load(layout, self.backbone.resolution), reach
-        if hasattr(self.backbone, "offset"):
-            with torch.no_grad():
-                self.backbone.offset.copy_(torch.logit(self.mean_face(), MARGIN))
         self.outputs = Outputs(texture_size, hidden, obj, mat)
         self.pack = PackFace(self.layout.size)
 
@@ -86,22 +79,6 @@ class PRNet(BaseFramework):
         if mode == "predict":
             return self.in_photograph(maps.float(), inputs["crop"])
         return dict(position_map=maps)
-
-    def mean_face(self) -> Float[Tensor, "3 r r"]:
-        """The layout's mean face, frontal in the middle of the crop, in units of ``reach`` crops; its mean outside."""
-        points = torch.from_numpy(self.layout.canonical).T
-        box = self.layout.landmark_points(self._image(points, 0.0)).T
-        size = (box.amax(1) - box.amin(1))[:2].mean()
-        centre = torch.cat([(box.amax(1) + box.amin(1))[:2] / 2, points[2:].amin(1)])
-        middle = torch.tensor([0.5, 0.5, 0.0])
-        placed = ((points - centre[:, None]) / (FACE_MARGIN * size) + middle[:, None]) / self.reach
-        return self._image(placed, placed.mean(1, keepdim=True))
-
-    def _image(self, points: Float[Tensor, "3 v"], outside) -> Float[Tensor, "3 r r"]:
-        """A map with the given points at the face's pixels."""
-        flat = torch.zeros(3, self.layout.size**2) + outside
-        flat[:, torch.from_numpy(self.layout.indices)] = points
-        return flat.view(3, self.layout.size, self.layout.size)
 
     def in_photograph(self, maps: Float[Tensor, "n 3 r r"], crop: Float[Tensor, "n 3 3"]) -> dict[str, Tensor]:
         """The network's maps as ``position_map``, ``landmarks`` (n, 68, 3) and ``vertices`` (n, v, 3) in the photograph's

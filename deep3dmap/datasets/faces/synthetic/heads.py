@@ -86,8 +86,8 @@ def wardrobe(path: str = "ict_face") -> Wardrobe:
     return outfitted(model, surface, canonical, material, _teeth(), partial(draw_identity, model))
 
 
-def outfitted(model: ICTFaceModel, surface: HeadSurface, canonical: Float[np.ndarray, "n 3"], material: Float[np.ndarray, " n"],
-              teeth: Piece | None, drawn: Callable) -> Wardrobe:
+def outfitted(model: ICTFaceModel, surface: HeadSurface, canonical: Float[np.ndarray, "n 3"],
+              material: Float[np.ndarray, " n"], teeth: Piece | None, drawn: Callable) -> Wardrobe:
     """What all faces of a model share; arguments as the attributes of :class:`Wardrobe`."""
     opened = open_directions(trimesh.Trimesh(canonical, surface.faces, process=False), sphere_points(DIRECTIONS))
     inside = (material == MOUTH) | (material == TEETH)
