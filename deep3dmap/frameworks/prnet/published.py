@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from deep3dmap.backbones.resfcn import DECODER, ENCODER, LAST, ResFCN
+from deep3dmap.backbones.resfcn import DECODER, ENCODER, ResFCN
 from deep3dmap.errors import CheckpointError
 from deep3dmap.io.tensor_bundle import bundle_index, read_tensor_bundle
 
@@ -44,7 +44,7 @@ def tensorflow_layers() -> dict[str, str]:
         block = _numbered("resBlock", k)
         layers |= {f"encoder.{k + 1}.conv{j + 1}": f"{block}/{_numbered('Conv', j)}" for j in range(3)}
         layers |= {f"encoder.{k + 1}.shortcut": f"{block}/shortcut", f"encoder.{k + 1}": block}
-    return layers | {f"decoder.{k}": _numbered("Conv2d_transpose", k) for k in range(len(DECODER) + LAST)}
+    return layers | {f"decoder.{k}": _numbered("Conv2d_transpose", k) for k in range(len(DECODER) + 3)}
 
 
 def from_tensorflow(variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
