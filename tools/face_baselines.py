@@ -25,6 +25,7 @@ from torch.nn.functional import conv2d, pad, relu
 from deep3dmap.datasets.faces.detection import FaceBox, face_detector
 from deep3dmap.datasets.faces.detection.boxes import squares
 from deep3dmap.datasets.faces.detection.given import CROP, WholePicture
+from deep3dmap.datasets.faces.ict_maps import ICTMaps
 from deep3dmap.errors import MissingDependencyError
 from deep3dmap.evaluation.faces import INNER, FaceNME
 from deep3dmap.geometry.alignment import align_points
@@ -142,10 +143,10 @@ class FaceAPI:
 
 
 class ICT:
-    """The ICT model's landmarks, x right, y down, z towards the viewer."""
+    """The landmarks of the ICT model's UV layout, x right, y down, z towards the viewer."""
 
     def __init__(self, model: ICTFaceModel):
-        flip, rows = np.array([1.0, -1.0, 1.0]), model.landmarks68
+        flip, rows = np.array([1.0, -1.0, 1.0]), ICTMaps.load().landmarks
         self.mean = model.mean[rows].astype(float) * flip
         moves = np.concatenate([model.identity[:, rows], model.expression[:, rows]]) * flip
         self.moves, identity = moves.reshape(len(moves), -1).T, np.arange(len(moves)) < len(model.identity)

@@ -151,11 +151,12 @@ def crop_image(image: Shaped[Tensor, "c h w"], crop: Float[Tensor, "3 3"], size:
     return torch.nn.functional.grid_sample(seen, grid[None], align_corners=False)[0]
 
 
-def crop_photograph(image: UInt8[np.ndarray, "h w c"], crop: Float[Tensor, "3 3"], size: int) -> Float[Tensor, "c size size"]:
+def crop_photograph(image: UInt8[np.ndarray, "h w 3"], crop: Float[Tensor, "3 3"], size: int) -> Float[Tensor, "3 size size"]:
     """The crop of a photograph as :func:`crop_image`, values from 0 to 255; one that shrinks much is smoothed before."""
     shrink = torch.linalg.det(crop[:2, :2]).abs().rsqrt().item()
     if shrink > SHRINKING:
-        small = cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+        shape = [max(1, round(side / shrink)) for side in image.shape[1::-1]]
+        small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
         step = torch.tensor([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0], 1.0]).to(crop)
         back = step.diag()
         back[:2, 2] = step[:2] / 2 - 0.5
