@@ -133,14 +133,14 @@ def test_without_any_other_the_detector_of_scikit_image_is_used(nothing_installe
     assert isinstance(face_detector("auto"), LBP)
 
 
-def portrait_of_a_woman():
+def astronaut():
     """NASA's portrait of Eileen Collins, in the public domain, that scikit-image has; and the box of her face."""
     return skimage.data.astronaut(), (177, 78, 271, 192)
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 5.0])
 def test_lbp_finds_a_face_where_it_is(scale):
-    image, truth = portrait_of_a_woman()
+    image, truth = astronaut()
     found = face_detector("lbp")(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     assert max(overlap(face, scale * np.array(truth)) for face in found) > 0.5
 
