@@ -154,8 +154,8 @@ def test_a_photograph_that_shrinks_is_smoothed():
     crop = face_crops.square_crop(torch.tensor([200.0, 200.0]), torch.tensor(320.0), 33)
     torch.testing.assert_close(face_crops.crop_photograph(stripes, crop, 33), torch.full((3, 33, 33), 100.0), atol=1.0, rtol=0)
     near = face_crops.square_crop(torch.tensor([200.0, 200.0]), torch.tensor(32.0), 33)
-    picture = face_crops.crop_photograph(stripes, near, 33)
-    torch.testing.assert_close(picture, torch.from_numpy(stripes[184:217, 184:217]).permute(2, 0, 1).float(), atol=0.05, rtol=0)
+    picture = face_crops.crop_photograph(stripes, near, 33).permute(1, 2, 0)
+    torch.testing.assert_close(picture, torch.from_numpy(stripes[184:217, 184:217]).float(), atol=0.05, rtol=0)
 
 
 def test_a_crop_beside_the_photograph_is_black():

@@ -118,8 +118,8 @@ class RandomPhotometry:
 
 @TRANSFORMS.register_module()
 class PackFace:
-    """The crop around the box as tensors: ``img`` (3, s, s) in [0, 1], the similarity ``crop`` (3, 3) from the picture, and, if
-    the position map is known, ``target``: the map in the crop's pixels, its z from 0.
+    """The crop around the box as tensors: ``img`` (3, s, s) in [0, 1], the similarity ``crop`` (3, 3) from the picture, and,
+    if the position map is known, ``target``: the map in the crop's pixels, its z from 0.
 
     All else stays in pixels of the picture.
 

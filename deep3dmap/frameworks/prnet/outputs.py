@@ -115,10 +115,7 @@ def overlays(face: FoundFace) -> dict[str, Tensor]:
     picture = crop_photograph(face.image, view, VIEW).round().byte().permute(1, 2, 0).numpy()
     shown = dict(sparse=(draw_landmarks, face.landmarks), dense=(draw_points, face.vertices[face.visible]),
                  pose=(draw_box, box_corners(face)))  # yapf: disable
-    return {
-        name: torch.from_numpy(draw(picture, to_crop(points, view).numpy()))
-        for name, (draw, points) in shown.items()
-    }
+    return {name: torch.from_numpy(draw(picture, to_crop(points, view).numpy())) for name, (draw, points) in shown.items()}
 
 
 def box_corners(face: FoundFace) -> Float[Tensor, "8 3"]:

@@ -65,10 +65,8 @@ def test_the_target_turns_and_scales_and_its_z_begins_at_0(angle):
     own, target = face()["position_map"][:, :, 1:].reshape(3, -1), packed["target"][:, :, 1:].reshape(3, -1).numpy()
     scale = 63 / (1.6 * (BOX[2:] - BOX[:2]).mean())
     np.testing.assert_allclose(target[2], scale * (own[2] - own[2].min()), atol=1e-3)
-    turn = np.radians(angle)
-    arrow = own[:2, -1] - own[:2, 0]
-    turned = scale * np.array([np.cos(turn) * arrow[0] - np.sin(turn) * arrow[1], np.sin(turn) * arrow[0] + np.cos(turn) * arrow[1]])
-    np.testing.assert_allclose(target[:2, -1] - target[:2, 0], turned, atol=1e-3)
+    (x, y), cos, sin = scale * (own[:2, -1] - own[:2, 0]), np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    np.testing.assert_allclose(target[:2, -1] - target[:2, 0], [cos * x - sin * y, sin * x + cos * y], atol=1e-3)
     assert not packed["target"][:, :, 0].any()
 
 

@@ -43,8 +43,8 @@ def face_detector(name: str = "auto", given: str | Path | None = None) -> FaceDe
     """A detector.
 
     Args:
-        name: ``mtcnn``, ``haar``, ``lbp``, or ``auto`` for the best one that is installed (``mtcnn`` first); ``none`` takes each picture for one face;
-            ``given`` reads boxes or landmarks from files (:class:`GivenFaces`).
+        name: ``mtcnn``; ``haar``; ``lbp``, for frontal faces, always installed; ``auto`` for the first of these that is;
+            ``none`` takes each picture for one face; ``given`` reads boxes or landmarks from files (:class:`GivenFaces`).
         given: the file for ``given``; without, each picture's is beside it.
 
     Raises:
