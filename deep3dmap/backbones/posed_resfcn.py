@@ -18,7 +18,7 @@ DEPTH = 0.28
 REACH = 0.5
 """Largest change of the mean shape, in faces."""
 POSE_GAIN, SHAPE_GAIN = 0.002, 0.1
-"""Scales of the pose's features and of the initial changes of shape: Adam moves all weights alike, and the pose has thousands."""
+"""Scales of the pose's features and of the initial changes of shape: Adam moves all weights alike, the pose has thousands."""
 
 
 @BACKBONES.register_module()

@@ -1,8 +1,8 @@
 """TensorFlow's checkpoints ("tensor bundles"), read without TensorFlow: ``NAME.index`` and ``NAME.data-00000-of-00001``.
 
 The index is a sorted table of strings in LevelDB's file format (``tensorflow/core/lib/io/format.h``), whose values are
-protocol buffers (``tensorflow/core/protobuf/tensor_bundle.proto``); the data files hold the tensors' bytes. Bundles are written
-uncompressed.
+protocol buffers (``tensorflow/core/protobuf/tensor_bundle.proto``); the data files hold the tensors' bytes. Bundles are
+written uncompressed.
 """
 
 import math

@@ -71,7 +71,7 @@ def test_a_positive_yaw_turns_the_nose_to_the_pictures_right(items):
 def test_half_of_a_profile_is_hidden(model):
     shared = wardrobe(model)
     yaw = [abs(portrait_sitter(shared, k).yaw) for k in range(60)]
-    for chosen, low, high in ((np.argsort(yaw)[:3], 0.85, 1.0), (np.argsort(np.abs(np.array(yaw) - 75))[:3], 0.2, 0.65)):
+    for chosen, low, high in ((np.argsort(yaw)[:3], 0.7, 1.0), (np.argsort(np.abs(np.array(yaw) - 75))[:3], 0.2, 0.65)):
         visible = [portrait(shared, 96, [5, int(k)], left_out=VARIED).visible.mean() for k in chosen]
         assert low < np.mean(visible) <= high
 

@@ -12,7 +12,7 @@ from skimage.feature import Cascade
 from deep3dmap.datasets.faces.detection.boxes import SHARE, FaceBox, Image, largest_first, placed, strongest
 
 WINDOW = 24  # of the cascade, pixels
-STEP, NEIGHBOURS = 1.1, 4  # between sizes; detections that a face needs
+STEP, NEIGHBOURS = 1.1, 8  # between sizes; detections that a face needs
 OVERLAP = 0.3
 
 
