@@ -1,23 +1,31 @@
-"""Makes the shipped UV layouts of the ICT face model: ``python tools/make_uv_layout.py`` (needs `deep3dmap download ict_face`).
+"""Makes the shipped UV layouts of the ICT face model: ``python tools/make_uv_layout.py``.
+
+Needs `deep3dmap download ict_face`, and PRNet's UV layout (``prnet_uv``) for the landmarks of jaw and brows: ICT's own jaw runs
+along the front of the cheeks, 15 % of a face's size before that of the Basel model, which annotates 300W-LP and AFLW2000-3D. The
+nearest vertices to those on PRNet's mean face, after a similarity of the other landmarks, take their place.
 
 The maps show the model's narrow face area in its own UV coordinates. The slits between the eyelids are closed by fans to the
 eyeballs' front, the mouth by a flat membrane. Each pixel of the face is a fixed combination of three of the model's vertices,
-which the file holds, too; the 68 landmarks' pixels are the landmarks' vertices themselves.
+which the file holds, too; the 68 landmarks' pixels are vertices themselves.
 """
 
 import numpy as np
-from scipy.spatial import ConvexHull, Delaunay
+import torch
+from scipy.spatial import ConvexHull, Delaunay, cKDTree
 
+from deep3dmap.geometry.alignment import align_points
 from deep3dmap.geometry.boundaries import boundary_loops
+from deep3dmap.geometry.transforms import transform_points
 from deep3dmap.io.files import write_atomically
 from deep3dmap.io.npz import npz_bytes
 from deep3dmap.structures.face_model import EYEBALLS, ICTFaceModel
-from deep3dmap.structures.uv_layout import ASSETS
+from deep3dmap.structures.uv_layout import ASSETS, UVLayout
 
 NARROW = 6706  # the model's vertices before this one are its "narrow face area"
 LEFT, TOP, WIDTH = 0.1, 0.918, 0.8  # of the maps' square in UV coordinates, v up
 LANDMARK, INNER, OUTER = 16.0, 4.0, 3.0  # weights as in PRNet: landmarks; eyes, nose and mouth; the rest of the face
 SIZES = (128, 256)
+BROWS_END = 27  # landmarks of jaw and brows come first
 
 
 def face_triangles(model: ICTFaceModel) -> tuple[np.ndarray, np.ndarray]:
@@ -71,16 +79,28 @@ def rasterized(triangles: np.ndarray, uv: np.ndarray, size: int) -> tuple[np.nda
     return indices, corner[indices], weight[indices]
 
 
-def landmark_pixels(points: np.ndarray, size: int) -> np.ndarray:
-    """The nearest pixels of the landmarks, each landmark with its own."""
-    pixels = np.round(points).astype(int)
-    taken: set[tuple] = set()
-    for k in np.argsort(np.abs(points - pixels).max(1)):
-        grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).reshape(-1, 2)
-        near = grid[np.argsort(((grid - points[k])**2).sum(1))[:9]]
-        pixels[k] = next(p for p in near if tuple(p) not in taken)
-        taken.add(tuple(pixels[k]))
-    return pixels
+def landmark_vertices(model: ICTFaceModel) -> np.ndarray:
+    """The vertices of the 68 landmarks: the model's own for nose, eyes and mouth, PRNet's for jaw and brows."""
+    prnet = UVLayout.load("bfm")
+    place = np.searchsorted(prnet.indices, prnet.landmarks @ (1, prnet.size))
+    points = prnet.canonical[place].astype(np.float64) * (1, -1, 1)
+    own = model.mean[model.landmarks68].astype(np.float64)
+    motion = align_points(torch.from_numpy(points[BROWS_END:]), torch.from_numpy(own[BROWS_END:]))
+    moved = transform_points(motion, torch.from_numpy(points)).numpy()[:BROWS_END]
+    narrow = np.unique(face_triangles(model)[0])
+    nearest = narrow[cKDTree(model.mean[narrow]).query(moved)[1]]
+    return np.concatenate([nearest, model.landmarks68[BROWS_END:]])
+
+
+def landmark_pixels(points: np.ndarray, indices: np.ndarray, size: int) -> np.ndarray:
+    """The nearest pixels of the face to the landmarks, each landmark with its own."""
+    grid = np.stack([indices % size, indices // size], -1)
+    distances, near = cKDTree(grid).query(points, 9)
+    rows, taken = np.zeros(len(points), int), set()
+    for k in np.argsort(distances[:, 0]):
+        rows[k] = next(row for row in near[k].tolist() if row not in taken)
+        taken.add(rows[k])
+    return grid[rows]
 
 
 def loss_weights(indices: np.ndarray, landmarks: np.ndarray, size: int) -> np.ndarray:
@@ -102,14 +122,15 @@ def make(model: ICTFaceModel, size: int) -> dict[str, np.ndarray]:
     faces, uv = face_triangles(model)
     triangles = np.concatenate([faces, closing_triangles(model, faces, uv)])
     indices, corners, bary = rasterized(triangles, uv, size)
-    points = (uv[model.landmarks68] - (LEFT, TOP)) * (1, -1) * ((size - 1) / WIDTH)
-    landmarks = landmark_pixels(points, size)
+    vertices = landmark_vertices(model)
+    points = (uv[vertices] - (LEFT, TOP)) * (1, -1) * ((size - 1) / WIDTH)
+    landmarks = landmark_pixels(points, indices, size)
     place = np.searchsorted(indices, landmarks @ (1, size))
-    corners[place], bary[place] = model.landmarks68[:, None], (1, 0, 0)
+    corners[place], bary[place] = vertices[:, None], (1, 0, 0)
     canonical = (model.mean[corners] * bary[..., None]).sum(1) * (1, -1, 1)
     return dict(indices=indices.astype(np.uint16), landmarks=landmarks.astype(np.uint8),
                 weights=loss_weights(indices, landmarks, size).astype(np.float16), canonical=canonical.astype(np.float16),
-                corners=corners.astype(np.uint16), corner_weights=bary.astype(np.float16))  # yapf: disable
+                landmark_vertices=vertices.astype(np.uint16), corners=corners.astype(np.uint16), corner_weights=bary.astype(np.float16))  # yapf: disable
 
 
 if __name__ == "__main__":

@@ -24,10 +24,6 @@ from deep3dmap.registry import BACKBONES
 #: Channels, in multiples of the first layer's, and strides.
 ENCODER = ((2, 2), (2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2), (16, 1), (32, 2), (32, 1))
 DECODER = ((32, 1), (16, 2), (16, 1), (16, 1), (8, 2), (8, 1), (8, 1), (4, 2), (4, 1), (4, 1), (2, 2), (2, 1), (1, 2), (1, 1))
-#: Layers with the output's three channels.
-LAST = 3
-#: Initial scale of what is added to the learned offset.
-OFFSET_GAIN = 0.3
 #: The port's normalisation of pictures: of ImageNet, but of the channels in reverse.
 PORT_COLORS = dict(mean=(0.406, 0.456, 0.485), deviation=(0.225, 0.224, 0.229))
 #: The resolution is a multiple of the encoder's stride.
@@ -60,11 +56,13 @@ class _Graph:
         kernel: of layers of stride 1; and of the encoder's of stride 2.
         norm: of every layer's output, followed by ReLU; None for linear layers with biases.
         end_norm: of the sums at the ends of the blocks.
+        ends: number of layers with the output's three channels.
     """
 
     kernel: int
     norm: dict | None
     end_norm: dict
+    ends: int = 3
 
     def layer(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, decoder: bool = False,
               last: bool = False) -> ConvModule:  # yapf: disable
@@ -81,7 +79,7 @@ class _Graph:
 #: Constants of TensorFlow's batch normalisation; the momentum is the new value's share.
 _TENSORFLOW_NORM = dict(type="BN", eps=1e-3, momentum=1e-3)
 _GRAPHS = dict(official=_Graph(4, _TENSORFLOW_NORM, _TENSORFLOW_NORM),
-               compact=_Graph(3, dict(type="BN"), dict(type="BN")),
+               compact=_Graph(3, dict(type="BN"), dict(type="BN"), 1),
                port=_Graph(3, None, dict(type="BN")))  # yapf: disable
 
 
@@ -114,8 +112,8 @@ class ResFCN(nn.Module):
     """Position maps in [0, 1] of pictures of the same size: the published network and two variants.
 
     ``official`` is the authors' graph: kernels of 4 with TensorFlow's padding, batch normalisation and ReLU after every layer, no
-    biases. ``compact`` is the same with kernels of 3 where the size stays or is halved, for half the cost, and a learned map
-    ``offset`` that is added before the sigmoid: the mean face, which the layers then need not make out of nothing. ``port`` is
+    biases. ``compact`` is the same with kernels of 3 where the size stays or is halved, and one layer of three channels at the end instead
+    of three, for half the cost. ``port`` is
     the PyTorch port's: normalised pictures, kernels of 3, biases (except the first layer's), and norm and ReLU at the ends of
     the blocks only, so that the decoder is linear; a block's shortcut is the identity if the *width of its input in pixels*
     equals its channels, and a convolution otherwise.
@@ -146,14 +144,11 @@ class ResFCN(nn.Module):
             encoder.append(ResBlock(graph, inputs, outputs, stride, project))
             width, inputs = width // stride, outputs
         decoder = []
-        layers = [(factor * size, stride) for factor, stride in DECODER] + [(3, 1)] * LAST
+        layers = [(factor * size, stride) for factor, stride in DECODER] + [(3, 1)] * graph.ends
         for k, (outputs, stride) in enumerate(layers):
             decoder.append(graph.layer(inputs, outputs, graph.kernel, stride, decoder=True, last=k + 1 == len(layers)))
             inputs = outputs
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
-        if variant == "compact":
-            self.offset = nn.Parameter(torch.zeros(3, resolution, resolution))
-            nn.init.constant_(self.decoder[-1].norm.weight, OFFSET_GAIN)
         if variant == "port":
             for name, values in PORT_COLORS.items():
                 self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
@@ -164,11 +159,15 @@ class ResFCN(nn.Module):
         Args:
             image: RGB in [0, 1].
         """
+        return torch.sigmoid(self.layers(image)[1])
+
+    def layers(self, image: Float[Tensor, "n 3 r r"]) -> tuple[Float[Tensor, "n c i i"], Float[Tensor, "n 3 r r"]]:
+        """The encoder's output, and the last layer's."""
         x = (image - self.mean) / self.deviation if self.variant == "port" else image
-        features = self.decoder[:-1](self.encoder(x.to(self.encoder[0].conv.weight.dtype)))
+        encoded = self.encoder(x.to(self.encoder[0].conv.weight.dtype))
+        features = self.decoder[:-1](encoded)
         with torch.autocast(features.device.type, enabled=False):  # positions need more digits than bfloat16 has
-            logits = self.decoder[-1](features.to(image.dtype))
-        return torch.sigmoid(logits + self.offset if self.variant == "compact" else logits)
+            return encoded, self.decoder[-1](features.to(image.dtype))
 
     def fused(self, dtype: torch.dtype = torch.float32) -> "ResFCN":
         """A copy of the current weights for inference only, in which layers include their norms, in channels-last layout.

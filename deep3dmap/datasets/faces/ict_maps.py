@@ -18,11 +18,13 @@ class ICTMaps:
         layout: the UV layout.
         corners: the three vertices of each of the layout's pixels.
         weights: of the vertices.
+        landmarks: the vertices of the 68 landmarks.
     """
 
     layout: UVLayout
     corners: Int[np.ndarray, "v 3"]
     weights: Float[np.ndarray, "v 3"]
+    landmarks: Int[np.ndarray, "68"]
 
     @classmethod
     def load(cls, size: int = 256) -> "ICTMaps":
@@ -32,6 +34,11 @@ class ICTMaps:
             ConfigError: if there is none.
         """
         return _load(size)
+
+    @property
+    def landmark_rows(self) -> Int[np.ndarray, "68"]:
+        """The landmarks' places among the layout's pixels."""
+        return np.searchsorted(self.layout.indices, self.layout.landmarks @ (1, self.layout.size))
 
     def values(self, vertices: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "v c"]:
         """Values of the model's vertices at the layout's pixels."""
@@ -47,5 +54,6 @@ class ICTMaps:
 @cache
 def _load(size: int) -> ICTMaps:
     layout = UVLayout.load("ict", size)
-    arrays = read_npz(ASSETS / f"uv_layout_ict_{size}.npz", "a UV layout", ("corners", "corner_weights"))
-    return ICTMaps(layout, arrays["corners"].astype(np.int64), arrays["corner_weights"].astype(np.float32))
+    arrays = read_npz(ASSETS / f"uv_layout_ict_{size}.npz", "a UV layout", ("corners", "corner_weights", "landmark_vertices"))
+    return ICTMaps(layout, arrays["corners"].astype(np.int64), arrays["corner_weights"].astype(np.float32),
+                   arrays["landmark_vertices"].astype(np.int64))

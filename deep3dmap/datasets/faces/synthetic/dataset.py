@@ -20,7 +20,7 @@ from deep3dmap.registry import DATASETS, nearest
 SPLITS = ("train", "validation", "test")
 COUNTS = dict(train=20_000, validation=500, test=500)
 UNIT = 64.0  # steps of a pixel in which the cache stores positions
-KEYS = ("image", "landmarks", "visible", "pose")
+KEYS = ("image", "visible", "pose")
 
 
 class RenderedFaces(ItemDataset):
@@ -56,14 +56,14 @@ class RenderedFaces(ItemDataset):
         """A picture with its labels."""
         path = None if self.cache is None else self.cache / f"{index // 1000:03d}" / f"{index:06d}.npz"
         if path is not None and path.is_file():
-            arrays = read_npz(path, "a synthetic face", KEYS if self.maps is None else (*KEYS, "points"))
+            arrays = read_npz(path, "a synthetic face", (*KEYS, "landmarks" if self.maps is None else "points"))
             image = cv2.imdecode(arrays["image"], cv2.IMREAD_COLOR)[..., ::-1]
             arrays |= {key: arrays[key].astype(np.float32) / UNIT for key in ("points", "landmarks") if key in arrays}
         else:
             image, arrays = self._rendered(index)
             if path is not None:
                 _store(path, image, arrays)
-        landmarks = arrays["landmarks"]
+        landmarks = arrays["landmarks"] if self.maps is None else arrays["points"][self.maps.landmark_rows]
         box = np.concatenate([landmarks[:, :2].min(0), landmarks[:, :2].max(0)])
         mapped = {} if self.maps is None else dict(position_map=self.maps.image(arrays["points"]))
         return dict(name=f"{self.split}_{index:06d}", img=np.ascontiguousarray(image), **mapped, landmarks=landmarks, box=box,
@@ -74,8 +74,9 @@ class RenderedFaces(ItemDataset):
         found = portrait(shared, self.size, [self.seed, SPLITS.index(self.split), index], self.left_out)
         sitter = found.sitter
         pose = np.array([sitter.yaw, sitter.pitch, sitter.roll], np.float32)
-        mapped = {} if self.maps is None else dict(points=self.maps.values(found.points))
-        return found.image, dict(mapped, landmarks=found.points[shared.model.landmarks68], visible=found.visible, pose=pose)
+        points = (dict(landmarks=found.points[shared.model.landmarks68]) if self.maps is None else dict(
+            points=self.maps.values(found.points)))
+        return found.image, dict(points, visible=found.visible, pose=pose)
 
 
 @DATASETS.register_module()

@@ -1,7 +1,7 @@
 """Geometry of a synthetic face: skin, eyeballs, mouth and teeth, with hair, a hat or glasses that are made once and put on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
 from deep3dmap.datasets.faces.synthetic.people import draw_identity
+from deep3dmap.datasets.faces.ict_maps import ICTMaps
 from deep3dmap.datasets.heads.ict_face.surface import HeadSurface, head_surface
 from deep3dmap.datasets.synthetic import head_appearance as look
 from deep3dmap.datasets.synthetic.head_accessories import ACCESSORIES, Piece
@@ -74,8 +75,8 @@ class Head:
 
 @cache
 def wardrobe(path: str = "ict_face") -> Wardrobe:
-    """Read the model and make what all faces share, in about 10 seconds; kept for the process."""
-    model = ICTFaceModel.load(path)
+    """Read the model, with the UV layout's landmarks, and make what all faces share; kept for the process."""
+    model = replace(ICTFaceModel.load(path), landmarks68=ICTMaps.load().landmarks)
     surface = head_surface(model, mouth=True, eyeballs=True)
     canonical = surface.vertices(model.mean)
     balls = np.isin(surface.used, model.faces(*EYEBALLS))
@@ -86,8 +87,8 @@ def wardrobe(path: str = "ict_face") -> Wardrobe:
     return outfitted(model, surface, canonical, material, _teeth(), partial(draw_identity, model))
 
 
-def outfitted(model: ICTFaceModel, surface: HeadSurface, canonical: Float[np.ndarray, "n 3"], material: Float[np.ndarray, " n"],
-              teeth: Piece | None, drawn: Callable) -> Wardrobe:
+def outfitted(model: ICTFaceModel, surface: HeadSurface, canonical: Float[np.ndarray, "n 3"],
+              material: Float[np.ndarray, " n"], teeth: Piece | None, drawn: Callable) -> Wardrobe:
     """What all faces of a model share; arguments as the attributes of :class:`Wardrobe`."""
     opened = open_directions(trimesh.Trimesh(canonical, surface.faces, process=False), sphere_points(DIRECTIONS))
     inside = (material == MOUTH) | (material == TEETH)

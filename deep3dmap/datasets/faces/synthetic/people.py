@@ -36,12 +36,12 @@ class Sitter:
 
     @classmethod
     def drawn(cls, identity: Float[np.ndarray, " i"], model: ICTFaceModel, random: np.random.Generator) -> "Sitter":
-        """A person with a random expression. Half of the yaws are spread evenly over a half turn, the others are near frontal."""
+        """A person with a random expression; half of the yaws are spread evenly over a half turn, the others near frontal."""
         yaw = random.uniform(-92, 92) if random.random() < 0.5 else random.normal(0, 25)
         pitch, roll = random.normal(0, 14), random.normal(0, 14)
         yaw, pitch, roll = np.clip([yaw, pitch, roll], (-95, -50, -60), (95, 50, 60)).tolist()
-        return cls(identity, draw_expression(model, random), head_rotation(yaw, pitch, roll), yaw, pitch,
-                   roll, float(np.exp(random.uniform(np.log(45), np.log(400)))))
+        return cls(identity, draw_expression(model, random), head_rotation(yaw, pitch, roll), yaw, pitch, roll,
+                   float(np.exp(random.uniform(np.log(45), np.log(400)))))
 
 
 def draw_identity(model: ICTFaceModel, random: np.random.Generator) -> Float[np.ndarray, " i"]:
