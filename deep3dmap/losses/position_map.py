@@ -38,8 +38,8 @@ class PositionMapLoss(Loss):
         layout: of the maps: ``ict``, ``bfm``, or a folder; see :class:`deep3dmap.structures.uv_layout.UVLayout`.
         size: pixels along an edge of the maps.
         kind: ``distance``: the weighted mean of the distances of points, the paper's equation 2 up to a factor; ``squared``:
-            of their squares; ``port``: the PyTorch port's, of squares: the mean over x, y, z, times weights up to 16, summed over
-            pixels *and the batch*, divided by the pixels of one map.
+            of their squares; ``port``: the PyTorch port's, of squares: the mean over x, y, z, times weights up to 16, summed
+            over pixels *and the batch*, divided by the pixels of one map.
         weight: see the base class.
     """
 
