@@ -9,6 +9,6 @@ from deep3dmap.apis.test import test
 from deep3dmap.apis.train import train
 
 __all__ = [
-    "convert_checkpoint", "edit_face", "export_mesh", "load_framework", "reconstruct", "render_video", "swap_appearance", "test",
-    "train"
+    "convert_checkpoint", "edit_face", "export_mesh", "load_framework", "reconstruct", "render_video", "swap_appearance",
+    "test", "train"
 ]

@@ -116,10 +116,8 @@ def overlays(face: FoundFace) -> dict[str, Tensor]:
     picture, similarity = cropped(face.image, view, VIEW), torch.from_numpy(view).float()
     shown = dict(sparse=(draw_landmarks, face.landmarks), dense=(draw_points, face.vertices[face.visible]),
                  pose=(draw_box, box_corners(face)))  # yapf: disable
-    return {
-        name: torch.from_numpy(draw(picture, to_crop(points, similarity).numpy()))
-        for name, (draw, points) in shown.items()
-    }
+    placed = {name: to_crop(points, similarity).numpy() for name, (_, points) in shown.items()}
+    return {name: torch.from_numpy(draw(picture, placed[name])) for name, (draw, _) in shown.items()}
 
 
 def box_corners(face: FoundFace) -> Float[Tensor, "8 3"]:
