@@ -1,6 +1,6 @@
 """PRNet's benchmark: position maps of pictures, training steps, and whole faces, without data.
 
-Pictures are noise; the maps to learn are the mean face's. The cost depends on neither.
+Pictures are noise, and every point to learn is the middle of the crop: the cost depends on neither.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deep3dmap.backbones import ResFCN
 from deep3dmap.benchmarks import work
 from deep3dmap.benchmarks.cases import Method, Network, Work
 from deep3dmap.benchmarks.work import Job, Optimizers
@@ -29,8 +30,8 @@ def pictures(framework: Framework, count: int) -> Tensor:
 def batch_of_faces(framework: Framework, count: int) -> dict[str, Tensor]:
     """A batch for a training step, under the keys that the framework reads."""
     images = pictures(framework, count)
-    maps = framework.reach * framework.layout.size * framework.mean_face().to(images).expand_as(images)
-    inputs = dict(image=images, position_map=maps, crop=torch.eye(3).to(images).expand(count, 3, 3))
+    middle = torch.full_like(images, framework.layout.size / 2)
+    inputs = dict(image=images, position_map=middle, crop=torch.eye(3).to(images).expand(count, 3, 3))
     return {key: inputs[name] for name, key in framework.input_keys.items()}
 
 
@@ -76,8 +77,7 @@ def _unfused_maps(framework: Framework, count: int, amp: bool, **_) -> Job:
 
 def _maps_of_size(framework: Framework, size: int, amp: bool, **_) -> Job:
     """The map of one picture by a network with other widths."""
-    own = framework.backbone
-    network = type(own)(size, own.resolution, own.variant).to(framework.device)
+    network = ResFCN(size, framework.backbone.resolution, framework.backbone.variant).to(framework.device)
     return _forward(network, pictures(framework, 1), amp)
 
 
@@ -98,9 +98,10 @@ def _face(framework: Framework, side: int, **_) -> Job:
 
 PLAIN = {"amp": False}
 MIXED_PRECISION = {"amp": True}
-#: The published size, which needs no files with the open layout.
-PUBLISHED = {"model.backbone.size": 16, "model.backbone.resolution": 256, "model.losses.position.size": 256}
-SIZES = {"small": {}} | {name: PUBLISHED | {"model.backbone.variant": name} for name in ("official", "compact", "port")}
+#: The published size, with the open layout, so that no files are needed.
+PUBLISHED = dict(type="ResFCN", size=16, resolution=256)
+SIZES = {"small": {}} | {name: {"model.backbone": PUBLISHED | dict(variant=name), "model.losses.position.size": 256}
+                         for name in ("official", "compact", "port")}  # yapf: disable
 
 METHOD = Method(
     networks=dict(small=Network("configs/prnet/small.py", rate=1e-3)),

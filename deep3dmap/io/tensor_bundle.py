@@ -1,8 +1,8 @@
 """TensorFlow's checkpoints ("tensor bundles"), read without TensorFlow: ``NAME.index`` and ``NAME.data-00000-of-00001``.
 
 The index is a sorted table of strings in LevelDB's file format (``tensorflow/core/lib/io/format.h``), whose values are
-protocol buffers (``tensorflow/core/protobuf/tensor_bundle.proto``); the data files hold the tensors' bytes. Bundles are written
-uncompressed.
+protocol buffers (``tensorflow/core/protobuf/tensor_bundle.proto``); the data files hold the tensors' bytes. Bundles are
+written uncompressed.
 """
 
 import math
@@ -22,7 +22,7 @@ TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 
 
 def bundle_index(path: Path) -> Path | None:
-    """The index of the bundle that a path means: its name without suffix, its index, or a file of its data; None if none."""
+    """The index of the bundle that a path means (its name without suffix, its index, or a file of its data), or None."""
     name = path.name.partition(".data-")[0].removesuffix(".index")
     index = path.with_name(f"{name}.index")
     return index if index.is_file() else None
