@@ -1,6 +1,6 @@
 """Makes a small checkpoint for the package of a run's best one: the averaged weights in float16, without optimisers.
 
-``python tools/ship_weights.py work_dirs/prnet/checkpoints/best.pth deep3dmap/frameworks/prnet/assets/ict_128.pth``
+``python tools/ship_weights.py work_dirs/prnet/checkpoints/best.pth deep3dmap/frameworks/prnet/assets/small.pth``
 """
 
 import sys

@@ -99,12 +99,14 @@ class ResBlock(nn.Module):
         self.conv1 = graph.layer(inputs, outputs // 2)
         self.conv2 = graph.layer(outputs // 2, outputs // 2, graph.kernel, stride)
         self.conv3 = ConvModule(outputs // 2, outputs, 1, **alone)
-        self.shortcut = ConvModule(inputs, outputs, 1, stride, **alone) if project else nn.Identity()
-        self.norm = build_norm_layer(graph.end_norm, outputs)[1]
+        self.shortcut = ConvModule(inputs, outputs, 1, **alone) if project else nn.Identity()
+        self.norm, self.stride = build_norm_layer(graph.end_norm, outputs)[1], stride
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
         """The block's output."""
-        return functional.relu(self.norm(self.conv3(self.conv2(self.conv1(x))) + self.shortcut(x)), inplace=True)
+        step = self.stride  # not the shortcut's: with a stride its gradient corrupts memory (torch 2.13, CPU, channels-last)
+        shortcut = self.shortcut(x[:, :, ::step, ::step])
+        return functional.relu(self.norm(self.conv3(self.conv2(self.conv1(x))) + shortcut), inplace=True)
 
 
 @BACKBONES.register_module()
@@ -112,11 +114,10 @@ class ResFCN(nn.Module):
     """Position maps in [0, 1] of pictures of the same size: the published network and two variants.
 
     ``official`` is the authors' graph: kernels of 4 with TensorFlow's padding, batch normalisation and ReLU after every layer, no
-    biases. ``compact`` is the same with kernels of 3 where the size stays or is halved, and one layer of three channels at the end instead
-    of three, for half the cost. ``port`` is
-    the PyTorch port's: normalised pictures, kernels of 3, biases (except the first layer's), and norm and ReLU at the ends of
-    the blocks only, so that the decoder is linear; a block's shortcut is the identity if the *width of its input in pixels*
-    equals its channels, and a convolution otherwise.
+    biases. ``compact`` is the same with kernels of 3 where the size stays or is halved, and one layer of three channels at the
+    end instead of three, for half the cost. ``port`` is the PyTorch port's: normalised pictures, kernels of 3, biases (except the
+    first layer's), and norm and ReLU at the ends of the blocks only, so that the decoder is linear; a block's shortcut is the
+    identity if the *width of its input in pixels* equals its channels, and a convolution otherwise.
 
     Args:
         size: channels of the first layer; the innermost have 32 times as many.
@@ -136,8 +137,8 @@ class ResFCN(nn.Module):
             raise ConfigError(f"ResFCN: resolution={resolution} must be a multiple of {STRIDE}")
         self.variant, self.resolution = variant, resolution
         graph, width, inputs = _GRAPHS[variant], resolution, size
-        first = graph.layer(3, size, graph.kernel) if graph.norm else ConvModule(3, size, 3, padding=1, bias=False, act_cfg=None)
-        encoder = [first]
+        plain = dict(padding=1, bias=False, act_cfg=None)
+        encoder = [graph.layer(3, size, graph.kernel) if graph.norm else ConvModule(3, size, 3, **plain)]
         for factor, stride in ENCODER:
             outputs = factor * size
             project = stride != 1 or (variant == "port" and width != outputs)
@@ -152,6 +153,7 @@ class ResFCN(nn.Module):
         if variant == "port":
             for name, values in PORT_COLORS.items():
                 self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, image: Float[Tensor, "n 3 r r"]) -> Float[Tensor, "n 3 r r"]:
         """The position map of each picture.
@@ -164,15 +166,13 @@ class ResFCN(nn.Module):
     def layers(self, image: Float[Tensor, "n 3 r r"]) -> tuple[Float[Tensor, "n c i i"], Float[Tensor, "n 3 r r"]]:
         """The encoder's output, and the last layer's."""
         x = (image - self.mean) / self.deviation if self.variant == "port" else image
-        encoded = self.encoder(x.to(self.encoder[0].conv.weight.dtype))
+        encoded = self.encoder(x.to(self.encoder[0].conv.weight.dtype, memory_format=torch.channels_last))
         features = self.decoder[:-1](encoded)
         with torch.autocast(features.device.type, enabled=False):  # positions need more digits than bfloat16 has
             return encoded, self.decoder[-1](features.to(image.dtype))
 
     def fused(self, dtype: torch.dtype = torch.float32) -> "ResFCN":
-        """A copy of the current weights for inference only, in which layers include their norms, in channels-last layout.
-
-        (Backward passes in that layout corrupt memory in torch 2.13 on CPUs, so the network itself is not.)
+        """A copy of the current weights for inference only, in which layers include their norms.
 
         Maps differ from the network's in evaluation mode by rounding.
 
@@ -187,7 +187,7 @@ class ResFCN(nn.Module):
                 module.conv = _fuse(module.conv, module.norm)
                 module.bn = nn.Identity()
         network.encoder.to(dtype), network.decoder[:-1].to(dtype)
-        return network.to(memory_format=torch.channels_last)
+        return network
 
 
 def _fuse(conv: nn.Module, norm: nn.BatchNorm2d) -> nn.Module:

@@ -29,7 +29,7 @@ class MatrixFlops(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         count = flop_registry.get(func._overloadpacket)
         if count is not None:
-            product = out if isinstance(out, torch.Tensor) else out[0]
+            product = out if isinstance(out, torch.Tensor) else next(each for each in out if each is not None)
             self.by_type[str(product.dtype).removeprefix("torch.")] += count(*args, **(kwargs or {}), out_val=out)
         return out
 

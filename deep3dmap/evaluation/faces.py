@@ -117,7 +117,7 @@ class FaceNME(Metric):
         self.yaw.append(abs(float(item.get("yaw", "nan"))))
         return self.figures[-1]
 
-    def _dense_errors(self, vertices: Tensor, position_map: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
+    def _dense_errors(self, vertices: Tensor, position_map: Tensor | np.ndarray, landmarks: Tensor) -> dict[str, Tensor]:
         maps = torch.as_tensor(position_map)
         truth = UVLayout.load(self.layout, maps.shape[-1]).vertices(maps).double()
         vertices = torch.as_tensor(vertices).double()

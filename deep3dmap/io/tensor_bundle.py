@@ -22,7 +22,7 @@ TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 
 
 def bundle_index(path: Path) -> Path | None:
-    """The index of the bundle that a path means: its name without suffix, its index, or a file of its data; None if none."""
+    """The index of the bundle that a path means (its name without suffix, its index, or a file of its data), or None."""
     name = path.name.partition(".data-")[0].removesuffix(".index")
     index = path.with_name(f"{name}.index")
     return index if index.is_file() else None

@@ -94,7 +94,7 @@ def test_a_picture_without_a_face_is_one_error(folder, weights, tmp_path):
 
 
 def test_an_untrained_network_is_refused(folder, tmp_path):
-    path = saved(tmp_path / "untrained.pth", dict(type="ResFCN", size=1, resolution=128, variant="compact"))
+    path = saved(tmp_path / "untrained.pth", dict(type="ResFCN", size=1, resolution=128, variant="official"))
     with pytest.raises(CheckpointError, match="trained"):
         run(folder / "two.png", tmp_path / "out", path, detector="given")
 

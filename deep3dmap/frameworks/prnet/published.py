@@ -95,8 +95,8 @@ def _read_port(path: Path, read: Callable[[Path], object]) -> dict[str, Tensor]:
     state = content.get("prnet", content) if isinstance(content, Mapping) else {}
     state = {str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}
     if getattr(state.get("block0.weight"), "ndim", 0) != 4:
-        raise CheckpointError(f"{path}: no weights 'block0.weight' in it, so it is neither a checkpoint of the PyTorch port of PRNet "
-                              "nor the index of one of the authors' (256_256_resfcn256_weight.index)")
+        raise CheckpointError(f"{path}: no weights 'block0.weight' in it, so it is neither a checkpoint of PRNet's PyTorch "
+                              "port nor the index of one of the authors' (256_256_resfcn256_weight.index)")
     return state
 
 
