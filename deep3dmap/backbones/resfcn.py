@@ -113,12 +113,11 @@ class ResBlock(nn.Module):
 class ResFCN(nn.Module):
     """Position maps in [0, 1] of pictures of the same size: the published network and two variants.
 
-    ``official`` is the authors' graph: kernels of 4 with TensorFlow's padding, batch normalisation and ReLU after every layer, no
-    biases. ``compact`` is the same with kernels of 3 where the size stays or is halved, and one layer of three channels at the end instead
-    of three, for half the cost. ``port`` is
-    the PyTorch port's: normalised pictures, kernels of 3, biases (except the first layer's), and norm and ReLU at the ends of
-    the blocks only, so that the decoder is linear; a block's shortcut is the identity if the *width of its input in pixels*
-    equals its channels, and a convolution otherwise.
+    ``official`` is the authors' graph: kernels of 4 with TensorFlow's padding, batch normalisation and ReLU after every layer,
+    no biases. ``compact`` is the same with kernels of 3 where the size stays or is halved, and one layer of three channels at
+    the end instead of three, for half the cost. ``port`` is the PyTorch port's: normalised pictures, kernels of 3, biases
+    (except the first layer's), and norm and ReLU at the ends of the blocks only, so that the decoder is linear; a block's
+    shortcut is the identity if the *width of its input in pixels* equals its channels, and a convolution otherwise.
 
     Args:
         size: channels of the first layer; the innermost have 32 times as many.
