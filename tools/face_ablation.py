@@ -24,7 +24,8 @@ def measured(left_out: str | None, run: Path, args: argparse.Namespace) -> dict[
     """Train without a variation, or with all; the errors on both families of faces."""
     options = {f"train_dataloader.dataset.{key}": value
                for key, value in dict(count=args.faces, left_out=[left_out] if left_out else []).items()}  # yapf: disable
-    options |= {"train_cfg.max_steps": args.steps, "optim_wrapper.backbone.average": 1 - 10 / args.steps} | dict.fromkeys(("val_cfg", "val_dataloader", "val_evaluator"))
+    options |= {"train_cfg.max_steps": args.steps, "optim_wrapper.backbone.average": 1 - 10 / args.steps}
+    options |= dict.fromkeys(("val_cfg", "val_dataloader", "val_evaluator"))
     runner = train(CONFIG, run, resume=(run / "checkpoints").is_dir(), options=options, seed=0)
     if runner.train_loop.interrupted:
         raise SystemExit(130)

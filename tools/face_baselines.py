@@ -13,6 +13,7 @@ import argparse
 import json
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ from torch.nn.functional import conv2d, pad, relu
 from deep3dmap.datasets.faces.detection import FaceBox, face_detector
 from deep3dmap.datasets.faces.detection.boxes import squares
 from deep3dmap.datasets.faces.detection.given import CROP, WholePicture
-from deep3dmap.datasets.faces.transforms import cropped, face_crop
+from deep3dmap.datasets.faces.ict_maps import ICTMaps
 from deep3dmap.errors import MissingDependencyError
 from deep3dmap.evaluation.faces import INNER, FaceNME
 from deep3dmap.geometry.alignment import align_points
+from deep3dmap.geometry.face_crops import CropRule, box_crop, crop_photograph, from_crop, turned_crop
 from deep3dmap.geometry.transforms import transform_points
 from deep3dmap.io.images import read_image
 from deep3dmap.structures import Reconstruction
@@ -74,28 +76,33 @@ class FaceMesh:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """The 68 landmarks (68, 2) of the face found best."""
-        whole = face_crop(np.array(WholePicture()(image)[0][:4]), 128, CROP)
-        outputs = {each.shape[-1]: each[0] for each in _run(self.finder, cropped(image, whole, 128) / np.float32(127.5) - 1)}
+        whole = _square(WholePicture()(image)[0], 128, CROP)
+        outputs = {each.shape[-1]: each[0] for each in _run(self.finder, crop_photograph(image, whole, 128) / 127.5 - 1)}
         best = outputs[1][:, 0].argmax()
         values = outputs[16][best].reshape(-1, 2) / 128
         centre, eyes = values[0] + self.anchors[best], values[2:4]
         box = _back(np.stack([centre - values[1] / 2, centre + values[1] / 2]) * 128 - 0.5, whole)
         turn = np.degrees(np.arctan2(*(eyes[1] - eyes[0])[::-1]))
-        crop = face_crop(box.reshape(4), 192, 1.5, -turn)
-        points = next(each for each in _run(self.mesh, cropped(image, crop, 192) / np.float32(255)) if each.size == 1404)
+        crop = turned_crop(_square(box.reshape(4), 192, 1.5), 192, -turn)
+        points = next(each for each in _run(self.mesh, crop_photograph(image, crop, 192) / 255) if each.size == 1404)
         return _back(points.reshape(468, 3)[VERTICES, :2] - 0.5, crop)
 
 
-def _run(interpreter, image: np.ndarray) -> list[np.ndarray]:
+def _square(box: Sequence[float], size: int, growth: float) -> torch.Tensor:
+    """The crop of a square around a box."""
+    return box_crop(torch.tensor(box[:4], dtype=torch.float64), size, CropRule(growth))
+
+
+def _run(interpreter, image: torch.Tensor) -> list[np.ndarray]:
     interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None].astype(np.float32))
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image.permute(1, 2, 0)[None].float().numpy())
     interpreter.invoke()
     return [interpreter.get_tensor(each["index"]) for each in interpreter.get_output_details()]
 
 
-def _back(points: np.ndarray, crop: np.ndarray) -> np.ndarray:
-    """Points of a crop in the picture."""
-    return (points - crop[:2, 2]) @ np.linalg.inv(crop[:2, :2]).T
+def _back(points: np.ndarray, crop: torch.Tensor) -> np.ndarray:
+    """Points (n, 2) of a crop in the picture."""
+    return from_crop(torch.from_numpy(np.pad(points, ((0, 0), (0, 1)))).to(crop), crop)[:, :2].numpy()
 
 
 class FaceAPI:
@@ -112,9 +119,9 @@ class FaceAPI:
 
     def __call__(self, image: np.ndarray, box: FaceBox) -> np.ndarray:
         """The 68 landmarks (68, 2) in a box."""
-        crop = face_crop(squares(np.array([box[:4]]))[0], 112, SQUARE)
-        x = torch.from_numpy(cropped(image, crop, 112)).float() - torch.tensor([122.782, 117.001, 104.298])
-        x = x.permute(2, 0, 1)[None] / 255
+        crop = _square(squares(np.array([box[:4]]))[0], 112, SQUARE)
+        x = crop_photograph(image, crop, 112).float() - torch.tensor([122.782, 117.001, 104.298])[:, None, None]
+        x = x[None] / 255
         for k in range(4):
             x = self._block(x, k)
         points = x.mean((2, 3)) @ self.weights["fc/weights"] + self.weights["fc/bias"]
@@ -136,10 +143,10 @@ class FaceAPI:
 
 
 class ICT:
-    """The ICT model's landmarks, x right, y down, z towards the viewer."""
+    """The landmarks of the ICT model's UV layout, x right, y down, z towards the viewer."""
 
     def __init__(self, model: ICTFaceModel):
-        flip, rows = np.array([1.0, -1.0, 1.0]), model.landmarks68
+        flip, rows = np.array([1.0, -1.0, 1.0]), ICTMaps.load().landmarks
         self.mean = model.mean[rows].astype(float) * flip
         moves = np.concatenate([model.identity[:, rows], model.expression[:, rows]]) * flip
         self.moves, identity = moves.reshape(len(moves), -1).T, np.arange(len(moves)) < len(model.identity)

@@ -1,8 +1,8 @@
 """Makes the shipped UV layouts of the ICT face model: ``python tools/make_uv_layout.py``.
 
-Needs `deep3dmap download ict_face`, and PRNet's UV layout (``prnet_uv``) for the landmarks of jaw and brows: ICT's own jaw runs
-along the front of the cheeks, 15 % of a face's size before that of the Basel model, which annotates 300W-LP and AFLW2000-3D. The
-nearest vertices to those on PRNet's mean face, after a similarity of the other landmarks, take their place.
+Needs `deep3dmap download ict_face`, and PRNet's UV layout (``prnet_uv``) for the landmarks of jaw and brows: ICT's own jaw
+runs along the front of the cheeks, 15 % of a face's size before that of the Basel model, which annotates 300W-LP and
+AFLW2000-3D. The nearest vertices to those on PRNet's mean face, after a similarity of the other landmarks, take their place.
 
 The maps show the model's narrow face area in its own UV coordinates. The slits between the eyelids are closed by fans to the
 eyeballs' front, the mouth by a flat membrane. Each pixel of the face is a fixed combination of three of the model's vertices,
@@ -130,7 +130,8 @@ def make(model: ICTFaceModel, size: int) -> dict[str, np.ndarray]:
     canonical = (model.mean[corners] * bary[..., None]).sum(1) * (1, -1, 1)
     return dict(indices=indices.astype(np.uint16), landmarks=landmarks.astype(np.uint8),
                 weights=loss_weights(indices, landmarks, size).astype(np.float16), canonical=canonical.astype(np.float16),
-                landmark_vertices=vertices.astype(np.uint16), corners=corners.astype(np.uint16), corner_weights=bary.astype(np.float16))  # yapf: disable
+                landmark_vertices=vertices.astype(np.uint16), corners=corners.astype(np.uint16),
+                corner_weights=bary.astype(np.float16))  # yapf: disable
 
 
 if __name__ == "__main__":

@@ -10,5 +10,6 @@ from deep3dmap.backbones.resfcn import ResFCN
 from deep3dmap.backbones.sdf_network import SDFNetwork
 
 __all__ = [
-    "CodedSDFNetwork", "DeepSDFDecoder", "PosedResFCN", "RadianceNetwork", "ResFCN", "SDFNetwork", "WeightNormLinear", "fourier_encoding", "frozen"
+    "CodedSDFNetwork", "DeepSDFDecoder", "PosedResFCN", "RadianceNetwork", "ResFCN", "SDFNetwork", "WeightNormLinear",
+    "fourier_encoding", "frozen"
 ]

@@ -18,16 +18,16 @@ DEPTH = 0.28
 REACH = 0.5
 """Largest change of the mean shape, in faces."""
 POSE_GAIN, SHAPE_GAIN = 0.002, 0.1
-"""Scales of the pose's features and of the initial changes of shape: Adam moves every weight alike, and the pose has thousands."""
+"""Scales of the pose's features and of the initial changes of shape: Adam moves all weights alike, and the pose has thousands."""
 
 
 @BACKBONES.register_module()
 class PosedResFCN(ResFCN):
     """Position maps as an affine map of a face in a canonical frame: ``A (mean + change) + t``.
 
-    The encoder's output gives ``A`` and ``t`` by one linear layer, its decoder the change of the layout's mean face. The compact
-    variant of :class:`ResFCN` otherwise, which has to draw every pose with its decoder. On synthetic faces, the loss after 300
-    steps is what that variant reaches after 1100 (docs/prnet.md).
+    The encoder's output gives ``A`` and ``t`` by one linear layer, its decoder the change of the layout's mean face. Otherwise
+    the compact variant of :class:`ResFCN`, which has to draw every pose with its decoder. On synthetic faces, the loss after
+    300 steps is what that variant reaches after 1100 (docs/prnet.md).
 
     Args:
         size, resolution: see :class:`ResFCN`.

@@ -6,11 +6,16 @@ pixels are whole numbers in both. Points have x to the right, y down, and z towa
 Boxes are left, top, right, bottom.
 """
 
+import math
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
+
+SHRINKING = 1.5  # factor by which a photograph is shrunk before it must be smoothed
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,13 @@ def box_crop(box: Float[Tensor, "*batch 4"], size: int, rule: CropRule = LANDMAR
     return square_crop(center + down, side.floor() if rule.whole else side, size)
 
 
+def turned_crop(crop: Float[Tensor, "*batch 3 3"], size: int, degrees: float) -> Float[Tensor, "*batch 3 3"]:
+    """The crop with its content turned about its middle: clockwise, as it is seen."""
+    cos, sin, middle = math.cos(math.radians(degrees)), math.sin(math.radians(degrees)), (size - 1) / 2
+    turn = [[cos, -sin, middle * (1 - cos + sin)], [sin, cos, middle * (1 - sin - cos)], [0.0, 0.0, 1.0]]
+    return torch.tensor(turn).to(crop) @ crop
+
+
 def training_crop(landmarks: Float[Tensor, "n c"], uniform: Float[Tensor, "3"], size: int) -> Float[Tensor, "3 3"]:
     """The random crop of face3d's ``8_generate_posmap_300WLP``, with which PRNet was trained.
 
@@ -121,14 +133,35 @@ def map_from_crop(maps: Float[Tensor, "*batch 3 h w"], crop: Float[Tensor, "*bat
     return map_to_crop(maps, torch.linalg.inv(crop))
 
 
-def crop_image(image: Float[Tensor, "c h w"], crop: Float[Tensor, "3 3"], size: int) -> Float[Tensor, "c size size"]:
+def z_from_zero(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Points moved along z such that the smallest z is 0."""
+    return torch.cat([points[:, :2], points[:, 2:] - points[:, 2:].amin(0)], 1)
+
+
+def crop_image(image: Shaped[Tensor, "c h w"], crop: Float[Tensor, "3 3"], size: int) -> Float[Tensor, "c size size"]:
     """The crop of a photograph, interpolated bilinearly; 0 outside."""
-    height, width = image.shape[1:]
-    inverse, steps = torch.linalg.inv(crop).to(image), torch.arange(size).to(image)
+    inverse, steps = torch.linalg.inv(crop), torch.arange(size).to(crop)
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     places = torch.stack([x, y], -1) @ inverse[:2, :2].T + inverse[:2, 2]
-    grid = (2 * places + 1) / torch.tensor([width, height]).to(image) - 1
-    return torch.nn.functional.grid_sample(image[None], grid[None], align_corners=False)[0]
+    last = torch.tensor([image.shape[2] - 1, image.shape[1] - 1])
+    low = places.amin((0, 1)).floor().long().clamp(min=0).minimum(last)
+    high = places.amax((0, 1)).ceil().long().clamp(min=0).minimum(last)
+    seen = image[None, :, low[1]:high[1] + 1, low[0]:high[0] + 1].to(crop)
+    grid = (2 * (places - low) + 1) / (high - low + 1) - 1
+    return torch.nn.functional.grid_sample(seen, grid[None], align_corners=False)[0]
+
+
+def crop_photograph(image: UInt8[np.ndarray, "h w 3"], crop: Float[Tensor, "3 3"], size: int) -> Float[Tensor, "3 size size"]:
+    """The crop of a photograph as :func:`crop_image`, values from 0 to 255; one that shrinks much is smoothed before."""
+    shrink = torch.linalg.det(crop[:2, :2]).abs().rsqrt().item()
+    if shrink > SHRINKING:
+        shape = [max(1, round(side / shrink)) for side in image.shape[1::-1]]
+        small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
+        step = torch.tensor([image.shape[1] / small.shape[1], image.shape[0] / small.shape[0], 1.0]).to(crop)
+        back = step.diag()
+        back[:2, 2] = step[:2] / 2 - 0.5
+        image, crop = small, crop @ back
+    return crop_image(torch.from_numpy(image).permute(2, 0, 1), crop, size)
 
 
 def vertex_colors(image: Shaped[Tensor, "h w c"], vertices: Float[Tensor, "v d"]) -> Shaped[Tensor, "v c"]:

@@ -138,3 +138,26 @@ def test_points_of_four_coordinates_are_refused():
 def test_an_empty_box_is_refused():
     with pytest.raises(ValueError, match="positive"):
         box_crop(torch.tensor([3.0, 3.0, 3.0, 3.0]), 64)
+
+
+def test_a_turned_crop_keeps_its_middle_and_turns_clockwise():
+    crop = box_crop(box(10, 30, 20, 40), 65, CropRule(1.0))
+    turned = face_crops.turned_crop(crop, 65, 90.0)
+    points = torch.tensor([[20.0, 30.0, 0.0], [30.0, 30.0, 0.0]], dtype=torch.float64)  # the middle, and to its right
+    expected = torch.tensor([[32.0, 32.0, 0.0], [32.0, 64.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(face_crops.to_crop(points, turned), expected)
+
+
+def test_a_photograph_that_shrinks_is_smoothed():
+    stripes = np.zeros((400, 400, 3), np.uint8)
+    stripes[:, ::2] = 200
+    crop = face_crops.square_crop(torch.tensor([200.0, 200.0]), torch.tensor(320.0), 33)
+    torch.testing.assert_close(face_crops.crop_photograph(stripes, crop, 33), torch.full((3, 33, 33), 100.0), atol=1.0, rtol=0)
+    near = face_crops.square_crop(torch.tensor([200.0, 200.0]), torch.tensor(32.0), 33)
+    picture = face_crops.crop_photograph(stripes, near, 33).permute(1, 2, 0)
+    torch.testing.assert_close(picture, torch.from_numpy(stripes[184:217, 184:217]).float(), atol=0.05, rtol=0)
+
+
+def test_a_crop_beside_the_photograph_is_black():
+    crop = face_crops.square_crop(torch.tensor([-90.0, 500.0]), torch.tensor(40.0), 21)
+    assert not face_crops.crop_photograph(np.full((60, 50, 3), 255, np.uint8), crop, 21).any()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from deep3dmap.datasets.faces.mat_files import checked, read_mat
 from deep3dmap.errors import DataError
+from deep3dmap.geometry.face_crops import z_from_zero
 from deep3dmap.geometry.face_pose import angles_to_rotation
 from deep3dmap.io.matlab import read_matlab
 from deep3dmap.io.paths import resolve_data
@@ -83,11 +84,6 @@ def y_down(vertices: Float[Tensor, "v 3"], height: int) -> Float[Tensor, "v 3"]:
     """Points whose y counts pixels upwards from the last row of a picture of this height, with y down from the first."""
     x, y, z = vertices.unbind(-1)
     return torch.stack([x, height - 1 - y, z], -1)
-
-
-def z_from_zero(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """Points moved along z such that the smallest z is 0."""
-    return torch.cat([points[:, :2], points[:, 2:] - points[:, 2:].amin(0)], 1)
 
 
 def uv_pixels(uv: Float[Tensor, "v 2"], size: int) -> Float[Tensor, "v 2"]:

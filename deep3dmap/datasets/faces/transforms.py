@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from deep3dmap.annotations import Count, NotNegative, Positive, Share
 from deep3dmap.datasets.faces.detection import face_detector
 from deep3dmap.datasets.faces.detection.boxes import overlaps
 from deep3dmap.datasets.faces.synthetic.surroundings import occluder
 from deep3dmap.errors import DataError
+from deep3dmap.geometry.face_crops import CropRule, box_crop, crop_photograph, to_crop, turned_crop, z_from_zero
 from deep3dmap.registry import TRANSFORMS
 
 GREY = (0.6, 0.5, 0.45)  # skin of a hand, where no person's is known
@@ -114,41 +116,10 @@ class RandomPhotometry:
         return item | dict(img=image.clip(0, 255).round().astype(np.uint8))
 
 
-def face_crop(box: Float[np.ndarray, "4"], size: int, margin: float, angle: float = 0.0) -> Float[np.ndarray, "3 3"]:
-    """The similarity from pixels of a picture to those of the square crop around a box.
-
-    Args:
-        box: left, top, right, bottom.
-        size: of the crop; its corner pixels' centres are the square's corners.
-        margin: side of the square, in mean sides of the box.
-        angle: by which the picture is turned, degrees.
-    """
-    centre = (np.asarray(box, np.float64)[:2] + np.asarray(box, np.float64)[2:]) / 2
-    scale = (size - 1) / (margin * (box[2:] - box[:2]).mean())
-    cos, sin = scale * np.cos(np.radians(angle)), scale * np.sin(np.radians(angle))
-    linear = np.array([[cos, -sin], [sin, cos]])
-    crop = np.eye(3)
-    crop[:2, :2], crop[:2, 2] = linear, (size - 1) / 2 - linear @ centre
-    return crop
-
-
-def cropped(image: np.ndarray, crop: Float[np.ndarray, "3 3"], size: int) -> np.ndarray:
-    """The crop of a picture, black outside it; a picture that shrinks much is smoothed before."""
-    shrink = 1 / np.sqrt(np.linalg.det(crop[:2, :2]))
-    if shrink > 1.5:
-        factor = 1 / shrink
-        small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        step = np.array(image.shape[1::-1]) / small.shape[1::-1]
-        back = np.diag([*step, 1.0])
-        back[:2, 2] = 0.5 * step - 0.5
-        image, crop = small, crop @ back
-    return cv2.warpAffine(image, crop[:2], (size, size), flags=cv2.INTER_LINEAR)
-
-
 @TRANSFORMS.register_module()
 class PackFace:
-    """The crop around the box as tensors: ``img`` (3, s, s) in [0, 1], the similarity ``crop`` (3, 3) from the picture, and, if
-    the position map is known, ``target``: the map in the crop's pixels, its z from 0.
+    """The crop around the box as tensors: ``img`` (3, s, s) in [0, 1], the similarity ``crop`` (3, 3) from the picture, and,
+    if the position map is known, ``target``: the map in the crop's pixels, its z from 0.
 
     All else stays in pixels of the picture.
 
@@ -162,20 +133,16 @@ class PackFace:
 
     def __call__(self, item: dict) -> dict:
         """The packed item."""
-        crop = face_crop(item["box"], self.size, self.margin, item.pop("angle", 0.0))
-        image = cropped(item["img"], crop, self.size)
-        packed = item | dict(img=torch.from_numpy(image).permute(2, 0, 1).float() / 255, crop=torch.from_numpy(crop).float())
+        box = torch.from_numpy(np.asarray(item["box"], np.float64))
+        crop = turned_crop(box_crop(box, self.size, CropRule(self.margin)), self.size, item.pop("angle", 0.0))
+        packed = item | dict(img=(crop_photograph(item["img"], crop, self.size) / 255).float(), crop=crop.float())
         if "position_map" in item:
-            packed["target"] = torch.from_numpy(map_in_crop(item["position_map"], crop))
+            packed["target"] = map_in_crop(torch.from_numpy(item["position_map"]), crop.float())
         return packed
 
 
-def map_in_crop(position_map: Float[np.ndarray, "3 m m"], crop: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 m m"]:
+def map_in_crop(position_map: Float[Tensor, "3 m m"], crop: Float[Tensor, "3 3"]) -> Float[Tensor, "3 m m"]:
     """A position map in the crop's pixels, z from 0 at the face's farthest point; still 0 outside the face."""
-    face = (position_map != 0).any(0)
-    points = position_map[:, face]
-    xy = crop[:2, :2] @ points[:2] + crop[:2, 2:]
-    z = points[2] * np.sqrt(np.linalg.det(crop[:2, :2]))
-    moved = np.zeros_like(position_map)
-    moved[:, face] = np.concatenate([xy, (z - z.min())[None]])
+    face, moved = (position_map != 0).any(0), torch.zeros_like(position_map)
+    moved[:, face] = z_from_zero(to_crop(position_map[:, face].T, crop)).T
     return moved

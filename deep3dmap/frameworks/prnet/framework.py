@@ -17,7 +17,7 @@ from deep3dmap.errors import CheckpointError
 from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.prnet.face import FoundFace
 from deep3dmap.frameworks.prnet.outputs import Outputs, arrays_of
-from deep3dmap.geometry.face_crops import points_box
+from deep3dmap.geometry.face_crops import map_from_crop, points_box
 from deep3dmap.registry import FRAMEWORKS
 from deep3dmap.structures import Reconstruction
 from deep3dmap.structures.uv_layout import UVLayout
@@ -83,11 +83,7 @@ class PRNet(BaseFramework):
     def in_photograph(self, maps: Float[Tensor, "n 3 r r"], crop: Float[Tensor, "n 3 3"]) -> dict[str, Tensor]:
         """The network's maps as ``position_map``, ``landmarks`` (n, 68, 3) and ``vertices`` (n, v, 3) in the photograph's
         pixels; z in the same unit, towards the viewer, from 0 at about the face's farthest point."""
-        points = self.reach * self.layout.size * maps.flatten(2)
-        back = torch.linalg.inv(crop)
-        xy = back[:, :2, :2] @ points[:, :2] + back[:, :2, 2:]
-        z = points[:, 2:] * torch.linalg.det(back[:, :2, :2]).sqrt()[:, None, None]
-        placed = torch.cat([xy, z], 1).view_as(maps)
+        placed = map_from_crop(self.reach * self.layout.size * maps, crop)
         return dict(position_map=placed, landmarks=self.layout.landmark_points(placed), vertices=self.layout.vertices(placed))
 
     def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:

@@ -17,10 +17,9 @@ from PIL import Image
 from scipy.io import savemat
 from torch import Tensor
 
-from deep3dmap.datasets.faces.transforms import cropped, face_crop
 from deep3dmap.frameworks.prnet.face import FoundFace, Hidden
 from deep3dmap.geometry.euler import rotation_to_euler
-from deep3dmap.geometry.face_crops import points_box, to_crop, vertex_colors
+from deep3dmap.geometry.face_crops import CropRule, box_crop, crop_photograph, points_box, to_crop, vertex_colors
 from deep3dmap.geometry.face_pose import frontalize, split_camera
 from deep3dmap.io.mesh_files import mesh_bytes
 from deep3dmap.io.textured_files import textured_files
@@ -112,11 +111,11 @@ def pose_of(face: FoundFace) -> dict:
 
 def overlays(face: FoundFace) -> dict[str, Tensor]:
     """Pictures of the face: landmarks, visible dense points, and the box of its pose."""
-    view = face_crop(points_box(face.landmarks).numpy(), VIEW, MARGIN)
-    picture, similarity = cropped(face.image, view, VIEW), torch.from_numpy(view).float()
+    view = box_crop(points_box(face.landmarks), VIEW, CropRule(MARGIN))
+    picture = crop_photograph(face.image, view, VIEW).round().byte().permute(1, 2, 0).numpy()
     shown = dict(sparse=(draw_landmarks, face.landmarks), dense=(draw_points, face.vertices[face.visible]),
                  pose=(draw_box, box_corners(face)))  # yapf: disable
-    placed = {name: to_crop(points, similarity).numpy() for name, (_, points) in shown.items()}
+    placed = {name: to_crop(points, view).numpy() for name, (_, points) in shown.items()}
     return {name: torch.from_numpy(draw(picture, placed[name])) for name, (draw, _) in shown.items()}
 
 

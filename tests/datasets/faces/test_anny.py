@@ -62,8 +62,8 @@ def test_landmarks_are_symmetric_and_near_those_of_the_ict_model(shared):
     marks = shared.model.mean[shared.model.landmarks68]
     np.testing.assert_allclose(marks[MIRRORED] * (-1, 1, 1), marks, atol=0.02)
     apart = np.linalg.norm(marks - anny_heads.ict_landmarks(), axis=1)
-    assert apart.mean() < 0.6
-    assert apart.max() < 1.3
+    assert apart.mean() < 0.4
+    assert apart.max() < 1.0
 
 
 @needs_anny

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from deep3dmap.datasets.faces.basel import BaselModel, uv_pixels, y_down, z_from_zero
+from deep3dmap.datasets.faces.basel import BaselModel, uv_pixels, y_down
 from deep3dmap.errors import DataError
-from deep3dmap.geometry.face_crops import crop_square, to_crop, training_crop
+from deep3dmap.geometry.face_crops import crop_square, to_crop, training_crop, z_from_zero
 from tests import goldens
 from tests.datasets.faces.basel_folder import grid, write_model
 

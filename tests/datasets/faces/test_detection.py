@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from scipy.io import loadmat
 from torch.nn.functional import conv2d, interpolate
@@ -13,6 +14,7 @@ from torch.nn.functional import conv2d, interpolate
 from deep3dmap.datasets.faces.detection import FaceBox, face_detector, mtcnn
 from deep3dmap.datasets.faces.detection.boxes import overlaps, strongest
 from deep3dmap.datasets.faces.detection.haar import Haar
+from deep3dmap.datasets.faces.detection.lbp import LBP
 from deep3dmap.datasets.faces.detection.mtcnn_networks import load_networks, networks
 from deep3dmap.errors import ConfigError, DataError, MissingDependencyError
 from deep3dmap.io.images import read_image
@@ -120,12 +122,32 @@ def nothing_installed(monkeypatch):
     monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)
 
 
-@pytest.mark.parametrize("name, lines", [("mtcnn", ["facenet-pytorch"]), ("haar", ["opencv-python<5"]),
-                                         ("auto", ["facenet-pytorch", "opencv-python<5", "none", "given"])])
+@pytest.mark.parametrize("name, lines", [("mtcnn", ["facenet-pytorch"]), ("haar", ["opencv-python<5"])])
 def test_a_missing_detector_says_how_to_install_it(nothing_installed, name, lines):
     with pytest.raises(MissingDependencyError) as error:
         face_detector(name)
     assert all(line in str(error.value) for line in lines)
+
+
+def test_without_any_other_the_detector_of_scikit_image_is_used(nothing_installed):
+    assert isinstance(face_detector("auto"), LBP)
+
+
+def astronaut():
+    """NASA's portrait of Eileen Collins, in the public domain, that scikit-image has; and the box of her face."""
+    return skimage.data.astronaut(), (177, 78, 271, 192)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 5.0])
+def test_lbp_finds_a_face_where_it_is(scale):
+    image, truth = astronaut()
+    found = face_detector("lbp")(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    assert max(overlap(face, scale * np.array(truth)) for face in found) > 0.5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (20, 20), (8, 300), (200, 200)])
+def test_lbp_finds_no_face_where_none_is(shape):
+    assert face_detector("lbp")(np.full((*shape, 3), 99, np.uint8)) == []
 
 
 def published_name(key: str, layers: int) -> str:

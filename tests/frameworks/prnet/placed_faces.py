@@ -4,9 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deep3dmap.datasets.faces.transforms import face_crop
 from deep3dmap.frameworks.prnet.face import FoundFace
-from deep3dmap.geometry.face_crops import points_box
+from deep3dmap.geometry.face_crops import CropRule, box_crop, points_box
 from deep3dmap.geometry.face_pose import angles_to_rotation
 from deep3dmap.registry import BACKBONES
 from deep3dmap.structures.uv_layout import UVLayout
@@ -36,7 +35,7 @@ def placed(yaw=0.0, pitch=0.0, roll=0.0, center=(80.0, 60.0), scale=4.0, image=N
     canonical = torch.from_numpy(layout.canonical)
     vertices = scale * (canonical - canonical.mean(0)) @ rotation.T + torch.tensor([*center, 0.0])
     maps = as_map(vertices, layout)
-    crop = torch.from_numpy(face_crop(points_box(layout.landmark_points(maps)).numpy(), layout.size, 1.6)).float()
+    crop = box_crop(points_box(layout.landmark_points(maps)), layout.size, CropRule(1.6))
     return FoundFace(gradient() if image is None else image, layout, crop, maps)
 
 

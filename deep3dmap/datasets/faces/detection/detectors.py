@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from deep3dmap.datasets.faces.detection.boxes import FaceBox, Image
 from deep3dmap.datasets.faces.detection.given import GivenFaces, WholePicture
 from deep3dmap.datasets.faces.detection.haar import Haar
+from deep3dmap.datasets.faces.detection.lbp import LBP
 from deep3dmap.datasets.faces.detection.mtcnn import MTCNN
 from deep3dmap.errors import ConfigError, MissingDependencyError, nearest
 
@@ -25,31 +26,25 @@ class FaceDetector(Protocol):
 
 
 def best_detector() -> FaceDetector:
-    """The best detector that is installed.
-
-    Raises:
-        MissingDependencyError: if none is.
-    """
-    missing = []
+    """The best detector that is installed; ``LBP`` always is."""
     for detector in (MTCNN, Haar):
         try:
             return detector()
-        except MissingDependencyError as error:
-            missing.append(str(error))
-    raise MissingDependencyError("no detector of faces is installed; do one of these:\n" + "\n".join(missing) +
-                                 "\nor take the whole picture for one face (detector 'none'), or give boxes ('given')")
+        except MissingDependencyError:
+            pass
+    return LBP()
 
 
-DETECTORS: dict[str, Callable[[], FaceDetector]] = dict(auto=best_detector, mtcnn=MTCNN, haar=Haar, given=GivenFaces,
-                                                        none=WholePicture)  # yapf: disable
+DETECTORS: dict[str, Callable[[], FaceDetector]] = dict(auto=best_detector, mtcnn=MTCNN, haar=Haar, lbp=LBP,
+                                                        given=GivenFaces, none=WholePicture)  # yapf: disable
 
 
 def face_detector(name: str = "auto", given: str | Path | None = None) -> FaceDetector:
     """A detector.
 
     Args:
-        name: ``mtcnn``, ``haar``, or ``auto`` for the best one that is installed; ``none`` takes each picture for one face;
-            ``given`` reads boxes or landmarks from files (:class:`GivenFaces`).
+        name: ``mtcnn``; ``haar``; ``lbp``, for frontal faces, always installed; ``auto`` for the first of these that is;
+            ``none`` takes each picture for one face; ``given`` reads boxes or landmarks from files (:class:`GivenFaces`).
         given: the file for ``given``; without, each picture's is beside it.
 
     Raises:

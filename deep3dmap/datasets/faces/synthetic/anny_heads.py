@@ -40,9 +40,10 @@ GROUPS = {"body": "head_neck", "helper-l-eye": "eyeball_left", "helper-r-eye": "
 MOUTH_COLOR = (112, 172, 255)  # of the mouth's inside in the package's picture of the body's parts, RGB
 LOWEST, FACE = -28.0, 3.0  # centimetres on the mean head: where the body is cut off (y), where the face begins (z)
 
-#: MakeHuman's vertices at the 68 landmarks, where the ICT model has them; chosen on renderings of the mean head.
-LANDMARKS = (5195, 5201, 5204, 910, 5299, 5297, 5223, 5167, 5171, 11780, 11833, 11902, 11904, 7612, 11815, 11812, 11806,
-             255, 225, 222, 223, 208, 6983, 6997, 6996, 6999, 7024, 132, 135, 164, 294, 286, 313, 317, 7076, 7055,
+#: MakeHuman's vertices at the 68 landmarks, where the ICT layout has them: of jaw and brows the nearest on the skin, mirrored,
+#: after a similarity of the others; those chosen on renderings of the mean head.
+LANDMARKS = (5754, 868, 869, 912, 740, 893, 891, 914, 732, 7616, 7593, 7595, 7460, 7614, 7574, 7573, 12351,
+             261, 225, 224, 205, 208, 6983, 6980, 6998, 6999, 7030, 132, 135, 164, 294, 286, 313, 317, 7076, 7055,
              6781, 4848, 4865, 64, 6772, 6776, 6848, 11483, 11466, 13377, 13372, 13368,
              3735, 5354, 450, 455, 7210, 11956, 10403, 7166, 7235, 492, 480, 406,
              499, 531, 474, 7276, 7248, 7265, 523, 518)  # yapf: disable

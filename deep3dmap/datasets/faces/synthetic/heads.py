@@ -9,8 +9,8 @@ import trimesh
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
-from deep3dmap.datasets.faces.synthetic.people import draw_identity
 from deep3dmap.datasets.faces.ict_maps import ICTMaps
+from deep3dmap.datasets.faces.synthetic.people import draw_identity
 from deep3dmap.datasets.heads.ict_face.surface import HeadSurface, head_surface
 from deep3dmap.datasets.synthetic import head_appearance as look
 from deep3dmap.datasets.synthetic.head_accessories import ACCESSORIES, Piece

@@ -144,12 +144,13 @@ def _colors(head: Head, sitter: Sitter, person: look.Person, fragments: Fragment
 
 def _albedo(person: look.Person, canonical, material, random: np.random.Generator, plain: bool):
     """Colours of surface points: the person's, with tints and blotches of their own; or plain skin."""
-    if plain:
-        skin = torch.tensor(person.tone).expand(len(canonical), 3)
-        return torch.where((material == look.SKIN)[:, None], skin, look.color_of(person, canonical, material))
     color = look.color_of(person, canonical, material)
-    color[material == MOUTH] = torch.tensor((0.45, 0.16, 0.15)) * float(random.uniform(0.5, 1.2))
-    color[material == TEETH] = torch.tensor((0.95, 0.90, 0.80)) * float(random.uniform(0.7, 1.05))
+    bright = (0.85, 0.9) if plain else (random.uniform(0.5, 1.2), random.uniform(0.7, 1.05))
+    for kind, own, factor in ((MOUTH, (0.45, 0.16, 0.15), bright[0]), (TEETH, (0.95, 0.90, 0.80), bright[1])):
+        color[material == kind] = torch.tensor(own) * float(factor)
+    if plain:
+        color[material == look.SKIN] = torch.tensor(person.tone)
+        return color
     tint = torch.from_numpy(1 + random.normal(0, 0.08, 3)).float() * float(random.uniform(0.45, 1.15))
     scale, shift = float(np.exp(random.uniform(-1.5, 1.0))), torch.from_numpy(random.uniform(0, 32, 3)).float()
     amount = float(random.uniform(0, 0.35))

@@ -1,4 +1,4 @@
-"""What is around and in front of a synthetic face: backgrounds, hair behind and before it, hands and things that hide parts."""
+"""What is around and in front of a synthetic face: backgrounds, hair behind and before it, hands and things that hide it."""
 
 from functools import cache
 from pathlib import Path
