@@ -64,6 +64,19 @@ def angles_to_rotation(angles: Float[Tensor, "*batch 3"], convention: str = "fac
     return rotation if convention == "face3d" else rotation.transpose(-1, -2)
 
 
+def pose_angles(rotation: Float[Tensor, "3 3"]) -> tuple[float, float, float]:
+    """Yaw, pitch and roll in degrees, in 3DDFA's convention: as AFLW2000-3D and 300W-LP have them.
+
+    Yaw is positive where a face looks to the picture's left.
+
+    Args:
+        rotation: from a canonical face to the photograph, both with x right, y down, z towards the viewer.
+    """
+    up = torch.tensor([1.0, -1.0, 1.0]).to(rotation)
+    roll, yaw, pitch = torch.rad2deg(rotation_to_euler((up[:, None] * rotation * up).T, "ZYX")).tolist()
+    return yaw, pitch, roll
+
+
 def frontalize(vertices: Float[Tensor, "*batch n 3"], canonical: Float[Tensor, "*batch n 3"]) -> Float[Tensor, "*batch n 3"]:
     """Vertices after the affine map that brings them closest to a canonical shape (least squares): a face from the front."""
     ones = torch.ones_like(vertices[..., :1])

@@ -48,8 +48,8 @@ def test_vertices_and_landmarks_are_the_maps_pixels():
     y, x = torch.meshgrid(torch.arange(128.0), torch.arange(128.0), indexing="ij")
     maps = torch.stack([x, y, x + 1000 * y])[None].expand(2, -1, -1, -1)
     assert torch.equal(layout.landmark_points(maps)[1, :, :2], torch.from_numpy(layout.landmarks).float())
-    assert torch.equal(layout.vertices(maps)[0, :, 0].long() + 128 * layout.vertices(maps)[0, :, 1].long(),
-                       torch.from_numpy(layout.indices))
+    assert torch.equal(
+        layout.vertices(maps)[0, :, 0].long() + 128 * layout.vertices(maps)[0, :, 1].long(), torch.from_numpy(layout.indices))
 
 
 def test_a_size_that_is_not_there_names_those_that_are():

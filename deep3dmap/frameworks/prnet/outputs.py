@@ -18,9 +18,8 @@ from scipy.io import savemat
 from torch import Tensor
 
 from deep3dmap.frameworks.prnet.face import FoundFace, Hidden
-from deep3dmap.geometry.euler import rotation_to_euler
 from deep3dmap.geometry.face_crops import CropRule, box_crop, crop_photograph, points_box, to_crop, vertex_colors
-from deep3dmap.geometry.face_pose import frontalize, split_camera
+from deep3dmap.geometry.face_pose import frontalize, pose_angles, split_camera
 from deep3dmap.io.mesh_files import mesh_bytes
 from deep3dmap.io.textured_files import textured_files
 from deep3dmap.structures import Reconstruction
@@ -103,8 +102,7 @@ def landmarks_of(face: FoundFace) -> dict:
 def pose_of(face: FoundFace) -> dict:
     """Angles in degrees, in 3DDFA's convention, as AFLW2000-3D has them; the camera matrix, and its parts."""
     scale, rotation, translation = split_camera(face.camera)
-    up = torch.tensor([1.0, -1.0, 1.0]).to(rotation)
-    roll, yaw, pitch = torch.rad2deg(rotation_to_euler((up[:, None] * rotation * up).T, "ZYX")).tolist()
+    yaw, pitch, roll = pose_angles(rotation)
     return dict(yaw=yaw, pitch=pitch, roll=roll, camera_matrix=face.camera.tolist(), scale=float(scale),
                 rotation=rotation.tolist(), translation=translation.tolist())  # yapf: disable
 

@@ -72,8 +72,7 @@ class RenderedFaces(ItemDataset):
     def _rendered(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         shared = self.wardrobe()
         found = portrait(shared, self.size, [self.seed, SPLITS.index(self.split), index], self.left_out)
-        sitter = found.sitter
-        pose = np.array([sitter.yaw, sitter.pitch, sitter.roll], np.float32)
+        pose = np.array(found.sitter.angles, np.float32)
         points = (dict(landmarks=found.points[shared.model.landmarks68]) if self.maps is None else dict(
             points=self.maps.values(found.points)))
         return found.image, dict(points, visible=found.visible, pose=pose)
@@ -85,7 +84,7 @@ class SyntheticFaces(RenderedFaces):
 
     An item depends only on seed, split and index. It has ``img`` (s, s, 3) uint8 RGB, ``position_map`` (3, m, m),
     ``landmarks`` (68, 3), ``box`` (left, top, right, bottom), all in pixels of the picture, ``visible`` (68,), and ``yaw``,
-    ``pitch``, ``roll`` in degrees.
+    ``pitch``, ``roll`` in degrees, as AFLW2000-3D has them (yaw positive where a face looks to the picture's left).
 
     Args:
         split: ``train``, ``validation`` or ``test``; no person is in two of them.

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from deep3dmap.geometry.face_pose import pose_angles
 from deep3dmap.structures.face_model import ICTFaceModel
 
 #: Expressions that are drawn one by one; other than in pairs they would need moved eyeballs or a moved jaw, too.
@@ -22,17 +24,19 @@ class Sitter:
         expression: weights of the face model.
         rotation: from the model's axes (x to the subject's left, y up, z out of the face) to the camera's (x right, y down, z
             forward).
-        yaw, pitch, roll: degrees; yaw positive where the face looks to the image's right.
         distance: of the camera from the head's centre, centimetres.
     """
 
     identity: Float[np.ndarray, " i"]
     expression: Float[np.ndarray, " e"]
     rotation: Float[np.ndarray, "3 3"]
-    yaw: float
-    pitch: float
-    roll: float
     distance: float
+
+    @property
+    def angles(self) -> tuple[float, float, float]:
+        """Yaw, pitch and roll, see :func:`~deep3dmap.geometry.face_pose.pose_angles`."""
+        rotation = np.diag([1.0, 1.0, -1.0]) @ self.rotation @ np.diag([1.0, -1.0, 1.0])
+        return pose_angles(torch.from_numpy(rotation))
 
     @classmethod
     def drawn(cls, identity: Float[np.ndarray, " i"], model: ICTFaceModel, random: np.random.Generator) -> "Sitter":
@@ -40,7 +44,7 @@ class Sitter:
         yaw = random.uniform(-92, 92) if random.random() < 0.5 else random.normal(0, 25)
         pitch, roll = random.normal(0, 14), random.normal(0, 14)
         yaw, pitch, roll = np.clip([yaw, pitch, roll], (-95, -50, -60), (95, 50, 60)).tolist()
-        return cls(identity, draw_expression(model, random), head_rotation(yaw, pitch, roll), yaw, pitch, roll,
+        return cls(identity, draw_expression(model, random), head_rotation(yaw, pitch, roll),
                    float(np.exp(random.uniform(np.log(45), np.log(400)))))
 
 
@@ -50,7 +54,8 @@ def draw_identity(model: ICTFaceModel, random: np.random.Generator) -> Float[np.
 
 
 def head_rotation(yaw: float, pitch: float, roll: float) -> Float[np.ndarray, "3 3"]:
-    """The rotation from the model's axes to the camera's; degrees. All zero: a frontal, upright face."""
+    """The rotation from the model's axes to the camera's; degrees. All zero: a frontal, upright face; with a positive yaw it
+    looks to the picture's right, with a positive pitch up."""
     turned = Rotation.from_euler("zxy", [roll, -pitch, yaw], degrees=True).as_matrix()
     return np.diag([1.0, -1.0, -1.0]) @ turned
 
