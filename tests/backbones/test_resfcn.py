@@ -212,7 +212,7 @@ def trained(variant: str, resolution: int = 64, size: int = 4) -> ResFCN:
             nn.init.normal_(module.bias, std=0.2)
             nn.init.uniform_(module.weight, 0.8, 1.2)
     with torch.no_grad():
-        for _ in range(20):
+        for _ in range(10):
             network(pictures(8, resolution))
     return network.eval()
 
