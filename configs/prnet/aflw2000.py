@@ -1,5 +1,5 @@
-# Small PRNet measured on AFLW2000-3D, cropped twice as in use; from the true box, or with --cfg-options
-# 'test_dataset.pipeline=[dict(type="DetectedBox")]' from a detector's.
+# Small PRNet measured on AFLW2000-3D, cropped twice as in use; from the true box, or from a detector's (where that finds
+# no face, the whole picture is the crop): --cfg-options "test_dataset.pipeline=[{'type':'DetectedBox'}]"
 _base_ = ["small.py"]
 
 test_dataloader = None

@@ -16,6 +16,9 @@ from deep3dmap.frameworks.cards import find_card
 from deep3dmap.frameworks.prnet.editing import part_mask, retouched
 from deep3dmap.frameworks.prnet.framework import PRNet
 from deep3dmap.io.images import IMAGE_SUFFIXES, read_image, read_mask, write_image
+from deep3dmap.io.paths import resolve_data
+from deep3dmap.io.reading import is_file
+from deep3dmap.io.videos import VIDEO_SUFFIXES
 from deep3dmap.visualization.pictures import resize
 
 SMALLEST, LARGEST = 256, 2048  # texels along an edge
@@ -35,7 +38,7 @@ def edit_face(photo: str | Path,
 
     Args:
         photo: picture whose faces are edited.
-        output: picture to write.
+        output: picture to write; none of those that are read.
         texture: picture in the layout of textures, for example an edited texture.png of ``deep3dmap reconstruct``.
         swap: photograph of the face to put in; of several, the largest.
         parts: of the face to replace (default: all of it).
@@ -47,13 +50,16 @@ def edit_face(photo: str | Path,
     Raises:
         ConfigError: unless exactly one of ``texture`` and ``swap`` is given, and at most one of ``parts`` and ``mask``; or
             without weights.
-        DataError: if a picture can't be read, has no face, or can't be written in the format of the output's suffix.
+        DataError: if a picture can't be read, has no face, or can't be written in the format of the output's suffix; or if
+            a folder or a video is given for one.
     """
     if (texture is None) == (swap is None) or (parts and mask is not None):
         raise ConfigError("edit-face needs either --texture or --swap, and takes one of --parts and --mask at most")
-    output = Path(output)
+    output, photo, swap = Path(output), _single(photo), swap and _single(swap)
     if output.suffix.lower() not in IMAGE_SUFFIXES:
         raise DataError(f"{output}: the file name must end with one of {', '.join(IMAGE_SUFFIXES)}")
+    if output.resolve() in [path.resolve() for path in (photo, swap, texture, mask) if path]:
+        raise DataError(f"{output}: this picture is read, too; give another name to write to (-o)")
     weights = weights or find_card("prnet").weights
     if weights is None:
         raise ConfigError("edit-face needs a trained PRNet: give --weights CHECKPOINT (or a work folder)")
@@ -66,6 +72,14 @@ def edit_face(photo: str | Path,
         image = retouched(replace(framework.find_face(item["img"], item["box"]), image=image), new, where)
     write_image(output, torch.from_numpy(image))
     return output
+
+
+def _single(photo: str | Path) -> Path:
+    """The file of a picture that is given by its path, or its name below ``DEEP3DMAP_DATA``."""
+    path = resolve_data(photo)
+    if path.suffix.lower() in VIDEO_SUFFIXES or not is_file(path):
+        raise DataError(f"{path}: edit-face takes single pictures, no folder and no video")
+    return path
 
 
 def _texture_of(framework: PRNet, photo: Path, detector: str) -> UInt8[np.ndarray, "t t 3"]:

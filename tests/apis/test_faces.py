@@ -131,6 +131,26 @@ def test_edits_need_weights(folder, tmp_path):
         edit_face(folder / "two.png", tmp_path / "edited.png", swap=folder / "two.png", weights=tmp_path / "missing.pth")
 
 
+@pytest.mark.parametrize("key", ["photo", "swap"])
+def test_only_a_single_picture_is_edited(folder, weights, tmp_path, key):
+    write_video([disc((60, 50), 25, 100, 120)] * 3, tmp_path / "clip.mp4")
+    for source in (folder, tmp_path / "clip.mp4"):
+        with pytest.raises(DataError, match=source.name):
+            edit_face(**(dict(photo=folder / "two.png", swap=folder / "two.png") | {key: source}),
+                      output=tmp_path / "edited.png", weights=weights, detector="none")  # yapf: disable
+    assert not (tmp_path / "edited.png").exists()
+
+
+@pytest.mark.parametrize("key", ["photo", "swap", "texture", "mask"])
+def test_a_picture_that_is_read_is_not_overwritten(folder, weights, tmp_path, key):
+    output = tmp_path / "mine.png"
+    output.write_bytes((folder / "two.png").read_bytes())
+    options = dict(photo=folder / "two.png") | {"swap" if key == "swap" else "texture": folder / "two.png"} | {key: output}
+    with pytest.raises(DataError, match="mine.png"):
+        edit_face(**options, output=tmp_path / "." / "mine.png", weights=weights, detector="none")
+    assert output.read_bytes() == (folder / "two.png").read_bytes()
+
+
 def test_a_picture_is_written_in_the_format_of_its_suffix_or_refused(folder, weights, tmp_path):
     with pytest.raises(DataError, match="edited.mesh"):
         edit_face(folder / "two.png", tmp_path / "edited.mesh", swap=folder / "two.png", weights=weights)

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 
 from deep3dmap.annotations import Count
 from deep3dmap.datasets.faces.detection import FaceBox, face_detector
+from deep3dmap.datasets.faces.detection.given import GivenFaces
 from deep3dmap.datasets.kinds import ItemDataset
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import image_files, read_image
@@ -20,6 +21,7 @@ from deep3dmap.io.videos import VIDEO_SUFFIXES, VideoReader
 from deep3dmap.registry import DATASETS
 
 SHOWN = 20  # pictures that were left out, in notes
+SMALLEST, LARGEST = 4, 4  # pixels of a face in the picture, along each axis; largest side of its box, in those of the picture
 NO_FACE = ("no face was found; crop the picture to the face and use the detector 'none', or give the face's box "
            "(detector 'given', docs/prnet.md)")
 
@@ -67,9 +69,12 @@ class FacePhotos(ItemDataset):
         self.source, self.every, self.notes = resolve_data(source), every, []
         self.detect = face_detector(detector, given)
         self._last: tuple[_Picture | None, np.ndarray | None] = None, None
-        found = [self._faces_in(picture) for picture in self._pictures()]
+        pictures = list(self._pictures())
+        found = [self._faces_in(picture) for picture in pictures]
+        if isinstance(self.detect, GivenFaces) and self.source.is_dir():
+            self.notes += self.detect.strange({picture.path.name for picture in pictures})
         if len(self.notes) > SHOWN:
-            self.notes[SHOWN:] = [f"and {len(self.notes) - SHOWN} more pictures without a face"]
+            self.notes[SHOWN:] = [f"and {len(self.notes) - SHOWN} more notes"]
         if not any(found):
             left_out = "\n".join(self.notes) or "it holds no pictures"
             raise DataError(left_out if len(found) == 1 else f"{self.source}: no face in {len(found)} pictures:\n{left_out}")
@@ -94,7 +99,7 @@ class FacePhotos(ItemDataset):
             image = self._image(picture)
             found = self.detect(image, picture.path)
             for box in found:
-                _check_inside(box, image.shape, picture.path)
+                _check_box(box, image.shape, picture.path)
         except DataError as error:
             found, note = [], str(error)
         else:
@@ -122,20 +127,27 @@ def _upright(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return read_image(path, upright=True).numpy()
 
 
-def _check_inside(box: FaceBox, shape: tuple[int, ...], path: Path) -> None:
+def _check_box(box: FaceBox, shape: tuple[int, ...], path: Path) -> None:
     height, width = shape[:2]
-    if not (box.left < width and box.right > 0 and box.top < height and box.bottom > 0):
-        raise DataError(f"{path}: the box {[round(edge, 1) for edge in box[:4]]} (left, top, right, bottom) lies outside of "
-                        f"the picture, which has {width}x{height} pixels")
+    shown = min(min(box.right, width) - max(box.left, 0), min(box.bottom, height) - max(box.top, 0))
+    largest = LARGEST * max(width, height)
+    if shown < SMALLEST or max(box.right - box.left, box.bottom - box.top) > largest:
+        raise DataError(f"{path}: the picture has {width}x{height} pixels, and the face's box, from left and top to right and "
+                        f"bottom, is {[round(edge, 1) for edge in box[:4]]}; at least {SMALLEST} pixels of it along each axis "
+                        f"must be inside of the picture, and its sides may be {largest} at most")
 
 
 def _named(faces: Sequence[tuple[_Picture, FaceBox]]) -> list[tuple[str, _Picture, FaceBox]]:
-    """Faces with names, all different: by the pictures' stems, or by their whole names where stems aren't enough."""
+    """Faces with names, all different: by the pictures' stems; by their whole names for pictures that would clash."""
     count, seen, endings = Counter(picture.path for picture, _ in faces), Counter(), []
     for picture, _ in faces:
         seen[picture.path] += 1
         endings.append(f"_{seen[picture.path]}" if count[picture.path] > 1 else "")
-    names = [picture.path.stem + ending for (picture, _), ending in zip(faces, endings)]
-    if len(set(names)) < len(names):
-        names = [picture.path.name + ending for (picture, _), ending in zip(faces, endings)]
-    return [(name, *face) for name, face in zip(names, faces)]
+    paths, whole = [picture.path for picture, _ in faces], set()
+    while True:
+        names = [(path.name if path in whole else path.stem) + ending for path, ending in zip(paths, endings)]
+        times = Counter(names)
+        clashing = {path for path, name in zip(paths, names) if times[name] > 1} - whole
+        if not clashing:
+            return [(name, *face) for name, face in zip(names, faces)]
+        whole |= clashing

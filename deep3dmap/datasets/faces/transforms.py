@@ -13,8 +13,8 @@ from torch import Tensor
 from deep3dmap.annotations import Count, NotNegative, Positive, Share
 from deep3dmap.datasets.faces.detection import face_detector
 from deep3dmap.datasets.faces.detection.boxes import overlaps
+from deep3dmap.datasets.faces.detection.given import WholePicture
 from deep3dmap.datasets.faces.synthetic.surroundings import occluder
-from deep3dmap.errors import DataError
 from deep3dmap.geometry.face_crops import CropRule, box_crop, crop_photograph, to_crop, turned_crop, z_from_zero
 from deep3dmap.registry import TRANSFORMS
 
@@ -24,6 +24,8 @@ GREY = (0.6, 0.5, 0.45)  # skin of a hand, where no person's is known
 @TRANSFORMS.register_module()
 class RandomFaceBox:
     """Moves, scales and turns the box, as an imprecise detector would and more.
+
+    The crop turns with it, and so does the target; the item's other labels stay those of the picture.
 
     Args:
         shift: largest move along each axis, of the box's size.
@@ -48,6 +50,8 @@ class RandomFaceBox:
 class DetectedBox:
     """Replaces the box, as it is known for an annotated face, by that of a detector.
 
+    Where it finds no face, the crop is made of the whole picture, as by the detector ``none``: the error then made counts.
+
     Args:
         detector: see :func:`deep3dmap.datasets.faces.detection.face_detector`.
     """
@@ -56,14 +60,9 @@ class DetectedBox:
         self.detect = face_detector(detector)
 
     def __call__(self, item: dict) -> dict:
-        """The item with the detected box that overlaps the face's most.
-
-        Raises:
-            DataError: if no face is found.
-        """
-        found = np.array([box[:4] for box in self.detect(item["img"])], np.float32)
-        if not len(found):
-            raise DataError(f"{item['name']}: {type(self.detect).__name__} finds no face")
+        """The item with the detected box that overlaps the face's most."""
+        boxes = self.detect(item["img"]) or WholePicture()(item["img"])
+        found = np.array([box[:4] for box in boxes], np.float32)
         return item | dict(box=found[overlaps(np.asarray(item["box"], np.float32), found).argmax()])
 
 
@@ -84,12 +83,13 @@ class RandomOcclusion:
         if random.random() >= self.prob:
             return item
         box, image = np.asarray(item["box"]), item["img"]
-        size, reach = min(image.shape[:2]), float((box[2:] - box[:2]).mean() / 2)
-        cover, texture = occluder(size, (box[:2] + box[2:]) / 2, reach, GREY, random)
-        part = image[:size, :size]
-        mixed = part + cover[..., None] * (255 * texture - part)
+        size, middle = min(image.shape[:2]), (box[:2] + box[2:]) / 2
+        left, top = np.clip(middle - size / 2, 0, np.subtract(image.shape[1::-1], size)).astype(int)
+        cover, texture = occluder(size, middle - (left, top), float((box[2:] - box[:2]).mean() / 2), GREY, random)
+        square = np.s_[top:top + size, left:left + size]
+        mixed = image[square] + cover[..., None] * (255 * texture - image[square])
         image = image.copy()
-        image[:size, :size] = mixed.clip(0, 255).round().astype(np.uint8)
+        image[square] = mixed.clip(0, 255).round().astype(np.uint8)
         return item | dict(img=image)
 
 
@@ -132,7 +132,8 @@ class PackFace:
         self.size, self.margin = size, margin
 
     def __call__(self, item: dict) -> dict:
-        """The packed item."""
+        """The packed item, without its ``angle``."""
+        item = dict(item)
         box = torch.from_numpy(np.asarray(item["box"], np.float64))
         crop = turned_crop(box_crop(box, self.size, CropRule(self.margin)), self.size, item.pop("angle", 0.0))
         packed = item | dict(img=(crop_photograph(item["img"], crop, self.size) / 255).float(), crop=crop.float())

@@ -65,7 +65,9 @@ def test_faces_are_given_by_boxes_or_landmarks_in_one_file_or_beside_the_picture
         faces = detector(image, picture)
         assert [each.score for each in faces] == [1, 1]
         assert faces[0][:4] == pytest.approx(box) and faces[1][:4] == (0, 0, 4, 4)  # the largest first
-        assert detector(image, picture.with_name("other.jpg")) == []
+        with pytest.raises(DataError) as error:
+            detector(image, picture.with_name("other.jpg"))
+        assert all(name in str(error.value) for name in (("other.jpg", "all.json") if detector.path else ("other.json", )))
 
 
 @pytest.mark.parametrize("document, named", [

@@ -36,12 +36,18 @@ def test_every_face_of_a_picture_is_an_item_with_the_whole_picture_largest_first
     assert all((photos[k]["img"] == PIXELS).all() for k in range(2))
 
 
-def test_a_folders_pictures_are_named_by_their_stems_as_long_as_these_differ(tmp_path):
+def test_a_folders_pictures_are_named_by_their_stems_except_those_that_would_clash(tmp_path):
     save(tmp_path / "a.png")
     save(tmp_path / "b.png", [LARGE, SMALL])
     assert names(given(tmp_path)) == ["a", "b_1", "b_2"]
     save(tmp_path / "b_1.png")
-    assert names(given(tmp_path)) == ["a.png", "b.png_1", "b.png_2", "b_1.png"]
+    assert names(given(tmp_path)) == ["a", "b.png_1", "b.png_2", "b_1.png"]
+
+
+def test_a_whole_name_that_clashes_with_a_stem_is_no_name_either(tmp_path):
+    for name in ("a.png", "b.jpg", "b.png", "b.png.png"):
+        Image.fromarray(PIXELS).save(tmp_path / name)
+    assert names(FacePhotos(str(tmp_path), detector="none")) == ["a", "b.jpg", "b.png", "b.png.png"]
 
 
 def test_a_folder_goes_on_past_pictures_without_faces_and_damaged_ones_and_names_them(tmp_path):
@@ -55,6 +61,15 @@ def test_a_folder_goes_on_past_pictures_without_faces_and_damaged_ones_and_names
         "broken", "nobody", "outside"]  # yapf: disable
 
 
+def test_keys_of_given_faces_that_no_picture_of_the_folder_has_are_noted(tmp_path):
+    save(tmp_path / "a.png")
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({"a.png": [LARGE], "a.jpg": [LARGE]}))
+    note, = given(tmp_path, given=str(boxes)).notes
+    assert "boxes.json" in note and "a.jpg" in note
+    assert not given(tmp_path / "a.png", given=str(boxes)).notes
+
+
 def test_notes_on_many_pictures_are_counted(tmp_path):
     save(tmp_path / "z.png")
     for k in range(25):
@@ -63,7 +78,13 @@ def test_notes_on_many_pictures_are_counted(tmp_path):
     assert len(notes) == 21 and "5" in notes[-1]
 
 
-@pytest.mark.parametrize("faces, named", [([], "a.png"), ([[70, 5, 90, 25]], "60x40"), ([[5, -30, 25, -1]], "60x40")])
+@pytest.mark.parametrize("faces, named", [
+    ([], "a.png"),
+    ([[70, 5, 90, 25]], "60x40"),
+    ([[5, -30, 25, -1]], "60x40"),
+    ([[5, 5, 7, 25]], "60x40"),
+    ([[-1e6, -1e6, 1e6, 1e6]], "60x40"),
+])
 def test_a_single_picture_without_a_face_in_it_is_an_error(tmp_path, faces, named):
     with pytest.raises(DataError, match=named):
         given(save(tmp_path / "a.png", faces))
@@ -71,6 +92,13 @@ def test_a_single_picture_without_a_face_in_it_is_an_error(tmp_path, faces, name
 
 def test_a_face_half_outside_is_kept(tmp_path):
     assert given(save(tmp_path / "a.png", [[-15, 5, 15, 35]]))[0]["box"].tolist() == [-15, 5, 15, 35]
+
+
+@pytest.mark.parametrize("height, width", [(500, 1), (1, 500), (1, 1)])
+def test_a_picture_with_too_few_pixels_for_a_face_is_an_error(tmp_path, height, width):
+    Image.fromarray(np.zeros((height, width, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=f"a.png.*{width}x{height}"):
+        FacePhotos(str(tmp_path / "a.png"), detector="none")
 
 
 def test_a_damaged_picture_and_an_empty_folder_are_errors_that_name_them(tmp_path):

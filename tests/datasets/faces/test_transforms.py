@@ -7,7 +7,6 @@ import torch
 from deep3dmap.datasets.faces import transforms
 from deep3dmap.datasets.faces.detection import FaceBox
 from deep3dmap.datasets.faces.transforms import DetectedBox, PackFace, RandomFaceBox, RandomOcclusion, RandomPhotometry
-from deep3dmap.errors import DataError
 
 BOX = np.array([40, 30, 90, 86], np.float32)
 GREY = np.full((120, 150, 3), 90, np.uint8)
@@ -61,7 +60,9 @@ def test_the_box_is_in_the_middle_of_the_crop_and_fills_its_share():
 
 @pytest.mark.parametrize("angle", [0.0, 30.0])
 def test_the_target_turns_and_scales_and_its_z_begins_at_0(angle):
-    packed = PackFace(64)(face() | dict(angle=angle))
+    item = face() | dict(angle=angle)
+    packed = PackFace(64)(item)
+    assert item["angle"] == angle and "angle" not in packed
     own, target = face()["position_map"][:, :, 1:].reshape(3, -1), packed["target"][:, :, 1:].reshape(3, -1).numpy()
     scale = 63 / (1.6 * (BOX[2:] - BOX[:2]).mean())
     np.testing.assert_allclose(target[2], scale * (own[2] - own[2].min()), atol=1e-3)
@@ -101,6 +102,16 @@ def test_as_many_faces_as_asked_for_are_occluded():
         assert least <= sum(changed) <= most
 
 
+@pytest.mark.parametrize("move", [(0, 0), (700, 0), (0, 700)])
+def test_a_face_at_any_place_of_an_oblong_picture_is_occluded(move):
+    np.random.seed(0)
+    box = BOX + np.float32([*move, *move])
+    image = np.full((120 + move[1], 150 + move[0], 3), 90, np.uint8)
+    changed = np.stack([(RandomOcclusion(1.0)(dict(img=image, box=box))["img"] != image).any(-1) for _ in range(20)])
+    left, top, right, bottom = box.astype(int)
+    assert changed[:, top:bottom, left:right].any((1, 2)).sum() > 10
+
+
 @pytest.mark.parametrize("transform", [RandomOcclusion(1.0), RandomPhotometry()])
 def test_only_the_picture_changes(transform):
     np.random.seed(1)
@@ -137,7 +148,10 @@ def test_of_the_detected_boxes_the_one_around_the_face_is_taken(monkeypatch, fou
     np.testing.assert_array_equal(item["box"], np.float32(found[chosen]))
 
 
-def test_a_face_that_no_detector_finds_is_named(monkeypatch):
+def test_of_a_face_that_is_not_detected_the_crop_is_the_whole_picture(monkeypatch):
     monkeypatch.setattr(transforms, "face_detector", lambda name: lambda image: [])
-    with pytest.raises(DataError, match="face: "):
-        DetectedBox()(face())
+    packed = PackFace(64)(DetectedBox()(face()))
+    height, width = GREY.shape[:2]
+    middle = packed["crop"] @ torch.tensor([(width - 1) / 2, (height - 1) / 2, 1])
+    torch.testing.assert_close(middle[:2], torch.full((2, ), 31.5), atol=1e-3, rtol=0)
+    assert float(packed["crop"][0, 0]) == pytest.approx(63 / max(height, width), rel=1e-4)

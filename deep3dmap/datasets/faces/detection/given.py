@@ -1,6 +1,7 @@
 """Faces whose place is known: the whole picture, or boxes and landmarks from JSON files."""
 
 import json
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -47,17 +48,25 @@ class GivenFaces:
             self.faces = {name: _faces(value, f"{self.path}: {name}") for name, value in document.items()}
 
     def __call__(self, image: Image, picture: Path | None = None) -> list[FaceBox]:
-        """The faces given for a picture, largest first; none for pictures that the file, or no file, tells of.
+        """The faces given for a picture, largest first.
 
         Raises:
-            DataError: if the file beside the picture is invalid.
+            DataError: if the file, or no file beside the picture, tells of them; or if that file is invalid.
         """
         if picture is None:
             raise DataError("faces that are given belong to pictures in files; this picture has no name")
         if self.path:
-            return self.faces.get(picture.name, [])
+            if picture.name not in self.faces:
+                raise DataError(f"{picture}: {self.path} has no faces of it; add the key '{picture.name}' with {FORM}")
+            return self.faces[picture.name]
         beside = picture.with_suffix(".json")
-        return _faces(_read(beside), f"{beside}") if is_file(beside) else []
+        if not is_file(beside):
+            raise DataError(f"{picture}: no faces are given for it; write {beside} with {FORM}")
+        return _faces(_read(beside), f"{beside}")
+
+    def strange(self, pictures: Container[str]) -> list[str]:
+        """A note for each key of the file that is the name of none of these pictures."""
+        return [f"{self.path}: no picture is called '{name}'" for name in self.faces if name not in pictures]
 
 
 def _read(path: Path):
