@@ -54,20 +54,21 @@ class RenderedFaces(ItemDataset):
 
     def load(self, index: int) -> dict:
         """A picture with its labels."""
-        path = None if self.cache is None else self.cache / f"{index // 1000:03d}" / f"{index:06d}.npz"
-        if path is not None and path.is_file():
-            arrays = read_npz(path, "a synthetic face", (*KEYS, "landmarks" if self.maps is None else "points"))
-            image = cv2.imdecode(arrays["image"], cv2.IMREAD_COLOR)[..., ::-1]
-            arrays |= {key: arrays[key].astype(np.float32) / UNIT for key in ("points", "landmarks") if key in arrays}
-        else:
-            image, arrays = self._rendered(index)
-            if path is not None:
-                _store(path, image, arrays)
+        image, arrays = self._rendered(index) if self.cache is None else self._cached(index)
         landmarks = arrays["landmarks"] if self.maps is None else arrays["points"][self.maps.landmark_rows]
         box = np.concatenate([landmarks[:, :2].min(0), landmarks[:, :2].max(0)])
         mapped = {} if self.maps is None else dict(position_map=self.maps.image(arrays["points"]))
         return dict(name=f"{self.split}_{index:06d}", img=np.ascontiguousarray(image), **mapped, landmarks=landmarks, box=box,
                     visible=arrays["visible"], **dict(zip(("yaw", "pitch", "roll"), arrays["pose"])))  # yapf: disable
+
+    def _cached(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """As :meth:`_rendered`, from its file, which is made first where it is missing."""
+        path = self.cache / f"{index // 1000:03d}" / f"{index:06d}.npz"
+        if not path.is_file():
+            _store(path, *self._rendered(index))
+        arrays = read_npz(path, "a synthetic face", (*KEYS, "landmarks" if self.maps is None else "points"))
+        image = cv2.imdecode(arrays["image"], cv2.IMREAD_COLOR)[..., ::-1]
+        return image, arrays | {key: arrays[key].astype(np.float32) / UNIT for key in ("points", "landmarks") if key in arrays}
 
     def _rendered(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         shared = self.wardrobe()
@@ -93,7 +94,7 @@ class SyntheticFaces(RenderedFaces):
         map_size: of the position maps: 128 or 256.
         seed: of all pictures.
         model: the face model: a name below ``DEEP3DMAP_DATA``, a folder, a file.
-        cache: folder in which rendered pictures are kept (0.1 MB each); None renders them again in every epoch.
+        cache: folder in which rendered pictures are kept as JPEG, 0.1 MB each; None renders them again in every epoch.
         left_out: what doesn't vary, for ablations: ``lights``, ``background``, ``occlusion``, ``skin``, ``camera``.
         pipeline: see :class:`ItemDataset`.
     """
@@ -108,7 +109,7 @@ class SyntheticFaces(RenderedFaces):
                  cache: str | None = None,
                  left_out: Sequence[str] = (),
                  pipeline: Sequence[Mapping] = ()):
-        kind = "_".join([split, str(size), str(map_size), str(seed), *sorted(left_out)])
+        kind = "_".join([Path(model).stem, split, str(size), str(map_size), str(seed), *sorted(left_out)])
         super().__init__(split, count, size, seed, cache and str(Path(cache) / kind), pipeline)
         for name in left_out:
             if name not in VARIED:
@@ -122,5 +123,5 @@ class SyntheticFaces(RenderedFaces):
 
 def _store(path: Path, image: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-    stored = {key: (arrays[key] * UNIT).round().astype(np.int16) for key in ("points", "landmarks") if key in arrays}
+    stored = {key: (arrays[key] * UNIT).round().astype(np.int32) for key in ("points", "landmarks") if key in arrays}
     write_atomically(path, npz_bytes(image=data, visible=arrays["visible"], pose=arrays["pose"], **stored))
