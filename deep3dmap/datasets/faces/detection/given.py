@@ -51,7 +51,7 @@ class GivenFaces:
         """The faces given for a picture, largest first.
 
         Raises:
-            DataError: if the file, or no file beside the picture, tells of them; or if that file is invalid.
+            DataError: if none are given (an empty list is), or the file beside the picture is invalid.
         """
         if picture is None:
             raise DataError("faces that are given belong to pictures in files; this picture has no name")
