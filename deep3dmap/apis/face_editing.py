@@ -44,7 +44,7 @@ def edit_face(photo: str | Path,
         parts: of the face to replace (default: all of it).
         mask: picture in the layout of textures, white where to replace.
         weights: checkpoint or work folder of a trained PRNet (default: the package's).
-        detector: of faces: auto, mtcnn, haar, none (a picture is one face), given (boxes in files).
+        detector: of faces: auto, mtcnn, haar, lbp, none (a picture is one face), given (boxes in files).
         device: auto, cpu, cuda, cuda:1 ...
 
     Raises:
