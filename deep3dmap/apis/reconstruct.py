@@ -73,7 +73,7 @@ def reconstruct(source: str | Path | None,
         overwrite: replace the result in the output folder. Only when the new run begins; other files are kept.
         resolution: resolution of the mesh (default: the config's).
         texture: also write ``textured.glb``, the mesh with a texture from the training photographs.
-        detector: of faces, if the method finds them: auto, mtcnn, haar, lbp, none (one face a picture), given (boxes in files).
+        detector: of faces: auto, mtcnn, haar, lbp, none (one face a picture), given (boxes in files).
         every: of a video, take each so many-th frame.
         options: as for :func:`deep3dmap.apis.train.train`.
         started: value of ``time.monotonic()`` at which the minutes begin; now by default.
