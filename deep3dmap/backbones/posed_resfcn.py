@@ -26,8 +26,7 @@ class PosedResFCN(ResFCN):
     """Position maps as an affine map of a face in a canonical frame: ``A (mean + change) + t``.
 
     The encoder's output gives ``A`` and ``t`` by one linear layer, its decoder the change of the layout's mean face. Otherwise
-    the compact variant of :class:`ResFCN`, which has to draw every pose with its decoder. On synthetic faces, the loss after
-    300 steps is what that variant reaches after 1100 (docs/prnet.md).
+    the compact variant of :class:`ResFCN`, which has to draw every pose with its decoder, and learns much slower.
 
     Args:
         size, resolution: see :class:`ResFCN`.
