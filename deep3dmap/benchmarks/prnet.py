@@ -124,7 +124,7 @@ METHOD = Method(
               maps_of_size=Work("channels", (4, 8, 16, 32), (1, 2), job=_maps_of_size),
               train_step=Work("pictures", (2, 4, 8, 16), (2, 4), 8, job=_train_step),
               face=Work("pixels a side", (256, 512, 1024), (64, ), job=_face)),
-    parts=("backbone", ),
+    parts=("backbone", "losses"),
     prepare=_prepare,
     watch=lambda framework, change: None,
     preparation=(0, 10),
