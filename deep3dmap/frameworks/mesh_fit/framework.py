@@ -5,6 +5,7 @@ and optimises its vertices so that renderings match silhouettes and photographs 
 smooth coordinates (Nicolet et al., "Large steps in inverse rendering of geometry", SIGGRAPH Asia 2021).
 """
 
+import gc
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -53,6 +54,7 @@ class VertexValues(nn.Module):
 
     def replace(self, values: Float[Tensor, "v 3"]) -> None:
         """Assign values of any number of vertices; the parameter stays the same object."""
+        gc.collect()  # a graph that lingers in a cycle of references keeps the parameter's node of the old size alive
         self.values.data = values.to(self.values)
 
 

@@ -13,6 +13,7 @@ from deep3dmap.engine.checkpoint import find_checkpoint, load_checkpoint
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks import MeshFit
 from deep3dmap.frameworks.base import Stage
+from deep3dmap.frameworks.mesh_fit.framework import VertexValues
 from deep3dmap.geometry.meshing import NoSurfaceError
 
 evaluate = test
@@ -122,3 +123,14 @@ def test_weights_that_are_not_a_mesh_are_refused(damage, work_dir):
 def test_values_out_of_range_are_named(wrong, named):
     with pytest.raises(ConfigError, match=named):
         MeshFit(**dict(levels=LEVELS) | wrong)
+
+
+def test_values_of_another_number_can_be_learned_though_an_old_graph_lingers_in_a_cycle():
+    values = VertexValues()
+    values.replace(torch.zeros(4, 3))
+    lingering = [values.values[torch.arange(4)].sum()]
+    lingering.append(lingering)
+    del lingering
+    values.replace(torch.zeros(7, 3))
+    values.values[torch.arange(7)].sum().backward()
+    assert values.values.grad.shape == (7, 3)
