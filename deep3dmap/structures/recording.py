@@ -1,0 +1,42 @@
+"""A posed video: frames with cameras, and with depth maps if a sensor measured them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import trimesh
+from jaxtyping import Float, Float32, UInt8
+
+
+class Recording(ABC):
+    """A posed video, whose pictures and depth maps are read when they are asked for.
+
+    Attributes:
+        name: of the recording.
+        names: of its frames, in the order in which they were taken.
+        poses: camera to world (n, 4, 4), float64, metres, OpenCV's axes (x right, y down, z forward). Not finite where the
+            sensor lost track: such frames are skipped.
+        intrinsics: ``K`` (n, 3, 3) of the pictures, pixels; the first pixel's centre is at 0.5.
+        depth_intrinsics: ``K`` (n, 3, 3) of the depth maps, whose size may differ from the pictures'; None without depth.
+        up: unit vector (3,) against gravity, in the world.
+        true_mesh: the true surface in the world, if it is known.
+    """
+
+    name: str
+    names: Sequence[str]
+    poses: Float[np.ndarray, "n 4 4"]
+    intrinsics: Float[np.ndarray, "n 3 3"]
+    depth_intrinsics: Float[np.ndarray, "n 3 3"] | None = None
+    up: Float[np.ndarray, "3"] = np.array([0.0, 0.0, 1.0])
+    true_mesh: trimesh.Trimesh | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def image(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The picture of a frame."""
+
+    @abstractmethod
+    def depth(self, index: int) -> Float32[np.ndarray, "h w"]:
+        """Depth of a frame along the camera's z axis, metres, at the pixels' centres; 0 where it is unknown."""
