@@ -80,8 +80,15 @@ class InvertedResidual(nn.Module):
         even: see :func:`convolution`.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, norm: Callable, activation: Callable,
-                 even: bool = False):  # yapf: disable
+    def __init__(self,
+                 inputs: int,
+                 outputs: int,
+                 kernel: int,
+                 stride: int,
+                 expansion: int,
+                 norm: Callable,
+                 activation: Callable,
+                 even: bool = False):
         super().__init__()
         inner = inputs * expansion
         self.residual = stride == 1 and inputs == outputs

@@ -1,0 +1,56 @@
+"""Voxels of volumes of several resolutions, all counted in voxels of the finest one (NeuralRecon, Sun et al., CVPR 2021).
+
+Rows are (scene, x, y, z), where ``scene`` is the position in the batch. Voxels of a level with interval i have multiples of i as
+coordinates. Voxel (0, 0, 0) has its centre at the volume's origin.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+#: Which of x, y and z are increased for the eight voxels that a coarser one divides into, in the reference's order.
+CORNERS = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1))
+
+
+def voxel_grid(size: Sequence[int], interval: int, scenes: int = 1, device: torch.device | None = None) -> Int[Tensor, "n 4"]:
+    """All voxels of volumes, z fastest.
+
+    Args:
+        size: finest voxels along x, y and z.
+        interval: between neighbours.
+        scenes: number of volumes.
+        device: of the result.
+    """
+    axes = [torch.arange(0, side, interval, device=device) for side in size]
+    return torch.cartesian_prod(torch.arange(scenes, device=device), *axes)
+
+
+def subdivide(coords: Int[Tensor, "n 4"], interval: int) -> Int[Tensor, "m 4"]:
+    """The eight voxels of the next level in each voxel, one after another.
+
+    Args:
+        coords: voxels of a level.
+        interval: of the next level.
+    """
+    corners = torch.tensor([(0, *corner) for corner in CORNERS], device=coords.device)
+    return (coords[:, None] + interval * corners).flatten(0, 1)
+
+
+def world_points(coords: Int[Tensor, "n 4"], origins: Float[Tensor, "b 3"], voxel_size: float) -> Float[Tensor, "n 3"]:
+    """Centres of voxels in the world, metres.
+
+    Args:
+        coords: voxels.
+        origins: of the scenes' volumes, metres.
+        voxel_size: of the finest voxels, metres.
+    """
+    return coords[:, 1:] * voxel_size + origins[coords[:, 0]]
+
+
+def transformed(points: Float[Tensor, "n 3"], scenes: Int[Tensor, " n"], matrices: Float[Tensor,
+                                                                                         "b 4 4"]) -> Float[Tensor, "n 3"]:
+    """Points after the affine map of the scene that each belongs to."""
+    maps = matrices[scenes, :3]
+    return (maps[:, :, :3] @ points[..., None])[..., 0] + maps[:, :, 3]
