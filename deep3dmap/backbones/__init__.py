@@ -10,8 +10,9 @@ from deep3dmap.backbones.posed_resfcn import PosedResFCN
 from deep3dmap.backbones.radiance_network import RadianceNetwork
 from deep3dmap.backbones.resfcn import ResFCN
 from deep3dmap.backbones.sdf_network import SDFNetwork
+from deep3dmap.backbones.sparse import SPVCNN, ConvGRU, SparseUNet
 
 __all__ = [
-    "CodedSDFNetwork", "DeepSDFDecoder", "EfficientNetLite0", "MnasMulti", "PosedResFCN", "RadianceNetwork", "ResFCN",
-    "SDFNetwork", "WeightNormLinear", "fourier_encoding", "frozen"
+    "SPVCNN", "CodedSDFNetwork", "ConvGRU", "DeepSDFDecoder", "EfficientNetLite0", "MnasMulti", "PosedResFCN",
+    "RadianceNetwork", "ResFCN", "SDFNetwork", "SparseUNet", "WeightNormLinear", "fourier_encoding", "frozen"
 ]

@@ -49,8 +49,12 @@ def world_points(coords: Int[Tensor, "n 4"], origins: Float[Tensor, "b 3"], voxe
     return coords[:, 1:] * voxel_size + origins[coords[:, 0]]
 
 
-def transformed(points: Float[Tensor, "n 3"], scenes: Int[Tensor, " n"], matrices: Float[Tensor,
-                                                                                         "b 4 4"]) -> Float[Tensor, "n 3"]:
-    """Points after the affine map of the scene that each belongs to."""
-    maps = matrices[scenes, :3]
-    return (maps[:, :, :3] @ points[..., None])[..., 0] + maps[:, :, 3]
+def camera_points(coords: Int[Tensor, "n 4"], origins: Float[Tensor, "b 3"], voxel_size: float,
+                  world_to_camera: Float[Tensor, "b 4 4"]) -> Float[Tensor, "n 4"]:  # yapf: disable
+    """Centres of voxels in their scene's camera, metres, and the scene: rows (x, y, z, scene)."""
+    points = world_points(coords, origins, voxel_size)
+    moved = torch.cat([points, coords[:, :1].to(points)], 1)
+    for scene, matrix in enumerate(world_to_camera):
+        own = coords[:, 0] == scene
+        moved[own, :3] = points[own] @ matrix[:3, :3].T + matrix[:3, 3]
+    return moved

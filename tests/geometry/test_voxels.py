@@ -2,7 +2,7 @@
 
 import torch
 
-from deep3dmap.geometry.voxels import subdivide, transformed, voxel_grid, world_points
+from deep3dmap.geometry.voxels import camera_points, subdivide, voxel_grid, world_points
 from tests.goldens import cases, read, tensor
 
 
@@ -33,4 +33,5 @@ def test_points_lie_in_their_scene_s_volume():
     torch.testing.assert_close(world_points(coords, origins, 0.5), expected)
     maps = torch.eye(4).repeat(2, 1, 1)
     maps[1] = torch.tensor([[0.0, -1, 0, 1], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-    torch.testing.assert_close(transformed(expected, coords[:, 0], maps), torch.tensor([[-5.0, 5, 7], [0.5, 1, 3]]))
+    moved = torch.tensor([[-5.0, 5, 7, 1], [0.5, 1, 3, 0]])
+    torch.testing.assert_close(camera_points(coords, origins, 0.5, maps), moved)
