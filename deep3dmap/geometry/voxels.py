@@ -1,7 +1,7 @@
 """Voxels of volumes of several resolutions, all counted in voxels of the finest one (NeuralRecon, Sun et al., CVPR 2021).
 
-Rows are (scene, x, y, z), where ``scene`` is the position in the batch. Voxels of a level with interval i have multiples of i as
-coordinates. Voxel (0, 0, 0) has its centre at the volume's origin.
+Rows are (scene, x, y, z), where ``scene`` is the position in the batch. Coordinates of voxels of a level with interval i are
+multiples of i. Voxel (0, 0, 0) has its centre at the volume's origin.
 """
 
 from collections.abc import Sequence

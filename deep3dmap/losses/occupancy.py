@@ -71,12 +71,12 @@ class OccupancyLoss(LevelLoss):
     """Balanced binary cross entropy of the voxels' occupancy (NeuralRecon).
 
     Args:
-        pos_weight: of all occupied voxels, relative to all others.
+        pos_weight: of all occupied voxels, relative to all others; the default is the published one.
         levels, weight: see :class:`LevelLoss`.
     """
 
     def __init__(self,
-                 pos_weight: float = 1.0,
+                 pos_weight: float = 1.5,
                  levels: Sequence[float] = LEVELS,
                  weight: float | Sequence[float] | dict = 1.0):
         super().__init__(levels, weight)
