@@ -119,3 +119,4 @@ class SparseUNet(nn.ModuleList):
                               f"features={tuple(features)}")
         before = [0, *(width + 2 for width in channels[:-1])]
         super().__init__(SPVCNN(image + 1 + extra, width) for image, extra, width in zip(features, before, channels))
+        self.channels = tuple(channels)
