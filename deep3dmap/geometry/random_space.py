@@ -50,7 +50,7 @@ def random_space(turn: float, place: Float[Tensor, "3"], origin: Float[Tensor, "
 
 
 def fragment_origin(frames: Sequence[DepthFrame], size: Sequence[int], voxel_size: float,
-                    scene_origin: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:  # yapf: disable
+                    scene_origin: Float[np.ndarray, "3"], max_depth: float = MAX_DEPTH) -> Float[np.ndarray, "3"]:  # yapf: disable
     """Origin of the box of voxels around what a fragment's cameras see, metres.
 
     Args:
@@ -58,9 +58,10 @@ def fragment_origin(frames: Sequence[DepthFrame], size: Sequence[int], voxel_siz
         size: finest voxels of the box along x, y and z.
         voxel_size: of the finest voxels, metres.
         scene_origin: origin of the scene's volume, metres.
+        max_depth: up to which the cameras see, metres.
     """
     first = frames[0]
-    bounds = frustum_bounds(np.stack([f.K for f in frames]), np.stack([f.pose for f in frames]), first.depth.shape, MAX_DEPTH)
+    bounds = frustum_bounds(np.stack([f.K for f in frames]), np.stack([f.pose for f in frames]), first.depth.shape, max_depth)
     centre = (np.array([*bounds.mean(1)[:2], FLOOR]) - scene_origin) / voxel_size
     start = np.array([*np.round(centre[:2] / STEP), np.floor(centre[2] / STEP)]) * STEP
     start[:2] -= np.array(size[:2]) // 2
@@ -99,14 +100,13 @@ def sample_volume(volume: Float[Tensor, "i j k"], index: Float[Tensor, "x y z 3"
     return torch.where((grid[0].abs() >= 1).any(-1), 1.0, values)
 
 
-def fragment_targets(volumes: Sequence[Float[Tensor, "i j k"]], volume_origin: Float[Tensor, "3"],
+def fragment_targets(volumes: Sequence[Tensor], volume_origin: Float[Tensor, "3"],
                      to_volume: Float[Tensor, "4 4"], frames: Sequence[DepthFrame], origin: Float[Tensor, "3"],
-                     size: Sequence[int],
-                     voxel_size: float) -> tuple[list[Float[Tensor, "x y z"]], list[Bool[Tensor, "x y z"]]]:  # yapf: disable
-    """Distances and occupancies of a fragment's voxels at each resolution, fine to coarse.
+                     size: Sequence[int], voxel_size: float) -> tuple[list[Tensor], list[Tensor]]:  # yapf: disable
+    """Distances (x, y, z) and occupancies (x, y, z) of a fragment's voxels at each resolution, fine to coarse.
 
     Args:
-        volumes: distances of the scene in truncations at each resolution, fine to coarse.
+        volumes: distances (i, j, k) of the scene in truncations at each resolution, fine to coarse.
         volume_origin: of the scene's volume in its own world, metres.
         to_volume: from the fragment's world to the volume's, the inverse of :func:`random_space`.
         frames: the fragment's depth maps, posed in its world.

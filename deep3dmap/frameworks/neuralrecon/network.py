@@ -113,7 +113,9 @@ class NeuralReconNetwork(nn.Module):
             coords, volume, mask = fused.coords, fused.features, torch.ones(len(fused.coords), dtype=torch.bool)
             truth = (fused.tsdf_target, fused.occupancy_target)
         else:
-            mask, truth = count > 1, self._truth(level, coords, inputs)
+            mask, truth = count > 1, ()
+            if "occupancy" in inputs:
+                truth = truth_at(coords, self.levels - 1 - level, inputs["tsdf"], inputs["occupancy"])
         found = dict(coords=coords, mask=mask.to(coords.device), tsdf=self.tsdf_heads[level](volume)[:, 0],
                      occupancy=self.occupancy_heads[level](volume)[:, 0])  # yapf: disable
         if "occupancy" in inputs:
@@ -135,12 +137,6 @@ class NeuralReconNetwork(nn.Module):
             rows = occupied.nonzero()[:, 0]
             occupied[rows[torch.randperm(len(rows), device=rows.device)[most:]]] = False
         return occupied
-
-    def _truth(self, level: int, coords: Int[Tensor, "n 4"], inputs: Mapping) -> tuple[Tensor, ...]:
-        if "occupancy" not in inputs:
-            return ()
-        scene, x, y, z = torch.cat([coords[:, :1], coords[:, 1:] // self.gru_fusion.interval(level)], 1).unbind(1)
-        return tuple(inputs[key][self.levels - 1 - level][scene, x, y, z] for key in ("tsdf", "occupancy"))
 
     def _number(self, begins: Sequence[bool] | Bool[Tensor, " b"]) -> list[int]:
         """Numbers of the scenes of a batch's fragments, which go on where no fragment is its sequence's first."""
@@ -165,3 +161,17 @@ def _passed_on(features: Float[Tensor, "n c"], tsdf: Float[Tensor, " n"], occupa
                                                                                            " n"]) -> Float[Tensor, "m d"]:
     """What the eight voxels of each voxel get; without gradients, as in the published code."""
     return torch.cat([features, tsdf[:, None], occupancy[:, None]], 1).detach().repeat_interleave(8, 0)
+
+
+def truth_at(coords: Int[Tensor, "n 4"], scale: int, tsdf: Sequence[Tensor],
+             occupancy: Sequence[Tensor]) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
+    """True distances and occupancies of a fragment's voxels that are not fused.
+
+    Args:
+        coords: voxels.
+        scale: 0 is the finest level.
+        tsdf: volumes (b, x, y, z) of each level, fine to coarse.
+        occupancy: likewise.
+    """
+    scene, x, y, z = torch.cat([coords[:, :1], coords[:, 1:] // 2**scale], 1).unbind(1)
+    return tsdf[scale][scene, x, y, z], occupancy[scale][scene, x, y, z]

@@ -21,7 +21,8 @@ def sparse_mesh(lattice: Lattice, coords: Int64[np.ndarray, "n 3"], tsdf: Float3
         lattice: where the voxels are.
         coords: the known voxels, each once.
         tsdf: their distances.
-        closed: unknown voxels within the known ones' box hold 1, as in NeuralRecon; otherwise there is a surface only between known voxels.
+        closed: unknown voxels within the known ones' box hold 1, as in NeuralRecon; otherwise there is a surface between known
+            voxels only.
     """
     return joined(lattice, _pieces(coords, tsdf, closed), False)
 
