@@ -1,8 +1,8 @@
 """Recordings from posed pictures: ``transforms.json`` (Instant-NGP, nerfstudio), with depth maps if it names any, and COLMAP.
 
 The readers are those of captures (:mod:`deep3dmap.datasets.readers`). Frames are in the order of the numbers in their files'
-names; lens distortion is removed. COLMAP's unit of length is arbitrary, and so is that of a ``transforms.json`` made from it. The
-direction up is estimated.
+names; lens distortion is removed. COLMAP's unit of length is arbitrary, and so is that of a ``transforms.json`` made from it.
+The direction up is estimated.
 """
 
 import json
@@ -67,8 +67,9 @@ def _depths(scan: Scan, order: Sequence[int]) -> list[partial] | None:
     if not any(named):
         return None
     if None in named:
-        raise DataError(f"{scan.file}: frames[{named.index(None)}] has no depth_file_path, but others have one; name a depth map "
-                        "for every frame, or for none")
+        raise DataError(
+            f"{scan.file}: frames[{named.index(None)}] has no depth_file_path, but others have one; name a depth map "
+            "for every frame, or for none")
     if any(frame.distortion for frame in scan.frames):
         raise DataError(f"{scan.file}: depth maps of pictures with lens distortion can't be read; undistort both first")
     unit = float(numbers(document.get("integer_depth_scale", MILLIMETRE), (), f"{scan.file}: integer_depth_scale"))
