@@ -1,12 +1,10 @@
 """Frames of a recording at a network's size: pictures resized, depth maps looked up at the pictures' pixels."""
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
-from PIL import Image
+from jaxtyping import Float, Float32
 
+from deep3dmap.geometry.fragments import resize_view
 from deep3dmap.structures.recording import Recording
-
-NEARLY = 0.01  # relative difference of two sides' ratios that is bridged by a border instead of a stretch
 
 
 def frame_at(recording: Recording, index: int,
@@ -20,30 +18,10 @@ def frame_at(recording: Recording, index: int,
     """
     image, K = recording.image(index), recording.intrinsics[index]
     if size is not None and image.shape[:2] != tuple(size):
-        image, K = resized(image, K, size)
+        image, K = resize_view(image, K, tuple(size[::-1]))
     if recording.depth_intrinsics is None:
         return image, K, None
     return image, K, depth_at(recording.depth(index), recording.depth_intrinsics[index], K, image.shape[:2])
-
-
-def resized(image: UInt8[np.ndarray, "h w 3"], K: Float[np.ndarray, "3 3"],
-            size: tuple[int, int]) -> tuple[UInt8[np.ndarray, "h2 w2 3"], Float[np.ndarray, "3 3"]]:
-    """A picture and its ``K`` at another size; bilinear, averaging where it shrinks.
-
-    If the ratio of the sides is nearly the same, a black border makes it equal first (as NeuralRecon does with ScanNet's
-    1296x968); else the picture is stretched, and focal lengths differ.
-    """
-    (height, width), K = image.shape[:2], K.copy()
-    ratio = (width * size[0]) / (height * size[1])
-    if 0 < abs(ratio - 1) < NEARLY:
-        rows, columns = (round(width * size[0] / size[1]) - height,
-                         0) if ratio > 1 else (0, round(height * size[1] / size[0]) - width)
-        top, left = rows // 2, columns // 2
-        image = np.pad(image, ((top, rows - top), (left, columns - left), (0, 0)))
-        K[0, 2], K[1, 2] = K[0, 2] + left, K[1, 2] + top
-        height, width = image.shape[:2]
-    K[:2] *= np.array([[size[1] / width], [size[0] / height]])
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)), K
 
 
 def depth_at(depth: Float32[np.ndarray, "h w"], depth_K: Float[np.ndarray, "3 3"], K: Float[np.ndarray, "3 3"],

@@ -3,17 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from deep3dmap.datasets.videos import Fragments, load_recording
 from deep3dmap.datasets.videos.dataset import frames_of
-from deep3dmap.datasets.videos.frames import depth_at, resized
+from deep3dmap.datasets.videos.frames import depth_at
 from deep3dmap.datasets.videos.sources import upright_from_world
 from deep3dmap.engine.batches import build_loader
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.registry import DATASETS
 from tests.datasets.videos import made as files
-from tests.datasets.videos.made import walk
+from tests.datasets.videos.made import depth_in_room, walk
 
 
 @pytest.fixture(scope="module")
@@ -116,29 +115,13 @@ def test_a_size_that_is_none_is_refused(size):
         Fragments("anything", size=size)
 
 
-def test_scannets_pictures_get_a_border_and_no_stretch():
-    K = np.array([[1170.0, 0, 648.5], [0, 1171, 484.5], [0, 0, 1]])
-    image, scaled = resized(np.full((968, 1296, 3), 200, np.uint8), K, (480, 640))
-    scale = 640 / 1296
-    np.testing.assert_allclose(scaled, [[1170 * scale, 0, 648.5 * scale], [0, 1171 * scale, 486.5 * scale], [0, 0, 1]])
-    assert image.shape == (480, 640, 3) and (image[2:-2] == 200).all() and image[0].max() < 200
-
-
-@pytest.mark.parametrize("size", [(36, 64), (20, 20), (90, 160)])
-def test_a_resized_picture_shows_points_where_its_camera_projects_them(size):
-    v, u = np.mgrid[:72, :128]
-    K = np.array([[100.0, 0, 60], [0, 110, 40], [0, 0, 1]])
-    image, scaled = resized(np.stack([u, v, 0 * u], -1).astype(np.uint8), K, size)
-    rows, columns = np.mgrid[3:size[0] - 3, 3:size[1] - 3]
-    x, y = (columns + 0.5 - scaled[0, 2]) / scaled[0, 0], (rows + 0.5 - scaled[1, 2]) / scaled[1, 1]
-    expected = np.stack([x * 100 + 60, y * 110 + 40], -1) - 0.5  # the ramps' values are whole-number positions
-    assert np.abs(image[rows, columns, :2] - expected).max() <= 1
-
-
-def test_pictures_shrink_as_the_authors_do(goldens):
-    picture = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (64, 1, 3))
-    expected = np.asarray(Image.fromarray(picture).resize((64, 16), Image.BILINEAR))
-    np.testing.assert_array_equal(resized(picture, np.eye(3), (16, 64))[0], expected)
+def test_a_resized_item_sees_the_room_with_its_intrinsics(long, tmp_path):
+    item = Fragments(str(files.scannet(tmp_path, long)), views=5, size=(24, 36))[1]
+    v, u = np.mgrid[:24, :36] + 0.5
+    for K, pose, depth in zip(*(item[key].double().numpy() for key in ("intrinsics", "poses", "depths"))):
+        rays = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(K).T
+        error = np.abs(depth - depth_in_room(pose, rays))[depth > 0]
+        assert error.size > 800 and np.median(error) < 0.03 and np.quantile(error, 0.95) < 0.2
 
 
 def test_depth_is_looked_up_at_the_pixels_of_the_picture():
