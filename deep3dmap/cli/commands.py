@@ -137,6 +137,10 @@ def _sdf_samples(call) -> int:
     return 0 if call().counts["accepted"] else 1
 
 
+def _rgbd(call) -> int:
+    return 0 if all(entry["status"] == "done" for entry in call().values()) else 1
+
+
 def _shapes(call) -> int:
     return 0 if call().meshes else 1
 
@@ -202,6 +206,7 @@ KINDS = {
     "ict-heads": Command("apis.prepare.ict_heads.prepare_ict_heads"),
     "capture": Command("apis.prepare.captures.prepare_capture"),
     "head-capture": Command("apis.prepare.captures.prepare_head_capture"),
+    "rgbd": Command("apis.prepare.rgbd.prepare_rgbd", _rgbd, names=OUTPUT),
     "head-prior": Command("apis.prepare.head_prior.prepare_head_prior", trust=True),
 }
 
