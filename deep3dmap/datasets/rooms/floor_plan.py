@@ -32,7 +32,7 @@ class FloorPlan:
         """Put something there if it has room and leaves enough floor to walk on; whether it has been put there."""
         low = [area for area, sill in self.windows if height > sill]
         inside = rectangle[0] >= 0 and rectangle[1] >= 0 and rectangle[2] <= self.size[0] and rectangle[3] <= self.size[1]
-        if not inside or any(_overlap(rectangle, other) for other in (*self.taken, *self.kept_free, *low)):
+        if not inside or any(overlap(rectangle, other) for other in (*self.taken, *self.kept_free, *low)):
             return False
         self.taken.append(rectangle)
         if self.places()[1].sum() * CELL**2 >= ROOM_TO_WALK:
@@ -59,8 +59,9 @@ class FloorPlan:
         return points, parts == 1 + counts.argmax() if len(counts) else free
 
 
-def _overlap(a: Rectangle, b: Rectangle) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def overlap(a: Rectangle, b: Rectangle) -> bool:
+    """Whether two rectangles share more than an edge."""
+    return bool(a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])
 
 
 def footprint(size: tuple[float, float], at: tuple[float, float], turn: float) -> Rectangle:

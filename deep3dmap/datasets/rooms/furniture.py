@@ -12,7 +12,8 @@ from deep3dmap.datasets.rooms.looks import Looks
 from deep3dmap.datasets.rooms.surfaces import Material, Surface, blob, box, patch, rectangle, steps, turned
 
 Random = np.random.Generator
-DARK, METAL, WHITE, CARDBOARD, LEAF = (0.10, 0.10, 0.12), (0.6, 0.6, 0.62), (0.85, 0.85, 0.83), (0.65, 0.5, 0.35), (0.25, 0.42, 0.18)
+DARK, METAL, WHITE = (0.10, 0.10, 0.12), (0.6, 0.6, 0.62), (0.85, 0.85, 0.83)
+CARDBOARD, LEAF = (0.65, 0.5, 0.35), (0.25, 0.42, 0.18)
 INCH = 0.0254
 
 
@@ -73,8 +74,8 @@ def _thing(looks: Looks, random: Random, at: tuple[float, float, float], reach: 
         return [turned([(0, 0.02), (0.5 * r, 0.025), (0.95 * r, 0.08), (r, 0.08), (0.5 * r, 0.0)], at, dye, 12)]
     if kind == 2:
         return [blob((2 * r, 2 * r, 2 * r), (at[0], at[1], at[2] + r), dye)]
-    sizes = [(1.8 * r, 1.4 * r, random.uniform(0.08, 0.25))] if kind == 3 else [
-        (random.uniform(1.2, 2) * r, random.uniform(1.1, 1.5) * r, 0.03) for _ in range(random.integers(1, 5))]  # yapf: disable
+    count, high = (1, random.uniform(0.08, 0.25)) if kind == 3 else (int(random.integers(1, 5)), 0.03)
+    sizes = [(random.uniform(1.2, 2) * r, random.uniform(1.1, 1.5) * r, high) for _ in range(count)]
     parts, z = [], at[2]
     for size in sizes:
         parts += box(size, (at[0], at[1], z), looks.dyed(random))
@@ -84,7 +85,8 @@ def _thing(looks: Looks, random: Random, at: tuple[float, float, float], reach: 
 
 def chair(looks: Looks, random: Random) -> Piece:
     """A chair with a back of slats or a plate."""
-    w, d, seat, h = random.uniform(0.40, 0.48), random.uniform(0.40, 0.50), random.uniform(0.43, 0.48), random.uniform(0.8, 1.0)
+    w, d, seat, h = random.uniform(0.40, 0.48), random.uniform(0.40, 0.50), random.uniform(0.43,
+                                                                                           0.48), random.uniform(0.8, 1.0)
     frame = looks.pick("wood", random) if random.random() < 0.7 else looks.dyed(random)
     cover = looks.pick("cloth", random) if random.random() < 0.5 else frame
     parts = [*_legs(w, d, seat, 0.035, frame), *box((w, d, 0.04), (0, 0, seat), cover)]
@@ -154,8 +156,8 @@ def shelf(looks: Looks, random: Random) -> Piece:
     for z in heights:
         parts += box((w - 2 * thick, d, thick), (0, 0, z), wood)
     for low, high in zip(heights[:-1] + thick, heights[1:]):
-        parts += _books(looks, random, w - 2 * thick, d, low, high - low) if random.random() < 0.75 else _things_on(
-            looks, random, w - 2 * thick, d, low, high - low)
+        parts += _books(looks, random, w - 2 * thick, d, low, high -
+                        low) if random.random() < 0.75 else _things_on(looks, random, w - 2 * thick, d, low, high - low)
     return Piece((w, d, h), parts)
 
 
@@ -182,7 +184,8 @@ def cupboard(looks: Looks, random: Random, size: Sequence[float] | None = None) 
     """A wardrobe: doors with gaps between them, and handles."""
     w, d, h = size or (random.uniform(0.9, 1.9), random.uniform(0.5, 0.65), random.uniform(1.8, 2.2))
     body = looks.pick("wood", random) if random.random() < 0.7 else looks.dyed(random, (0.6, 0.9), 0.2)
-    return Piece((w, d, h), [*box((w, d - 0.025, h), (0, -0.0125, 0), body, True), *_fronts(looks, random, body, w, d, 0.06, h)])
+    return Piece((w, d, h),
+                 [*box((w, d - 0.025, h), (0, -0.0125, 0), body, True), *_fronts(looks, random, body, w, d, 0.06, h)])
 
 
 def _fronts(looks: Looks, random: Random, material: Material, w: float, d: float, low: float, high: float) -> list[Surface]:
@@ -242,7 +245,8 @@ def kitchen(looks: Looks, random: Random) -> Piece:
 
 def _lamp_parts(looks: Looks, height: float, radius: float) -> list[Surface]:
     """A foot, a stand and a glowing shade."""
-    foot = turned([(0.012, height), (0.012, 0.03), (radius * 0.8, 0.02), (radius * 0.8, 0)], (0, 0, 0), looks.tinted(METAL), 10)
+    foot = turned([(0.012, height), (0.012, 0.03), (radius * 0.8, 0.02), (radius * 0.8, 0)], (0, 0, 0), looks.tinted(METAL),
+                  10)
     low, high = height * 0.8 - radius * 0.5, height
     profile = [(0, high), (0.7 * radius, high), (radius, low), (0, low)]
     return [foot, turned(profile, (0, 0, 0), looks.glowing((1.0, 0.92, 0.8), 1.6), 14)]
@@ -261,9 +265,10 @@ def plant(looks: Looks, random: Random) -> Piece:
     parts, reach, top = [pot], random.uniform(0.2, 0.32), random.uniform(0.4, 1.0)
     for _ in range(random.integers(8, 20)):
         at, angle = random.uniform(0.1, 1), random.uniform(0, 2 * np.pi)
-        leaf = blob((reach, 0.1, 0.03 + 0.05 * at), (reach * 0.6, 0, 0), looks.tinted(np.array(LEAF) * random.uniform(0.7, 1.3)))
+        leaf = blob((reach, 0.1, 0.03 + 0.05 * at), (reach * 0.6, 0, 0),
+                    looks.tinted(np.array(LEAF) * random.uniform(0.7, 1.3)))
         parts.append(leaf.placed((0, 0, h + at * top), angle))
-    return Piece((2 * reach, 2 * reach, h + top), [*parts, turned([(0.02, h + top), (0.02, h - 0.05)], (0, 0, 0),
+    return Piece((2.2 * reach, 2.2 * reach, h + top), [*parts, turned([(0.02, h + top), (0.02, h - 0.05)], (0, 0, 0),
                                                                   looks.tinted(CARDBOARD), 6)])  # yapf: disable
 
 
@@ -302,3 +307,5 @@ KINDS: dict[str, tuple[Sequence[Callable], Callable | None]] = {
     "dining": ((kitchen, sideboard, cupboard, plant, basket, shelf, boxes), table),
     "study": ((desk, sofa, shelf, shelf, armchair, floor_lamp, plant, boxes), None),
 }
+#: What may stand in any room.
+EXTRAS = (boxes, basket, plant, chair, floor_lamp, sideboard, shelf, armchair)

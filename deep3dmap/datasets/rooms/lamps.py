@@ -11,7 +11,7 @@ from deep3dmap.datasets.rooms.surfaces import Surface, blob, turned
 from deep3dmap.datasets.rooms.walls import DAYLIGHT, Opening, Wall
 from deep3dmap.geometry.visible_surface import sphere_points
 
-SHADOW_RAYS, DIRECTIONS, BOUNCES = 6, 48, 3
+SHADOW_RAYS, DIRECTIONS, BOUNCES = 6, 48, 2
 OFF = 2e-3  # of a ray's origin from the surface, metres
 SOFTENING = 0.15  # square metres added to squared distances
 

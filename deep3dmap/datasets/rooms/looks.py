@@ -9,7 +9,8 @@ from deep3dmap.datasets.rooms import textures
 from deep3dmap.datasets.rooms.surfaces import Material
 
 FLOORS = (textures.planks, textures.planks, textures.tiles, textures.cloth, textures.stone)
-WALLS = (textures.plaster, textures.plaster, textures.stripes, textures.wallpaper, textures.bricks, textures.tiles)
+WALLS = (textures.plaster, textures.plaster, textures.plaster, textures.stripes, textures.wallpaper, textures.wallpaper)
+ACCENTS = (textures.plaster, textures.stripes, textures.wallpaper, textures.bricks, textures.tiles, textures.wood)
 COPIES = dict(wood=2, cloth=3, painting=4)
 #: Side of the square that a texture covers, metres; those that a piece shows once have their size from it.
 EXTENTS = dict(floor=(1.4, 2.2), wall=(1.2, 2.0), wood=(0.7, 1.1), cloth=(0.4, 0.9), stone=(0.6, 1.2), plain=(1.0, 1.0))
@@ -33,7 +34,7 @@ class Looks:
     def drawn(cls, random: np.random.Generator) -> "Looks":
         """The choice of a random room."""
         chosen = dict(floor=FLOORS[random.integers(len(FLOORS))], wall=WALLS[random.integers(len(WALLS))],
-                      accent=WALLS[random.integers(len(WALLS))])  # yapf: disable
+                      accent=ACCENTS[random.integers(len(ACCENTS))])  # yapf: disable
         names = ("floor", "wall", "accent", "wood", "cloth", "stone", "plain", "painting", "carpet", "outdoors", "door")
         makers, extents, index = [], [], {}
         for name in names:
@@ -51,7 +52,7 @@ class Looks:
         """A random one of the textures of a name."""
         return Material(int(random.choice(self.index[name])))
 
-    def dyed(self, random: np.random.Generator, light: tuple[float, float] = (0.15, 0.85), colourful: float = 0.7) -> Material:
+    def dyed(self, random: np.random.Generator, light: tuple[float, float] = (0.15, 0.85), colourful: float = 0.5) -> Material:
         """A plain material in a random colour."""
         return self.tinted(textures.tone(random, light, colourful))
 

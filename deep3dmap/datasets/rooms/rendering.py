@@ -14,6 +14,7 @@ from deep3dmap.structures import Cameras, Meshes
 
 LEVELS = 7  # of the textures' pyramids
 EXPOSURE = 0.42  # linear value of a surface of albedo 1 in the room's mean light
+LENS_BLUR = 0.45  # standard deviation, pixels
 DEPTH_UNIT = 2e-4  # metres, to which depth is rounded, so that a cache of 16 bits holds it
 
 
@@ -51,12 +52,12 @@ class RoomPictures:
         """The picture of a camera with a focal length in pixels."""
         values, pyramid, extents = self._baked()
         texture = torch.from_numpy(self.room.surface.texture)[fragments.face[:, 0]]
-        found = fragments.interpolate_filled(values)
+        found = fragments.interpolate_filled(values).float()
         footprint = fragments.depth[:, 0].float() / focal * SIZE / extents[texture]  # of a pixel, in texels
         albedo = sample(pyramid, texture, found[:, :2] / extents[texture, None], footprint)
         linear = fragments.to_images(fragments.scatter(albedo * found[:, 2:])[:, 0])[0].numpy()
         picture = (1 - np.exp(-EXPOSURE * 2.2 * linear))**np.float32(1 / 2.2)  # highlights saturate softly
-        return (picture * 255).round().astype(np.uint8)
+        return cv2.GaussianBlur((picture * 255).round().astype(np.uint8), (3, 3), LENS_BLUR)
 
     def _baked(self) -> tuple:
         """Texture coordinates and light at the faces' corners, textures, and their extents; made once."""

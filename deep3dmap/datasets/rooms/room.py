@@ -6,15 +6,15 @@ import numpy as np
 import trimesh
 
 from deep3dmap.datasets.rooms.floor_plan import FloorPlan, Rectangle, footprint
-from deep3dmap.datasets.rooms.furniture import KINDS, Piece, chair, office_chair, radiator
+from deep3dmap.datasets.rooms.furniture import EXTRAS, KINDS, Piece, chair, office_chair, radiator
 from deep3dmap.datasets.rooms.lamps import Lamp, ceiling_lamps, colour_of_light
 from deep3dmap.datasets.rooms.looks import Looks
-from deep3dmap.datasets.rooms.surfaces import Surface, joined, rectangle, box
+from deep3dmap.datasets.rooms.surfaces import Surface, box, joined, rectangle
 from deep3dmap.datasets.rooms.walls import Wall, keep_free, pictures, shell, walls_of
 
 Random = np.random.Generator
-TRIES = 12  # places tried for a piece
-STREAMS = ("plan", "looks", "furniture", "light", "walk")
+TRIES = 20  # places tried for a piece
+STREAMS = ("plan", "looks", "furniture", "light", "paint", "walk")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ def furnished(seed: list[int]) -> Room:
     """The room of a seed."""
     random = streams(seed)
     plan_random, light = random["plan"], random["light"]
-    size = tuple(float(plan_random.uniform(*ends)) for ends in ((3.2, 6.2), (3.2, 5.6), (2.4, 2.9)))
+    size = tuple(float(plan_random.uniform(*ends)) for ends in ((3.4, 6.4), (3.4, 5.6), (2.4, 2.9)))
     walls, looks = walls_of(size, plan_random), Looks.drawn(random["looks"])
     plan, kind = FloorPlan(size[:2]), str(plan_random.choice(sorted(KINDS)))
     keep_free(plan, walls)
@@ -89,14 +89,15 @@ class _Standing:
         """Fill the room as one of a kind."""
         along_walls, middle = KINDS[kind]
         self._heat()
-        first = self._against_wall(along_walls[0](self.looks, self.random))
+        first = along_walls[0](self.looks, self.random)
+        place = self._against_wall(first)
         if middle is not None:
             self._in_the_middle(middle(self.looks, self.random), kind == "dining")
-        elif first is not None and kind in ("office", "study"):
-            self._before(first, office_chair(self.looks, self.random))
-        for make in along_walls[1:]:
-            if self.random.random() < 0.85:
-                self._against_wall(make(self.looks, self.random))
+        elif place is not None and kind in ("office", "study"):
+            self._before(*place, first.size[1] / 2, office_chair(self.looks, self.random))
+        extras = [EXTRAS[k] for k in self.random.integers(len(EXTRAS), size=self.random.integers(2, 7))]
+        for make in (*along_walls[1:], *extras):
+            self._against_wall(make(self.looks, self.random))
         if self.random.random() < 0.6:
             self._rug()
 
@@ -141,17 +142,25 @@ class _Standing:
                 break
         else:
             return
+        w, d, _ = piece.size
+        alike = int(self.random.integers(2**31))
         for side in range(4) if chairs else ():
-            self._before((at, turn + side * np.pi / 2), chair(self.looks, self.random),
-                         piece.size[1 - side % 2] / 2 - piece.size[1] / 2)  # yapf: disable
+            for shift in (-w / 4, w / 4) if w > 1.3 and side % 2 == 0 else (0.0, ):
+                seat = chair(self.looks, np.random.default_rng(alike))
+                self._before(at, turn + side * np.pi / 2, (w if side % 2 else d) / 2, seat, shift)
 
-    def _before(self, place: tuple[tuple[float, float], float], piece: Piece, further: float = 0.0) -> None:
-        """Put a chair before a piece that stands at a place, facing it."""
-        (x, y), turn = place
-        area = self.heights[-1][0]
-        reach = further + (min(area[2] - area[0], area[3] - area[1]) + piece.size[1]) / 2 + self.random.uniform(0.02, 0.15)
-        at = float(x - reach * np.sin(turn)), float(y + reach * np.cos(turn))
-        self._put(piece, at, turn + np.pi)
+    def _before(self, at: tuple[float, float], turn: float, reach: float, piece: Piece, shift: float = 0.0) -> None:
+        """Put a chair before the front of something, facing it.
+
+        Args:
+            at, turn: where that stands and how it is turned.
+            reach: from its middle to its front, metres.
+            piece: the chair.
+            shift: along the front.
+        """
+        x, y = shift + self.random.uniform(-0.05, 0.05), reach + piece.size[1] / 2 + self.random.uniform(0.02, 0.12)
+        cosine, sine = np.cos(turn), np.sin(turn)
+        self._put(piece, (float(at[0] + cosine * x - sine * y), float(at[1] + sine * x + cosine * y)), turn + np.pi)
 
     def _rug(self) -> None:
         w, d = (float(self.random.uniform(0.35, 0.6) * length) for length in self.plan.size)

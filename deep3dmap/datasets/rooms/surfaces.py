@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 STEP = 0.14  # longest edge of the triangles, metres
 SMALL = 1e-3  # of the unit square, for the normals' differences
+Vector = Sequence[float] | Float[np.ndarray, "3"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Material:
     """
 
     texture: int
-    tint: Sequence[float] = (1.0, 1.0, 1.0)
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
     glow: float = 0.0
 
 
@@ -51,7 +52,7 @@ class Surface:
     glow: Float[np.ndarray, "v"]
     texture: Int[np.ndarray, "f"]
 
-    def placed(self, position: Sequence[float], turn: float = 0.0) -> "Surface":
+    def placed(self, position: Vector, turn: float = 0.0) -> "Surface":
         """Turned about the z axis by an angle in radians, then moved."""
         cosine, sine = np.cos(turn), np.sin(turn)
         rotation = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
@@ -86,14 +87,11 @@ def patch(function: Callable, rows: int, columns: int, material: Material, fit: 
     normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
     lengths = [np.linalg.norm(np.diff(points, axis=axis), axis=-1).sum(axis).max() for axis in (1, 0)]
     uv = np.stack([t, s], -1) * (1.0 if fit else np.array(lengths))
-    count = points.shape[0] * points.shape[1]
     faces = _grid_faces(rows, columns)
     corners = points.reshape(-1, 3)[faces]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1)
     faces = faces[area > 1e-9]  # poles are corners of empty triangles
-    return Surface(points.reshape(-1, 3), faces, normals.reshape(-1, 3), uv.reshape(-1, 2),
-                   np.tile(np.asarray(material.tint, float), (count, 1)), np.full(count, float(material.glow)),
-                   np.full(len(faces), material.texture))  # yapf: disable
+    return _of_material(points.reshape(-1, 3), faces, normals.reshape(-1, 3), uv.reshape(-1, 2), material)
 
 
 def _grid_faces(rows: int, columns: int) -> Int[np.ndarray, "f 3"]:
@@ -107,16 +105,13 @@ def steps(length: float) -> int:
     return max(int(np.ceil(length / STEP)), 1)
 
 
-def rectangle(corner: Sequence[float], right: Sequence[float], up: Sequence[float], material: Material,
-              fit: bool = False) -> Surface:
+def rectangle(corner: Vector, right: Vector, up: Vector, material: Material, fit: bool = False) -> Surface:
     """A rectangle from its lower left corner, seen from free space, along its sides; the normal is ``right x up``."""
-    corner, right, up = (np.asarray(x, float) for x in (corner, right, up))
-    return patch(lambda s, t: corner + s[..., None] * up + t[..., None] * right, steps(np.linalg.norm(up)),
-                 steps(np.linalg.norm(right)), material, fit)
+    return _rectangles([(corner, right, up)], material, fit)
 
 
-def box(size: Sequence[float], at: Sequence[float], material: Material, on_floor: bool = False) -> list[Surface]:
-    """The outside of a box.
+def box(size: Vector, at: Vector, material: Material, on_floor: bool = False) -> list[Surface]:
+    """The outside of a box, in a list.
 
     Args:
         size: along x, y, z.
@@ -129,19 +124,50 @@ def box(size: Sequence[float], at: Sequence[float], material: Material, on_floor
     sides = [((left, back, z), (w, 0, 0), (0, 0, h)), ((right, back, z), (0, d, 0), (0, 0, h)),
              ((right, front, z), (-w, 0, 0), (0, 0, h)), ((left, front, z), (0, -d, 0), (0, 0, h)),
              ((left, back, z + h), (w, 0, 0), (0, d, 0)), ((left, front, z), (w, 0, 0), (0, -d, 0))]  # yapf: disable
-    return [rectangle(*side, material) for side in sides[:5 if on_floor else 6]]
+    return [_rectangles(sides[:5 if on_floor else 6], material)]
 
 
-def turned(profile: Sequence[tuple[float, float]], at: Sequence[float], material: Material, around: int = 14) -> Surface:
+def _rectangles(sides: list[tuple], material: Material, fit: bool = False) -> Surface:
+    """Several rectangles as one surface: most of a room, so they don't pass through :func:`patch` one by one."""
+    vertices, faces, normals, uv, start = [], [], [], [], 0
+    for side in sides:
+        corner, right, up = np.array(side, float)
+        length, height = np.linalg.norm(right), np.linalg.norm(up)
+        rows, columns = steps(float(height)), steps(float(length))
+        grid = np.mgrid[:rows + 1, :columns + 1].reshape(2, -1).T / (rows, columns)
+        vertices.append(corner + grid @ np.stack([up, right]))
+        normals.append(np.tile(np.cross(right, up) / (length * height), (len(grid), 1)))
+        uv.append(grid[:, ::-1] * (1.0 if fit else np.array([length, height])))
+        faces.append(_grid_faces(rows, columns) + start)
+        start += len(grid)
+    return _of_material(np.concatenate(vertices), np.concatenate(faces), np.concatenate(normals), np.concatenate(uv), material)
+
+
+def _of_material(vertices, faces, normals, uv, material: Material) -> Surface:
+    tint = np.tile(np.asarray(material.tint, float), (len(vertices), 1))
+    glow = np.full(len(vertices), float(material.glow))
+    return Surface(vertices, faces, normals, uv, tint, glow, np.full(len(faces), material.texture))
+
+
+def turned(profile: Sequence[tuple[float, float]], at: Vector, material: Material, around: int = 14) -> Surface:
     """A surface of revolution about a vertical axis.
 
     Args:
-        profile: radius and height of its outline, from top to bottom outside; straight in between.
+        profile: radius and height of its outline, from top to bottom outside; straight in between, sharp where it turns by
+            more than 60 degrees and shaded as if it were smooth elsewhere.
         at: where the axis meets height 0.
         material: of all of it.
         around: steps around the axis.
     """
-    outline, at = np.asarray(profile, float), np.asarray(at, float)
+    outline = np.asarray(profile, float)
+    along = np.diff(outline, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    sharp = np.flatnonzero((along[1:] * along[:-1]).sum(1) < 0.5) + 1
+    ends = [0, *sharp.tolist(), len(outline) - 1]
+    return joined(_smooth_turned(outline[a:b + 1], np.asarray(at, float), material, around) for a, b in zip(ends, ends[1:]))
+
+
+def _smooth_turned(outline: Float[np.ndarray, "k 2"], at: Float[np.ndarray, "3"], material: Material, around: int) -> Surface:
     knots = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(outline, axis=0), axis=1))])
 
     def point(s, t):
@@ -149,10 +175,10 @@ def turned(profile: Sequence[tuple[float, float]], at: Sequence[float], material
         angle = -2 * np.pi * t
         return at + np.stack([radius * np.cos(angle), radius * np.sin(angle), height], -1)
 
-    return patch(point, max(steps(knots[-1]), 2 * (len(outline) - 1)), around, material)
+    return patch(point, max(steps(float(knots[-1])), 2 * len(outline) - 2), around, material)
 
 
-def blob(size: Sequence[float], at: Sequence[float], material: Material, roundness: float = 1.0) -> Surface:
+def blob(size: Vector, at: Vector, material: Material, roundness: float = 1.0) -> Surface:
     """A superellipsoid (Barr, "Superquadrics and angle-preserving transformations", 1981): a cushion, a leaf, a ball.
 
     Args:
@@ -172,4 +198,5 @@ def blob(size: Sequence[float], at: Sequence[float], material: Material, roundne
         return at + half * np.stack([ring * power(np.cos(angle)), ring * power(np.sin(angle)), power(np.sin(polar))], -1)
 
     longest = steps(float(max(size)))
-    return patch(point, min(max(2 * longest, 6), 10), min(max(3 * longest, 10), 18), material)
+    ball = patch(point, min(max(2 * longest, 6), 10), min(max(3 * longest, 10), 18), material)
+    return replace(ball, uv=ball.vertices[:, :2] + ball.vertices[:, 2:])  # latitude and longitude would meet at the poles

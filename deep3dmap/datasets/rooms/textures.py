@@ -45,7 +45,7 @@ def tone(random: Random, light: tuple[float, float], colourful: float = 0.3) -> 
 def wood_tone(random: Random) -> Float[np.ndarray, "3"]:
     """From pale birch to walnut, sRGB."""
     tones = np.array([[0.85, 0.72, 0.55], [0.70, 0.50, 0.32], [0.48, 0.32, 0.20], [0.32, 0.21, 0.15], [0.80, 0.78, 0.74]])
-    return tones[random.integers(len(tones))] * random.uniform(0.9, 1.1, 3).clip(max=1.1)
+    return tones[random.integers(len(tones))] * random.uniform(0.85, 1.1) * random.uniform(0.97, 1.03, 3)
 
 
 def _coloured(color, shade) -> Texture:
@@ -101,7 +101,7 @@ def stripes(random: Random) -> Texture:
     x = (np.arange(SIZE) + 0.5) / SIZE
     wave = np.cos(2 * np.pi * int(random.integers(6, 16)) * x) + 0.5 * np.cos(2 * np.pi * int(random.integers(2, 6)) * x)
     mix = np.broadcast_to(0.5 + 0.5 * np.tanh(6 * wave), (SIZE, SIZE))[..., None]
-    first = tone(random, (0.55, 0.9), 0.25)
+    first = tone(random, (0.55, 0.9), 0.18)
     return mix * first + (1 - mix) * first * random.uniform(0.7, 0.93) + 0.008 * noise(random, 0.5)[..., None]
 
 
@@ -111,20 +111,20 @@ def wallpaper(random: Random) -> Texture:
     swing = random.uniform(0, 1.2)
     wave = np.cos(x + swing * np.sin(y)) * np.cos(y + swing * np.sin(x)) + 0.4 * np.cos(2 * x) * np.cos(2 * y)
     mix = (0.5 + 0.5 * np.tanh(5 * (wave - random.uniform(0, 0.5))))[..., None]
-    ground, ornament = tone(random, (0.5, 0.85), 0.3), tone(random, (0.35, 0.9), 0.4)
+    ground, ornament = tone(random, (0.5, 0.85), 0.18), tone(random, (0.35, 0.9), 0.25)
     return ground + 0.6 * mix * (ornament - ground) + 0.008 * noise(random, 0.5)[..., None]
 
 
 def plaster(random: Random) -> Texture:
     """A painted wall, slightly uneven."""
     shade = 1 + 0.02 * noise(random, 1.4) + 0.012 * noise(random, 0.3)
-    return _coloured(tone(random, (0.62, 0.9), 0.3), shade)
+    return _coloured(tone(random, (0.62, 0.9), 0.16), shade)
 
 
 def cloth(random: Random) -> Texture:
     """Woven cloth, plain or checked."""
     shade = 1 + 0.06 * noise(random, 0.2) + 0.06 * noise(random, 1.2)
-    color = _coloured(tone(random, (0.2, 0.75), 0.6), shade)
+    color = _coloured(tone(random, (0.2, 0.75), 0.45), shade)
     if random.random() < 0.4:
         line = np.cos(2 * np.pi * random.integers(3, 9) * (np.arange(SIZE) + 0.5) / SIZE) > random.uniform(-0.2, 0.7)
         color = color * np.where(line[:, None], 0.75, 1.0)[..., None] * np.where(line[None], 0.75, 1.0)[..., None]
@@ -180,14 +180,15 @@ def outdoors(random: Random) -> Texture:
     far, near = 0.25 + 0.05 * noise(random, 1.5)[:1], 0.15 + 0.06 * noise(random, 1.2)[:1]
     roofs = 0.2 + 0.2 * random.uniform(0, 1, 12)[(x * 12).astype(int)]
     picture = np.where((y < far)[..., None], (0.62, 0.70, 0.72), sky)
-    picture = np.where((y < roofs)[..., None], _coloured(tone(random, (0.5, 0.75), 0.2), 1 + 0.1 * noise(random, 0.8)), picture)
+    picture = np.where((y < roofs)[..., None], _coloured(tone(random, (0.5, 0.75), 0.2), 1 + 0.1 * noise(random, 0.8)),
+                       picture)
     return np.where((y < near)[..., None], _coloured((0.30, 0.42, 0.22), 1 + 0.2 * noise(random, 0.6)), picture)
 
 
 def door(random: Random) -> Texture:
     """A panelled door, shown once."""
-    image = np.ascontiguousarray(wood(random) if random.random() < 0.5 else _coloured(
-        tone(random, (0.6, 0.9), 0.15), np.ones((SIZE, SIZE))))
+    image = np.ascontiguousarray(
+        wood(random) if random.random() < 0.5 else _coloured(tone(random, (0.6, 0.9), 0.15), np.ones((SIZE, SIZE))))
     for bottom, top in ((0.08, 0.45), (0.52, 0.92)) if random.random() < 0.7 else ((0.08, 0.92), ):
         for left, right in ((0.14, 0.46), (0.54, 0.86)):
             corners = [(int(left * SIZE), int(bottom * SIZE)), (int(right * SIZE), int(top * SIZE))]

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.ndimage import gaussian_filter1d
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from deep3dmap.datasets.rooms.floor_plan import CELL, FloorPlan
@@ -25,7 +25,7 @@ def walk(plan: FloorPlan, frames: int, random: Random) -> Float[np.ndarray, "fra
     time = np.arange(frames) / RATE
     height = random.uniform(1.3, 1.65) + _sway(time, 0.08, 6.0, random) + _sway(time, 0.01, 0.6, random)
     yaw = _gaze(plan, ground, random) + np.radians(_sway(time, 14, 5.0, random) + _sway(time, 0.5, 0.5, random))
-    pitch = np.radians(random.uniform(-20, -6) + _sway(time, 12, 6.0, random) + _sway(time, 0.5, 0.5, random))
+    pitch = np.radians(random.uniform(-22, -10) + _sway(time, 12, 6.0, random) + _sway(time, 0.5, 0.5, random))
     roll = np.radians(random.uniform(-2, 2) + _sway(time, 2, 3.0, random) + _sway(time, 0.3, 0.5, random))
     poses = np.tile(np.eye(4), (frames, 1, 1))
     poses[:, :3, :3] = _rotations(yaw, pitch, roll)
@@ -44,8 +44,8 @@ def _gaze(plan: FloorPlan, ground: Float[np.ndarray, "n 2"], random: Random) -> 
     half = np.array(plan.size) / 2
     turns = random.choice([-1, 1]) * random.uniform(1.0, 1.5)
     angle = random.uniform(0, 2 * np.pi) + 2 * np.pi * turns * np.linspace(0, 1, len(ground))
-    # half of the walker's own offset leaves the direction well defined wherever it stands
-    view = half * np.stack([np.cos(angle), np.sin(angle)], -1) - 0.5 * (ground - half)
+    # less than all of the walker's own offset leaves the direction well defined wherever it stands
+    view = half * np.stack([np.cos(angle), np.sin(angle)], -1) - 0.75 * (ground - half)
     return np.unwrap(np.arctan2(view[:, 1], view[:, 0]))
 
 
@@ -83,7 +83,7 @@ def _path(plan: FloorPlan, frames: int, step: float, random: Random) -> Float[np
     return raw
 
 
-def _neighbours(free: np.ndarray) -> coo_matrix:
+def _neighbours(free: np.ndarray) -> csr_matrix:
     """Distances between free cells that touch each other."""
     index: Int[np.ndarray, "nx ny"] = np.cumsum(free).reshape(free.shape) - 1
     rows, columns, lengths = [], [], []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from deep3dmap.datasets.rooms.floor_plan import FloorPlan, Rectangle, footprint
+from deep3dmap.datasets.rooms.floor_plan import FloorPlan, Rectangle, footprint, overlap
 from deep3dmap.datasets.rooms.looks import Looks
 from deep3dmap.datasets.rooms.surfaces import Material, Surface, box, rectangle
 
@@ -202,8 +202,7 @@ def pictures(walls: list[Wall], heights: list[tuple[Rectangle, float]], looks: L
             w, h = random.uniform(0.3, 0.9), random.uniform(0.3, 0.7)
             picture = Opening("picture", random.uniform(0.15, wall.length - w - 0.15), random.uniform(1.3, 1.5), w, h, 0.0)
             strip = wall.strip(picture, 0.2)
-            hidden = any(height > picture.bottom and strip[0] < area[2] and area[0] < strip[2] and strip[1] < area[3] and
-                         area[1] < strip[3] for area, height in heights)  # yapf: disable
+            hidden = any(height > picture.bottom and overlap(strip, area) for area, height in heights)
             if hidden or any(w > 0 and picture.left < o.left + o.width + 0.1 and o.left < picture.left + w + 0.1
                              for o in wall.openings):  # yapf: disable
                 continue
