@@ -183,7 +183,7 @@ def _things_on(looks: Looks, random: Random, w: float, d: float, z: float, room:
 def cupboard(looks: Looks, random: Random, size: Sequence[float] | None = None) -> Piece:
     """A wardrobe: doors with gaps between them, and handles."""
     w, d, h = size or (random.uniform(0.9, 1.9), random.uniform(0.5, 0.65), random.uniform(1.8, 2.2))
-    body = looks.pick("wood", random) if random.random() < 0.7 else looks.dyed(random, (0.6, 0.9), 0.2)
+    body = looks.pick("wood", random) if random.random() < 0.7 else looks.dyed(random, (0.6, 0.9), 0.12)
     return Piece((w, d, h),
                  [*box((w, d - 0.025, h), (0, -0.0125, 0), body, True), *_fronts(looks, random, body, w, d, 0.06, h)])
 
@@ -235,7 +235,7 @@ def kitchen(looks: Looks, random: Random) -> Piece:
     """A worktop on cupboards, with wall cupboards above."""
     w, d = random.uniform(1.6, 2.6), 0.6
     base = cupboard(looks, random, (w, d, 0.86))
-    body = looks.dyed(random, (0.6, 0.9), 0.3)
+    body = looks.dyed(random, (0.6, 0.9), 0.12)
     parts = [*base.parts, *box((w, d + 0.02, 0.04), (0, 0.01, 0.86), looks.pick("stone", random))]
     parts += [*box((w, 0.32, 0.7), (0, 0.16 - d / 2, 1.42), body)]
     parts += [part.placed((0, 0.16 - d / 2, 0)) for part in _fronts(looks, random, body, w, 0.37, 1.42, 2.12)]

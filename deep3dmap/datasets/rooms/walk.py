@@ -42,10 +42,10 @@ def _sway(time: Float[np.ndarray, "n"], size: float, period: float, random: Rand
 def _gaze(plan: FloorPlan, ground: Float[np.ndarray, "n 2"], random: Random) -> Float[np.ndarray, "n"]:
     """Yaw of the view: towards a point that goes round along the walls, rather beyond the room's middle than near."""
     half = np.array(plan.size) / 2
-    turns = random.choice([-1, 1]) * random.uniform(1.0, 1.5)
-    angle = random.uniform(0, 2 * np.pi) + 2 * np.pi * turns * np.linspace(0, 1, len(ground))
+    speed = random.choice([-1, 1]) * 2 * np.pi / random.uniform(18.0, 26.0)
+    angle = random.uniform(0, 2 * np.pi) + speed * np.arange(len(ground)) / RATE
     # less than all of the walker's own offset leaves the direction well defined wherever it stands
-    view = half * np.stack([np.cos(angle), np.sin(angle)], -1) - 0.75 * (ground - half)
+    view = half * np.stack([np.cos(angle), np.sin(angle)], -1) - 0.9 * (ground - half)
     return np.unwrap(np.arctan2(view[:, 1], view[:, 0]))
 
 

@@ -21,7 +21,7 @@ def rays_of(recording: Recording, index: int, size: tuple[int, int]) -> tuple[np
 
 @pytest.fixture(scope="session")
 def rooms():
-    return SyntheticRooms("test", count=3, **SMALL)
+    return SyntheticRooms("test", count=2, **SMALL)
 
 
 @pytest.fixture(scope="session")

