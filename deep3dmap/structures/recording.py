@@ -19,7 +19,9 @@ class Recording(ABC):
         intrinsics: ``K`` (n, 3, 3) of the pictures, pixels; the first pixel's centre is at 0.5.
         depth_intrinsics: ``K`` (n, 3, 3) of the depth maps, whose size may differ from the pictures'; None without depth.
         up: unit vector (3,) against gravity, in the world.
+        floor: height of the floor along ``up``, metres; None where the source doesn't say.
         true_mesh: the true surface in the world, if it is known.
+        notes: what was left out or assumed.
     """
 
     name: str
@@ -28,7 +30,9 @@ class Recording(ABC):
     intrinsics: Float[np.ndarray, "n 3 3"]
     depth_intrinsics: Float[np.ndarray, "n 3 3"] | None = None
     up: Float[np.ndarray, "3"] = np.array([0.0, 0.0, 1.0])
+    floor: float | None = None
     true_mesh: trimesh.Trimesh | None = None
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.names)

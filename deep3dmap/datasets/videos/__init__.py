@@ -1,0 +1,6 @@
+"""Posed videos: readers of recordings, key frames and fragments, and the data set of them."""
+
+from deep3dmap.datasets.videos.fragments import fragments, key_frames
+from deep3dmap.datasets.videos.loading import find_recordings, load_recording
+
+__all__ = ["find_recordings", "fragments", "key_frames", "load_recording"]
