@@ -1,4 +1,4 @@
-"""Errors of depth maps, in the definitions of Eigen et al., NeurIPS 2014, section 4.2, as Atlas and NeuralRecon report them."""
+"""Errors of depth maps (Eigen et al., NeurIPS 2014), in the definitions of Atlas and NeuralRecon."""
 
 import numpy as np
 from jaxtyping import Float
