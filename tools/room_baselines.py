@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from deep3dmap.datasets.videos import load_recording
+from deep3dmap.datasets.videos import find_recordings, load_recording
 from deep3dmap.evaluation.rooms import RoomMetrics, tracked_frames
 from deep3dmap.evaluation.tables import format_table, write_metrics
 from deep3dmap.geometry.tsdf import BlockVolume, DepthFrame
@@ -97,13 +97,13 @@ def baselines(recording: Recording, every: int = 1) -> dict[str, trimesh.Trimesh
 def main() -> None:
     """Measure, print the table, and write it if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recordings", type=Path, nargs="+", help="recordings with depth maps")
+    parser.add_argument("recordings", type=Path, nargs="+", help="recordings with depth maps, or folders of them")
     parser.add_argument("--every", type=int, default=1, help="use every n-th frame")
     parser.add_argument("--ours", type=Path, action="append", default=[], help="metrics.json of our own results, to list too")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     args = parser.parse_args()
     metrics: dict[str, RoomMetrics] = {}
-    for path in args.recordings:
+    for path in (found for place in args.recordings for found in find_recordings(place)):
         recording = load_recording(path)
         for name, mesh in baselines(recording, args.every).items():
             metric = metrics.setdefault(name, RoomMetrics(every=args.every))
