@@ -14,16 +14,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from deep3dmap.annotations import Count
-from deep3dmap.backbones.sparse.voxels import MARGIN, KernelMap, SparseTensor
+from deep3dmap.backbones.sparse.voxels import MARGIN, KernelMap, SparseTensor, wide
 from deep3dmap.errors import ConfigError
 
 #: Maximum number of gathered features at a time, so that they stay in the cache.
 GATHERED = 2**21
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    """The type of sums: 27 roundings to bfloat16 would add up."""
-    return torch.promote_types(dtype, torch.float32)
 
 
 def _gathered(x: Tensor, table: Tensor) -> Iterator[Tensor]:
@@ -35,9 +30,9 @@ def _gathered(x: Tensor, table: Tensor) -> Iterator[Tensor]:
 
 def _products(x: Tensor, kernel: Tensor, connected: KernelMap) -> Tensor:
     """The convolution: one product with the whole kernel where most neighbours are there, otherwise one for each offset."""
-    if connected.symmetric and connected.table is not None:
-        return torch.cat([columns @ kernel.flatten(0, 1) for columns in _gathered(x, connected.table)]).to(_wide(x.dtype))
-    out = x.new_zeros(connected.outputs, kernel.shape[2], dtype=_wide(x.dtype))
+    if connected.table is not None:
+        return wide(torch.cat([columns @ kernel.flatten(0, 1) for columns in _gathered(x, connected.table)]))
+    out = wide(x.new_zeros(connected.outputs, kernel.shape[2]))
     for matrix, (inputs, outputs) in zip(kernel, connected.pairs):
         out.index_add_(0, outputs, (x.index_select(0, inputs) @ matrix).to(out.dtype))
     return out
@@ -50,10 +45,10 @@ def _input_gradient(grad: Tensor, kernel: Tensor, connected: KernelMap) -> Tenso
 
 
 def _kernel_gradient(x: Tensor, grad: Tensor, connected: KernelMap) -> Tensor:
-    if connected.symmetric and connected.table is not None:
+    if connected.table is not None:
         total, begin = 0, 0
         for columns in _gathered(x, connected.table):
-            total = total + (columns.t() @ grad[begin:begin + len(columns)]).to(_wide(x.dtype))
+            total = total + wide(columns.t() @ grad[begin:begin + len(columns)])
             begin += len(columns)
         return total.view(len(connected.pairs), x.shape[1], -1)
     return torch.stack([x.index_select(0, i).t() @ grad.index_select(0, o) for i, o in connected.pairs])

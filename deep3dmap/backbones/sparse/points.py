@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from deep3dmap.backbones.sparse.voxels import LARGEST, SparseTensor, VoxelSet
+from deep3dmap.backbones.sparse.voxels import LARGEST, SparseTensor, VoxelSet, wide
 from deep3dmap.errors import DataError
 
 
@@ -40,6 +40,7 @@ class PointVoxels:
         """The mean of the points in each voxel of a stride."""
         level = self.voxels.level(stride)
         rows = self.voxels.rows if stride == 1 else next(level.find(self._cells(stride), 1))
+        features = wide(features)
         total = features.new_zeros(len(level), features.shape[1]).index_add(0, rows, features)
         counts = torch.bincount(rows, minlength=len(level))
         return SparseTensor(total / counts[:, None], self.voxels, stride)
@@ -51,7 +52,8 @@ class PointVoxels:
         if x.stride not in self._corners:
             self._corners[x.stride] = self._find_corners(x.stride)
         rows, weights = self._corners[x.stride]
-        return functional.embedding_bag(rows, x.features, mode="sum", per_sample_weights=weights.to(x.features.dtype))
+        features = wide(x.features)
+        return functional.embedding_bag(rows, features, mode="sum", per_sample_weights=weights.to(features.dtype))
 
     def _cells(self, stride: int) -> Int[Tensor, "n 4"]:
         return torch.cat([self.coords[:, :3] / stride, self.coords[:, 3:]], 1).floor().int()

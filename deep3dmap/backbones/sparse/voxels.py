@@ -26,6 +26,11 @@ MARGIN = 8
 LARGEST = 2**31 - 2 * MARGIN
 
 
+def wide(features: Tensor) -> Tensor:
+    """Features in at least float32, in which they are summed: each addition in bfloat16 would lose digits."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
+
+
 class SortedCells:
     """Different cells of an integer grid in the order of their keys.
 
@@ -98,8 +103,8 @@ class KernelMap:
 
     @cached_property
     def table(self) -> Int[Tensor, "outputs offsets"] | None:
-        """Each output's inputs, ``inputs`` where there is none; None unless at least half are there."""
-        if 2 * sum(len(rows) for rows, _ in self.pairs) < len(self.pairs) * self.outputs:
+        """Each output's inputs, ``inputs`` where there is none; None unless symmetric and at least half are there."""
+        if not self.symmetric or 2 * sum(len(rows) for rows, _ in self.pairs) < len(self.pairs) * self.outputs:
             return None
         table = self.pairs[0][0].new_full((self.outputs, len(self.pairs)), self.inputs, dtype=torch.int32)
         for column, (inputs, outputs) in zip(table.unbind(1), self.pairs):
