@@ -80,6 +80,11 @@ class SortedCells:
                 row = row + found
 
 
+def coarsen(cells: Int[Tensor, "n 4"], factor: int) -> Int[Tensor, "n 4"]:
+    """The cells, ``factor`` times as large, that hold these."""
+    return cells.div(cells.new_tensor([factor] * 3 + [1]), rounding_mode="floor")
+
+
 def kernel_order(size: int) -> list[int]:
     """The kernel's index of each offset, where offsets are taken with z varying fastest."""
     offsets = product(range(size), repeat=3)
@@ -139,9 +144,7 @@ class VoxelSet:
         """The voxels of a stride; their cells are as large as themselves."""
         if stride not in self._levels:
             finer = max(known for known in self._levels if stride % known == 0)
-            cells = self._levels[finer].cells
-            divisor = cells.new_tensor([stride // finer] * 3 + [1])
-            self._levels[stride] = SortedCells(cells.div(divisor, rounding_mode="floor"))
+            self._levels[stride] = SortedCells(coarsen(self._levels[finer].cells, stride // finer))
         return self._levels[stride]
 
     def coords(self, stride: int = 1) -> Int[Tensor, "n 4"]:
@@ -159,10 +162,11 @@ class VoxelSet:
             inputs, cells = self.level(fine), self.level(coarse).cells
             ratio, shift = coarse // fine, (kernel - 1) // 2
             starts = cells * cells.new_tensor([ratio] * 3 + [1]) - cells.new_tensor([shift] * 3 + [0])
+            pairs = map(_pairs, inputs.find(starts, kernel))
             symmetric = kernel % 2 == 1 and fine == coarse
-            found = map(_pairs, inputs.find(starts, kernel))
-            pairs = _mirrored(list(islice(found, kernel**3 //
-                                          2)), torch.arange(len(cells), device=cells.device)) if symmetric else found
+            if symmetric:  # half of the search is enough
+                every = torch.arange(len(cells), device=cells.device)
+                pairs = _mirrored(list(islice(pairs, kernel**3 // 2)), every)
             ordered = sorted(zip(kernel_order(kernel), pairs), key=lambda item: item[0])
             self._maps[key] = KernelMap(tuple(pair for _, pair in ordered), len(inputs), len(cells), symmetric)
         return self._maps[key]

@@ -43,6 +43,14 @@ def test_so_they_do_at_coarser_strides(points):
     torch.testing.assert_close(ordered(points.pool(near, 4), "c_d4"), tensor(GOLDEN["p2v4_feats"]), **NEAR)
 
 
+def test_coarse_voxels_hold_the_means_of_the_points_in_them():
+    points, features = torch.cat([torch.rand(60, 3) * 9 - 5, torch.randint(2, (60, 1))], 1), torch.randn(60, 2)
+    x = PointVoxels(points, 1.0).pool(features, 3)
+    for row, mean in zip(x.coords, x.features):
+        inside = ((points[:, :3] >= row[:3]) & (points[:, :3] < row[:3] + 3)).all(1) & (points[:, 3] == row[3])
+        torch.testing.assert_close(mean, features[inside].mean(0))
+
+
 @pytest.mark.parametrize("stride", [1, 2, 4])
 def test_a_linear_function_is_interpolated_exactly_where_all_voxels_are_there(stride):
     grid = random_coords(8, 1.0, low=-4).double()
