@@ -2,8 +2,11 @@
 CVPR 2018), with normalisation and activation of their features.
 
 For each offset of the kernel, the features of the voxels that have a neighbour there are gathered, multiplied by the offset's
-matrix and added to the neighbours' sums.
+matrix and added to the neighbours' sums. Where most voxels have most neighbours, it is faster to gather all of a voxel's
+neighbours, zeros for missing ones, and to multiply them with the whole kernel at once.
 """
+
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
@@ -11,51 +14,67 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from deep3dmap.annotations import Count
-from deep3dmap.backbones.sparse.voxels import MARGIN, KernelMap, SparseTensor
+from deep3dmap.backbones.sparse.voxels import MARGIN, KernelMap, SparseTensor, wide
 from deep3dmap.errors import ConfigError
 
-
-def _swapped(pairs: KernelMap) -> KernelMap:
-    """The same connections from outputs to inputs."""
-    return tuple(pair and pair[::-1] for pair in pairs)
+#: Maximum number of gathered features at a time, so that they stay in the cache.
+GATHERED = 2**21
 
 
-def _multiply(x: Tensor, kernel: Tensor, pairs: KernelMap, count: int) -> Tensor:
-    """The convolution, summed in float32 at least: 27 roundings to bfloat16 would add up."""
-    out = x.new_zeros(count, kernel.shape[2], dtype=torch.promote_types(x.dtype, torch.float32))
-    for matrix, pair in zip(kernel, pairs):
-        if pair is None:
-            out += x @ matrix
-        elif len(pair[0]):
-            out.index_add_(0, pair[1], (x.index_select(0, pair[0]) @ matrix).to(out.dtype))
+def _gathered(x: Tensor, table: Tensor) -> Iterator[Tensor]:
+    """The inputs of a few outputs at a time: (m, offsets * c)."""
+    padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
+    for rows in table.split(max(GATHERED // (table.shape[1] * x.shape[1]), 1)):
+        yield padded.index_select(0, rows.flatten()).view(len(rows), -1)
+
+
+def _products(x: Tensor, kernel: Tensor, connected: KernelMap) -> Tensor:
+    """The convolution: one product with the whole kernel where most neighbours are there, otherwise one for each offset."""
+    if connected.table is not None:
+        return wide(torch.cat([columns @ kernel.flatten(0, 1) for columns in _gathered(x, connected.table)]))
+    out = wide(x.new_zeros(connected.outputs, kernel.shape[2]))
+    for matrix, (inputs, outputs) in zip(kernel, connected.pairs):
+        out.index_add_(0, outputs, (x.index_select(0, inputs) @ matrix).to(out.dtype))
     return out
+
+
+def _input_gradient(grad: Tensor, kernel: Tensor, connected: KernelMap) -> Tensor:
+    if connected.symmetric:  # its table serves again, with opposite offsets
+        return _products(grad, kernel.flip(0).transpose(1, 2), connected)
+    return _products(grad, kernel.transpose(1, 2), connected.swapped)
+
+
+def _kernel_gradient(x: Tensor, grad: Tensor, connected: KernelMap) -> Tensor:
+    if connected.table is not None:
+        total, begin = 0, 0
+        for columns in _gathered(x, connected.table):
+            total = total + wide(columns.t() @ grad[begin:begin + len(columns)])
+            begin += len(columns)
+        return total.view(len(connected.pairs), x.shape[1], -1)
+    return torch.stack([x.index_select(0, i).t() @ grad.index_select(0, o) for i, o in connected.pairs])
 
 
 class _Convolve(torch.autograd.Function):
     """Gathers again in the backward pass what it would take 27 times the features' memory to keep."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, kernel: Tensor, pairs: KernelMap, count: int) -> Tensor:
+    def forward(ctx, x: Tensor, kernel: Tensor, connected: KernelMap) -> Tensor:
         ctx.save_for_backward(x, kernel)
-        ctx.pairs = pairs
-        return _multiply(x, kernel, pairs, count)
+        ctx.connected = connected
+        return _products(x, kernel, connected)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        (x, kernel), grad_x, grad_kernel = ctx.saved_tensors, None, None
+        (x, kernel), connected = ctx.saved_tensors, ctx.connected
         grad = grad.to(x.dtype)
-        if ctx.needs_input_grad[0]:
-            grad_x = _multiply(grad, kernel.transpose(1, 2), _swapped(ctx.pairs), len(x)).to(x.dtype)
-        if ctx.needs_input_grad[1]:
-            grad_kernel = torch.empty_like(kernel)
-            for matrix, pair in zip(grad_kernel, ctx.pairs):
-                gathered = (x, grad) if pair is None else (x.index_select(0, pair[0]), grad.index_select(0, pair[1]))
-                torch.mm(gathered[0].t(), gathered[1], out=matrix)
-        return grad_x, grad_kernel, None, None
+        with torch.autocast(x.device.type, enabled=False):
+            grad_x = _input_gradient(grad, kernel, connected).to(x.dtype) if ctx.needs_input_grad[0] else None
+            grad_kernel = _kernel_gradient(x, grad, connected).to(x.dtype) if ctx.needs_input_grad[1] else None
+        return grad_x, grad_kernel, None
 
 
-def convolve(x: Float[Tensor, "n c"], kernel: Float[Tensor, "k c d"], pairs: KernelMap, count: int) -> Float[Tensor, "m d"]:
+def convolve(x: Float[Tensor, "n c"], kernel: Float[Tensor, "k c d"], connected: KernelMap) -> Float[Tensor, "m d"]:
     """Each output's sum of products of its inputs with the kernel's matrices.
 
     In mixed precision the products are computed in its type and summed in float32.
@@ -63,14 +82,13 @@ def convolve(x: Float[Tensor, "n c"], kernel: Float[Tensor, "k c d"], pairs: Ker
     Args:
         x: features of the inputs.
         kernel: a matrix for each offset.
-        pairs: a :meth:`VoxelSet.kernel_map`.
-        count: number of outputs.
+        connected: the voxels that each offset connects.
     """
     device = x.device.type
     if torch.is_autocast_enabled(device):
         x, kernel = (tensor.to(torch.get_autocast_dtype(device)) for tensor in (x, kernel))
     with torch.autocast(device, enabled=False):
-        return _Convolve.apply(x, kernel, pairs, count)
+        return _Convolve.apply(x, kernel, connected)
 
 
 class SparseConv3d(nn.Module):
@@ -117,9 +135,8 @@ class SparseConv3d(nn.Module):
         if self.transposed and x.stride % self.stride:
             raise ConfigError(f"SparseConv3d: stride={self.stride} leads below the finest voxels, from stride {x.stride}")
         stride = x.stride // self.stride if self.transposed else x.stride * self.stride
-        pairs = x.voxels.kernel_map(self.kernel_size, *sorted((x.stride, stride)))
-        pairs = _swapped(pairs) if self.transposed else pairs
-        features = convolve(x.features, self.kernel, pairs, len(x.voxels.level(stride)))
+        connected = x.voxels.kernel_map(self.kernel_size, *sorted((x.stride, stride)))
+        features = convolve(x.features, self.kernel, connected.swapped if self.transposed else connected)
         return SparseTensor(features, x.voxels, stride)
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from deep3dmap.backbones.sparse.voxels import LARGEST, SparseTensor, VoxelSet
+from deep3dmap.backbones.sparse.voxels import LARGEST, SparseTensor, VoxelSet, coarsen, wide
 from deep3dmap.errors import DataError
 
 
@@ -33,13 +33,15 @@ class PointVoxels:
             row = int(bad.nonzero()[0])
             raise DataError(f"point {row} at {points[row].tolist()} (x, y, z, scene) can't be put in voxels of {resolution}: "
                             "check the poses and the voxel size")
-        self.voxels = VoxelSet(self.coords.floor().int())
+        self._cells = self.coords.floor().int()
+        self.voxels = VoxelSet(self._cells)
         self._corners: dict[int, tuple[Tensor, Tensor]] = {}
 
     def pool(self, features: Float[Tensor, "n c"], stride: int = 1) -> SparseTensor:
         """The mean of the points in each voxel of a stride."""
         level = self.voxels.level(stride)
-        rows = self.voxels.rows if stride == 1 else next(level.find(self._cells(stride), 1))
+        rows = next(level.find(coarsen(self._cells, stride), 1))
+        features = wide(features)
         total = features.new_zeros(len(level), features.shape[1]).index_add(0, rows, features)
         counts = torch.bincount(rows, minlength=len(level))
         return SparseTensor(total / counts[:, None], self.voxels, stride)
@@ -51,14 +53,12 @@ class PointVoxels:
         if x.stride not in self._corners:
             self._corners[x.stride] = self._find_corners(x.stride)
         rows, weights = self._corners[x.stride]
-        return functional.embedding_bag(rows, x.features, mode="sum", per_sample_weights=weights.to(x.features.dtype))
-
-    def _cells(self, stride: int) -> Int[Tensor, "n 4"]:
-        return torch.cat([self.coords[:, :3] / stride, self.coords[:, 3:]], 1).floor().int()
+        features = wide(x.features)
+        return functional.embedding_bag(rows, features, mode="sum", per_sample_weights=weights.to(features.dtype))
 
     def _find_corners(self, stride: int) -> tuple[Int[Tensor, "n 8"], Float[Tensor, "n 8"]]:
         """Rows of the eight voxels around each point, and their weights; the weight is 0 where there is none."""
-        cells = self._cells(stride)
+        cells = coarsen(self._cells, stride)
         rows = torch.stack(list(self.voxels.level(stride).find(cells, 2)), 1)
         upper = self.coords[:, :3] / stride - cells[:, :3]
         x, y, z = torch.stack([1 - upper, upper], 1).unbind(2)  # (n, 2): shares of the lower and of the upper corner

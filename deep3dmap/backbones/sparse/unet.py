@@ -17,7 +17,7 @@ from deep3dmap.backbones.sparse.voxels import SparseTensor
 from deep3dmap.errors import ConfigError
 from deep3dmap.registry import BACKBONES
 
-#: Channels of stem, two stages down and two up, for 96 at the end.
+#: Channels of stem, two stages down and two up, of the first published level.
 WIDTHS = (32, 64, 128, 96, 96)
 
 
@@ -68,12 +68,12 @@ class SPVCNN(nn.Module):
 
     Args:
         in_channels: of the input.
-        out_channels: of the output, at least 3; those inside are in proportion to it. The published levels have 96, 48, 24.
+        widths: channels of stem, two stages down and two up; the last are the output's.
     """
 
-    def __init__(self, in_channels: Count, out_channels: Count = 96):
+    def __init__(self, in_channels: Count, widths: Sequence[Count] = WIDTHS):
         super().__init__()
-        stem, stage1, stage2, up1, up2 = (width * out_channels // WIDTHS[-1] for width in WIDTHS)
+        stem, stage1, stage2, up1, up2 = widths
         self.stem = _layer(in_channels, stem)
         self.stage1, self.stage2 = _stage(stem, stage1), _stage(stage1, stage2)
         self.up1, self.up2 = _up(stage2, stage1, up1), _up(up1, stem, up2)
@@ -106,7 +106,7 @@ class SparseUNet(nn.ModuleList):
     signed distance of the level before.
 
     Args:
-        channels: of each level's output.
+        channels: of each level's output; those inside are in proportion to it.
         features: channels of each level's image features.
 
     Raises:
@@ -118,5 +118,6 @@ class SparseUNet(nn.ModuleList):
             raise ConfigError(f"SparseUNet: channels={tuple(channels)} must have an entry, at least 3, for each of "
                               f"features={tuple(features)}")
         before = [0, *(width + 2 for width in channels[:-1])]
-        super().__init__(SPVCNN(image + 1 + extra, width) for image, extra, width in zip(features, before, channels))
+        widths = [[width * last // WIDTHS[-1] for width in WIDTHS] for last in channels]
+        super().__init__(SPVCNN(image + 1 + extra, level) for image, extra, level in zip(features, before, widths))
         self.channels = tuple(channels)

@@ -11,6 +11,7 @@ Convolution", ECCV 2020), so that its weights fit: x varies fastest in kernels o
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice, product
 
 import torch
@@ -24,9 +25,10 @@ MARGIN = 8
 #: Coordinates are stored as int32; those of neighbours must fit too.
 LARGEST = 2**31 - 2 * MARGIN
 
-#: For each offset of a kernel the rows of inputs and of outputs that it connects, both ascending; None connects every voxel
-#: with itself.
-KernelMap = tuple[tuple[Tensor, Tensor] | None, ...]
+
+def wide(features: Tensor) -> Tensor:
+    """Features in at least float32, in which they are summed: each addition in bfloat16 would lose digits."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 class SortedCells:
@@ -67,7 +69,7 @@ class SortedCells:
         return (places * self.low.new_tensor(self.steps)).sum(1)
 
     def find(self, starts: Int[Tensor, "k 4"], kernel: int) -> Iterator[Int[Tensor, "k"]]:
-        """For each offset in 0 ... kernel-1 from ``starts``, z fastest, the rows of the cells there; -1 where there is none."""
+        """For each offset in 0 ... kernel-1 from ``starts``, z fastest, the rows of the cells there; -1 where none is."""
         keys = self._key(starts.roll(1, 1).long())
         for x, y in product(range(kernel), repeat=2):
             wanted = keys + x * self.steps[1] + y * self.steps[2]
@@ -78,10 +80,46 @@ class SortedCells:
                 row = row + found
 
 
+def coarsen(cells: Int[Tensor, "n 4"], factor: int) -> Int[Tensor, "n 4"]:
+    """The cells, ``factor`` times as large, that hold these."""
+    return cells.div(cells.new_tensor([factor] * 3 + [1]), rounding_mode="floor")
+
+
 def kernel_order(size: int) -> list[int]:
     """The kernel's index of each offset, where offsets are taken with z varying fastest."""
     offsets = product(range(size), repeat=3)
     return [x + size * (y + size * z) if size % 2 else (x * size + y) * size + z for x, y, z in offsets]
+
+
+@dataclass(frozen=True)
+class KernelMap:
+    """Which voxels a convolution connects.
+
+    Attributes:
+        pairs: for each of the kernel's offsets the rows of inputs and of outputs that it connects, ascending.
+        inputs, outputs: numbers of voxels.
+        symmetric: whether voxels are connected among themselves, so that an offset and its opposite connect the same.
+    """
+
+    pairs: tuple[tuple[Tensor, Tensor], ...]
+    inputs: int
+    outputs: int
+    symmetric: bool
+
+    @cached_property
+    def table(self) -> Int[Tensor, "outputs offsets"] | None:
+        """Each output's inputs, ``inputs`` where there is none; None unless symmetric and at least half are there."""
+        if not self.symmetric or 2 * sum(len(rows) for rows, _ in self.pairs) < len(self.pairs) * self.outputs:
+            return None
+        table = self.pairs[0][0].new_full((self.outputs, len(self.pairs)), self.inputs, dtype=torch.int32)
+        for column, (inputs, outputs) in zip(table.unbind(1), self.pairs):
+            column[outputs] = inputs.int()
+        return table
+
+    @property
+    def swapped(self) -> "KernelMap":
+        """The same connections from outputs to inputs."""
+        return KernelMap(tuple(pair[::-1] for pair in self.pairs), self.outputs, self.inputs, self.symmetric)
 
 
 class VoxelSet:
@@ -106,9 +144,7 @@ class VoxelSet:
         """The voxels of a stride; their cells are as large as themselves."""
         if stride not in self._levels:
             finer = max(known for known in self._levels if stride % known == 0)
-            cells = self._levels[finer].cells
-            divisor = cells.new_tensor([stride // finer] * 3 + [1])
-            self._levels[stride] = SortedCells(cells.div(divisor, rounding_mode="floor"))
+            self._levels[stride] = SortedCells(coarsen(self._levels[finer].cells, stride // finer))
         return self._levels[stride]
 
     def coords(self, stride: int = 1) -> Int[Tensor, "n 4"]:
@@ -126,9 +162,13 @@ class VoxelSet:
             inputs, cells = self.level(fine), self.level(coarse).cells
             ratio, shift = coarse // fine, (kernel - 1) // 2
             starts = cells * cells.new_tensor([ratio] * 3 + [1]) - cells.new_tensor([shift] * 3 + [0])
-            found = inputs.find(starts, kernel)
+            pairs = map(_pairs, inputs.find(starts, kernel))
             symmetric = kernel % 2 == 1 and fine == coarse
-            self._maps[key] = _half_searched(found, kernel) if symmetric else _ordered(map(_pairs, found), kernel)
+            if symmetric:  # half of the search is enough
+                every = torch.arange(len(cells), device=cells.device)
+                pairs = _mirrored(list(islice(pairs, kernel**3 // 2)), every)
+            ordered = sorted(zip(kernel_order(kernel), pairs), key=lambda item: item[0])
+            self._maps[key] = KernelMap(tuple(pair for _, pair in ordered), len(inputs), len(cells), symmetric)
         return self._maps[key]
 
 
@@ -137,15 +177,9 @@ def _pairs(rows: Int[Tensor, "n"]) -> tuple[Int[Tensor, "k"], Int[Tensor, "k"]]:
     return rows[outputs], outputs
 
 
-def _ordered(pairs, kernel: int) -> KernelMap:
-    """Pairs by offset, z varying fastest, in the kernel's order."""
-    return tuple(pair for _, pair in sorted(zip(kernel_order(kernel), pairs), key=lambda item: item[0]))
-
-
-def _half_searched(found: Iterator[Tensor], kernel: int) -> KernelMap:
-    """The map from voxels to themselves: an offset and its opposite connect the same voxels."""
-    half = [_pairs(rows) for rows in islice(found, kernel**3 // 2)]
-    return _ordered([*half, None, *((outputs, inputs) for inputs, outputs in reversed(half))], kernel)
+def _mirrored(half: list[tuple[Tensor, Tensor]], every: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """The pairs of all offsets of a symmetric map from those of the first half; the centre's are every voxel and itself."""
+    return [*half, (every, every), *(pair[::-1] for pair in reversed(half))]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from typing import Literal
 import numpy as np
 import torch
 import trimesh
-from torch import Tensor
+from torch import Tensor, nn
 
 from deep3dmap.annotations import Count, Positive
-from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.base import BaseFramework, Stage
 from deep3dmap.frameworks.neuralrecon.network import SAMPLES, NeuralReconNetwork
 from deep3dmap.geometry.tsdf.sparse import sparse_mesh
@@ -64,6 +63,16 @@ class NeuralRecon(BaseFramework):
         self.recurrent = recurrent
         self.network.fusing = recurrent
 
+    @property
+    def backbone2d(self) -> nn.Module:
+        """The network of the pictures."""
+        return self.network.backbone2d
+
+    @property
+    def backbone3d(self) -> nn.Module:
+        """The networks of the voxels."""
+        return self.network.backbone3d
+
     def enter_stage(self, stage: Stage) -> None:
         """Begin a stage; see the base class."""
         super().enter_stage(stage)
@@ -75,7 +84,10 @@ class NeuralRecon(BaseFramework):
 
     def load_training_state(self, state: Mapping) -> None:
         """Remember what was saved; nothing, if nothing was."""
-        self.network.load_training_state(state) if state else self.network.reset()
+        if state:
+            self.network.load_training_state(state)
+        else:
+            self.network.gru_fusion.reset(), self.network.tsdf_fusion.reset()
 
     def forward(self, inputs: Mapping, mode: Literal["tensor", "loss"] = "tensor") -> dict:
         """Loss terms, or the network's outputs."""

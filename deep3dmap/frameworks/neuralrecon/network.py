@@ -56,7 +56,7 @@ class NeuralReconNetwork(nn.Module):
         self.tsdf_fusion = TSDFFusion(voxel_size, size)
 
     def forward(self, inputs: Mapping) -> dict:
-        """The voxels of a batch of fragments. In evaluation, and if fragments are fused, their scene's are updated.
+        """The voxels of a batch of fragments. In evaluation their scene's are updated.
 
         Args:
             inputs: ``images`` (b, v, 3, h, w) RGB in [0, 255]; ``projections`` (b, v, levels, 4, 4), see
@@ -84,7 +84,7 @@ class NeuralReconNetwork(nn.Module):
                 coords = subdivide(found["coords"][kept], self.gru_fusion.interval(level + 1))
                 before = _passed_on(volume[kept], found["tsdf"][kept], found["occupancy"][kept])
         outputs |= dict(coords=found["coords"][kept], tsdf=found["tsdf"][kept])
-        if self.fusing and not self.training:
+        if not self.training:
             self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs)
         return outputs
 

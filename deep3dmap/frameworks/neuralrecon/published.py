@@ -47,3 +47,13 @@ def read_published(path: Path, read: Callable[[Path], object]) -> dict[str, Tens
         if not isinstance(value, Tensor) or not torch.isfinite(value).all():
             raise CheckpointError(f"{path}: '{name}' is not a tensor of finite numbers")
     return found
+
+
+def convert(path: Path, read: Callable[[Path], object], capture: object) -> tuple[dict, dict, dict[str, Tensor]]:
+    """Convert a published checkpoint; see :data:`deep3dmap.frameworks.cards.Converter`.
+
+    Raises:
+        CheckpointError: see :func:`read_published`.
+    """
+    model = dict(type="NeuralRecon", backbone2d=dict(type="MnasMulti"), backbone3d=dict(type="SparseUNet"))
+    return model, {}, {f"network.{name}": value for name, value in read_published(path, read).items()}
