@@ -44,3 +44,27 @@ class Recording(ABC):
     @abstractmethod
     def depth(self, index: int) -> Float32[np.ndarray, "h w"]:
         """Depth of a frame along the camera's z axis, metres, at the pixels' centres; 0 where it is unknown."""
+
+
+class RecordingPart(Recording):
+    """Some frames of a recording.
+
+    Args:
+        whole: the recording.
+        frames: indices of its frames.
+    """
+
+    def __init__(self, whole: Recording, frames: Sequence[int]):
+        self.whole, self.frames = whole, list(frames)
+        self.name, self.up, self.floor, self.true_mesh = whole.name, whole.up, whole.floor, whole.true_mesh
+        self.names, self.notes = [whole.names[k] for k in self.frames], whole.notes
+        self.poses, self.intrinsics = whole.poses[self.frames], whole.intrinsics[self.frames]
+        self.depth_intrinsics = None if whole.depth_intrinsics is None else whole.depth_intrinsics[self.frames]
+
+    def image(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The picture of a frame."""
+        return self.whole.image(self.frames[index])
+
+    def depth(self, index: int) -> Float32[np.ndarray, "h w"]:
+        """Depth of a frame; see the base class."""
+        return self.whole.depth(self.frames[index])

@@ -14,7 +14,7 @@ from deep3dmap.datasets.videos.sources import from_files, generated, is_generate
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.ranges import AtLeastTwo, Count, NotNegative, Share
 from deep3dmap.registry import DATASETS
-from deep3dmap.structures.recording import Recording
+from deep3dmap.structures.recording import Recording, RecordingPart
 
 
 @DATASETS.register_module()
@@ -29,7 +29,7 @@ class Fragments(ClipDataset):
     - ``upright`` (4, 4), from the recording's own world to that one;
     - with ``prepared``: ``tsdf`` and ``weight``, lists by level of the recording's volumes in that world (finest first), their
       ``origin`` (3,), the centre of the first voxel, and ``voxel_size`` of the finest level;
-    - ``name`` of the recording, ``fragment``, its number in it, and flags ``begins`` and ``ends``.
+    - ``recording``, its frames in the split, for metrics; its ``name``, ``fragment``, the number in it, and flags ``begins`` and ``ends``.
 
     Args:
         recording: a path (:func:`deep3dmap.datasets.videos.load_recording`), a folder of recordings, a list of paths, or
@@ -68,15 +68,17 @@ class Fragments(ClipDataset):
         made = isinstance(recording, (str, Mapping)) and is_generated(recording)
         self.recordings = generated(recording,
                                     split) if made else from_files([recording] if isinstance(recording, str) else recording)
-        self.notes = []
+        self.notes, self.upright = [], {}
         options = dict(views=views, min_angle=min_angle, min_distance=min_distance, complete=complete)
         self.windows, errors = [], []  # (recording, number in it, frames)
         for k in range(len(self.recordings)):
             each = self.recordings[k]
-            frames = range(len(each)) if made else frames_of(len(each), split, test_share)
             self.notes += [f"{each.name}: {note}" for note in each.notes]
+            if not made and split != "all":
+                self.upright[k] = upright_from_world(each)
+                each = self.recordings[k] = RecordingPart(each, frames_of(len(each), split, test_share))
             try:
-                self.windows += [(k, n, window) for n, window in enumerate(windows_of(each, frames, **options))]
+                self.windows += [(k, n, window) for n, window in enumerate(windows_of(each, **options))]
             except DataError as error:
                 errors.append(error)
         if not self.windows:
@@ -95,10 +97,10 @@ class Fragments(ClipDataset):
         """A fragment."""
         k, number, frames = self.windows[index]
         recording = self.recordings[k]
-        upright = upright_from_world(recording)
+        upright = self.upright[k] if k in self.upright else upright_from_world(recording)
         images, intrinsics, depths = zip(*(frame_at(recording, frame, self.size) for frame in frames))
         images = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
-        item = dict(name=recording.name, fragment=number, images=images,
+        item = dict(name=recording.name, recording=recording, fragment=number, images=images,
                     intrinsics=torch.from_numpy(np.stack(intrinsics)).float(),
                     poses=torch.from_numpy(upright @ recording.poses[frames]).float(),
                     upright=torch.from_numpy(upright).float())  # yapf: disable
@@ -117,4 +119,4 @@ class Fragments(ClipDataset):
 def frames_of(count: Count, split: str, test_share: float) -> range:
     """The frames of a recording that belong to a split."""
     first = round(count * (1 - test_share))
-    return dict(train=range(first), all=range(count)).get(split, range(first, count))
+    return range(first) if split == "train" else range(first, count)
