@@ -101,9 +101,10 @@ def _load(name: str, size: int) -> UVLayout:
     try:
         folder = resolve_data(BFM_FOLDER if name == "bfm" else name)
     except DataError:
-        raise DataError(f"no UV layout '{name}': it is not 'ict', which comes with the package, and there is no folder of PRNet's "
-                        f"files; copy Data/uv-data from the authors' repository ({REPOSITORY}) to {data_root() / BFM_FOLDER}, "
-                        "and name it 'bfm'") from None
+        raise DataError(
+            f"no UV layout '{name}': it is not 'ict', which comes with the package, and there is no folder of PRNet's "
+            f"files; copy Data/uv-data from the authors' repository ({REPOSITORY}) to {data_root() / BFM_FOLDER}, "
+            "and name it 'bfm'") from None
     return _read_bfm(folder)
 
 
