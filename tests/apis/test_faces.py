@@ -68,7 +68,10 @@ def test_every_face_of_a_folder_gets_its_files_and_the_pictures_left_out_are_nam
         assert len(load_mesh(place / "mesh.glb").faces) == len(load_mesh(place / "mesh.ply").faces)
     notes = json.loads((tmp_path / "out" / "metrics.json").read_text())["notes"]
     assert [any(name in note for note in notes) and name in log for name in ("none.png", "bad.png")] == [True, True]
-    assert "two_2" in (tmp_path / "out" / "report.html").read_text()
+    report = (tmp_path / "out" / "report.html").read_text()
+    for name in ("two_1", "two_2"):
+        assert f'href="items/{name}/mesh.glb"' in report and f"<strong>{name}</strong>" in report
+    assert report.count("Yaw") == 2 and "Of two_1." in report  # whose mesh the viewer shows
 
 
 def test_further_formats_are_options_and_files_of_an_earlier_result_are_removed(folder, weights, tmp_path):
