@@ -5,9 +5,10 @@ from deep3dmap.datasets.faces import AFLW2000, W300LP, AnnyFaces, FacePhotos, Sy
 from deep3dmap.datasets.instances import OneItem, OneItemBatches
 from deep3dmap.datasets.shapes import SDFShapes, SDFTestShapes
 from deep3dmap.datasets.synthetic import generate_capture
+from deep3dmap.datasets.videos import RecordingFrames, RecordingItem
 
 __all__ = [
     "AFLW2000", "AnnyFaces", "FacePhotos", "FolderCapture", "HullDistances", "OneItem", "OneItemBatches", "RayBatches",
-    "SDFShapes", "SDFTestShapes", "Scene", "SyntheticFaces", "TrainingViews", "Views", "W300LP", "generate_capture",
-    "load_scene"
+    "RecordingFrames", "RecordingItem", "SDFShapes", "SDFTestShapes", "Scene", "SyntheticFaces", "TrainingViews", "Views",
+    "W300LP", "generate_capture", "load_scene"
 ]

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from deep3dmap.datasets.videos.files import (NO_POSE, NO_POSES, OPENGL_TO_OPENCV, Y_UP, FileRecording, nearest_in_time, picture,
-                                             pictures_in, pinhole, poses_from, read_numbers)
+from deep3dmap.datasets.videos.files import (NO_POSE, NO_POSES, OPENGL_TO_OPENCV, Y_UP, FileRecording, nearest_in_time,
+                                             picture, pictures_in, pinhole, poses_from, read_numbers)
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import trailing_number
 from deep3dmap.io.videos import VIDEO_SUFFIXES, VideoReader
@@ -40,8 +40,11 @@ def read(path: Path) -> FileRecording:
     nearest = nearest_in_time(frames[:, 0], table[:, 0], TOLERANCE)
     poses = np.stack([NO_POSE if k is None else poses[k] for k in nearest])
     numbers = frames[:, 1].astype(int).tolist()
-    return FileRecording(path, [f"{number:06d}" for number in numbers], poses, np.stack([pinhole(*row[2:6]) for row in frames]),
-                         _images(path, numbers), up=Y_UP)
+    return FileRecording(path, [f"{number:06d}" for number in numbers],
+                         poses,
+                         np.stack([pinhole(*row[2:6]) for row in frames]),
+                         _images(path, numbers),
+                         up=Y_UP)
 
 
 def _images(path: Path, numbers: list[int]) -> list[partial]:
@@ -57,8 +60,9 @@ def _images(path: Path, numbers: list[int]) -> list[partial]:
     by_number = {trailing_number(image): image for image in pictures}
     missing = [number for number in numbers if number not in by_number]
     if missing:
-        raise DataError(f"{path / 'images'}: {len(pictures)} pictures, and none with the number {missing[0]}, but Frames.txt lists "
-                        f"{len(numbers)} frames; extract all frames of the video")
+        raise DataError(
+            f"{path / 'images'}: {len(pictures)} pictures, and none with the number {missing[0]}, but Frames.txt lists "
+            f"{len(numbers)} frames; extract all frames of the video")
     return [partial(picture, by_number[number]) for number in numbers]
 
 

@@ -68,13 +68,15 @@ def check_intrinsics(recording: FileRecording, kind: str, K: Float[np.ndarray, "
     middle = ((centre > np.array([width, height]) * MIDDLE[0]) & (centre < np.array([width, height]) * MIDDLE[1])).all(1)
     if not pinholes.all():
         index = pinholes.argmin()
-        raise DataError(f"{recording.path}: the intrinsics of frame {recording.names[index]}'s {kind} must be a finite pinhole matrix "
-                        f"with positive focal lengths, they are {K[index].tolist()}")
+        raise DataError(
+            f"{recording.path}: the intrinsics of frame {recording.names[index]}'s {kind} must be a finite pinhole matrix "
+            f"with positive focal lengths, they are {K[index].tolist()}")
     if not middle.all():
         x, y = centre[middle.argmin()]
-        raise DataError(f"{recording.path}: the {kind}s are {size_text((height, width))}, but the intrinsics' principal point is "
-                        f"({x:.1f}, {y:.1f}), as of about {2 * x:.0f}x{2 * y:.0f}: scale the intrinsics to the size of the "
-                        f"{kind}s, or use those of the original size")
+        raise DataError(
+            f"{recording.path}: the {kind}s are {size_text((height, width))}, but the intrinsics' principal point is "
+            f"({x:.1f}, {y:.1f}), as of about {2 * x:.0f}x{2 * y:.0f}: scale the intrinsics to the size of the "
+            f"{kind}s, or use those of the original size")
 
 
 def check_depth_unit(recording: FileRecording) -> None:
@@ -88,7 +90,8 @@ def check_depth_unit(recording: FileRecording) -> None:
     if not PLAUSIBLE[0] <= median <= PLAUSIBLE[1]:
         cause = ("they may hold metres where the layout has millimetres" if median < PLAUSIBLE[0] else
                  "they may hold millimetres where the layout has metres, or finer steps than it has")
-        raise DataError(f"{recording.path}: the median depth is {median:.3g} m, which is implausible: {cause}; convert the depth maps")
+        raise DataError(
+            f"{recording.path}: the median depth is {median:.3g} m, which is implausible: {cause}; convert the depth maps")
 
 
 def check_agreement(recording: FileRecording) -> None:
@@ -106,12 +109,13 @@ def check_agreement(recording: FileRecording) -> None:
     cause = min(tried, key=tried.get)
     found = tried[cause] <= AGREEING and tried[cause] < error / 3
     if np.isinf(error):
-        raise DataError(f"{recording.path}: successive key frames see nothing in common" +
-                        (f"; they would if {cause}" if found else ": are the poses camera to world, in metres, and in the order of "
-                         "the pictures?"))
+        raise DataError(f"{recording.path}: successive key frames see nothing in common" + (
+            f"; they would if {cause}" if found else ": are the poses camera to world, in metres, and in the order of "
+            "the pictures?"))
     if found:
-        raise DataError(f"{recording.path}: depth maps and poses contradict each other (by {error:.0%} of the depth); they would "
-                        f"agree if {cause}: convert the poses")
+        raise DataError(
+            f"{recording.path}: depth maps and poses contradict each other (by {error:.0%} of the depth); they would "
+            f"agree if {cause}: convert the poses")
 
 
 class _View:

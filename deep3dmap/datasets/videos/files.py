@@ -195,8 +195,7 @@ def pinhole(fx: float, fy: float, cx: float, cy: float) -> Float[np.ndarray, "3 
     return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
 
 
-def nearest_in_time(times: Float[np.ndarray, "n"], others: Float[np.ndarray, "m"],
-                    tolerance: float) -> list[int | None]:
+def nearest_in_time(times: Float[np.ndarray, "n"], others: Float[np.ndarray, "m"], tolerance: float) -> list[int | None]:
     """For each time the index of the nearest of others, which must be in order; None where it is too far away."""
     after = np.clip(np.searchsorted(others, times), 1, max(len(others) - 1, 1))
     nearest = np.where(times - others[after - 1] <= others[np.minimum(after, len(others) - 1)] - times, after - 1, after)
@@ -223,5 +222,6 @@ def all_there(paths: Iterable[Path], what: str) -> list[Path]:
     paths = list(paths)
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise DataError(f"{missing[0]}: no such {what}, nor {len(missing) - 1} others of {len(paths)}; copy the whole recording")
+        raise DataError(
+            f"{missing[0]}: no such {what}, nor {len(missing) - 1} others of {len(paths)}; copy the whole recording")
     return paths

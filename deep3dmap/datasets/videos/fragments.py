@@ -72,9 +72,10 @@ def windows_of(recording: Recording,
     found, left = sum(map(len, windows)), len(windows[-1]) if windows else 0
     if found < views:
         cause = "the camera hardly moves (are its poses all the same?)" if found <= 1 else "the recording is short"
-        raise DataError(f"{recording.name}: {found} key frame{'s' * (found != 1)} of {len(recording)} frames, and a fragment has "
-                        f"{views}: {cause}; record while walking, or lower views, min_angle ({min_angle:g} degrees) or "
-                        f"min_distance ({min_distance:g} m)")
+        raise DataError(
+            f"{recording.name}: {found} key frame{'s' * (found != 1)} of {len(recording)} frames, and a fragment has "
+            f"{views}: {cause}; record while walking, or lower views, min_angle ({min_angle:g} degrees) or "
+            f"min_distance ({min_distance:g} m)")
     if left == views:
         return windows
     return [*windows[:-1], (windows[-2] + windows[-1])[-views:]] if complete else windows[:-1]

@@ -67,8 +67,9 @@ def _depths(scan: Scan, order: Sequence[int]) -> list[partial] | None:
     if not any(named):
         return None
     if None in named:
-        raise DataError(f"{scan.file}: frames[{named.index(None)}] has no depth_file_path, but others have one; name a depth map "
-                        "for every frame, or for none")
+        raise DataError(
+            f"{scan.file}: frames[{named.index(None)}] has no depth_file_path, but others have one; name a depth map "
+            "for every frame, or for none")
     if any(frame.distortion for frame in scan.frames):
         raise DataError(f"{scan.file}: depth maps of pictures with lens distortion can't be read; undistort both first")
     unit = float(numbers(document.get("integer_depth_scale", MILLIMETRE), (), f"{scan.file}: integer_depth_scale"))

@@ -42,13 +42,15 @@ def read(path: Path) -> FileRecording:
     listed = facts["poses"]
     table = numbers(listed, (len(listed) if isinstance(listed, list) else 0, 7), f"{where}: poses")
     if not names or len(names) != len(table):
-        raise DataError(f"{where}: lists {len(table)} poses, but rgbd/ holds {len(names)} pictures; export the recording again")
+        raise DataError(
+            f"{where}: lists {len(table)} poses, but rgbd/ holds {len(names)} pictures; export the recording again")
     K, depths, depth_K = _intrinsics(facts, len(names), where), None, None
     if "dw" in facts and "dh" in facts:
         size = _side(facts, "dh", where), _side(facts, "dw", where)
         depths = [partial(_depth, path, f"rgbd/{name}.depth", size) for name in names]
         depth_K = K * (np.array([size[1] / _side(facts, "w", where), size[0] / _side(facts, "h", where), 1])[:, None])
-    return FileRecording(path, names, poses_from(table[:, 4:], table[:, :4]) @ OPENGL_TO_OPENCV, K,
+    return FileRecording(path, names,
+                         poses_from(table[:, 4:], table[:, :4]) @ OPENGL_TO_OPENCV, K,
                          [partial(_image, path, f"rgbd/{name}.jpg") for name in names], depths, depth_K, Y_UP)
 
 

@@ -66,8 +66,9 @@ def _parse(path: Path, stream: BinaryIO) -> FileRecording:
     matrices = np.array(_unpack(MATRICES, stream), np.float64).reshape(4, 4, 4)
     color, depth, width, height, depth_width, depth_height, steps, count = _unpack(SETTINGS, stream)
     if depth not in (RAW_DEPTH, ZLIB_DEPTH):
-        raise DataError(f"{path}: depth maps of compression {depth} can't be read (only raw and zlib can); export the file with "
-                        "ScanNet's SensReader")
+        raise DataError(
+            f"{path}: depth maps of compression {depth} can't be read (only raw and zlib can); export the file with "
+            "ScanNet's SensReader")
     poses, images, depths = [], [], []
     for number in range(count):
         *pose, _, _, image_bytes, depth_bytes = _unpack(FRAME, stream)

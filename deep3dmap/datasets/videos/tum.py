@@ -42,15 +42,16 @@ def read(path: Path) -> FileRecording:
         found = nearest_in_time(times, depth_times, TOLERANCE)
         kept = [k for k, depth in enumerate(found) if depth is not None]
         if not kept:
-            raise DataError(f"{path / 'depth.txt'}: no depth map within {TOLERANCE} s of any picture of rgb.txt; are both of this "
-                            "recording?")
+            raise DataError(
+                f"{path / 'depth.txt'}: no depth map within {TOLERANCE} s of any picture of rgb.txt; are both of this "
+                "recording?")
         if len(kept) < len(images):
             notes.append(f"{len(images) - len(kept)} of {len(images)} pictures have no depth map within {TOLERANCE} s")
         depths = all_there((files[found[k]] for k in kept), "depth map")
         times, images = times[kept], [images[k] for k in kept]
-    return FileRecording(path, [image.stem for image in images], _poses(path / "groundtruth.txt", times), _intrinsics(path, notes),
-                         [partial(picture, image) for image in images],
-                         depths and [partial(depth_picture, depth, UNIT) for depth in depths], None, Z_UP, 0.0, notes)
+    return FileRecording(path, [image.stem for image in images], _poses(path / "groundtruth.txt", times),
+                         _intrinsics(path, notes), [partial(picture, image) for image in images], depths
+                         and [partial(depth_picture, depth, UNIT) for depth in depths], None, Z_UP, 0.0, notes)
 
 
 def _listed(file: Path) -> tuple[np.ndarray, list[Path]]:
@@ -78,6 +79,7 @@ def _intrinsics(path: Path, notes: list[str]) -> np.ndarray:
         return read_matrix(path / "camera-intrinsics.txt", (3, 3)) + HALF_PIXEL
     camera = next((name for name in CAMERAS if name in path.resolve().name), None)
     if camera is None:
-        notes.append(f"the folder's name has none of {', '.join(CAMERAS)}, and there is no camera-intrinsics.txt: the camera is "
-                     "taken for ROS's default (525 pixels)")
+        notes.append(
+            f"the folder's name has none of {', '.join(CAMERAS)}, and there is no camera-intrinsics.txt: the camera is "
+            "taken for ROS's default (525 pixels)")
     return pinhole(*CAMERAS.get(camera, DEFAULT)) + HALF_PIXEL
