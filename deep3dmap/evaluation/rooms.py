@@ -13,6 +13,7 @@ import trimesh
 from jaxtyping import Float, Float32
 
 from deep3dmap.annotations import Count, Positive
+from deep3dmap.errors import DataError
 from deep3dmap.evaluation import depth_maps
 from deep3dmap.evaluation.base import Metric
 from deep3dmap.evaluation.depth_maps import depth_metrics
@@ -101,20 +102,25 @@ def room_metrics(mesh: trimesh.Trimesh,
 
     Returns:
         Means over the frames of :func:`depth_metrics`, NaN where a frame has no pixel with both depths; and
-        :func:`point_metrics` of the fused surfaces.
+        :func:`point_metrics` of the fused surfaces; ``frames``, the number of frames that could be used.
     """
     render, sums = DepthRenderer(mesh), dict.fromkeys(depth_maps.NAMES, 0.0)
-    volumes = [BlockVolume(voxel_size, max_depth=fused_depth) for _ in range(2)]
+    volumes, used = [BlockVolume(voxel_size, max_depth=fused_depth) for _ in range(2)], 0
     for index in tracked_frames(recording, every):
-        truth, K, pose = recording.depth(index), recording.depth_intrinsics[index], recording.poses[index]
+        K, pose = recording.depth_intrinsics[index], recording.poses[index]
+        try:
+            truth = recording.depth(index)
+        except DataError:  # one damaged file must not end the evaluation of a long recording
+            continue
+        used += 1
         predicted = render(K, pose, truth.shape)
         sums = {name: sums[name] + value for name, value in depth_metrics(predicted, truth, max_depth).items()}
         for volume, depth in zip(volumes, (predicted, truth)):
             volume.integrate(DepthFrame(depth, K, pose))
-    # frames without a pose lower the means, as in the reference
-    frames = len(range(0, len(recording), every))
+    # frames that could not be used lower the means, as in the reference
+    means = {name: value / len(range(0, len(recording), every)) for name, value in sums.items()}
     surfaces = (np.asarray(volume.mesh().vertices, np.float64) for volume in volumes)
-    return {name: value / frames for name, value in sums.items()} | point_metrics(*surfaces, thresholds)
+    return means | point_metrics(*surfaces, thresholds) | dict(frames=used)
 
 
 @METRICS.register_module()
@@ -154,14 +160,14 @@ class RoomMetrics(Metric):
             self.remarks.append(f"{result.name} is not measured: its recording has no depth maps")
             return {}
         self.figures[result.name] = figures = room_metrics(result.mesh or trimesh.Trimesh(), recording, **self.options)
-        self._remark(result.name, recording, figures)
+        self._remark(result.name, len(range(0, len(recording), self.options["every"])), figures)
         return figures
 
-    def _remark(self, name: str, recording: Recording, figures: Mapping[str, float]) -> None:
-        every = self.options["every"]
-        lost = len(range(0, len(recording), every)) - len(tracked_frames(recording, every))
-        if lost:
-            self.remarks.append(f"{name}: {lost} frames without a pose count as 0 in the means over its depth maps")
+    def _remark(self, name: str, frames: int, figures: Mapping[str, float]) -> None:
+        if figures["frames"] < frames:
+            self.remarks.append(
+                f"{name}: {frames - figures['frames']} of {frames} frames have no pose or a damaged depth map; "
+                "they count as 0 in the means over its depth maps")
         if np.isnan(figures["abs_rel"]):
             self.remarks.append(f"{name}: a frame shows no reconstructed surface where depth is known, so the errors of its "
                                 "depth maps are not in the means")
@@ -171,7 +177,7 @@ class RoomMetrics(Metric):
         if not self.figures:
             return {}
         rows = list(self.figures.values())
-        means = {name: _known_mean([row[name] for row in rows]) for name in rows[0]}
+        means = {name: _known_mean([row[name] for row in rows]) for name in rows[0] if name != "frames"}
         return {"rooms": means | dict(rooms=len(rows))}
 
     def notes(self) -> list[str]:

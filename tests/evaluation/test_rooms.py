@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
+from deep3dmap.errors import DataError
 from deep3dmap.evaluation.rooms import DepthRenderer, RoomMetrics, point_metrics
 from deep3dmap.structures import Reconstruction
 from deep3dmap.structures.recording import Recording
@@ -93,7 +94,19 @@ def test_frames_without_a_pose_are_skipped_but_counted():
     figures = metric.add_item(dict(recording=Wall(lost=[1])), Reconstruction("wall", mesh=wall(WALL - 0.03)))
     assert figures["abs_diff"] == pytest.approx(0.03 * 3 / 4, abs=1e-5) and figures["complete"] == 3 / 4
     assert figures["accuracy_mean"] == pytest.approx(0.03, abs=1e-4)
-    assert len(metric.notes()) == 1 and "1 frame" in metric.notes()[0]
+    assert len(metric.notes()) == 1 and "1 of 4 frames" in metric.notes()[0]
+
+
+def test_damaged_depth_maps_are_skipped_but_counted(monkeypatch):
+
+    def depth(recording, index):
+        if index == 2:
+            raise DataError("2.png: is cut short")
+        return np.full(SIZE, WALL, np.float32)
+
+    monkeypatch.setattr(Wall, "depth", depth)
+    figures = figures_of(wall())
+    assert figures["frames"] == 3 and figures["complete"] == 3 / 4 and figures["f_score@0.02"] == 1
 
 
 def test_only_every_nth_frame_is_used_and_counted():
