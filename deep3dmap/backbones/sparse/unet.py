@@ -100,7 +100,7 @@ class SPVCNN(nn.Module):
 
 @BACKBONES.register_module()
 class SparseUNet(nn.ModuleList):
-    """NeuralRecon's 3D networks, one :class:`SPVCNN` for each level, coarse to fine.
+    """NeuralRecon's 3D networks, a point-voxel U-Net for each level, coarse to fine.
 
     A level's input is its image features and the normalised depth, after the first level also the output, occupancy and
     signed distance of the level before.
