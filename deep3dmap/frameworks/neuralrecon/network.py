@@ -72,7 +72,15 @@ class NeuralReconNetwork(nn.Module):
             (n, 4) and ``tsdf`` (n,) of the finest ones that are occupied.
         """
         inputs = dict(inputs, scene=self._number(inputs["begins"]))
-        features, outputs, before = self.image_features(inputs["images"]), dict(levels=[]), None
+        features = self.image_features(inputs["images"])
+        with torch.autocast(inputs["images"].device.type, enabled=False):  # positions need more digits than bfloat16 has
+            outputs = self._coarse_to_fine(features, inputs)
+            if "coords" in outputs and self.fusing and not self.training:
+                self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs)
+        return outputs
+
+    def _coarse_to_fine(self, features: Sequence[Tensor], inputs: Mapping) -> dict:
+        outputs, before = dict(levels=[]), None
         coords = voxel_grid(self.size, self.gru_fusion.interval(0), len(inputs["origin"]), inputs["origin"].device)
         for level in range(self.levels):
             found, volume = self.level(level, coords, before, features, inputs)
@@ -83,15 +91,12 @@ class NeuralReconNetwork(nn.Module):
             if level + 1 < self.levels:
                 coords = subdivide(found["coords"][kept], self.gru_fusion.interval(level + 1))
                 before = _passed_on(volume[kept], found["tsdf"][kept], found["occupancy"][kept])
-        outputs |= dict(coords=found["coords"][kept], tsdf=found["tsdf"][kept])
-        if self.fusing and not self.training:
-            self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs)
-        return outputs
+        return outputs | dict(coords=found["coords"][kept], tsdf=found["tsdf"][kept])
 
     def image_features(self, images: Float[Tensor, "b v 3 h w"]) -> list[Float[Tensor, "v b c i j"]]:
         """Features of all pictures, fine to coarse."""
         found = self.backbone2d(images.flatten(0, 1))
-        return [each.unflatten(0, images.shape[:2]).transpose(0, 1) for each in found]
+        return [each.to(images.dtype).unflatten(0, images.shape[:2]).transpose(0, 1) for each in found]
 
     def level(self, level: int, coords: Int[Tensor, "n 4"], before: Float[Tensor, "n c"] | None, features: Sequence[Tensor],
               inputs: Mapping) -> tuple[dict, Float[Tensor, "m d"]]:  # yapf: disable
