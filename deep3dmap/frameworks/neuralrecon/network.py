@@ -115,13 +115,13 @@ class NeuralReconNetwork(nn.Module):
         volume = self.backbone3d[level](points, volume, self.voxel_size * self.gru_fusion.interval(level))
         if self.fusing:
             fused = self.gru_fusion(level, coords, volume, inputs)
-            coords, volume, mask = fused.coords, fused.features, torch.ones(len(fused.coords), dtype=torch.bool)
+            coords, volume, mask = fused.coords, fused.features, torch.ones_like(fused.coords[:, 0], dtype=torch.bool)
             truth = (fused.tsdf_target, fused.occupancy_target)
         else:
             mask, truth = count > 1, ()
             if "occupancy" in inputs:
                 truth = truth_at(coords, self.levels - 1 - level, inputs["tsdf"], inputs["occupancy"])
-        found = dict(coords=coords, mask=mask.to(coords.device), tsdf=self.tsdf_heads[level](volume)[:, 0],
+        found = dict(coords=coords, mask=mask, tsdf=self.tsdf_heads[level](volume)[:, 0],
                      occupancy=self.occupancy_heads[level](volume)[:, 0])  # yapf: disable
         if "occupancy" in inputs:
             found |= dict(zip(("tsdf_target", "occupancy_target"), truth))
@@ -157,9 +157,9 @@ class NeuralReconNetwork(nn.Module):
 
     def load_training_state(self, state: Mapping) -> None:
         """Remember what was saved."""
-        self.scenes = state["scenes"]
-        self.gru_fusion.load_training_state(state["gru"])
-        self.tsdf_fusion.load_training_state(state["tsdf"])
+        self.scenes, device = state["scenes"], self.tsdf_heads[0].weight.device
+        self.gru_fusion.load_training_state(state["gru"], device)
+        self.tsdf_fusion.load_training_state(state["tsdf"], device)
 
 
 def _passed_on(features: Float[Tensor, "n c"], tsdf: Float[Tensor, " n"], occupancy: Float[Tensor,
