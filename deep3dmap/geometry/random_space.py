@@ -49,8 +49,11 @@ def random_space(turn: float, place: Float[Tensor, "3"], origin: Float[Tensor, "
     return matrix
 
 
-def fragment_origin(frames: Sequence[DepthFrame], size: Sequence[int], voxel_size: float,
-                    scene_origin: Float[np.ndarray, "3"], max_depth: float = MAX_DEPTH) -> Float[np.ndarray, "3"]:  # yapf: disable
+def fragment_origin(frames: Sequence[DepthFrame],
+                    size: Sequence[int],
+                    voxel_size: float,
+                    scene_origin: Float[np.ndarray, "3"],
+                    max_depth: float = MAX_DEPTH) -> Float[np.ndarray, "3"]:
     """Origin of the box of voxels around what a fragment's cameras see, metres.
 
     Args:

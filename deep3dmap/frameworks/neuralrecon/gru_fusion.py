@@ -82,10 +82,11 @@ class Fusion(nn.Module):
                     memories=[memory.state() for memory in self.memories],
                     targets=[target.state() for target in self.targets])  # yapf: disable
 
-    def load_training_state(self, state: Mapping) -> None:
-        """Remember what was saved."""
-        self.scenes, self.origins = list(state["scenes"]), list(state["origins"])
-        self.memories, self.targets = ([SceneMemory.restored(each) for each in state[k]] for k in ("memories", "targets"))
+    def load_training_state(self, state: Mapping, device: torch.device | None = None) -> None:
+        """Remember what was saved, on a device."""
+        self.scenes, self.origins = list(state["scenes"]), [origin.to(device=device) for origin in state["origins"]]
+        self.memories, self.targets = ([SceneMemory.restored(each, device) for each in state[kind]]
+                                       for kind in ("memories", "targets"))  # yapf: disable
 
 
 class GRUFusion(Fusion):

@@ -72,7 +72,15 @@ class NeuralReconNetwork(nn.Module):
             (n, 4) and ``tsdf`` (n,) of the finest ones that are occupied.
         """
         inputs = dict(inputs, scene=self._number(inputs["begins"]))
-        features, outputs, before = self.image_features(inputs["images"]), dict(levels=[]), None
+        features = self.image_features(inputs["images"])
+        with torch.autocast(inputs["images"].device.type, enabled=False):  # positions need more digits than bfloat16 has
+            outputs = self._coarse_to_fine(features, inputs)
+            if "coords" in outputs and not self.training:
+                self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs)
+        return outputs
+
+    def _coarse_to_fine(self, features: Sequence[Tensor], inputs: Mapping) -> dict:
+        outputs, before = dict(levels=[]), None
         coords = voxel_grid(self.size, self.gru_fusion.interval(0), len(inputs["origin"]), inputs["origin"].device)
         for level in range(self.levels):
             found, volume = self.level(level, coords, before, features, inputs)
@@ -83,15 +91,12 @@ class NeuralReconNetwork(nn.Module):
             if level + 1 < self.levels:
                 coords = subdivide(found["coords"][kept], self.gru_fusion.interval(level + 1))
                 before = _passed_on(volume[kept], found["tsdf"][kept], found["occupancy"][kept])
-        outputs |= dict(coords=found["coords"][kept], tsdf=found["tsdf"][kept])
-        if not self.training:
-            self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs)
-        return outputs
+        return outputs | dict(coords=found["coords"][kept], tsdf=found["tsdf"][kept])
 
     def image_features(self, images: Float[Tensor, "b v 3 h w"]) -> list[Float[Tensor, "v b c i j"]]:
         """Features of all pictures, fine to coarse."""
         found = self.backbone2d(images.flatten(0, 1))
-        return [each.unflatten(0, images.shape[:2]).transpose(0, 1) for each in found]
+        return [each.to(images.dtype).unflatten(0, images.shape[:2]).transpose(0, 1) for each in found]
 
     def level(self, level: int, coords: Int[Tensor, "n 4"], before: Float[Tensor, "n c"] | None, features: Sequence[Tensor],
               inputs: Mapping) -> tuple[dict, Float[Tensor, "m d"]]:  # yapf: disable
@@ -110,13 +115,13 @@ class NeuralReconNetwork(nn.Module):
         volume = self.backbone3d[level](points, volume, self.voxel_size * self.gru_fusion.interval(level))
         if self.fusing:
             fused = self.gru_fusion(level, coords, volume, inputs)
-            coords, volume, mask = fused.coords, fused.features, torch.ones(len(fused.coords), dtype=torch.bool)
+            coords, volume, mask = fused.coords, fused.features, torch.ones_like(fused.coords[:, 0], dtype=torch.bool)
             truth = (fused.tsdf_target, fused.occupancy_target)
         else:
             mask, truth = count > 1, ()
             if "occupancy" in inputs:
                 truth = truth_at(coords, self.levels - 1 - level, inputs["tsdf"], inputs["occupancy"])
-        found = dict(coords=coords, mask=mask.to(coords.device), tsdf=self.tsdf_heads[level](volume)[:, 0],
+        found = dict(coords=coords, mask=mask, tsdf=self.tsdf_heads[level](volume)[:, 0],
                      occupancy=self.occupancy_heads[level](volume)[:, 0])  # yapf: disable
         if "occupancy" in inputs:
             found |= dict(zip(("tsdf_target", "occupancy_target"), truth))
@@ -152,9 +157,9 @@ class NeuralReconNetwork(nn.Module):
 
     def load_training_state(self, state: Mapping) -> None:
         """Remember what was saved."""
-        self.scenes = state["scenes"]
-        self.gru_fusion.load_training_state(state["gru"])
-        self.tsdf_fusion.load_training_state(state["tsdf"])
+        self.scenes, device = state["scenes"], self.tsdf_heads[0].weight.device
+        self.gru_fusion.load_training_state(state["gru"], device)
+        self.tsdf_fusion.load_training_state(state["tsdf"], device)
 
 
 def _passed_on(features: Float[Tensor, "n c"], tsdf: Float[Tensor, " n"], occupancy: Float[Tensor,

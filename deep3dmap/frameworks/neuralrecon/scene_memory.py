@@ -53,7 +53,7 @@ class SceneMemory:
         """
         inside = self.window(start, size)
         every = torch.cat([self.coords[inside] - start, coords])
-        keys, places = (every @ _strides(size, every.device)).unique(return_inverse=True)
+        keys, places = _keys(every, size).unique(return_inverse=True)
         old, new = places.split([len(every) - len(coords), len(coords)])
         blank = torch.full((len(keys), values.shape[1]), self.empty).to(values)
         given = torch.zeros_like(keys, dtype=torch.bool)
@@ -70,9 +70,9 @@ class SceneMemory:
         return dict(coords=self.coords.clone(), values=self.values.detach().clone(), empty=self.empty)
 
     @classmethod
-    def restored(cls, state: Mapping) -> "SceneMemory":
+    def restored(cls, state: Mapping, device: torch.device | None = None) -> "SceneMemory":
         """The memory with that :meth:`state`."""
-        return cls(**state)
+        return cls(state["coords"].to(device=device), state["values"].to(device=device), state["empty"])
 
 
 @dataclass
@@ -98,8 +98,9 @@ class Window:
         return Window(self.coords[rows], self.before[rows], self.now[rows], self.given[rows], self.inside)
 
 
-def _strides(size: Sequence[int], device: torch.device) -> Int[Tensor, "3"]:
-    return torch.tensor([size[1] * size[2], size[2], 1], device=device)
+def _keys(coords: Int[Tensor, "n 3"], size: Sequence[int]) -> Int[Tensor, " n"]:
+    x, y, z = coords.unbind(1)
+    return (x * size[1] + y) * size[2] + z
 
 
 def _unravelled(keys: Int[Tensor, " n"], size: Sequence[int]) -> Int[Tensor, "n 3"]:
@@ -111,6 +112,6 @@ def values_at(coords: Int[Tensor, "n 3"], of: Int[Tensor, "m 3"], values: Float[
     """Values of other voxels ``of``, ordered by x, y, z, at those positions; empty where there is none."""
     if not len(of):
         return torch.full((len(coords), values.shape[1]), empty).to(values)
-    keys, own = (each @ _strides(size, each.device) for each in (of, coords))
+    keys, own = _keys(of, size), _keys(coords, size)
     places = torch.searchsorted(keys, own).clamp(max=len(keys) - 1)
     return torch.where((keys[places] == own)[:, None], values[places], empty)
