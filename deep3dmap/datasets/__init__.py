@@ -6,10 +6,10 @@ from deep3dmap.datasets.instances import OneItem, OneItemBatches
 from deep3dmap.datasets.rooms import SyntheticRooms
 from deep3dmap.datasets.shapes import SDFShapes, SDFTestShapes
 from deep3dmap.datasets.synthetic import generate_capture
-from deep3dmap.datasets.videos import Fragments, load_recording
+from deep3dmap.datasets.videos import Fragments, RecordingFrames, RecordingItem, load_recording
 
 __all__ = [
     "AFLW2000", "AnnyFaces", "FacePhotos", "FolderCapture", "Fragments", "HullDistances", "OneItem", "OneItemBatches",
-    "RayBatches", "SDFShapes", "SDFTestShapes", "Scene", "SyntheticFaces", "SyntheticRooms", "TrainingViews", "Views",
-    "W300LP", "generate_capture", "load_recording", "load_scene"
+    "RayBatches", "RecordingFrames", "RecordingItem", "SDFShapes", "SDFTestShapes", "Scene", "SyntheticFaces",
+    "SyntheticRooms", "TrainingViews", "Views", "W300LP", "generate_capture", "load_recording", "load_scene"
 ]
