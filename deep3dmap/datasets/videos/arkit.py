@@ -11,8 +11,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from deep3dmap.datasets.videos.files import (NO_POSE, NO_POSES, OPENGL_TO_OPENCV, Y_UP, FileRecording, nearest_in_time,
-                                             picture, pictures_in, pinhole, poses_from, read_numbers)
+from deep3dmap.datasets.videos.files import (
+    NO_POSE,
+    NO_POSES,
+    OPENGL_TO_OPENCV,
+    Y_UP,
+    FileRecording,
+    nearest_in_time,
+    picture,
+    pictures_in,
+    pinhole,
+    poses_from,
+    read_numbers,
+)
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import trailing_number
 from deep3dmap.io.videos import VIDEO_SUFFIXES, VideoReader

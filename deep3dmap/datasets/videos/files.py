@@ -6,13 +6,16 @@ pictures and depth maps are functions, called when a frame is asked for, also by
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
+import trimesh
 from jaxtyping import Float, Float32, UInt8
 from scipy.spatial.transform import Rotation
 
+from deep3dmap.datasets.captures.formats import find_true_mesh
 from deep3dmap.datasets.readers.base import numbers
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import image_files, read_image, size_text
@@ -55,12 +58,17 @@ class FileRecording(Recording):
                  up: Float[np.ndarray, "3"] | None = None,
                  floor: float | None = None,
                  notes: Sequence[str] = ()):
-        self.path, self.name, self.names, self.poses = path, path.resolve().stem, list(names), poses
+        self.path, self.name, self.names, self.poses = path, recording_name(path), list(names), poses
         self.intrinsics, self.images, self.depths = self._for_each(intrinsics), images, depths
         if depths is not None:
             self.depth_intrinsics = self._for_each(intrinsics if depth_intrinsics is None else depth_intrinsics)
         self.up = estimated_up(poses) if up is None else up
         self.floor, self.notes, self._sizes = floor, list(notes), {}
+
+    @cached_property
+    def true_mesh(self) -> trimesh.Trimesh | None:
+        """The surface in ``true_mesh.ply`` in the folder, if it is there."""
+        return find_true_mesh(self.path) if self.path.is_dir() else None
 
     def _for_each(self, K: np.ndarray) -> np.ndarray:
         return np.broadcast_to(K, (len(self.names), 3, 3)).astype(np.float64)
@@ -86,6 +94,12 @@ class FileRecording(Recording):
                 f"{self.path}: the {kind} of frame {self.names[index]} is {size_text(pixels.shape[:2])} but that of frame "
                 f"{self.names[first]} is {size_text(size)}; all {kind}s of a recording must have one size")
         return pixels
+
+
+def recording_name(path: Path) -> str:
+    """The name of a recording: its file's or folder's; of a sequence of a scene (``seq-01``), with the scene's before it."""
+    path = path.resolve()
+    return f"{path.parent.name}_{path.name}" if path.name.startswith("seq") else path.stem
 
 
 def estimated_up(poses: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "3"]:

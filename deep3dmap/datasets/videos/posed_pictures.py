@@ -1,8 +1,8 @@
 """Recordings from posed pictures: ``transforms.json`` (Instant-NGP, nerfstudio), with depth maps if it names any, and COLMAP.
 
 The readers are those of captures (:mod:`deep3dmap.datasets.readers`). Frames are in the order of the numbers in their files'
-names; lens distortion is removed. COLMAP's unit of length is arbitrary, and so is that of a ``transforms.json`` made from it. The
-direction up is estimated.
+names; lens distortion is removed. COLMAP's unit of length is arbitrary, and so is that of a ``transforms.json`` made from it.
+The direction up is estimated.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Reader of Record3D's ``.r3d`` files (a zip), or of such a file unpacked: ``metadata`` (JSON) and ``rgbd/0.jpg, 0.depth``.
 
 ``K`` is stored by columns, or for each frame as fx, fy, cx, cy; poses are a quaternion (x, y, z, w) and a position, camera to
-world with OpenGL axes; y is up. Depth maps are float32 metres compressed by LZFSE, often smaller than the pictures, whose field
-of view they share.
+world with OpenGL axes; y is up. Depth maps are float32 metres compressed by LZFSE, often smaller than the pictures, whose
+field of view they share.
 """
 
 import json

@@ -7,8 +7,17 @@ centre of the first pixel. ``extrinsic_*.txt`` are identities.
 from functools import partial
 from pathlib import Path
 
-from deep3dmap.datasets.videos.files import (HALF_PIXEL, Z_UP, FileRecording, all_there, depth_picture, picture, pictures_in,
-                                             read_matrix, read_poses)
+from deep3dmap.datasets.videos.files import (
+    HALF_PIXEL,
+    Z_UP,
+    FileRecording,
+    all_there,
+    depth_picture,
+    picture,
+    pictures_in,
+    read_matrix,
+    read_poses,
+)
 from deep3dmap.errors import DataError
 
 LOOKED_FOR = "ScanNet, exported: color/, depth/, pose/, intrinsic/intrinsic_color.txt"

@@ -55,10 +55,10 @@ def read(path: Path) -> FileRecording:
     """
     file = path if path.is_file() else next(path.glob("*.sens"))
     with reading(file, "a .sens file"), open(file, "rb") as stream:
-        return _parse(file, stream)
+        return _parse(path, file, stream)
 
 
-def _parse(path: Path, stream: BinaryIO) -> FileRecording:
+def _parse(source: Path, path: Path, stream: BinaryIO) -> FileRecording:
     version, length = struct.unpack("<IQ", stream.read(12))
     if version != 4 or length > 1000:
         raise DataError(f"{path}: expected version 4 of .sens, got {version}; export it with ScanNet's SensReader instead")
@@ -80,8 +80,8 @@ def _parse(path: Path, stream: BinaryIO) -> FileRecording:
     if not count or stream.tell() > path.stat().st_size:
         raise ValueError(f"it ends within its {count} frames")
     K, depth_K = matrices[0, :3, :3] + HALF_PIXEL, matrices[2, :3, :3] + HALF_PIXEL
-    return FileRecording(path, [part.name for part in images], np.stack(poses), K, [partial(_image, part) for part in images],
-                         [partial(_depth, part) for part in depths], depth_K, Z_UP, 0.0)  # yapf: disable
+    readers = [partial(_image, part) for part in images], [partial(_depth, part) for part in depths]
+    return FileRecording(source, [part.name for part in images], np.stack(poses), K, *readers, depth_K, Z_UP, 0.0)
 
 
 def _unpack(layout: struct.Struct, stream: BinaryIO) -> tuple:

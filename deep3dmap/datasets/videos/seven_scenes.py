@@ -1,15 +1,23 @@
 """Reader of 7-Scenes (Shotton et al., CVPR 2013) and of recordings in its layout, as tsdf-fusion-python (Zeng) has them.
 
 ``frame-000000.color.png`` (or ``.jpg``), ``.depth.png`` (millimetres; 0 and 65535 unknown), ``.pose.txt`` (camera to world).
-``camera-intrinsics.txt`` is ``K``; without it, it is that of 7-Scenes. Both state nominal principal points, half of the picture,
-so they count from its corner as here. The direction up is estimated: the world's axes are those of the first camera.
+``camera-intrinsics.txt`` is ``K``; without it, it is that of 7-Scenes. Both state nominal principal points, half of the
+picture, so they count from its corner as here. The direction up is estimated: the world's axes are those of the first camera.
 """
 
 from functools import partial
 from pathlib import Path
 
-from deep3dmap.datasets.videos.files import (FileRecording, all_there, depth_picture, natural, picture, pinhole, read_matrix,
-                                             read_poses)
+from deep3dmap.datasets.videos.files import (
+    FileRecording,
+    all_there,
+    depth_picture,
+    natural,
+    picture,
+    pinhole,
+    read_matrix,
+    read_poses,
+)
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import IMAGE_SUFFIXES, image_size, size_text
 

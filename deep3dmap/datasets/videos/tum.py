@@ -10,9 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from deep3dmap.datasets.videos.files import (HALF_PIXEL, NO_POSE, NO_POSES, Z_UP, FileRecording, all_there, depth_picture,
-                                             nearest_in_time, picture, pinhole, poses_from, read_matrix, read_numbers,
-                                             read_rows)
+from deep3dmap.datasets.videos.files import (
+    HALF_PIXEL,
+    NO_POSE,
+    NO_POSES,
+    Z_UP,
+    FileRecording,
+    all_there,
+    depth_picture,
+    nearest_in_time,
+    picture,
+    pinhole,
+    poses_from,
+    read_matrix,
+    read_numbers,
+    read_rows,
+)
 from deep3dmap.errors import DataError
 from deep3dmap.io.reading import reading
 
