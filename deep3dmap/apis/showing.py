@@ -1,7 +1,7 @@
 """Output of results: files, report, and table on the terminal."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +151,7 @@ def _one_sided(result: TestResult) -> bool:
     return next((each.result.one_sided for each in result.results if each.result.mesh is not None), False)
 
 
-def _turntable(mesh: trimesh.Trimesh, up: list[float] | None, one_sided: bool) -> Iterator[np.ndarray]:
+def _turntable(mesh: trimesh.Trimesh, up: list[float] | None, one_sided: bool) -> Iterable[np.ndarray]:
     """Frames of the turntable; one looks down into a room."""
     return turntable(mesh, up=up, frames=36, supersample=1, elevation=ROOM_ELEVATION if one_sided else 15.0,
                      one_sided=one_sided)  # yapf: disable

@@ -1,7 +1,7 @@
 """Depth maps fused into a truncated signed distance field (Curless and Levoy, SIGGRAPH 1996), in sparse blocks.
 
-Nothing is learned: each "training" step fuses a block of frames, so that progress, checkpoints, interrupts and resuming are those
-of every method.
+Nothing is learned: each "training" step fuses a block of frames, so that progress, checkpoints, interrupts and resuming are
+those of every method.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
