@@ -16,7 +16,7 @@ MIDDLE = 0.2, 0.8  # where a picture's principal point is, as shares of its side
 PLAUSIBLE = 0.05, 50.0  # metres: the median depth of rooms and what is in them
 PAIRS, GRID = 6, 40  # compared pairs of key frames; pixels along each side of a depth map
 AGREEING, SEEN = 0.05, 0.02  # relative error of depth, and share of the pixels that must be seen by both
-ASSUMED = np.array([1.0, 2.0, 4.0, 8.0])  # metres, at which pictures without depth maps must overlap
+ASSUMED = np.geomspace(0.25, 1000, 38)  # at one of which pictures without depth maps must overlap, whatever their unit is
 Y_FLIP = np.diag([1.0, -1.0, 1.0, 1.0])
 MISTAKES: dict[str, Callable] = {
     "the camera's axes are OpenGL's (x right, y up, z backward) instead of OpenCV's": lambda p: p @ OPENGL_TO_OPENCV,
@@ -143,7 +143,7 @@ def _disagreement(views: list[tuple[_View, _View]], correct: Callable) -> float:
         seen, where = _pixels(points, second)
         z, depth = points[seen, 2], second.depth[where[:, 1], where[:, 0]]
         measured = depth > 0
-        enough = measured.sum() > SEEN * max(len(points), 1)
+        enough = measured.sum() > (SEEN * len(points) if second.known else 0)
         error = np.abs(z - depth)[measured] / depth[measured] if second.known else np.zeros(1)
         errors.append(float(np.median(error)) if enough else np.inf)
     return float(np.sort(errors)[len(errors) // 2])

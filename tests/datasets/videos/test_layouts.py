@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from deep3dmap.datasets import generate_capture
+from deep3dmap.datasets.captures.formats import save_capture
 from deep3dmap.datasets.videos import find_recordings, load_recording
 from deep3dmap.errors import MissingDependencyError
 from tests.datasets.videos import made as files
@@ -114,6 +116,14 @@ def test_transforms(made, tmp_path, depth):
     recording = load_recording(files.transforms(tmp_path, made, depth))
     assert_same(recording, made, made.K if depth else None)
     assert recording.names == [str(k) for k in range(12)]  # 10 comes after 9
+
+
+def test_colmap(tmp_path):
+    capture = generate_capture("head", 8, 0, (48, 48))  # few pictures far apart, in another unit than metres
+    save_capture(capture, tmp_path / "head", "colmap")
+    recording = load_recording(tmp_path / "head")
+    np.testing.assert_allclose(recording.poses[:, :3], capture.cameras.cam_to_world, atol=1e-5)
+    np.testing.assert_array_equal(recording.image(3), capture.images[3])
 
 
 def test_up_is_estimated_where_the_layout_does_not_say(made, tmp_path):
