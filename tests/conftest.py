@@ -1,6 +1,7 @@
 """Shared by all tests: run-time shape checks, where the real data lie, and where the parity fixtures lie."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ install_import_hook("deep3dmap", "beartype.beartype(conf=beartype.BeartypeConf(i
 
 from tests.goldens import read  # noqa: E402
 from tests.shapes_fixture import shape_checkpoint, shape_root  # noqa: E402, F401 (after the hook, so that it is checked)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, would ignore Ctrl-C
 
 DATA = Path(__file__).parent / "data"
 

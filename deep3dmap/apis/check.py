@@ -1,10 +1,14 @@
 """Contents and problems of a data folder, and which methods can use it: ``deep3dmap check``."""
 
+import shlex
 from pathlib import Path
 
 from deep3dmap.datasets.captures.check import CaptureReport, check_capture
 from deep3dmap.frameworks.cards import cards
+from deep3dmap.io.images import IMAGE_SUFFIXES, image_files
 from deep3dmap.io.paths import resolve_data
+from deep3dmap.io.reading import reaching
+from deep3dmap.io.videos import VIDEO_SUFFIXES
 from deep3dmap.registry import FRAMEWORKS
 
 
@@ -19,7 +23,12 @@ def check_for_methods(data: str | Path, format: str | None = None) -> CaptureRep
         ConfigError: if the format is unknown.
         DataError: if there is no such data.
     """
-    report = check_capture(resolve_data(data), format)
+    source = resolve_data(data)
+    report = check_capture(source, format)
+    if not report.format and report.errors and _has_pictures(source):
+        report.errors[-1] += "".join(
+            f"\nNo cameras are needed by `deep3dmap reconstruct {shlex.quote(str(source))} --method {card.name}`: from "
+            f"{card.takes}, {card.gives}." for card in cards().values() if card.single_pictures)
     known = {card.framework: card for card in cards().values()}
     for name, framework in sorted(FRAMEWORKS.module_dict.items()):
         if framework.needs is not None:
@@ -28,3 +37,8 @@ def check_for_methods(data: str | Path, format: str | None = None) -> CaptureRep
                 part for part in framework.needs if part not in report.parts
             ]
     return report
+
+
+def _has_pictures(source: Path) -> bool:
+    with reaching(source):
+        return bool(image_files(source)) if source.is_dir() else source.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)

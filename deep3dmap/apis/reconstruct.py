@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import Unpack
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 
 from deep3dmap.apis.arguments import TrainingArguments
 from deep3dmap.apis.inference import model_of
 from deep3dmap.apis.instances import evaluate_instances, train_instances
 from deep3dmap.apis.preflight import preflight
 from deep3dmap.apis.showing import Interrupted, show_results, show_run
-from deep3dmap.apis.work_folder import earlier_run_moved, locked_folder, refuse_result, restored_on_early_failure, result_files
+from deep3dmap.apis.work_folder import (
+    check_weights,
+    earlier_run_moved,
+    locked_folder,
+    record_weights,
+    refuse_result,
+    restored_on_early_failure,
+    result_files,
+)
 from deep3dmap.engine.config import build_runner, load_config, merge_options
 from deep3dmap.engine.config_check import check_config
 from deep3dmap.engine.launching import is_first_started
@@ -82,8 +91,8 @@ def reconstruct(source: str | Path | None,
         log: prints a line.
 
     Raises:
-        ConfigError: if ``output`` holds an earlier result, another run uses it, the time is up before the first step, or there
-            is no scene for a texture.
+        ConfigError: if ``output`` holds an earlier result (with ``resume``: one of other weights), another run uses it, the
+            time is up before the first step, or there is no scene for a texture.
         Interrupted: after Ctrl-C, once everything is written.
     """
     start = time.monotonic() if started is None else started
@@ -96,6 +105,8 @@ def reconstruct(source: str | Path | None,
     with locked_folder(output):
         if not (resume or overwrite):
             refuse_result(output)
+        if resume and weights:
+            check_weights(output / "run", weights)
         preflight(cfg)
         log = log if is_first_started() else lambda line: None
         words = dict(command=command, again=_resume_command(command, source, minutes, output), data=str(source or ""))
@@ -152,9 +163,11 @@ def _prepare(source, method: str, config, weights, options: Mapping | None,
 
 
 def _infer(cfg: Config, weights: Path, output: Path, arguments: Mapping) -> ReconstructionRunner:
-    """A runner with trained weights."""
+    """A runner with trained weights, which the work folder then names."""
     runner = build_runner(cfg, work_dir=str(output / "run"), **arguments)
     runner.load_checkpoint(str(weights))
+    if is_main_process():
+        record_weights(output / "run", weights)
     return runner
 
 

@@ -12,6 +12,7 @@ from mmengine.dist import is_main_process
 from deep3dmap.apis.hull_comparison import hull_notes
 from deep3dmap.apis.results import as_picture, result_table, write_result
 from deep3dmap.apis.texturing import Painter
+from deep3dmap.apis.work_folder import item_folder
 from deep3dmap.datasets.captures import SceneDataset
 from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.engine.hooks.log import duration
@@ -20,6 +21,7 @@ from deep3dmap.engine.testing import Evaluated, TestResult
 from deep3dmap.errors import DataError
 from deep3dmap.evaluation.surfaces import vertex_errors
 from deep3dmap.frameworks.cards import card_of
+from deep3dmap.io.images import IMAGE_SUFFIXES
 from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.io.textured_files import save_textured_mesh
 from deep3dmap.version import __version__
@@ -122,11 +124,15 @@ def _write_report(result: TestResult, scene, summary: dict, words: Mapping[str, 
         error = None if truth is None else vertex_errors(result.mesh, truth).astype(np.float64)
         meshes = ["mesh.ply", "mesh.glb"] + [TEXTURED] * (output / TEXTURED).is_file()
         downloads = dict(zip(meshes, meshes)) | downloads
+    owners = [each.name for each in result.results if each.result.mesh is not None]
     summary |= {k: v for k, v in (("command", words["command"]), ("continue", words["again"])) if v}
     write_report(output / "report.html",
                  title=f"{summary['method']}: {Path(str(summary['data'])).name}",
                  views=[_comparison(view) for view in result.views],
                  pictures={each.name: {k: as_picture(v) for k, v in each.result.images.items()} for each in result.items},
+                 figures={each.name: each.result.figures for each in result.items},
+                 files={each.name: _files_of(each, output) for each in result.items},
+                 mesh_name=owners[0] if len(owners) > 1 else "",
                  curves_path=curves if curves is not None and curves.is_file() else None,
                  summary=summary, metrics=result.metrics, mesh=result.mesh, mesh_error=error, up=up, one_sided=one_sided,
                  turntable=moving, growth=growing, downloads=downloads, notes=result.notes,
@@ -161,6 +167,13 @@ def _write_growth(shown: Evaluated, path: Path, notes: list[str]) -> Path | None
     except DataError as error:
         notes.append(f"no video of the growing surface: {error}")
         return None
+
+
+def _files_of(item: Evaluated, output: Path) -> list[str]:
+    """Paths of an item's files other than pictures, relative to the folder of results."""
+    place = item_folder(output, item.name)
+    files = sorted(place.iterdir()) if place.is_dir() else []
+    return [path.relative_to(output).as_posix() for path in files if path.suffix not in IMAGE_SUFFIXES]
 
 
 def scene_up(scene) -> list[float]:

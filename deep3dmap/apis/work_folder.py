@@ -19,8 +19,10 @@ from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.runner import make_work_folder
 from deep3dmap.errors import ConfigError
 from deep3dmap.io.files import remove, write_atomically
+from deep3dmap.io.reading import reading, sha256_of
 
 LOCK, HOLDER = ".lock", ".lock.json"
+WEIGHTS = "weights.json"  # whose results a work folder holds, beside it
 
 #: Files written before training or testing starts; files written only afterwards.
 PREPARED, BEGUN = ("config.py", "log.txt", "vis_data"), ("scalars.jsonl", "checkpoints", "pictures", "metrics.json")
@@ -180,6 +182,30 @@ def refuse_result(output: Path) -> None:
     if found:
         raise ConfigError(f"{output}: holds an earlier result ({found[0].relative_to(output)}): --resume continues it, "
                           "--overwrite replaces it, -o selects another folder")
+
+
+def record_weights(work: Path, weights: Path) -> None:
+    """Record whose results a folder holds."""
+    write_atomically(work / WEIGHTS, json.dumps(dict(file=str(weights), sha256=sha256_of(weights))).encode())
+
+
+def check_weights(work: Path, weights: Path) -> None:
+    """Check that a resumed inference has the weights of the folder's results.
+
+    Raises:
+        ConfigError: if it has others; names both files.
+        DataError: if the record is damaged.
+    """
+    path = work / WEIGHTS
+    if not path.is_file():
+        return
+    with reading(path, "a record of weights"):
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        file, same = earlier["file"], earlier["sha256"] == sha256_of(weights)
+    if not same:
+        raise ConfigError(
+            f"{work.parent}: holds results of the weights {file}, not of {weights}: --resume continues with the same "
+            "weights only; --overwrite replaces the results, -o selects another folder")
 
 
 @contextmanager

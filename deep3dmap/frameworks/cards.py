@@ -34,6 +34,7 @@ class Card:
         subject: kind of object that it is limited to (``heads``), if any.
         your_own: config for a user's own data.
         source: dotted keys of that config to replace by the user's data, separated by spaces.
+        single_pictures: whether it takes pictures without cameras.
         learns_from_data: whether it is trained once on a data set and then infers; otherwise it is trained per scene.
         weights: shipped checkpoint, for a method that learns from data.
         heads: its config for ``head-table``.
@@ -51,6 +52,7 @@ class Card:
     subject: str = ""
     your_own: str | None = None
     source: str = "scene.capture"
+    single_pictures: bool = False
     learns_from_data: bool = False
     weights: str | None = None
     heads: str | None = None

@@ -33,21 +33,8 @@ class CropRule:
     whole: bool = False
 
 
-#: PRNet's rules: for a box of the landmarks, and for one of dlib's detector.
+#: PRNet's rules: for a box of the landmarks; for one of dlib's detector, which only the comparison with PRNet's program uses.
 LANDMARKS, DETECTED = CropRule(1.6, whole=True), CropRule(1.58, 0.14, True)
-
-
-def as_points(array: Float[Tensor, "m n"]) -> Float[Tensor, "p c"]:
-    """Points of two or three coordinates, one a row, from rows of points or rows of coordinates.
-
-    Raises:
-        ValueError: if neither its rows nor its columns are two or three.
-    """
-    if array.shape[0] in (2, 3):
-        return array.T
-    if array.shape[1] in (2, 3):
-        return array
-    raise ValueError(f"points of 2 or 3 coordinates have 2 or 3 rows or columns, got the shape {tuple(array.shape)}")
 
 
 def points_box(points: Float[Tensor, "*batch n c"]) -> Float[Tensor, "*batch 4"]:
@@ -91,6 +78,8 @@ def turned_crop(crop: Float[Tensor, "*batch 3 3"], size: int, degrees: float) ->
 def training_crop(landmarks: Float[Tensor, "n c"], uniform: Float[Tensor, "3"], size: int) -> Float[Tensor, "3 3"]:
     """The random crop of face3d's ``8_generate_posmap_300WLP``, with which PRNet was trained.
 
+    For comparison with face3d: our own trainings crop by the transforms ``RandomFaceBox`` and ``PackFace``.
+
     Args:
         landmarks: in pixels, which are rounded towards 0.
         uniform: random numbers in [0, 1): of the moves in x and y, by a tenth of the extent at most, and of the factor of the
@@ -101,14 +90,6 @@ def training_crop(landmarks: Float[Tensor, "n c"], uniform: Float[Tensor, "3"], 
     center, extent = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).mean()
     side = (1.5 * extent).floor() * (0.9 + 0.2 * uniform[2])
     return square_crop(center + 0.1 * extent * (2 * uniform[:2] - 1), side, size)
-
-
-def crop_square(crop: Float[Tensor, "*batch 3 3"], size: int) -> Float[Tensor, "*batch 4 2"]:
-    """The corners of a crop in the photograph: top left, bottom left, bottom right, top right."""
-    last = size - 1.0
-    corners = torch.tensor([[0.0, 0.0], [0.0, last], [last, last], [last, 0.0]]).to(crop)
-    inverse = torch.linalg.inv(crop)
-    return corners @ inverse[..., :2, :2].transpose(-1, -2) + inverse[..., None, :2, 2]
 
 
 def to_crop(points: Float[Tensor, "*batch n 3"], crop: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch n 3"]:

@@ -42,7 +42,8 @@ def split_camera(
 def rotation_to_angles(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3"]:
     """Yaw, pitch and roll in radians, as PRNet reports them.
 
-    ``R = Rz(roll) Ry(-yaw) Rx(pitch)``: the yaw is positive where a face looks to the picture's left.
+    ``R = Rz(roll) Ry(-yaw) Rx(pitch)``: the yaw is positive where a face looks to the picture's left. For comparison with its
+    program: results have :func:`pose_angles`.
     """
     roll, turn, pitch = rotation_to_euler(rotation, "ZYX").unbind(-1)
     return torch.stack([-turn, pitch, roll], -1)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from deep3dmap.annotations import Count
+from deep3dmap.errors import ConfigError
 from deep3dmap.losses.base import Loss
 from deep3dmap.registry import LOSSES
 from deep3dmap.structures.uv_layout import UVLayout
@@ -59,8 +60,19 @@ class PositionMapLoss(Loss):
         Args:
             outputs: ``position_map`` (n, 3, s, s).
             inputs: ``position_map`` of the same shape and unit, the truth.
+
+        Raises:
+            ConfigError: if prediction, truth and weights have maps of different sizes.
         """
-        difference = outputs["position_map"] - inputs["position_map"]
+        predicted, truth = outputs["position_map"], inputs["position_map"]
+        self._check_sizes(*(maps.shape[-1] for maps in (predicted, truth, self.pixel_weights)))
+        difference = predicted - truth
         error = difference.norm(dim=1) if self.kind == "distance" else difference.square().sum(1)
         total = (error * self.pixel_weights).sum()
         return total if self.kind == "port" else total / len(error)
+
+    def _check_sizes(self, predicted: int, truth: int, weights: int) -> None:
+        if not predicted == truth == weights:
+            raise ConfigError(f"PositionMapLoss: the network's maps have {predicted} pixels along an edge (the resolution in "
+                              f"model.backbone), the data's {truth} (the data set's map_size) and the loss's {weights} (the "
+                              "size in model.losses); give all three the same")

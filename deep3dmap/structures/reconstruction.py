@@ -19,6 +19,7 @@ class Reconstruction:
         images: by name, (h, w, c) or (h, w): ``rgb`` in [0, 1], ``mask`` bool, ``normals`` unit vectors, and others.
         arrays: tensors by name (landmarks, codes, depth ...).
         cameras: its cameras, if the method estimates any.
+        figures: numbers about it by name, such as angles, for the report.
         files: contents of further files, by file name, for formats and conventions of the method's own.
         notes: what is missing, and why.
         one_sided: whether the mesh's faces are surfaces seen from their front only, such as a room's walls from inside: from
@@ -31,6 +32,7 @@ class Reconstruction:
     images: Mapping[str, Tensor] = field(default_factory=dict)
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     cameras: Cameras | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     one_sided: bool = False

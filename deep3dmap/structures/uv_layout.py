@@ -17,12 +17,13 @@ from torch import Tensor
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.io.images import read_image
 from deep3dmap.io.npz import read_npz
-from deep3dmap.io.paths import resolve_data
+from deep3dmap.io.paths import data_root, resolve_data
 from deep3dmap.io.reading import reading
 
 ASSETS = Path(__file__).parent / "assets"
 BFM_FOLDER = "prnet_uv"
 BFM_SIZE = 256
+REPOSITORY = "https://github.com/YadiraF/PRNet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,14 @@ def _load(name: str, size: int) -> UVLayout:
         return UVLayout(name, size, **{key: arrays[key].astype(kind) for key, kind in types.items()})
     if size != BFM_SIZE:
         raise ConfigError(f"PRNet's layout has maps of {BFM_SIZE} pixels, not of {size}")
-    return _read_bfm(resolve_data(BFM_FOLDER if name == "bfm" else name))
+    try:
+        folder = resolve_data(BFM_FOLDER if name == "bfm" else name)
+    except DataError:
+        raise DataError(
+            f"no UV layout '{name}': it is not 'ict', which comes with the package, and there is no folder of PRNet's "
+            f"files; copy Data/uv-data from the authors' repository ({REPOSITORY}) to {data_root() / BFM_FOLDER}, "
+            "and name it 'bfm'") from None
+    return _read_bfm(folder)
 
 
 def _ict_sizes() -> str:

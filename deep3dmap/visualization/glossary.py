@@ -95,6 +95,9 @@ TERMS = {
     "rotation_error_mean_deg": Term("Camera rotation error", "Mean angle between estimated and true cameras after alignment.",
                                     "lower", _DEGREES, 3, headline=1),
     "rotation_error_median_deg": Term("Camera rotation error, median", _BETTER, "lower", _DEGREES, 3),
+    "yaw": Term("Yaw", "Turn of the face; positive towards the picture's left.", "", _DEGREES, 0),
+    "pitch": Term("Pitch", "Nod of the face.", "", _DEGREES, 0),
+    "roll": Term("Roll", "Turn of the face in the picture.", "", _DEGREES, 0),
     "center_error_mean": Term("Camera position error", "Mean distance between estimated and true camera centres after "
                               "alignment.", "lower"),
     "center_error_median": Term("Camera position error, median", _BETTER, "lower"),

@@ -28,7 +28,10 @@ def write_report(path: str | Path,
                  metrics: Figures,
                  views: Sequence[ViewComparison] = (),
                  pictures: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+                 figures: Mapping[str, Mapping[str, float]] | None = None,
+                 files: Mapping[str, Sequence[str]] | None = None,
                  mesh: trimesh.Trimesh | None = None,
+                 mesh_name: str = "",
                  mesh_error: Float[np.ndarray, "v"] | None = None,
                  up: Sequence[float] | None = None,
                  one_sided: bool = False,
@@ -51,7 +54,10 @@ def write_report(path: str | Path,
         metrics: group ("held out", "train", "surface", ...) to metric to value. Groups with common metrics share a table.
         views: photographs and renderings; held-out ones are shown first.
         pictures: images by name of items that are not views of a scene, by the items' names.
+        figures: numbers about these items, such as angles.
+        files: their files; paths relative to the report.
         mesh: shown interactively; simplified for the page above ``viewer.VERTEX_BUDGET`` vertices.
+        mesh_name: whose it is, where there are several.
         mesh_error: distance of each vertex to the true surface, if known.
         up: the mesh's up direction; without it, rotation is unconstrained.
         one_sided: don't draw the mesh's triangles from behind (rooms).
@@ -74,9 +80,9 @@ def write_report(path: str | Path,
     videos = parts.video("Turntable", turntable, notes) + parts.video("As it was recorded", growth, notes)
     sections = [
         parts.figures(metrics),
-        parts.section("The reconstruction", "", viewer + links + videos),
+        parts.section("The reconstruction", f"Of {mesh_name}." if mesh_name else "", viewer + links + videos),
         parts.views(sorted(views, key=lambda v: v.split == "train")),
-        parts.pictures(pictures or {}, notes),
+        parts.pictures(pictures or {}, figures or {}, files or {}, notes),
         parts.error(mesh, mesh_error, up),
         parts.curves(curves_path, notes),
         parts.settings(summary, settings),

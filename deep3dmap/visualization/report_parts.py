@@ -209,17 +209,20 @@ def views(views: Sequence[ViewComparison]) -> str:
     return section("Photographs and renderings", lead, body)
 
 
-def pictures(items: Mapping[str, Mapping[str, np.ndarray]], notes: list[str]) -> str:
-    """The images of items that are no views of a scene, the first :data:`ITEMS` of them."""
+def pictures(items: Mapping[str, Mapping[str, np.ndarray]], figures: Mapping[str, Mapping[str, float]],
+             files: Mapping[str, Sequence[str]], notes: list[str]) -> str:  # yapf: disable
+    """Images, figures and files of items that are no views of a scene, of the first :data:`ITEMS` of them."""
     shown = {name: images for name, images in items.items() if images}
     if len(shown) > ITEMS:
         notes.append(f"{ITEMS} of {len(shown)} items are shown; the folder items/ holds all")
     shown = dict(list(shown.items())[:ITEMS])
     side = _side([p for images in shown.values() for p in images.values()])
-    cards = [f'<article class="card view"><div class="view-head"><strong>{escape(name)}</strong></div>'
+    cards = [f'<article class="card view"><div class="view-head"><strong>{escape(name)}</strong>'
+             f'<span class="figures">{_figures(figures.get(name, {}))}</span></div>'
              f'<div class="pictures" style="--pictures:{len(images)}">' +
              "".join(f'<figure><img alt="{escape(key)} of {escape(name)}" src="{thumbnail(p, side)}">'
-                     f'<figcaption>{escape(key)}</figcaption></figure>' for key, p in images.items()) + "</div></article>"
+                     f'<figcaption>{escape(key)}</figcaption></figure>' for key, p in images.items()) +
+             f"</div>{downloads({Path(path).name: path for path in files.get(name, ())})}</article>"
              for name, images in shown.items()]  # yapf: disable
     return section("Results", "", f'<div class="views compact">{"".join(cards)}</div>') if cards else ""
 
@@ -239,14 +242,19 @@ def _pixels(picture: np.ndarray, side: int) -> float:
 
 def _view(view: ViewComparison, side: int) -> str:
     kind = view.split.replace(" ", "-")
-    terms = [(describe(n), v) for n, v in view.metrics.items()]
-    shown = " \N{MIDDLE DOT} ".join(f"{escape(t.label)} {t.show(v)} {t.shown_unit}".strip() for t, v in terms)
     pictures = "".join(f'<button type="button" data-open="{n}"><img data-name="{n}" alt="{n} of {escape(view.name)}" '
                        f'src="{thumbnail(p, side)}">{n}</button>' for n, p in view.pictures.items())
     return (f'<article class="card view {kind}" data-title="{escape(view.name)}"><div class="view-head">'
             f'<strong>{escape(view.name)}</strong><span class="badge {kind}">{view.split}</span>'
-            f'<span class="figures">{shown}</span><button type="button" data-open="Compare">Compare</button></div>'
+            f'<span class="figures">{_figures(view.metrics)}</span>'
+            '<button type="button" data-open="Compare">Compare</button></div>'
             f'<div class="pictures" style="--pictures:{len(view.pictures)}">{pictures}</div></article>')
+
+
+def _figures(values: Mapping[str, float | int | None]) -> str:
+    """Figures in one line."""
+    terms = [(describe(name), value) for name, value in values.items()]
+    return " \N{MIDDLE DOT} ".join(f"{escape(t.label)} {t.show(v)} {t.shown_unit}".strip() for t, v in terms)
 
 
 # ---- Curves, settings, commands, notes

@@ -1,6 +1,7 @@
 """From pictures of faces to files, and edited faces, by a network that takes discs for faces."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from deep3dmap.apis import reconstruct
 from deep3dmap.apis.face_editing import edit_face
-from deep3dmap.engine.checkpoint import FORMAT, save_checkpoint
+from deep3dmap.engine.checkpoint import FORMAT, load_checkpoint, save_checkpoint
 from deep3dmap.engine.config import load_config
 from deep3dmap.errors import CheckpointError, ConfigError, DataError
 from deep3dmap.io.images import image_size
@@ -67,7 +68,10 @@ def test_every_face_of_a_folder_gets_its_files_and_the_pictures_left_out_are_nam
         assert len(load_mesh(place / "mesh.glb").faces) == len(load_mesh(place / "mesh.ply").faces)
     notes = json.loads((tmp_path / "out" / "metrics.json").read_text())["notes"]
     assert [any(name in note for note in notes) and name in log for name in ("none.png", "bad.png")] == [True, True]
-    assert "two_2" in (tmp_path / "out" / "report.html").read_text()
+    report = (tmp_path / "out" / "report.html").read_text()
+    for name in ("two_1", "two_2"):
+        assert f'href="items/{name}/mesh.glb"' in report and f"<strong>{name}</strong>" in report
+    assert report.count("Yaw") == 2 and "Of two_1." in report  # whose mesh the viewer shows
 
 
 def test_further_formats_are_options_and_files_of_an_earlier_result_are_removed(folder, weights, tmp_path):
@@ -78,6 +82,20 @@ def test_further_formats_are_options_and_files_of_an_earlier_result_are_removed(
     assert image_size(place / "texture.png") == (32, 32)
     run(folder / "two.png", tmp_path / "out", weights, detector="none", overwrite=True)
     assert {path.name for path in (tmp_path / "out" / "items" / "two").iterdir()} == FILES and not place.exists()
+
+
+def test_results_of_other_weights_are_not_resumed(folder, weights, tmp_path):
+    options = dict(detector="none", options={"test_cfg.resolution": 0})
+    run(folder / "two.png", tmp_path / "out", weights, **options)
+    shutil.copy(weights, tmp_path / "same.pth")
+    run(folder / "two.png", tmp_path / "out", tmp_path / "same.pth", resume=True, **options)
+    content = load_checkpoint(weights)
+    content["state_dict"]["backbone.unit"] += 0.01
+    save_checkpoint(content, tmp_path / "other.pth")
+    with pytest.raises(ConfigError, match="same.pth.*other.pth"):
+        run(folder / "two.png", tmp_path / "out", tmp_path / "other.pth", resume=True, **options)
+    run(folder / "two.png", tmp_path / "out", tmp_path / "other.pth", overwrite=True, **options)
+    run(folder / "two.png", tmp_path / "out", tmp_path / "other.pth", resume=True, **options)
 
 
 def test_of_a_video_every_so_many_th_frame_is_reconstructed(weights, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deep3dmap.geometry import face_crops
-from deep3dmap.geometry.face_crops import CropRule, as_points, box_crop, crop_image, crop_square, map_from_crop, vertex_colors
+from deep3dmap.geometry.face_crops import CropRule, box_crop, crop_image, from_crop, map_from_crop, vertex_colors
 from tests import goldens
 
 GOLDEN = goldens.read("prnet/api")
@@ -25,8 +25,13 @@ def crop_of(case):
         return box_crop(box(*GOLDEN["dlib_left_right_top_bottom"]), SIZE, face_crops.DETECTED)
     if case == "bbox":
         return box_crop(box(*GOLDEN["bbox_left_right_top_bottom"]), SIZE)
-    points = goldens.tensor(GOLDEN["kpt"])
-    return box_crop(face_crops.points_box(as_points(points.T if case == "kptT" else points)), SIZE)
+    return box_crop(face_crops.points_box(goldens.tensor(GOLDEN["kpt"]).T), SIZE)  # those of the case kptT are the same
+
+
+def crop_square(crop, size):
+    """The corners of a crop in the photograph: top left, bottom left, bottom right, top right."""
+    corners = (size - 1) * torch.tensor([[0, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0, 0]]).to(crop)
+    return from_crop(corners.expand(*crop.shape[:-2], 4, 3), crop)[..., :2]
 
 
 def network_map():
@@ -105,7 +110,7 @@ def test_points_go_to_the_crop_and_back():
     turned = torch.tensor([[0.0, -2.0, 7.0], [2.0, 0.0, 3.0], [0.0, 0.0, 1.0]])
     point = torch.tensor([[1.0, 2.0, 3.0]])
     torch.testing.assert_close(face_crops.to_crop(point, turned), torch.tensor([[3.0, 5.0, 6.0]]))
-    torch.testing.assert_close(face_crops.from_crop(face_crops.to_crop(point, turned), turned), point)
+    torch.testing.assert_close(from_crop(face_crops.to_crop(point, turned), turned), point)
     maps = torch.arange(24.0).view(3, 2, 4)
     torch.testing.assert_close(map_from_crop(face_crops.map_to_crop(maps, turned), turned), maps)
 
@@ -123,16 +128,6 @@ def test_the_rule_shifts_and_truncates():
     corners = crop_square(box_crop(box(0, 10, 0, 11), 64, CropRule(1.5, 0.5, True)), 64)
     torch.testing.assert_close(corners[0], torch.tensor([5 - 7.5, 5.5 + 5.25 - 7.5], dtype=torch.float64))
     assert face_crops.LANDMARKS.whole and not CropRule(1.6).whole
-
-
-@pytest.mark.parametrize("shape", [(68, 2), (2, 68), (68, 3), (3, 68)])
-def test_points_are_rows_or_columns(shape):
-    assert as_points(torch.zeros(shape)).shape == (68, min(shape))
-
-
-def test_points_of_four_coordinates_are_refused():
-    with pytest.raises(ValueError, match=r"\(4, 68\)"):
-        as_points(torch.zeros(4, 68))
 
 
 def test_an_empty_box_is_refused():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from deep3dmap.errors import ConfigError
 from deep3dmap.losses import PositionMapLoss
 from deep3dmap.losses.position_map import face_weights, port_weights
 from deep3dmap.structures.uv_layout import UVLayout
@@ -74,6 +75,13 @@ def test_pixels_outside_the_face_cost_nothing(layout, kind):
     truth, outside = maps("gt16"), tensor(GOLDEN["face_mask_official"]) == 0
     assert outside.any()
     assert loss_of(PositionMapLoss(str(layout), kind=kind), truth + outside, truth) == 0
+
+
+@pytest.mark.parametrize("predicted, truth, size", [(128, 256, 128), (256, 256, 128), (128, 128, 256)])
+def test_maps_of_different_sizes_are_one_error_that_names_them(predicted, truth, size):
+    maps = [torch.zeros(1, 3, each, each) for each in (predicted, truth)]
+    with pytest.raises(ConfigError, match=f"{predicted} pixels.*{truth} .*map_size.*{size} "):
+        loss_of(PositionMapLoss("ict", size), *maps)
 
 
 def test_equal_maps_have_finite_gradients(layout):

@@ -85,3 +85,10 @@ def test_a_missing_file_of_the_authors_is_named(authors_files):
     (authors_files / "uv_kpt_ind.txt").unlink()
     with pytest.raises(DataError, match=r"uv_kpt_ind\.txt"):
         UVLayout.load(str(authors_files))
+
+
+def test_where_the_authors_layout_is_to_be_had_and_put_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEP3DMAP_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=f"YadiraF/PRNet.* {tmp_path}/prnet_uv") as error:
+        UVLayout.load("bfm")
+    assert "deep3dmap download" not in str(error.value)

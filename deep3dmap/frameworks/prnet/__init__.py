@@ -21,6 +21,7 @@ register_card(
          subject="faces",
          your_own="configs/prnet/your_own.py",
          source="test_dataset.source",
+         single_pictures=True,
          weights=str(WEIGHTS) if WEIGHTS.is_file() else None,
          learns_from_data=True,
          convert=convert,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deep3dmap.annotations import Count, Positive
 from deep3dmap.datasets.faces.transforms import PackFace
-from deep3dmap.errors import CheckpointError
+from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.prnet.face import FoundFace
 from deep3dmap.frameworks.prnet.outputs import Outputs, arrays_of
@@ -71,10 +71,19 @@ class PRNet(BaseFramework):
     def forward(self,
                 inputs: Mapping[str, Tensor],
                 mode: Literal["tensor", "loss", "predict"] = "tensor") -> dict[str, Tensor]:
-        """Loss terms; predictions in the photograph's pixels; or the crops' maps in units of ``reach`` crops."""
+        """Loss terms; predictions in the photograph's pixels; or the crops' maps in units of ``reach`` crops.
+
+        Raises:
+            ConfigError: if the crops' size isn't the network's.
+        """
+        size = self.layout.size
+        if inputs["image"].shape[-1] != size:
+            raise ConfigError(
+                f"PRNet: the crops have {inputs['image'].shape[-1]} pixels along an edge, the network's pictures "
+                f"{size} (the resolution in model.backbone); give the data's pipeline PackFace(size={size})")
         maps = self.backbone(inputs["image"])
         if mode == "loss":
-            target = inputs["position_map"] / (self.reach * self.layout.size)
+            target = inputs["position_map"] / (self.reach * size)
             return self.compute_losses(dict(position_map=maps.float()), dict(position_map=target))
         if mode == "predict":
             return self.in_photograph(maps.float(), inputs["crop"])

@@ -62,7 +62,8 @@ class Outputs:
         images = overlays(face) | dict(depth=depth, texture=torch.from_numpy(texture), visible=_visible(face))
         arrays = arrays_of(face) | dict(camera=face.camera, angles=torch.tensor([pose[each] for each in ANGLES]), depth=depth,
                                         window=torch.tensor(face.window), visible=face.visible)  # yapf: disable
-        return Reconstruction(name, mesh=upright, images=images, arrays=arrays, files=files)
+        return Reconstruction(name, mesh=upright, images=images, arrays=arrays, files=files,
+                              figures={each: pose[each] for each in ANGLES})  # yapf: disable
 
 
 def arrays_of(face: FoundFace) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import torch
 
 from deep3dmap.datasets.faces.basel import BaselModel, uv_pixels, y_down
 from deep3dmap.errors import DataError
-from deep3dmap.geometry.face_crops import crop_square, to_crop, training_crop, z_from_zero
+from deep3dmap.geometry.face_crops import from_crop, to_crop, training_crop, z_from_zero
 from tests import goldens
 from tests.datasets.faces.basel_folder import grid, write_model
 
@@ -26,7 +26,8 @@ def face(seed=0):
 def test_the_crop_of_a_training_picture():
     crop = training_crop(VERTICES[:68], goldens.tensor(GOLDEN["uniform3"]), SIZE)
     np.testing.assert_allclose(crop, GOLDEN["tform"], atol=1e-6)
-    np.testing.assert_allclose(crop_square(crop, SIZE)[[0, 1, 3]], GOLDEN["src_pts"], atol=1e-6)
+    corners = (SIZE - 1) * torch.tensor([[0, 0, 0], [0, 1, 0], [1, 0, 0]], dtype=torch.float64)
+    np.testing.assert_allclose(from_crop(corners, crop)[:, :2], GOLDEN["src_pts"], atol=1e-6)
 
 
 def test_positions_in_the_crop():

@@ -12,7 +12,7 @@ from skimage.feature import Cascade
 from deep3dmap.datasets.faces.detection.boxes import SHARE, FaceBox, Image, largest_first, placed, strongest
 
 WINDOW = 24  # of the cascade, pixels
-STEP, NEIGHBOURS = 1.1, 8  # between sizes; detections that a face needs
+STEP, NEIGHBOURS = 1.1, 5  # between sizes; detections that a face needs
 OVERLAP = 0.3
 
 
@@ -36,5 +36,5 @@ class LBP:
         found = [(each["c"], each["r"], each["c"] + each["width"], each["r"] + each["height"])
                  for each in self.find(img=grey, max_size=(min(shape), min(shape)))]  # yapf: disable
         boxes = np.array(found, float).reshape(-1, 4) * np.tile(np.divide(image.shape[1::-1], shape), 2)
-        boxes = boxes[strongest(boxes, boxes[:, 2] - boxes[:, 0], OVERLAP)]
+        boxes = boxes[strongest(boxes, boxes[:, 2] - boxes[:, 0], OVERLAP, of_smaller=True)]  # parts of a face are found, too
         return largest_first(placed(boxes, np.ones(len(boxes)), self.shift, self.sides))
