@@ -6,4 +6,4 @@ model = dict(type="Fusion", voxel_size=0.04, truncation=3.0, max_depth=5.0, min_
 optim_wrapper = dict()  # nothing moves
 train_cfg = dict(type="StagedTrainLoop", max_epochs=1)
 default_hooks = dict(pictures=None)
-test_evaluator = [dict(type="SurfaceMetrics")]
+test_evaluator = [dict(type="SurfaceMetrics"), dict(type="RoomMetrics", every=10)]

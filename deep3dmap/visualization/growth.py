@@ -90,7 +90,8 @@ class _Stage:
                                           VERTEX_BUDGET)
         colors = vertex_colors(mesh)
         colors = np.full((len(cluster), 3), GREY) if colors is None else colors[:, :3]
-        self.vertices, self.colors = means(np.asarray(mesh.vertices, np.float64), cluster), torch.from_numpy(means(colors.astype(np.float64), cluster) / 255)
+        self.vertices = means(np.asarray(mesh.vertices, np.float64), cluster)
+        self.colors = torch.from_numpy(means(colors.astype(np.float64), cluster) / 255)
         self.faces, self.rasterizer = torch.from_numpy(faces), FastRasterizer(cull_backfaces=True)
         center = self.vertices.mean(0)
         radius = float(np.quantile(np.linalg.norm(self.vertices - center, axis=1), 0.95))

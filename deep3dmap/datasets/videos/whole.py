@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from deep3dmap.datasets.kinds import BatchDataset, ItemDataset
 from deep3dmap.datasets.videos.loading import load_recording
+from deep3dmap.datasets.videos.sources import generated, is_generated
 from deep3dmap.errors import DataError
 from deep3dmap.ranges import Count
 from deep3dmap.registry import DATASETS
@@ -24,7 +25,8 @@ class RecordingFrames(BatchDataset):
     frames of this block are missing. Frames without a pose are left out.
 
     Args:
-        recording: path of the recording.
+        recording: path of the recording; or ``synthetic_rooms``, or the config of another source, of which the first for tests
+            is used.
         every: take each so many-th frame.
         block: frames in a batch.
 
@@ -32,8 +34,8 @@ class RecordingFrames(BatchDataset):
         DataError: if the recording has no depth maps, or no frame has a pose.
     """
 
-    def __init__(self, recording: str, every: Count = 1, block: Count = 8):
-        self.recording, self.block = load_recording(recording), block
+    def __init__(self, recording: str | Mapping, every: Count = 1, block: Count = 8):
+        self.recording, self.block = one_recording(recording), block
         self.frames = tracked_frames(self.recording, every)
 
     def __len__(self) -> int:
@@ -67,6 +69,11 @@ class RecordingFrames(BatchDataset):
             return error
 
 
+def one_recording(source: str | Mapping) -> Recording:
+    """The recording at a path, or the first that a registered source makes for tests."""
+    return generated(source, "test")[0] if is_generated(source) else load_recording(source)
+
+
 def tracked_frames(recording: Recording, every: int) -> list[int]:
     """The frames of a recording that can be fused.
 
@@ -89,14 +96,15 @@ class RecordingItem(ItemDataset):
     The item has ``recording`` (:class:`Recording`), ``true_mesh`` or None, and ``true_cameras``: None, which makes it a scene.
 
     Args:
-        recording: path of the recording.
+        recording: path of the recording; or ``synthetic_rooms``, or the config of another source, of which the first for tests
+            is used.
         every: the reconstruction uses each so many-th frame.
         pipeline: see :class:`ItemDataset`.
     """
 
-    def __init__(self, recording: str, every: Count = 1, pipeline: Sequence[Mapping] = ()):
+    def __init__(self, recording: str | Mapping, every: Count = 1, pipeline: Sequence[Mapping] = ()):
         super().__init__(pipeline)
-        self.recording = load_recording(recording)
+        self.recording = one_recording(recording)
         self.frames = tracked_frames(self.recording, every)
         lost = len(range(0, len(self.recording), every)) - len(self.frames)
         self.notes = [*self.recording.notes, *[f"{lost} frames have no pose and are left out"] * bool(lost)]
