@@ -10,6 +10,6 @@ from deep3dmap.datasets.videos import Fragments, RecordingFrames, RecordingItem,
 
 __all__ = [
     "AFLW2000", "AnnyFaces", "FacePhotos", "FolderCapture", "Fragments", "HullDistances", "OneItem", "OneItemBatches",
-    "RayBatches", "RecordingFrames", "RecordingItem", "SDFShapes", "SDFTestShapes", "Scene", "SyntheticFaces", "SyntheticRooms",
-    "TrainingViews", "Views", "W300LP", "generate_capture", "load_recording", "load_scene"
+    "RayBatches", "RecordingFrames", "RecordingItem", "SDFShapes", "SDFTestShapes", "Scene", "SyntheticFaces",
+    "SyntheticRooms", "TrainingViews", "Views", "W300LP", "generate_capture", "load_recording", "load_scene"
 ]

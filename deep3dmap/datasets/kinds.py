@@ -103,8 +103,8 @@ class ClipDataset(ItemDataset):
     def context(self, index: int) -> dict:
         """The window's flags, and the seed of its sequence."""
         sequence = next(s for s in self.sequences() if index in s)
-        return dict(begins=index == sequence[0], ends=index == sequence[-1],
-                    sequence_seed=int(np.random.SeedSequence([self.epoch_seed, sequence[0]]).generate_state(1)[0]))  # yapf: disable
+        seed = np.random.SeedSequence([self.epoch_seed, sequence[0]]).generate_state(1)[0]
+        return dict(begins=index == sequence[0], ends=index == sequence[-1], sequence_seed=int(seed))
 
 
 class ViewDataset(Dataset):

@@ -13,6 +13,6 @@ from deep3dmap.frameworks.scene_method import SceneMethod
 from deep3dmap.frameworks.step_chunks import SplitSteps
 
 __all__ = [
-    "BaseFramework", "CustomFramework", "DeepSDF", "Framework", "Fusion", "H3DNet", "Hull", "IDR", "MeshFit",
-    "NeuralRecon", "PRNet", "SceneMethod", "SplitSteps", "Stage"
+    "BaseFramework", "CustomFramework", "DeepSDF", "Framework", "Fusion", "H3DNet", "Hull", "IDR", "MeshFit", "NeuralRecon",
+    "PRNet", "SceneMethod", "SplitSteps", "Stage"
 ]

@@ -29,7 +29,8 @@ class Fragments(ClipDataset):
     - ``upright`` (4, 4), from the recording's own world to that one;
     - with ``prepared``: ``tsdf`` and ``weight``, lists by level of the recording's volumes in that world (finest first), their
       ``origin`` (3,), the centre of the first voxel, and ``voxel_size`` of the finest level;
-    - ``recording``, its frames in the split, for metrics; its ``name``, ``fragment``, the number in it, and flags ``begins`` and ``ends``.
+    - ``recording``, its frames in the split, for metrics; its ``name``, ``fragment``, the number in it, and flags ``begins``
+      and ``ends``.
 
     Args:
         recording: a path (:func:`deep3dmap.datasets.videos.load_recording`), a folder of recordings, a list of paths, or
