@@ -13,6 +13,7 @@ from mmengine.config import config
 install_import_hook("deep3dmap", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 from tests.goldens import read  # noqa: E402
+from tests.rooms_fixture import prepared_rooms, small_rooms  # noqa: E402, F401 (likewise)
 from tests.shapes_fixture import shape_checkpoint, shape_root  # noqa: E402, F401 (after the hook, so that it is checked)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, would ignore Ctrl-C

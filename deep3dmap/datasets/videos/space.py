@@ -24,13 +24,13 @@ class FragmentSpace:
     (4, 4), see :mod:`deep3dmap.geometry.fragments`.
 
     Args:
-        size: finest voxels of the box along x, y and z, multiples of 4.
+        size: finest voxels of the box along x, y and z, multiples of 8: half a box is whole voxels of the coarsest level.
         voxel_size: of the finest voxels, metres.
     """
 
     def __init__(self, size: tuple[Count, Count, Count] = (96, 96, 96), voxel_size: Positive = 0.04):
-        if len(size) != 3 or any(side % 2**(LEVELS - 1) for side in size):
-            raise ConfigError(f"size={tuple(size)}: a box has three sides, each a multiple of {2**(LEVELS - 1)} voxels")
+        if len(size) != 3 or any(side % 2**LEVELS for side in size):
+            raise ConfigError(f"size={tuple(size)}: a box has three sides, each a multiple of {2**LEVELS} voxels")
         self.size, self.voxel_size = tuple(size), voxel_size
 
     def __call__(self, item: dict) -> dict:
