@@ -37,7 +37,7 @@ def test_a_config_builds_its_model(config, request):
         request.getfixturevalue("real_data")  # for PRNet's UV layout
     cfg = load_config(ROOT / config)
     framework = FRAMEWORKS.build(cfg.model.to_dict())
-    assert any(True for _ in framework.parameters()) or isinstance(framework, Hull)  # the hull learns nothing
+    assert any(True for _ in framework.parameters()) or isinstance(framework, (Fusion, Hull))  # the hull learns nothing
     wrapper = cfg.get("optim_wrapper") or {}
     parts = () if is_single(wrapper) else wrapper
     assert all(part == "rest" or hasattr(framework, part) for part in parts)  # some, such as codes, are built in setup()
