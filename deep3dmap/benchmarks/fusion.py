@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from mmengine.optim import OptimWrapperDict
 from torch import Tensor
 
 from deep3dmap.benchmarks import work
@@ -45,7 +46,7 @@ def _fusing(framework: Framework, batch: dict[str, Tensor]) -> Callable[[], obje
 
     def run():
         framework.volume.load_state({})
-        framework.train_step(batch, None)
+        framework.train_step(batch, OptimWrapperDict())
 
     return run
 
