@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from deep3dmap.annotations import Count
 from deep3dmap.backbones.sparse.voxels import MARGIN, KernelMap, SparseTensor, wide
@@ -141,11 +142,15 @@ class SparseConv3d(nn.Module):
 
 
 class SparseBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation over the occupied voxels of all scenes."""
+    """Batch normalisation over the occupied voxels of all scenes. A single voxel, which has no variance, is normalised by the
+    running mean and variance also in training."""
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """The normalised features."""
-        return x.with_features(super().forward(x.features))
+        if len(x.features) > 1 or not self.training:
+            return x.with_features(super().forward(x.features))
+        running = self.running_mean, self.running_var, self.weight, self.bias
+        return x.with_features(functional.batch_norm(x.features, *running, eps=self.eps))
 
 
 class SparseReLU(nn.Module):

@@ -1,5 +1,7 @@
 """Transforms of fragments: the box of voxels that a network of rooms fills, and in training its truth, in a random space."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -28,7 +30,7 @@ class FragmentSpace:
         voxel_size: of the finest voxels, metres.
     """
 
-    def __init__(self, size: tuple[Count, Count, Count] = (96, 96, 96), voxel_size: Positive = 0.04):
+    def __init__(self, size: Sequence[Count] = (96, 96, 96), voxel_size: Positive = 0.04):
         if len(size) != 3 or any(side % 2**LEVELS for side in size):
             raise ConfigError(f"size={tuple(size)}: a box has three sides, each a multiple of {2**LEVELS} voxels")
         self.size, self.voxel_size = tuple(size), voxel_size
@@ -65,10 +67,10 @@ class RandomSpace(FragmentSpace):
     """
 
     def __init__(self,
-                 size: tuple[Count, Count, Count] = (96, 96, 96),
+                 size: Sequence[Count] = (96, 96, 96),
                  voxel_size: Positive = 0.04,
                  turn: Share = 1.0,
-                 padding: tuple[float, float] = (0.1, 0.025)):
+                 padding: Sequence[float] = (0.1, 0.025)):
         super().__init__(size, voxel_size)
         self.turn, self.padding = turn, padding
 
@@ -87,7 +89,7 @@ class RandomSpace(FragmentSpace):
         volumes, start = item["tsdf"], item["origin"]
         draws = torch.from_numpy(np.random.default_rng(item["sequence_seed"]).random(4)).float()
         extent = self.voxel_size * torch.tensor(volumes[0].shape)
-        space = random_space(self.turn * float(draws[0]), draws[1:], start, extent, self.padding)
+        space = random_space(self.turn * float(draws[0]), draws[1:], start, extent, tuple(self.padding))
         moved = self.in_space(item, space)
         distances, occupied = fragment_targets(volumes, start, torch.linalg.inv(space), _frames(moved, moved["poses"]),
                                                moved["origin"], self.size, self.voxel_size)

@@ -47,7 +47,7 @@ class NeuralRecon(BaseFramework):
                  backbone2d: dict,
                  backbone3d: dict,
                  voxel_size: Positive = 0.04,
-                 size: tuple[Count, Count, Count] = (96, 96, 96),
+                 size: Sequence[Count] = (96, 96, 96),
                  thresholds: Sequence[float] = (0.0, 0.0, 0.0),
                  samples: Sequence[Count] = SAMPLES,
                  variant: Literal["published", "clean"] = "published",

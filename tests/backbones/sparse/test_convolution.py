@@ -146,3 +146,11 @@ def test_the_normalisation_is_over_all_voxels():
 def test_kernels_too_large_and_outputs_finer_than_the_voxels_are_refused(make):
     with pytest.raises(ConfigError, match="SparseConv3d"):
         make()
+
+
+def test_a_single_voxel_is_normalised_in_training_too():
+    norm = SparseBatchNorm(2).train()
+    norm.running_mean.copy_(torch.tensor([1.0, -1.0]))
+    voxels = VoxelSet(torch.zeros(1, 4, dtype=torch.int64))
+    found = norm(SparseTensor(torch.tensor([[3.0, 2.0]]), voxels)).features
+    torch.testing.assert_close(found, torch.tensor([[2.0, 3.0]]), atol=1e-4, rtol=0)
