@@ -13,6 +13,7 @@ from mmengine.config import config
 install_import_hook("deep3dmap", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 from tests.goldens import read  # noqa: E402
+from tests.rooms_fixture import prepared_rooms, small_rooms  # noqa: E402, F401 (likewise)
 from tests.shapes_fixture import shape_checkpoint, shape_root  # noqa: E402, F401 (after the hook, so that it is checked)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, would ignore Ctrl-C
@@ -21,11 +22,11 @@ DATA = Path(__file__).parent / "data"
 
 #: What trains, carves, opens a browser, runs commands or starts processes: folders, and modules by the start of their path.
 SLOW = ("apis/", "benchmarks/", "cli/", "docs/", "plugins/", "visualization/", "test_bad_", "test_configs.py",
-        "test_packaging.py", "datasets/captures/test_scene.py", "datasets/heads/ict_face/", "datasets/synthetic/",
-        "datasets/test_fuzz_damaged.py", "io/test_workers.py", "engine/test_killed.py", "engine/test_launching.py",
-        "engine/test_resume.py", "frameworks/deepsdf/test_training.py", "frameworks/h3dnet/test_framework.py",
-        "frameworks/h3dnet/test_learning.py", "frameworks/h3dnet/test_placing.py", "frameworks/hull/",
-        "frameworks/idr/test_cached_training.py", "frameworks/idr/test_chunked_steps.py",
+        "test_packaging.py", "datasets/captures/test_scene.py", "datasets/heads/ict_face/", "datasets/rooms/",
+        "datasets/synthetic/", "datasets/test_fuzz_damaged.py", "io/test_workers.py", "engine/test_killed.py",
+        "engine/test_launching.py", "engine/test_resume.py", "frameworks/deepsdf/test_training.py", "frameworks/fusion/",
+        "frameworks/h3dnet/test_framework.py", "frameworks/h3dnet/test_learning.py", "frameworks/h3dnet/test_placing.py",
+        "frameworks/hull/", "frameworks/idr/test_cached_training.py", "frameworks/idr/test_chunked_steps.py",
         "frameworks/idr/test_trained_cameras.py", "frameworks/idr/test_two_ranks.py", "frameworks/test_step_chunks.py",
         "geometry/test_sdf_sampling.py", "geometry/test_visual_hull.py", "renderers/mesh/")  # yapf: disable
 

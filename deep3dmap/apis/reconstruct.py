@@ -74,7 +74,8 @@ def reconstruct(source: str | Path | None,
             method. None for the config's data.
         output: folder to write to.
         method: ``idr``; ``h3dnet`` for heads; ``hull``: a first mesh within seconds; ``mesh``: a fitted one within minutes;
-            ``prnet`` for faces; ``deepsdf`` with ``--weights`` (all: ``deep3dmap list methods``).
+            ``prnet`` for faces; ``fusion`` for recordings of depth cameras; ``deepsdf`` with ``--weights`` (all:
+            ``deep3dmap list methods``).
         weights: checkpoint or work folder of a trained model: infer with it instead of training.
         minutes: time limit of the whole command.
         config: config to use instead of the method's own.
@@ -83,7 +84,7 @@ def reconstruct(source: str | Path | None,
         resolution: resolution of the mesh (default: the config's).
         texture: also write ``textured.glb``, the mesh with a texture from the training photographs.
         detector: of faces: auto, mtcnn, haar, lbp, none (one face a picture), given (boxes in files).
-        every: of a video, take each so many-th frame.
+        every: of a video or recording, take each so many-th frame.
         options: as for :func:`deep3dmap.apis.train.train`.
         started: value of ``time.monotonic()`` at which the minutes begin; now by default.
         command: the command line, for the report.
@@ -144,10 +145,11 @@ def _prepare(source, method: str, config, weights, options: Mapping | None,
         raise ConfigError(
             f"{config}: {cfg.model.type} has no card that says which key of its config takes '{source}', and the "
             "config has no scene (docs/add_a_framework.md)")
+    keys = (card or Card).source.split()
     if source is not None:
-        cfg.merge_from_dict({card.source if card else Card.source: str(source)})
-    place = (card or Card).source.rpartition(".")[0]
-    if given := {f"{place}.{key}": value for key, value in reading.items() if value is not None}:
+        cfg.merge_from_dict(dict.fromkeys(keys, str(source)))
+    places = [key.rpartition(".")[0] for key in keys]
+    if given := {f"{place}.{key}": value for place in places for key, value in reading.items() if value is not None}:
         merge_options(cfg, given, "the command line:")
         check_config(cfg, "the command line")
     if weights is None and card is not None and card.learns_from_data:

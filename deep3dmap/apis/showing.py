@@ -1,10 +1,11 @@
 """Output of results: files, report, and table on the terminal."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import trimesh
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
@@ -17,17 +18,22 @@ from deep3dmap.datasets.captures.scene import load_scene
 from deep3dmap.engine.hooks.log import duration
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.engine.testing import Evaluated, TestResult
+from deep3dmap.errors import DataError
 from deep3dmap.evaluation.surfaces import vertex_errors
 from deep3dmap.frameworks.cards import card_of
 from deep3dmap.io.images import IMAGE_SUFFIXES
 from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.io.textured_files import save_textured_mesh
 from deep3dmap.version import __version__
+from deep3dmap.visualization.growth import growth
 from deep3dmap.visualization.pictures import as_uint8, difference_map, normal_map
 from deep3dmap.visualization.report import ViewComparison, write_report
 from deep3dmap.visualization.video import turntable, write_video
 
 TEXTURED = "textured.glb"
+
+#: Degrees above the horizon of the turntable's cameras around a room: over its near walls to the floor.
+ROOM_ELEVATION = 45.0
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the state is saved
@@ -107,12 +113,14 @@ def _summary(result: TestResult, scene, cfg: Config, words: Mapping[str, str]) -
 
 def _write_report(result: TestResult, scene, summary: dict, words: Mapping[str, str], output: Path, cfg: Config,
                   curves: Path | None) -> None:  # yapf: disable
-    """Write the report; for a scene also the mesh as GLB and the turntable."""
-    truth = None if scene is None else scene.capture.mesh
-    up, error, moving, downloads = None if scene is None else scene_up(scene), None, None, {"metrics.json": "metrics.json"}
-    if scene is not None and result.mesh is not None:
+    """Write the report; for a scene also the mesh as GLB and its videos."""
+    shown = result.scene
+    truth, up, one_sided = None if shown is None else shown.item["true_mesh"], _up_of(scene, shown), _one_sided(result)
+    error, moving, growing, downloads = None, None, None, {"metrics.json": "metrics.json"}
+    if shown is not None and shown.result.mesh is not None:
         save_mesh(result.mesh, output / "mesh.glb")
-        moving = write_video(turntable(result.mesh, up=up, frames=36, supersample=1), output / "turntable.mp4", fps=12)
+        moving = write_video(_turntable(result.mesh, up, one_sided), output / "turntable.mp4", fps=12)
+        growing = _write_growth(shown, output / "growth.mp4", result.notes)
         error = None if truth is None else vertex_errors(result.mesh, truth).astype(np.float64)
         meshes = ["mesh.ply", "mesh.glb"] + [TEXTURED] * (output / TEXTURED).is_file()
         downloads = dict(zip(meshes, meshes)) | downloads
@@ -126,8 +134,39 @@ def _write_report(result: TestResult, scene, summary: dict, words: Mapping[str, 
                  files={each.name: _files_of(each, output) for each in result.items},
                  mesh_name=owners[0] if len(owners) > 1 else "",
                  curves_path=curves if curves is not None and curves.is_file() else None,
-                 summary=summary, metrics=result.metrics, mesh=result.mesh, mesh_error=error, up=up, turntable=moving,
-                 downloads=downloads, notes=result.notes, settings=cfg.pretty_text)  # yapf: disable
+                 summary=summary, metrics=result.metrics, mesh=result.mesh, mesh_error=error, up=up, one_sided=one_sided,
+                 turntable=moving, growth=growing, downloads=downloads, notes=result.notes,
+                 settings=cfg.pretty_text)  # yapf: disable
+
+
+def _up_of(scene, shown: Evaluated | None) -> list[float] | None:
+    """The up direction of a scene or a recording, if there is one."""
+    if scene is not None:
+        return scene_up(scene)
+    return shown.item["recording"].up.tolist() if shown is not None and "recording" in shown.item else None
+
+
+def _one_sided(result: TestResult) -> bool:
+    """Whether the first mesh is one of surfaces seen from one side."""
+    return next((each.result.one_sided for each in result.results if each.result.mesh is not None), False)
+
+
+def _turntable(mesh: trimesh.Trimesh, up: list[float] | None, one_sided: bool) -> Iterable[np.ndarray]:
+    """Frames of the turntable; one looks down into a room."""
+    return turntable(mesh, up=up, frames=36, supersample=1, elevation=ROOM_ELEVATION if one_sided else 15.0,
+                     one_sided=one_sided)  # yapf: disable
+
+
+def _write_growth(shown: Evaluated, path: Path, notes: list[str]) -> Path | None:
+    """Write the video of a recording's growing surface, if it has depth maps."""
+    recording = shown.item.get("recording")
+    if recording is None or recording.depth_intrinsics is None:
+        return None
+    try:
+        return write_video(growth(shown.result.mesh, recording, shown.item["frames"]), path, fps=8)
+    except DataError as error:
+        notes.append(f"no video of the growing surface: {error}")
+        return None
 
 
 def _files_of(item: Evaluated, output: Path) -> list[str]:

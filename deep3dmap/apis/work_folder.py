@@ -29,7 +29,7 @@ PREPARED, BEGUN = ("config.py", "log.txt", "vis_data"), ("scalars.jsonl", "check
 
 #: Files of ``train`` in its work folder; files of ``test`` and ``reconstruct`` other than pictures.
 TRAINED = (*PREPARED, "scalars.jsonl", "checkpoints", "pictures", "test", "instances")
-RESULTS = ("mesh.ply", "mesh.glb", "textured.glb", "metrics.json", "report.html", "turntable.mp4")
+RESULTS = ("mesh.ply", "mesh.glb", "textured.glb", "metrics.json", "report.html", "turntable.mp4", "growth.mp4")
 
 #: Characters of a view's name to escape: separators, the escape sign, those some systems forbid, and the suffix of normals.
 NOT_IN_NAMES = re.compile(r'[/\\%<>:"|?*\x00-\x1f]|_(?=normals$)')

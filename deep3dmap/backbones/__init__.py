@@ -2,14 +2,17 @@
 
 from deep3dmap.backbones.coded_sdf_network import CodedSDFNetwork
 from deep3dmap.backbones.deepsdf_decoder import DeepSDFDecoder
+from deep3dmap.backbones.efficientnet_lite import EfficientNetLite0
 from deep3dmap.backbones.encoding import fourier_encoding
 from deep3dmap.backbones.linear import WeightNormLinear, frozen
+from deep3dmap.backbones.mnasnet import MnasMulti
 from deep3dmap.backbones.posed_resfcn import PosedResFCN
 from deep3dmap.backbones.radiance_network import RadianceNetwork
 from deep3dmap.backbones.resfcn import ResFCN
 from deep3dmap.backbones.sdf_network import SDFNetwork
+from deep3dmap.backbones.sparse import SPVCNN, ConvGRU, SparseUNet
 
 __all__ = [
-    "CodedSDFNetwork", "DeepSDFDecoder", "PosedResFCN", "RadianceNetwork", "ResFCN", "SDFNetwork", "WeightNormLinear",
-    "fourier_encoding", "frozen"
+    "SPVCNN", "CodedSDFNetwork", "ConvGRU", "DeepSDFDecoder", "EfficientNetLite0", "MnasMulti", "PosedResFCN",
+    "RadianceNetwork", "ResFCN", "SDFNetwork", "SparseUNet", "WeightNormLinear", "fourier_encoding", "frozen"
 ]

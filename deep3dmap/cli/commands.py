@@ -137,6 +137,10 @@ def _sdf_samples(call) -> int:
     return 0 if call().counts["accepted"] else 1
 
 
+def _rgbd(call) -> int:
+    return 0 if all(entry["status"] == "done" for entry in call().values()) else 1
+
+
 def _shapes(call) -> int:
     return 0 if call().meshes else 1
 
@@ -202,6 +206,8 @@ KINDS = {
     "ict-heads": Command("apis.prepare.ict_heads.prepare_ict_heads"),
     "capture": Command("apis.prepare.captures.prepare_capture"),
     "head-capture": Command("apis.prepare.captures.prepare_head_capture"),
+    "rgbd": Command("apis.prepare.rgbd.prepare_rgbd", _rgbd, names=OUTPUT),
+    "room": Command("apis.prepare.rooms.prepare_room"),
     "head-prior": Command("apis.prepare.head_prior.prepare_head_prior", trust=True),
 }
 
@@ -228,7 +234,7 @@ COMMANDS = {
     "make-masks": Command("apis.prepare.masks.make_masks", _make_masks),
     "landmarks": Command("apis.prepare.landmarks.make_marking_page", _landmarks,
                          "mark the six landmarks of a head on photographs", exclusive=("page", "marks")),
-    "prepare": ("make data: signed-distance samples and photographs of meshes, heads", "kind", "what to make", KINDS),
+    "prepare": ("make data: signed-distance samples and photographs of meshes, heads, rooms", "kind", "what to make", KINDS),
     "shape": ("use a trained shape space: new shapes from partial data", "verb", "what to do", VERBS),
     "edit-face": Command("apis.face_editing.edit_face", _print, exclusive=("texture", "swap"), one_of_them=True),
     "compare": Command("apis.compare.compare", _compare),

@@ -3,11 +3,13 @@
 from deep3dmap.datasets.captures import FolderCapture, HullDistances, RayBatches, Scene, TrainingViews, Views, load_scene
 from deep3dmap.datasets.faces import AFLW2000, W300LP, AnnyFaces, FacePhotos, SyntheticFaces
 from deep3dmap.datasets.instances import OneItem, OneItemBatches
+from deep3dmap.datasets.rooms import SyntheticRooms
 from deep3dmap.datasets.shapes import SDFShapes, SDFTestShapes
 from deep3dmap.datasets.synthetic import generate_capture
+from deep3dmap.datasets.videos import Fragments, RecordingFrames, RecordingItem, load_recording
 
 __all__ = [
-    "AFLW2000", "AnnyFaces", "FacePhotos", "FolderCapture", "HullDistances", "OneItem", "OneItemBatches", "RayBatches",
-    "SDFShapes", "SDFTestShapes", "Scene", "SyntheticFaces", "TrainingViews", "Views", "W300LP", "generate_capture",
-    "load_scene"
+    "AFLW2000", "AnnyFaces", "FacePhotos", "FolderCapture", "Fragments", "HullDistances", "OneItem", "OneItemBatches",
+    "RayBatches", "RecordingFrames", "RecordingItem", "SDFShapes", "SDFTestShapes", "Scene", "SyntheticFaces",
+    "SyntheticRooms", "TrainingViews", "Views", "W300LP", "generate_capture", "load_recording", "load_scene"
 ]

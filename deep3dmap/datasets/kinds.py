@@ -11,6 +11,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 from torch import Generator, Tensor
 
 from deep3dmap.errors import ConfigError, DataError
@@ -67,13 +68,17 @@ class ItemDataset(Dataset):
     def load(self, index: int) -> dict:
         """An item as it is stored; ``name`` is its name in results (by default its index)."""
 
+    def context(self, index: int) -> dict:
+        """Further keys of an item, which the pipeline gets as well."""
+        return {}
+
     def __getitem__(self, index: int) -> dict:
         """An item after the pipeline.
 
         Raises:
             DataError: if a transform drops the item.
         """
-        item = {"name": f"{index:05d}"} | dict(self.load(index))
+        item = {"name": f"{index:05d}"} | dict(self.load(index)) | self.context(index)
         for transform in self.pipeline:
             name, item = item["name"], transform(item)
             if item is None:
@@ -84,16 +89,22 @@ class ItemDataset(Dataset):
 
 
 class ClipDataset(ItemDataset):
-    """Provides windows of sequences. Each has flags ``begins`` and ``ends``: whether it is a sequence's first or last."""
+    """Provides windows of sequences. Each has flags ``begins`` and ``ends``: whether it is a sequence's first or last.
+
+    ``sequence_seed`` is for randomness that all windows of a sequence share in an epoch.
+    """
+
+    epoch_seed: int = 0
 
     @abstractmethod
     def sequences(self) -> Sequence[range]:
         """The windows of each sequence, in order."""
 
-    def __getitem__(self, index: int) -> dict:
-        """A window after the pipeline, with its flags."""
+    def context(self, index: int) -> dict:
+        """The window's flags, and the seed of its sequence."""
         sequence = next(s for s in self.sequences() if index in s)
-        return super().__getitem__(index) | dict(begins=index == sequence[0], ends=index == sequence[-1])
+        seed = np.random.SeedSequence([self.epoch_seed, sequence[0]]).generate_state(1)[0]
+        return dict(begins=index == sequence[0], ends=index == sequence[-1], sequence_seed=int(seed))
 
 
 class ViewDataset(Dataset):

@@ -77,11 +77,11 @@ class WeightAverages:
         for part in self._trained:
             part.update()
 
-    def state_dict(self, framework: nn.Module) -> dict[str, Tensor]:
+    def state_dict(self, framework: nn.Module) -> dict:
         """The framework's state, with averages in place of the weights that have one."""
         return framework.state_dict() | self.values
 
-    def load(self, names: Iterable[str], state: Mapping[str, Tensor], parts: Iterable[PartAverage]) -> None:
+    def load(self, names: Iterable[str], state: Mapping, parts: Iterable[PartAverage]) -> None:
         """Restore the averages of these names from the result of :meth:`state_dict`; ``parts`` are those still updated."""
         own = {name: value for part in parts for name, value in part.values.items()}
         self.values = {name: own[name].copy_(state[name]) if name in own else state[name].clone() for name in names}

@@ -46,7 +46,10 @@ def seed_everything(seed: int) -> None:
 
 
 class SeededItems(Dataset):
-    """A dataset indexed by (seed, index), so that an item's randomness depends on the seed alone, not on the worker."""
+    """A dataset indexed by (seed, index), so that an item's randomness depends on the seed alone, not on the worker.
+
+    Clips are indexed by (seed, index, seed of the epoch).
+    """
 
     def __init__(self, items):
         self.items = items
@@ -54,9 +57,11 @@ class SeededItems(Dataset):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, key: tuple[int, int]):
-        seed, index = key
+    def __getitem__(self, key: tuple[int, ...]):
+        seed, index, *epoch = key
         seed_cpu(seed)
+        if isinstance(self.items, ClipDataset):
+            self.items.epoch_seed = epoch[0] if epoch else 0
         try:
             return self.items[index]
         except Deep3DError:
@@ -104,13 +109,13 @@ class SeededBatches:
     def _seed(self, *numbers: int) -> int:
         return step_seed(self.seed, 2, self.stage, self.epoch, *numbers)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
         seed_everything(self._seed())  # for samplers without a generator
         order = list(itertools.islice(self.batches, len(self)))
         place = sum(len(batch) for batch in order[:self.skip])
         for batch in order[self.skip:]:
             places = range(place, place + len(batch))
-            yield [(self._seed(k * self.world + self.rank), i) for k, i in zip(places, batch)]
+            yield [(self._seed(k * self.world + self.rank), i, self._seed()) for k, i in zip(places, batch)]
             place += len(batch)
 
 

@@ -20,6 +20,7 @@ def load_part_weights(framework: nn.Module, model: Mapping) -> None:
     the ``prefix`` are used, and it is removed. Called once in a run, before the first step.
 
     ``weights`` of the model itself are the whole framework's. If a part's constructor takes ``weights``, it loads them itself.
+    If it has ``from_published(state)``, that turns the file's weights into its own state.
 
     Raises:
         ConfigError: if a part with weights is not a module of the framework.
@@ -32,7 +33,8 @@ def load_part_weights(framework: nn.Module, model: Mapping) -> None:
         except AttributeError:
             raise ConfigError(f"{where}: {type(framework).__name__} has no module '{place}'") from None
         path = _file_of(source, where)
-        load_weights(part, _state(path, source.get("prefix", "")), str(path))
+        state = _state(path, source.get("prefix", ""))
+        load_weights(part, part.from_published(state) if hasattr(part, "from_published") else state, str(path))
 
 
 def _sources(node: object, place: str = "") -> Iterator[tuple[str, object]]:

@@ -1,3 +1,3 @@
-"""Metrics of images, surfaces, shapes, heads and cameras."""
+"""Metrics of images, surfaces, shapes, heads, rooms and cameras."""
 
-from deep3dmap.evaluation import faces, head_metric, metrics, shape_metric
+from deep3dmap.evaluation import faces, head_metric, metrics, rooms, shape_metric

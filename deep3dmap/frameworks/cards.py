@@ -33,7 +33,7 @@ class Card:
         page: path of its page in ``docs/``.
         subject: kind of object that it is limited to (``heads``), if any.
         your_own: config for a user's own data.
-        source: dotted key of that config to replace by the user's data.
+        source: dotted keys of that config to replace by the user's data, separated by spaces.
         single_pictures: whether it takes pictures without cameras.
         learns_from_data: whether it is trained once on a data set and then infers; otherwise it is trained per scene.
         weights: shipped checkpoint, for a method that learns from data.

@@ -6,10 +6,11 @@ from deep3dmap.losses.deepsdf import ClampedSDFLoss, CodeLoss, LatentLoss
 from deep3dmap.losses.idr import ColorLoss, EikonalLoss, MaskLoss, SDFLoss
 from deep3dmap.losses.images import PhotometricLoss, SilhouetteLoss
 from deep3dmap.losses.mesh import EdgeLengthLoss, LaplacianLoss, NormalConsistencyLoss, PointMeshLoss
+from deep3dmap.losses.occupancy import LogL1Loss, OccupancyLoss
 from deep3dmap.losses.position_map import PositionMapLoss
 
 __all__ = [
     "ChamferLoss", "ClampedSDFLoss", "CodeLoss", "ColorLoss", "EdgeLengthLoss", "EikonalLoss", "LaplacianLoss", "LatentLoss",
-    "Loss", "MaskLoss", "NormalConsistencyLoss", "PhotometricLoss", "PointMeshLoss", "PositionMapLoss", "SDFLoss",
-    "SilhouetteLoss"
+    "LogL1Loss", "Loss", "MaskLoss", "NormalConsistencyLoss", "OccupancyLoss", "PhotometricLoss", "PointMeshLoss",
+    "PositionMapLoss", "SDFLoss", "SilhouetteLoss"
 ]

@@ -22,6 +22,8 @@ class Reconstruction:
         figures: numbers about it by name, such as angles, for the report.
         files: contents of further files, by file name, for formats and conventions of the method's own.
         notes: what is missing, and why.
+        one_sided: whether the mesh's faces are surfaces seen from their front only, such as a room's walls from inside: from
+            behind they are not drawn, which opens the room to the viewer.
         partial: whether the next result of the same name will replace it, as for an unfinished video.
     """
 
@@ -33,4 +35,5 @@ class Reconstruction:
     figures: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    one_sided: bool = False
     partial: bool = False

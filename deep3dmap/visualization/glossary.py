@@ -101,6 +101,19 @@ TERMS = {
     "center_error_mean": Term("Camera position error", "Mean distance between estimated and true camera centres after "
                               "alignment.", "lower"),
     "center_error_median": Term("Camera position error, median", _BETTER, "lower"),
+    "abs_rel": Term("Depth error, relative", "Mean error of rendered depth as a share of the true depth.", "lower", digits=1,
+                    percent=True, headline=2),
+    "abs_diff": Term("Depth error", "Mean absolute error of rendered depth.", "lower", "m"),
+    "sq_rel": Term("Depth error, squared relative", "Mean of the squared error over the true depth.", "lower", "m"),
+    "rmse": Term("Depth error, RMSE", "Root of the mean squared error of rendered depth.", "lower", "m"),
+    "log_rmse": Term("Depth error, log RMSE", "Root of the mean squared error of the depth's logarithm.", "lower"),
+    "r1": Term("Depth within 25 %", "Share of pixels whose depth is wrong by less than a factor of 1.25.", "higher",
+               percent=True),
+    "r2": Term("Depth within 56 %", "The same with a factor of 1.25 squared.", "higher", percent=True),
+    "r3": Term("Depth within 95 %", "The same with a factor of 1.25 cubed.", "higher", percent=True),
+    "complete": Term("Completeness of depth", "Share of pixels in which the reconstruction has a surface.", "higher",
+                     percent=True),
+    "rooms": Term("Rooms", "Number of rooms that the figures above are means of.", digits=0),
 }  # yapf: disable
 """Terms by the name of a metric, without a threshold."""
 

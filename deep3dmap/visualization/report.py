@@ -34,8 +34,10 @@ def write_report(path: str | Path,
                  mesh_name: str = "",
                  mesh_error: Float[np.ndarray, "v"] | None = None,
                  up: Sequence[float] | None = None,
+                 one_sided: bool = False,
                  curves_path: Path | None = None,
                  turntable: Path | None = None,
+                 growth: Path | None = None,
                  downloads: Mapping[str, str] | None = None,
                  notes: Sequence[str] = (),
                  settings: str = "") -> Path:
@@ -58,8 +60,10 @@ def write_report(path: str | Path,
         mesh_name: whose it is, where there are several.
         mesh_error: distance of each vertex to the true surface, if known.
         up: the mesh's up direction; without it, rotation is unconstrained.
+        one_sided: don't draw the mesh's triangles from behind (rooms).
         curves_path: the run's ``scalars.jsonl``.
         turntable: a video (mp4), embedded in the page.
+        growth: likewise, of the surface as it was recorded.
         downloads: label to path of files, relative to the report.
         notes: to the reader, one paragraph each.
         settings: the resolved config, collapsed.
@@ -72,11 +76,11 @@ def write_report(path: str | Path,
         raise DataError(f"{path}: a report's name must end in .html.")
     notes = list(notes)
     links = parts.downloads(downloads or {})
-    viewer = parts.mesh(mesh, mesh_error, up, notes)
+    viewer = parts.mesh(mesh, mesh_error, up, one_sided, notes)
+    videos = parts.video("Turntable", turntable, notes) + parts.video("As it was recorded", growth, notes)
     sections = [
         parts.figures(metrics),
-        parts.section("The reconstruction", f"Of {mesh_name}." if mesh_name else "",
-                      viewer + links + parts.turntable(turntable, notes)),
+        parts.section("The reconstruction", f"Of {mesh_name}." if mesh_name else "", viewer + links + videos),
         parts.views(sorted(views, key=lambda v: v.split == "train")),
         parts.pictures(pictures or {}, figures or {}, files or {}, notes),
         parts.error(mesh, mesh_error, up),

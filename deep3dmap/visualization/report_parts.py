@@ -135,12 +135,12 @@ def _arrow(term: Term) -> str:
 
 
 def mesh(mesh: trimesh.Trimesh | None, error: Float[np.ndarray, "v"] | None, up: Sequence[float] | None,
-         notes: list[str]) -> str:  # yapf: disable
+         one_sided: bool, notes: list[str]) -> str:  # yapf: disable
     """The viewer with a caption; a note if there is nothing to show."""
     if mesh is None:
         return ""
     try:
-        packed = pack_mesh(mesh, error, up=up, budget=VERTEX_BUDGET)
+        packed = pack_mesh(mesh, error, up=up, one_sided=one_sided, budget=VERTEX_BUDGET)
     except DataError as problem:
         notes.append(f"The mesh is not shown: {problem}")
         return ""
@@ -151,15 +151,15 @@ def mesh(mesh: trimesh.Trimesh | None, error: Float[np.ndarray, "v"] | None, up:
     return f'{viewer_html(packed)}<p class="caption">{hands} {count}.</p>'
 
 
-def turntable(path: Path | None, notes: list[str]) -> str:
+def video(title: str, path: Path | None, notes: list[str]) -> str:
     """An embedded video; a note if it is too large."""
     if path is None:
         return ""
     data = path.read_bytes()
     if len(data) > TURNTABLE_LIMIT:
-        notes.append(f"The turntable {path.name} is not in the page: it has {len(data) / 1e6:.1f} MB.")
+        notes.append(f"The video {path.name} is not in the page: it has {len(data) / 1e6:.1f} MB.")
         return ""
-    return ('<h3>Turntable</h3><video class="turntable" controls loop muted playsinline preload="metadata" '
+    return (f'<h3>{escape(title)}</h3><video class="turntable" controls loop muted playsinline preload="metadata" '
             f'src="data:video/mp4;base64,{base64.b64encode(data).decode()}"></video>')
 
 

@@ -17,8 +17,11 @@ from deep3dmap.errors import DataError, MissingDependencyError
 from deep3dmap.geometry.lookat import orbit
 from deep3dmap.io.files import replacing
 from deep3dmap.renderers.mesh.drawing import Shading, render_mesh
+from deep3dmap.renderers.mesh.rasterizer import FastRasterizer
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.visualization.pictures import as_uint8
+
+WHITE, ROOM_BACKGROUND = (1.0, 1.0, 1.0), (0.9, 0.9, 0.9)  # a room's walls are often white
 
 
 def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float = 24.0) -> Path:
@@ -54,7 +57,8 @@ def turntable(mesh: trimesh.Trimesh,
               up: Sequence[float] | None = None,
               elevation: float = 15.0,
               shading: str | Shading = "headlight",
-              supersample: int = 2) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+              supersample: int = 2,
+              one_sided: bool = False) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Renderings of a mesh from cameras around it, one at a time; as a video they loop.
 
     Args:
@@ -65,6 +69,7 @@ def turntable(mesh: trimesh.Trimesh,
         elevation: of the cameras above the mesh's horizon, degrees.
         shading: of :func:`~deep3dmap.renderers.mesh.drawing.render_mesh`.
         supersample: rays per pixel along each axis.
+        one_sided: don't draw faces from behind, so that one sees into a room over its near walls.
 
     Raises:
         DataError: if the mesh has no triangles.
@@ -81,7 +86,9 @@ def turntable(mesh: trimesh.Trimesh,
     K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=poses.dtype)
     for pose in poses:
         cameras = Cameras(K[None], pose[None], tuple(size))
-        picture = render_mesh(mesh, cameras, supersample=supersample, shading=shading)
+        picture = render_mesh(mesh, cameras, supersample=supersample, shading=shading,
+                              background=ROOM_BACKGROUND if one_sided else WHITE,
+                              rasterizer=FastRasterizer(cull_backfaces=one_sided))  # yapf: disable
         yield as_uint8(picture.color[0].numpy())
 
 

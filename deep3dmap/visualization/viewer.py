@@ -90,6 +90,7 @@ def pack_mesh(mesh: trimesh.Trimesh,
               error_max: float | None = None,
               *,
               up: Sequence[float] | None = None,
+              one_sided: bool = False,
               budget: int = VERTEX_BUDGET) -> PackedMesh:
     """Pack a mesh, and optionally a scalar per vertex, for the viewer.
 
@@ -98,6 +99,7 @@ def pack_mesh(mesh: trimesh.Trimesh,
         error: of each vertex, 0 or more; NaN where unknown (shown in grey).
         error_max: error of the colour map's last colour; by default the 95th percentile.
         up: up direction in the mesh's frame; without it, rotation is unconstrained.
+        one_sided: don't draw triangles from behind, so that one sees into a room.
         budget: maximum number of vertices; larger meshes are simplified.
 
     Raises:
@@ -110,7 +112,7 @@ def pack_mesh(mesh: trimesh.Trimesh,
     colors = vertex_colors(mesh)
     colors = np.full_like(vertices, GREY) if colors is None else colors[:, :3]
     cluster, kept = cluster_vertices(vertices, faces, budget)
-    positions, colors, normals = (_means(np.asarray(x, np.float64), cluster) for x in (vertices, colors, mesh.vertex_normals))
+    positions, colors, normals = (means(np.asarray(x, np.float64), cluster) for x in (vertices, colors, mesh.vertex_normals))
     center, radius = _sphere(positions)
     low, extent = positions.min(0), np.maximum(np.ptp(positions, axis=0), 1e-12 * radius)
     arrays = [
@@ -124,6 +126,7 @@ def pack_mesh(mesh: trimesh.Trimesh,
         "low": ((low - center) / radius).tolist(),
         "extent": (extent / radius).tolist(),
         "up": None if up is None else _unit(np.asarray(up, np.float64)).tolist(),
+        "oneSided": one_sided,
         "error": None
     }
     if error is not None:
@@ -135,7 +138,7 @@ def pack_mesh(mesh: trimesh.Trimesh,
     return PackedMesh(header, data, len(kept), len(faces))
 
 
-def _means(values: Float[np.ndarray, "v n"], cluster: Int[np.ndarray, "v"]) -> Float[np.ndarray, "c n"]:
+def means(values: Float[np.ndarray, "v n"], cluster: Int[np.ndarray, "v"]) -> Float[np.ndarray, "c n"]:
     """The mean over each cluster."""
     return np.stack([np.bincount(cluster, column) for column in values.T], -1) / np.bincount(cluster)[:, None]
 
@@ -150,7 +153,7 @@ def error_limit(error: Float[np.ndarray, "v"]) -> float:
 def _error_bytes(error: np.ndarray, cluster: np.ndarray, maximum: float) -> UInt8[np.ndarray, "c 2"]:
     """Per cluster: the mean of its known errors relative to the maximum, and the fraction of its vertices with an error."""
     known = np.isfinite(error)
-    value, share = _means(np.stack([np.where(known, error, 0.0), known], -1).astype(np.float64), cluster).T
+    value, share = means(np.stack([np.where(known, error, 0.0), known], -1).astype(np.float64), cluster).T
     return np.round(255 * np.stack([(value / np.maximum(share, 1e-12) / maximum).clip(0, 1), share], -1)).astype(np.uint8)
 
 

@@ -13,7 +13,7 @@ import pytest
 from deep3dmap.apis.listing import list_parts
 from deep3dmap.cli.app import make_parser
 from deep3dmap.cli.commands import COMMANDS, KINDS
-from deep3dmap.datasets import generate_capture, load_scene
+from deep3dmap.datasets import SyntheticRooms, generate_capture, load_scene
 from deep3dmap.datasets.synthetic import generate_head_capture
 from deep3dmap.engine.config import find_config, load_config
 from deep3dmap.engine.config_check import top_level_keys
@@ -130,6 +130,7 @@ def test_every_page_of_the_docs_is_named_in_the_readme():
     ("docs/configs.md", "scene", arguments(load_scene)),
     ("docs/data_formats.md", "The synthetic capture", arguments(generate_capture)),
     ("docs/synthetic_heads.md", "In a config", arguments(generate_head_capture)),
+    ("docs/synthetic_rooms.md", "In Python and in configs", arguments(SyntheticRooms)),
 ])  # yapf: disable
 def test_the_table_of_keys_is_whole(page, heading, keys):
     assert named(page, heading) == keys

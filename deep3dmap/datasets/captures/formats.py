@@ -119,10 +119,19 @@ def check_target(path: str | Path, format: str) -> None:
         ConfigError: if there is no such format.
     """
     _reader(format)
+    check_new(path)
+
+
+def check_new(path: str | Path) -> None:
+    """Check that a folder is new or empty.
+
+    Raises:
+        DataError: if it is not.
+    """
     folder = Path(path)
     with reaching(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DataError(f"{folder}: exists and is not an empty folder; write the capture to a new one")
+            raise DataError(f"{folder}: exists and is not an empty folder; write to a new one")
 
 
 def _reader(format: str):

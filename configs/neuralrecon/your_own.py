@@ -1,0 +1,4 @@
+# Your own recording: `deep3dmap reconstruct RECORDING --method neuralrecon --weights FILE`.
+_base_ = ["small.py"]
+
+test_dataset = dict(recording="path of your recording", split="all", complete=True)

@@ -1,0 +1,123 @@
+"""Fragments of recordings, as items of a data set."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+
+from deep3dmap.datasets.kinds import ClipDataset
+from deep3dmap.datasets.videos.fragments import windows_of
+from deep3dmap.datasets.videos.frames import frame_at
+from deep3dmap.datasets.videos.prepared import PreparedFolder
+from deep3dmap.datasets.videos.sources import from_files, generated, is_generated, upright_from_world
+from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.ranges import AtLeastTwo, Count, NotNegative, Share
+from deep3dmap.registry import DATASETS
+from deep3dmap.structures.recording import Recording, RecordingPart
+
+
+@DATASETS.register_module()
+class Fragments(ClipDataset):
+    """Windows of key frames of posed videos, in order; each recording is a sequence.
+
+    An item has, for its v views of h x w pixels:
+
+    - ``images`` (v, 3, h, w) uint8 RGB, ``intrinsics`` (v, 3, 3), first pixel's centre at 0.5;
+    - ``poses`` (v, 4, 4) camera to world, metres, OpenCV's axes, in a world with z up;
+    - ``depths`` (v, h, w) metres, 0 where unknown, if the recording has depth maps;
+    - ``upright`` (4, 4), from the recording's own world to that one;
+    - with ``prepared``: ``tsdf`` and ``weight``, lists by level of the recording's volumes in that world (finest first), their
+      ``origin`` (3,), the centre of the first voxel, and ``voxel_size`` of the finest level;
+    - ``recording``, its frames in the split, for metrics; its ``name``, ``fragment``, the number in it, and flags ``begins``
+      and ``ends``.
+
+    Args:
+        recording: a path (:func:`deep3dmap.datasets.videos.load_recording`), a folder of recordings, a list of paths, or
+            ``synthetic_rooms`` or the config of another registered source of recordings.
+        split: ``train``: the first frames of each recording; ``test`` and ``validation``: the last; ``all``. A registered
+            source gets the name, and divides itself.
+        test_share: of the frames of a recording that are for testing.
+        views: key frames in a window.
+        size: height and width of pictures (default: their own).
+        min_angle, min_distance: degrees and metres between key frames, one of which suffices.
+        complete: let the last window reach back, so that all key frames are in one; the authors' code drops the last ones.
+        prepared: folder that ``deep3dmap prepare rgbd`` wrote, for its volumes.
+        pipeline: see :class:`ItemDataset`.
+
+    Raises:
+        DataError: if a recording is missing or damaged, or none has enough key frames.
+        ConfigError: if the size is not a size.
+    """
+
+    def __init__(self,
+                 recording: str | Sequence[str] | Mapping,
+                 split: Literal["train", "validation", "test", "all"] = "all",
+                 test_share: Share = 0.2,
+                 views: AtLeastTwo = 9,
+                 size: Sequence[int] | None = (480, 640),
+                 min_angle: NotNegative = 15.0,
+                 min_distance: NotNegative = 0.1,
+                 complete: bool = False,
+                 prepared: str | None = None,
+                 pipeline: Sequence[Mapping] = ()):
+        super().__init__(pipeline)
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise ConfigError(f"size={size}: expected height and width, positive numbers of pixels")
+        self.size = None if size is None else tuple(size)
+        self.prepared = None if prepared is None else PreparedFolder(prepared)
+        made = isinstance(recording, (str, Mapping)) and is_generated(recording)
+        self.recordings = generated(recording,
+                                    split) if made else from_files([recording] if isinstance(recording, str) else recording)
+        self.notes, self.upright = [], {}
+        options = dict(views=views, min_angle=min_angle, min_distance=min_distance, complete=complete)
+        self.windows, errors = [], []  # (recording, number in it, frames)
+        for k in range(len(self.recordings)):
+            each = self.recordings[k]
+            self.notes += [f"{each.name}: {note}" for note in each.notes]
+            if not made and split != "all":
+                self.upright[k] = upright_from_world(each)
+                each = self.recordings[k] = RecordingPart(each, frames_of(len(each), split, test_share))
+            try:
+                self.windows += [(k, n, window) for n, window in enumerate(windows_of(each, **options))]
+            except DataError as error:
+                errors.append(error)
+        if not self.windows:
+            raise errors[0] if errors else DataError(f"{recording}: holds no recordings")
+        self.notes += [f"left out: {error}" for error in errors]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def sequences(self) -> list[range]:
+        """The windows of each recording."""
+        begins = [k for k, (_, number, _) in enumerate(self.windows) if number == 0]
+        return [range(begin, end) for begin, end in zip(begins, [*begins[1:], len(self)])]
+
+    def load(self, index: int) -> dict:
+        """A fragment."""
+        k, number, frames = self.windows[index]
+        recording = self.recordings[k]
+        upright = self.upright[k] if k in self.upright else upright_from_world(recording)
+        images, intrinsics, depths = zip(*(frame_at(recording, frame, self.size) for frame in frames))
+        images = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+        item = dict(name=recording.name, recording=recording, fragment=number, images=images,
+                    intrinsics=torch.from_numpy(np.stack(intrinsics)).float(),
+                    poses=torch.from_numpy(upright @ recording.poses[frames]).float(),
+                    upright=torch.from_numpy(upright).float())  # yapf: disable
+        if depths[0] is not None:
+            item["depths"] = torch.from_numpy(np.stack(depths))
+        return item if self.prepared is None else item | self._targets(recording)
+
+    def _targets(self, recording: Recording) -> dict:
+        """The volumes of a recording, as tensors."""
+        volumes = self.prepared.volumes(recording.name)
+        return dict(tsdf=[torch.from_numpy(level) for level in volumes.tsdf],
+                    weight=[torch.from_numpy(level) for level in volumes.weight],
+                    origin=torch.from_numpy(volumes.origin).float(), voxel_size=volumes.voxel_size)  # yapf: disable
+
+
+def frames_of(count: Count, split: str, test_share: float) -> range:
+    """The frames of a recording that belong to a split."""
+    first = round(count * (1 - test_share))
+    return range(first) if split == "train" else range(first, count)

@@ -1,0 +1,208 @@
+"""What ``deep3dmap prepare rgbd`` makes of a recording: key frames, fragments, and its fused volume at several resolutions.
+
+One npz for each recording, written at once: ``key_frames`` (k,), ``fragments`` (m, views), ``upright`` (4, 4), ``origin``
+(3,), ``voxel_size``, ``tsdf_0``, ``weight_0``, ... by level, each of voxels twice as large, and ``made_of``, the options and
+the checksum of the cameras as JSON.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from deep3dmap.datasets.videos.fragments import key_frames, windows_of
+from deep3dmap.datasets.videos.loading import load_recording
+from deep3dmap.datasets.videos.sources import generated, upright_from_world
+from deep3dmap.errors import DataError
+from deep3dmap.geometry.tsdf import DenseVolume, DepthFrame
+from deep3dmap.io.files import write_atomically
+from deep3dmap.io.npz import npz_bytes, read_npz
+from deep3dmap.io.paths import resolve_data
+from deep3dmap.structures.recording import Recording
+
+KIND = "a prepared recording"
+MOST_VOXELS = 1 << 28  # 2 GB
+STRIDE = 4  # pixels: the bounds of a volume are those of every so many-th pixel in each direction
+
+
+class Options(NamedTuple):
+    """How recordings are prepared; see :func:`deep3dmap.apis.prepare.rgbd.prepare_rgbd`."""
+
+    views: int
+    min_angle: float
+    min_distance: float
+    voxel_size: float
+    margin: float
+    levels: int
+    max_depth: float
+    every: int
+
+
+class Source(NamedTuple):
+    """Where a recording comes from: a path; or a registered source, the split of it, and the index."""
+
+    place: str | Path | Mapping
+    split: str | None = None
+    index: int = 0
+
+    def load(self) -> Recording:
+        """The recording."""
+        return load_recording(self.place) if self.split is None else generated(self.place, self.split)[self.index]
+
+
+class Task(NamedTuple):
+    """A recording to prepare in a process of its own."""
+
+    source: Source
+    file: Path
+    options: Options
+    overwrite: bool
+
+
+class Volumes(NamedTuple):
+    """The volumes of a recording, in its upright world.
+
+    Attributes:
+        tsdf: of each level, finest first, in units of the truncation; 1 in front of surfaces and where nothing was measured.
+        weight: number of depth maps that each voxel was measured in.
+        origin: the centre of the first voxel, of all levels.
+        voxel_size: of the finest level, metres.
+    """
+
+    tsdf: list[Float32[np.ndarray, "x y z"]]
+    weight: list[Float32[np.ndarray, "x y z"]]
+    origin: Float[np.ndarray, "3"]
+    voxel_size: float
+
+
+class PreparedFolder:
+    """The folder of prepared recordings.
+
+    Args:
+        folder: or the name of a data set.
+
+    Raises:
+        DataError: if there is no such folder.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = resolve_data(folder)
+
+    def volumes(self, name: str) -> Volumes:
+        """The volumes of a recording; those that were read last are kept.
+
+        Raises:
+            DataError: if it has not been prepared, or its file is damaged.
+        """
+        return _volumes(self.folder / f"{name}.npz")
+
+
+@lru_cache(maxsize=1)
+def _volumes(file: Path) -> Volumes:
+    if not file.is_file():
+        raise DataError(
+            f"{file}: no such file: the recording isn't prepared; run `deep3dmap prepare rgbd RECORDING -o {file.parent}`")
+    first = read_npz(file, KIND, ("origin", "voxel_size", "made_of"))
+    levels = range(json.loads(str(first["made_of"]))["levels"])
+    arrays = read_npz(file, KIND, [f"{kind}_{level}" for level in levels for kind in ("tsdf", "weight")])
+    return Volumes([arrays[f"tsdf_{level}"] for level in levels], [arrays[f"weight_{level}"] for level in levels],
+                   first["origin"], float(first["voxel_size"]))
+
+
+def prepare_recording(task: Task) -> dict:
+    """Prepare one recording, unless its file is there and made of the same.
+
+    Returns:
+        Figures: numbers of frames, key frames, fragments, voxels of the finest level; seconds of CPU time.
+
+    Raises:
+        DataError: if the recording can't be read, has no depth maps or too few key frames; if its file was made with other
+            options or of other cameras.
+    """
+    started, options = time.process_time(), task.options
+    recording = task.source.load()
+    made_of = options._asdict() | dict(cameras=_checksum(recording))
+    if task.file.is_file() and not task.overwrite:
+        return _existing(task.file, made_of)
+    if recording.depth_intrinsics is None:
+        raise DataError(
+            f"{recording.name}: has no depth maps; volumes are fused from those of a depth sensor (docs/videos.md)")
+    selection = options.views, options.min_angle, options.min_distance
+    windows, keys = windows_of(recording, None, *selection), key_frames(recording.poses, *selection[1:])
+    volumes = fused(recording, options)
+    arrays = {f"{kind}_{level}": array for kind, levels in (("tsdf", volumes.tsdf), ("weight", volumes.weight))
+              for level, array in enumerate(levels)}  # yapf: disable
+    write_atomically(task.file, npz_bytes(True, key_frames=np.array(keys), fragments=np.array(windows),
+                                          upright=upright_from_world(recording), origin=volumes.origin,
+                                          voxel_size=np.array(volumes.voxel_size), made_of=np.array(json.dumps(made_of)),
+                                          **arrays))  # yapf: disable
+    return dict(frames=len(recording), key_frames=len(keys), fragments=len(windows), voxels=int(volumes.tsdf[0].size),
+                seconds=round(time.process_time() - started, 2))  # yapf: disable
+
+
+def _existing(file: Path, made_of: dict) -> dict:
+    """Figures of a finished file."""
+    arrays = read_npz(file, KIND, ("made_of", "key_frames", "fragments"))
+    known = json.loads(str(arrays["made_of"]))
+    changed = [f"{key}: {known.get(key)}, now {value}" for key, value in made_of.items() if known.get(key) != value]
+    if changed:
+        raise DataError(
+            f"{file}: was made with other options or of other cameras ({'; '.join(changed)}); use the same, make it "
+            "again with --overwrite, or choose another output folder")
+    return dict(key_frames=len(arrays["key_frames"]), fragments=len(arrays["fragments"]), kept=True)
+
+
+def _checksum(recording: Recording) -> str:
+    data = (np.ascontiguousarray(a, np.float64).tobytes()
+            for a in (recording.poses, recording.intrinsics, recording.depth_intrinsics))
+    return hashlib.sha256(b"".join(data)).hexdigest()[:16]
+
+
+def fused(recording: Recording, options: Options) -> Volumes:
+    """The depth maps of a recording, each ``every``-th with a pose, fused at all levels in a box around what they measure.
+
+    Raises:
+        DataError: if the box has too many voxels, or nothing is measured.
+    """
+    upright = upright_from_world(recording)
+    poses = upright @ recording.poses
+    frames = [k for k in range(len(recording))[::options.every] if np.isfinite(poses[k]).all()]
+    lower, upper = _bounds(recording, poses, frames, options)
+    count = math.prod(((upper - lower) / options.voxel_size).tolist())
+    if count > MOST_VOXELS:
+        extent = " x ".join(f"{side:.1f}" for side in upper - lower)
+        raise DataError(f"{recording.name}: its box of {extent} m would have {count:.3g} voxels; raise --voxel-size, or lower "
+                        "--max-depth; or are its poses wrong?")
+    levels = [DenseVolume(lower, upper, options.voxel_size * 2**level, options.margin, options.max_depth)
+              for level in range(options.levels)]  # yapf: disable
+    for k in frames:
+        frame = DepthFrame(recording.depth(k), recording.depth_intrinsics[k], poses[k])
+        for level in levels:
+            level.integrate(frame)
+    return Volumes([level.tsdf for level in levels], [level.weight for level in levels], lower, options.voxel_size)
+
+
+def _bounds(recording: Recording, poses: np.ndarray, frames: list[int], options: Options) -> np.ndarray:
+    """Lower and upper end of the measured points, with room for the coarsest truncation; whole coarsest voxels."""
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for k in frames:
+        depth = recording.depth(k)[::STRIDE, ::STRIDE]
+        v, u = np.nonzero((depth > 0) & (depth <= options.max_depth))
+        rays = np.stack([u * STRIDE + 0.5, v * STRIDE + 0.5, np.ones(len(u))], -1) @ np.linalg.inv(
+            recording.depth_intrinsics[k]).T
+        points = rays * depth[v, u, None] @ poses[k][:3, :3].T + poses[k][:3, 3]
+        if len(points):
+            low, high = np.minimum(low, points.min(0)), np.maximum(high, points.max(0))
+    if not np.isfinite(low).all():
+        raise DataError(f"{recording.name}: no depth up to {options.max_depth:g} m in any frame; raise --max-depth")
+    coarsest = options.voxel_size * 2**(options.levels - 1)
+    room = options.margin * coarsest
+    lower = np.floor((low - room) / coarsest) * coarsest
+    return np.stack([lower, lower + np.ceil((high + room - lower) / coarsest) * coarsest])

@@ -1,0 +1,21 @@
+"""NeuralRecon: the surface of a room from a posed video (Sun et al., CVPR 2021)."""
+
+from deep3dmap.frameworks.cards import Card, register_card
+from deep3dmap.frameworks.neuralrecon.framework import NeuralRecon
+from deep3dmap.frameworks.neuralrecon.published import convert
+
+__all__ = ["NeuralRecon"]
+
+register_card(
+    Card(name="neuralrecon",
+         framework="NeuralRecon",
+         title="NeuralRecon",
+         takes="a video with poses",
+         gives="a mesh of the room",
+         paper="Sun et al., CVPR 2021",
+         page="docs/neuralrecon.md",
+         subject="rooms",
+         your_own="configs/neuralrecon/your_own.py",
+         source="test_dataset.recording",
+         learns_from_data=True,
+         convert=convert))

@@ -1,0 +1,81 @@
+"""Features of pictures carried to voxels: each voxel's mean over the views that see it (NeuralRecon, section 3.2.1).
+
+A voxel is seen where its centre projects between the centres of the feature map's outermost pixels, and in front of the
+camera. Projections count pixels of the feature map from the first one's centre, which is (0, 0).
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from deep3dmap.geometry.voxels import world_points
+
+#: Voxels that are projected at a time.
+CHUNK = 2**15
+
+
+def back_project(coords: Int[Tensor, "n 4"], origins: Float[Tensor, "b 3"], voxel_size: float,
+                 features: Float[Tensor, "v b c h w"],
+                 projections: Float[Tensor, "v b 4 4"]) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:  # yapf: disable
+    """Mean features and depths of voxels over the views that see them; 0 where none does.
+
+    Memory grows with the voxels and their channels, not with the views. Gradients reach the features.
+
+    Args:
+        coords: rows (scene, x, y, z), finest voxels.
+        origins: of the scenes' volumes, metres.
+        voxel_size: of the finest voxels, metres.
+        features: of each view and scene; without copies if they lie in memory with the channels last.
+        projections: from the world to pixels of the feature map, see above.
+
+    Returns:
+        ``c`` features, and as the last channel the mean depth, minus its mean over the scene's seen voxels, divided by the
+        norm (not the deviation) of these differences. And the number of views that see each voxel.
+    """
+    points = world_points(coords, origins, voxel_size)
+    parts, counts, rows = [], [], []
+    for scene in range(len(origins)):
+        own = (coords[:, 0] == scene).nonzero()[:, 0]
+        found = [_seen(chunk, features[:, scene], projections[:, scene]) for chunk in points[own].split(CHUNK)]
+        volume, count = (torch.cat(values) for values in zip(*found))
+        volume[:, -1] = _normalized(volume[:, -1].detach(), count > 0)
+        parts.append(volume), counts.append(count), rows.append(own)
+    if len(parts) == 1:
+        return volume, count
+    order = torch.cat(rows).argsort()
+    return torch.cat(parts)[order], torch.cat(counts)[order]
+
+
+def _normalized(depth: Float[Tensor, " n"], seen: Tensor) -> Float[Tensor, " n"]:
+    centred = depth - depth[seen].mean()
+    return torch.where(seen, centred / (centred[seen].norm() + 1e-5), 0.0)
+
+
+def _seen(points: Float[Tensor, "n 3"], features: Float[Tensor, "v c h w"],
+          projections: Float[Tensor, "v 4 4"]) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:
+    """Mean features and depths, and numbers of views of points of one scene."""
+    views, channels, height, width = features.shape
+    rows = projections[:, :3].transpose(0, 1).flatten(0, 1)  # all views' x, then y, then z
+    x, y, depth = (points @ rows[:, :3].T + rows[:, 3]).view(-1, 3, views).unbind(1)
+    x, y = x / depth, y / depth
+    visible = ((2 * x / (width - 1) - 1).abs() <= 1) & ((2 * y / (height - 1) - 1).abs() <= 1) & (depth > 0)
+    count = visible.sum(1)
+    share = 1 / count.clamp(min=1)
+    pairs = visible.flatten().nonzero()[:, 0]  # of a point and a view, by point
+    pixels, weights = _corners(x.flatten()[pairs], y.flatten()[pairs], pairs % views, height, width)
+    weights = weights * share[pairs // views, None]
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
+    means = functional.embedding_bag(pixels.flatten(), table, 4 * (count.cumsum(0) - count), mode="sum",
+                                     per_sample_weights=weights.flatten())  # yapf: disable
+    return torch.cat([means, ((depth * visible).sum(1) * share)[:, None]], 1), count
+
+
+def _corners(x: Float[Tensor, " m"], y: Float[Tensor, " m"], view: Int[Tensor, " m"], height: int,
+             width: int) -> tuple[Int[Tensor, "m 4"], Float[Tensor, "m 4"]]:
+    """The four pixels around positions, numbered through all views, and their shares in a bilinear interpolation."""
+    left, top = x.long().clamp(0, width - 2), y.long().clamp(0, height - 2)
+    right, down = x - left, y - top
+    first = (view * height + top) * width + left
+    pixels = torch.stack([first, first + 1, first + width, first + width + 1], 1)
+    return pixels, torch.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], 1)

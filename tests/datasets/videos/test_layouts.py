@@ -1,0 +1,148 @@
+"""Every layout's recording comes back as it was made: names' order, poses, calibration, pictures, depth, direction up."""
+
+import numpy as np
+import pytest
+
+from deep3dmap.datasets import generate_capture
+from deep3dmap.datasets.captures.formats import save_capture
+from deep3dmap.datasets.videos import find_recordings, load_recording
+from deep3dmap.errors import MissingDependencyError
+from tests.datasets.videos import made as files
+from tests.datasets.videos.made import Z_UP_TO_Y_UP, Made, half
+
+
+def assert_same(recording, made: Made, depth_K: np.ndarray | None, step: int = 1, tolerance: float = 0) -> None:
+    assert len(recording) == len(made.poses)
+    np.testing.assert_allclose(recording.poses, made.poses, atol=1e-6)
+    np.testing.assert_allclose(recording.intrinsics, np.broadcast_to(made.K, recording.intrinsics.shape), atol=1e-5)
+    for k in (0, len(recording) - 1, 3):
+        assert np.abs(recording.image(k).astype(int) - made.images[k]).mean() <= tolerance
+    if depth_K is None:
+        assert recording.depth_intrinsics is None
+        return
+    np.testing.assert_allclose(recording.depth_intrinsics, np.broadcast_to(depth_K, recording.intrinsics.shape), atol=1e-5)
+    np.testing.assert_allclose(recording.depth(5), made.depths[5, ::step, ::step], atol=0.0006)
+
+
+def test_seven_scenes(made, tmp_path):
+    recording = load_recording(files.seven_scenes(tmp_path / "kitchen", made))
+    assert_same(recording, made, made.K)
+    assert (recording.name, recording.names[:2]) == ("kitchen", ["frame-000000", "frame-000004"])
+
+
+def test_seven_scenes_without_intrinsics_has_those_of_its_camera(tmp_path):
+    folder = files.seven_scenes(tmp_path / "seq-01", files.walk(2, (480, 640)))
+    (folder / "camera-intrinsics.txt").unlink()
+    K = load_recording(folder).intrinsics[0]
+    assert K.tolist() == [[585, 0, 320], [0, 585, 240], [0, 0, 1]]
+
+
+def test_unknown_depth_is_zero_in_either_spelling(made, tmp_path):
+    folder = files.seven_scenes(tmp_path, made)
+    steps = np.round(made.depths[0] * 1000)
+    steps[:5], steps[5:9] = 0, 65535
+    files.save_depth(folder / "frame-000000.depth.png", steps, 1)
+    depth = load_recording(folder).depth(0)
+    assert not depth[:9].any() and depth[9:].all()
+
+
+def test_scannet(made, tmp_path):
+    recording = load_recording(files.scannet(tmp_path / "scene0000_00", made))
+    assert_same(recording, made, half(made.K), 2)
+    assert recording.names[-1] == "11" and recording.up.tolist() == [0, 0, 1] and recording.floor == 0
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_sens(made, tmp_path, zipped):
+    file = files.sens(tmp_path / "scene0000_00" / "scene0000_00.sens", made, zipped)
+    for path in (file, file.parent):
+        recording = load_recording(path)
+        assert_same(recording, made, half(made.K), 2)
+        assert recording.name == "scene0000_00"
+
+
+def test_tum(made, tmp_path):
+    assert_same(load_recording(files.tum(tmp_path, made)), made, made.K)
+
+
+def test_tum_without_intrinsics_has_those_of_its_camera_or_says_which_it_takes(made, tmp_path):
+    made = files.walk(3, (480, 640))
+    for name, focal, noted in (("rgbd_dataset_freiburg2_desk", 520.9, False), ("desk", 525.0, True)):
+        folder = files.tum(tmp_path / name, made)
+        (folder / "camera-intrinsics.txt").unlink()
+        recording = load_recording(folder)
+        assert recording.intrinsics[0, 0, 0] == focal and bool(recording.notes) == noted
+    assert recording.intrinsics[0, 0, 2] == 320  # the default counts from the first pixel's centre
+
+
+def test_tum_leaves_out_pictures_without_a_depth_map_at_their_time(made, tmp_path):
+    folder = files.tum(tmp_path, made)
+    lines = (folder / "depth.txt").read_text().splitlines()
+    (folder / "depth.txt").write_text("\n".join(lines[:4] + lines[6:]))
+    recording = load_recording(folder)
+    np.testing.assert_allclose(recording.poses, np.delete(made.poses, [3, 4], 0), atol=1e-6)
+    assert "2 of 12" in recording.notes[0]
+
+
+@pytest.mark.parametrize("video", [False, True])
+def test_arkit(made, tmp_path, video):
+    turned = made.turned(Z_UP_TO_Y_UP)
+    recording = load_recording(files.arkit(tmp_path, turned, video))
+    assert_same(recording, turned, None, tolerance=8 if video else 0)
+    assert recording.up.tolist() == [0, 1, 0]
+
+
+def test_record3d(made, tmp_path, unpacked):
+    turned = made.turned(Z_UP_TO_Y_UP)
+    recording = load_recording(files.record3d(tmp_path / "mine.r3d", turned))
+    assert_same(recording, turned, made.K * [[0.5], [0.5], [1]], 2, tolerance=4)
+    assert recording.name == "mine" and recording.up.tolist() == [0, 1, 0]
+
+
+def test_record3d_by_its_own_compression(made, tmp_path):
+    lzfse = pytest.importorskip("lzfse", reason="needs the extra 'video'")
+    recording = load_recording(files.record3d(tmp_path / "mine.r3d", made.turned(Z_UP_TO_Y_UP), lzfse.compress))
+    np.testing.assert_array_equal(recording.depth(2), made.depths[2, ::2, ::2])
+
+
+def test_record3d_without_its_package_says_what_to_install(made, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "lzfse", None)
+    with pytest.raises(MissingDependencyError, match="pip install lzfse"):
+        load_recording(files.record3d(tmp_path / "mine.r3d", made.turned(Z_UP_TO_Y_UP)))
+
+
+@pytest.mark.parametrize("depth", [True, False])
+def test_transforms(made, tmp_path, depth):
+    recording = load_recording(files.transforms(tmp_path, made, depth))
+    assert_same(recording, made, made.K if depth else None)
+    assert recording.names == [str(k) for k in range(12)]  # 10 comes after 9
+
+
+def test_colmap(tmp_path):
+    capture = generate_capture("head", 8, 0, (48, 48))  # few pictures far apart, in another unit than metres
+    save_capture(capture, tmp_path / "head", "colmap")
+    recording = load_recording(tmp_path / "head")
+    np.testing.assert_allclose(recording.poses[:, :3], capture.cameras.cam_to_world, atol=1e-5)
+    np.testing.assert_array_equal(recording.image(3), capture.images[3])
+
+
+def test_up_is_estimated_where_the_layout_does_not_say(made, tmp_path):
+    turn = np.eye(4)
+    turn[:3, :3] = files.Rotation.from_euler("xyz", [0.4, 1.1, -2]).as_matrix()
+    recording = load_recording(files.seven_scenes(tmp_path, made.turned(turn)))
+    assert recording.up @ turn[:3, 2] > np.cos(np.radians(10)) and recording.floor is None
+
+
+def test_a_scene_has_its_sequences(made, tmp_path):
+    for name in ("seq-02", "seq-01"):
+        files.seven_scenes(tmp_path / "chess" / name, made)
+    found = find_recordings(tmp_path / "chess")
+    assert [path.name for path in found] == ["seq-01", "seq-02"]
+    assert load_recording(found[0]).name == "chess_seq-01"
+
+
+def test_the_kitchen(real_data):
+    recording = load_recording(real_data / "seven_scenes_redkitchen")
+    assert len(recording) == len(list((real_data / "seven_scenes_redkitchen").glob("*.pose.txt"))) and not recording.notes
+    depth = recording.depth(len(recording) // 2)
+    assert depth.shape == recording.image(0).shape[:2] and 0.7 < depth[depth > 0].min() and depth.max() < 4

@@ -1,0 +1,103 @@
+"""NeuralRecon by its config and commands, on two small synthetic rooms."""
+
+import pytest
+import torch
+from mmengine.dataset import default_collate
+from torch import Tensor, nn
+
+from deep3dmap.apis import load_framework, train
+from deep3dmap.apis import test as evaluate
+from deep3dmap.registry import BACKBONES, DATASETS
+from tests.engine.test_resume import assert_same, state
+from tests.rooms_fixture import SPACE, VIEWS
+
+CONFIG = "configs/neuralrecon/small.py"
+STEPS = 40, 16
+
+
+@BACKBONES.register_module()
+class TinyPyramid(nn.Module):
+    """Features of the same strides and channels as the real ones, but within a minute's training: without running norms."""
+
+    def __init__(self):
+        super().__init__()
+        layers, inputs = [], 3
+        for outputs, stride in ((24, 4), (40, 2), (80, 2)):
+            layers.append(nn.Sequential(nn.Conv2d(inputs, outputs, stride + 1, stride, stride // 2), nn.GroupNorm(8, outputs)))
+            inputs = outputs
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Features at strides 4, 8 and 16."""
+        features = [images / 128 - 1]
+        for layer in self.layers:
+            features.append(layer(features[-1]).relu())
+        return features[1:]
+
+
+@pytest.fixture(scope="module")
+def options(small_rooms, prepared_rooms) -> dict:
+    """Of a run with a small network on the small rooms, tested on the rooms it has seen."""
+    data = dict(type="Fragments", recording=dict(small_rooms, split="train"), size=(48, 64), **VIEWS)
+    random, still = ([dict(type=name, **SPACE)] for name in ("RandomSpace", "FragmentSpace"))
+    return {"model.backbone2d.type": "TinyPyramid", "model.backbone2d.weights": None,
+        "model.backbone3d.channels": [12, 9, 6], "model.size": SPACE["size"],
+            "model.voxel_size": SPACE["voxel_size"],
+            "train_dataloader": dict(dataset=dict(data, prepared=prepared_rooms, pipeline=random)),
+            "test_dataset": dict(data, pipeline=still), "test_evaluator.0.voxel_size": SPACE["voxel_size"],
+            "test_evaluator.0.thresholds": [0.25], "val_cfg": None, "val_dataset": None, "val_evaluator": None,
+            "default_hooks.checkpoint.steps": 1, "default_hooks.checkpoint.keep": 0, "amp": False}  # yapf: disable
+
+
+def stages(fragments: int, fusion: int) -> dict:
+    return {"train_cfg.stages": [dict(name="fragments", max_steps=fragments), dict(name="fusion", max_steps=fusion)]}
+
+
+@pytest.fixture(scope="module")
+def trained(options, tmp_path_factory):
+    """The work folder of a run of some steps in each stage."""
+    work = tmp_path_factory.mktemp("neuralrecon") / "work"
+    train(CONFIG, work, options=options | stages(*STEPS), seed=0)
+    return work
+
+
+def told_apart(checkpoint, options) -> float:
+    """Share of coarse voxels whose occupancy is right, occupied and free ones weighing the same."""
+    data = dict(options["train_dataloader"]["dataset"])
+    fragments, network = DATASETS.build(data), load_framework(checkpoint)
+    logits, truth = [], []
+    for index in range(len(fragments)):
+        batch = default_collate([fragments[index]])
+        with torch.no_grad():
+            level = network.network(batch | dict(images=batch["images"].float()))["levels"][0]
+        logits.append(level["occupancy"]), truth.append(level["occupancy_target"])
+    right = torch.cat(truth) == (torch.cat(logits) > 0)
+    return float(right[torch.cat(truth)].float().mean() + right[~torch.cat(truth)].float().mean()) / 2
+
+
+def test_occupied_and_free_voxels_are_told_apart_after_training(trained, options):
+    first = told_apart(trained / "checkpoints" / "step_00000001.pth", options)
+    assert told_apart(trained, options) > max(0.7, first + 0.1)
+
+
+def test_a_scene_is_tested_as_a_whole(trained, options, tmp_path):
+    result = evaluate(CONFIG, trained, tmp_path, options=options)
+    assert result.metrics["rooms"]["rooms"] == 2
+    assert [each.name for each in result.results] == ["train_00000", "train_00001"]
+    assert all(each.result.one_sided for each in result.results)
+
+
+def test_a_run_resumed_in_a_sequence_ends_the_same(trained, options, tmp_path):
+    for step in (2, STEPS[0] + 5):
+        checkpoint = trained / "checkpoints" / f"step_{step:08d}.pth"
+        work = tmp_path / str(step)
+        train(CONFIG, work, resume=str(checkpoint), options=options | stages(*STEPS), seed=0)
+        assert_same(state(work), state(trained))
+
+
+def test_validation_does_not_disturb_the_memory(trained, options, tmp_path):
+    changes = {"val_cfg": dict(every_steps=50, best="f_score@0.25"), "val_dataset": options["test_dataset"],
+               "val_evaluator": [dict(type="RoomMetrics", voxel_size=SPACE["voxel_size"], thresholds=[0.25])]}  # yapf: disable
+    train(CONFIG, tmp_path, options=options | stages(*STEPS) | changes, seed=0)
+    other, own = state(tmp_path), state(trained)
+    assert_same(other["weights"], own["weights"])
