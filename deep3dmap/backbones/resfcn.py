@@ -165,7 +165,7 @@ class ResFCN(nn.Module):
         """
         return torch.sigmoid(self.layers(image)[1])
 
-    def layers(self, image: Float[Tensor, "n 3 r r"]) -> tuple[Float[Tensor, "n c i i"], Float[Tensor, "n 3 r r"]]:
+    def layers(self, image: Float[Tensor, "n 3 r r"]) -> tuple[Float[Tensor, "n c i i"], Float[Tensor, "n 3 s s"]]:
         """The encoder's output, and the last layer's."""
         x = (image - self.mean) / self.deviation if self.variant == "port" else image
         encoded = self.encoder(x.to(self.encoder[0].conv.weight.dtype, memory_format=torch.channels_last))

@@ -17,7 +17,7 @@ def options(tmp_path_factory):
     pack = dict(type="PackFace", size=128)
     data = {"split": "train", "count": 8, "pipeline": [pack], "left_out": ["lights", "occlusion", "camera"], **faces}
     loader = dict(batch_size=4, dataset=dict(type="SyntheticFaces", **data))
-    return {"model.backbone.size": 1, "train_dataloader": loader, "val_cfg": None, "val_dataloader": None,
+    return {"model.backbone.size": 2, "train_dataloader": loader, "val_cfg": None, "val_dataloader": None,
             "val_evaluator": None, "test_dataloader": loader, "amp": False,
             "optim_wrapper.backbone.average": 0.8, "param_scheduler.backbone.warmup": 5}  # yapf: disable
 
