@@ -19,7 +19,8 @@ def options(tmp_path_factory):
     loader = dict(batch_size=4, dataset=dict(type="SyntheticFaces", **data))
     return {"model.backbone.size": 2, "train_dataloader": loader, "val_cfg": None, "val_dataloader": None,
             "val_evaluator": None, "test_dataloader": loader, "amp": False,
-            "optim_wrapper.backbone.average": 0.8, "optim_wrapper.backbone.optimizer.lr": 1e-2, "param_scheduler.backbone.warmup": 5}  # yapf: disable
+            "optim_wrapper.backbone.average": 0.8, "optim_wrapper.backbone.optimizer.lr": 1e-2,
+            "param_scheduler.backbone.warmup": 5}  # yapf: disable
 
 
 def test_landmarks_come_closer_with_training(options, tmp_path):
