@@ -128,6 +128,8 @@ class ResFCN(nn.Module):
         ConfigError: for another resolution.
     """
 
+    first_stride, encoder_layers, decoder_layers = 1, ENCODER, DECODER
+
     def __init__(self,
                  size: Count = 16,
                  resolution: Count = 256,
@@ -136,16 +138,16 @@ class ResFCN(nn.Module):
         if resolution % STRIDE:
             raise ConfigError(f"ResFCN: resolution={resolution} must be a multiple of {STRIDE}")
         self.variant, self.resolution = variant, resolution
-        graph, width, inputs = _GRAPHS[variant], resolution, size
+        graph, width, inputs = _GRAPHS[variant], resolution // self.first_stride, size
         plain = dict(padding=1, bias=False, act_cfg=None)
-        encoder = [graph.layer(3, size, graph.kernel) if graph.norm else ConvModule(3, size, 3, **plain)]
-        for factor, stride in ENCODER:
+        encoder = [graph.layer(3, size, graph.kernel, self.first_stride) if graph.norm else ConvModule(3, size, 3, **plain)]
+        for factor, stride in self.encoder_layers:
             outputs = factor * size
-            project = stride != 1 or (variant == "port" and width != outputs)
+            project = stride != 1 or inputs != outputs or (variant == "port" and width != outputs)
             encoder.append(ResBlock(graph, inputs, outputs, stride, project))
             width, inputs = width // stride, outputs
         decoder = []
-        layers = [(factor * size, stride) for factor, stride in DECODER] + [(3, 1)] * graph.ends
+        layers = [(factor * size, stride) for factor, stride in self.decoder_layers] + [(3, 1)] * graph.ends
         for k, (outputs, stride) in enumerate(layers):
             decoder.append(graph.layer(inputs, outputs, graph.kernel, stride, decoder=True, last=k + 1 == len(layers)))
             inputs = outputs
@@ -163,7 +165,7 @@ class ResFCN(nn.Module):
         """
         return torch.sigmoid(self.layers(image)[1])
 
-    def layers(self, image: Float[Tensor, "n 3 r r"]) -> tuple[Float[Tensor, "n c i i"], Float[Tensor, "n 3 r r"]]:
+    def layers(self, image: Float[Tensor, "n 3 r r"]) -> tuple[Float[Tensor, "n c i i"], Float[Tensor, "n 3 s s"]]:
         """The encoder's output, and the last layer's."""
         x = (image - self.mean) / self.deviation if self.variant == "port" else image
         encoded = self.encoder(x.to(self.encoder[0].conv.weight.dtype, memory_format=torch.channels_last))
