@@ -2,3 +2,4 @@
 _base_ = ["small.py"]
 
 test_dataset = dict(recording="path of your recording", split="all", complete=True)
+test_evaluator = [dict(type="RoomMetrics", every=10)]

@@ -29,6 +29,7 @@ class Fragments(ClipDataset):
     - ``upright`` (4, 4), from the recording's own world to that one;
     - with ``prepared``: ``tsdf`` and ``weight``, lists by level of the recording's volumes in that world (finest first), their
       ``origin`` (3,), the centre of the first voxel, and ``voxel_size`` of the finest level;
+    - of a single recording, ``frames`` with a pose, ``true_mesh`` or None, and ``true_cameras``: None, as of a scene;
     - ``recording``, its frames in the split, for metrics; its ``name``, ``fragment``, the number in it, and flags ``begins``
       and ``ends``.
 
@@ -107,6 +108,9 @@ class Fragments(ClipDataset):
                     upright=torch.from_numpy(upright).float())  # yapf: disable
         if depths[0] is not None:
             item["depths"] = torch.from_numpy(np.stack(depths))
+        if len(self.recordings) == 1:  # then its result is shown as a scene's
+            tracked = np.flatnonzero(np.isfinite(recording.poses).all((1, 2))).tolist()
+            item |= dict(frames=tracked, true_mesh=recording.true_mesh, true_cameras=None)
         return item if self.prepared is None else item | self._targets(recording)
 
     def _targets(self, recording: Recording) -> dict:

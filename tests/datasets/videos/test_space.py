@@ -95,3 +95,9 @@ def test_a_part_of_a_recording_has_its_frames(fragments):
     assert part.names == [whole.names[3], whole.names[5]] and len(part) == 2
     assert np.array_equal(part.image(1), whole.image(5)) and np.array_equal(part.depth(0), whole.depth(3))
     assert np.array_equal(part.poses, whole.poses[[3, 5]])
+
+
+def test_a_single_recording_is_a_scene_and_several_are_not(small_rooms):
+    one = Fragments(dict(small_rooms, count=1), split="train", size=(48, 64), **VIEWS)[0]
+    assert one["true_cameras"] is None and one["frames"] == list(range(12)) and len(one["true_mesh"].faces)
+    assert "true_cameras" not in Fragments(small_rooms, split="train", size=(48, 64), **VIEWS)[0]
