@@ -75,6 +75,13 @@ def _sees(depth: Float[np.ndarray, "h w"], K: Float[np.ndarray, "3 3"], pose: Fl
     return inside & (known > 0) & (z < known + TOLERANCE * (1 + known))
 
 
+def _shaded(mesh: trimesh.Trimesh, up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "v 3"]:
+    """Grey that differs by the direction of the surface, for meshes without colours."""
+    normals = np.asarray(mesh.vertex_normals, np.float64)
+    brightness = 0.8 + 0.15 * normals @ up + 0.15 * normals @ np.cross(up, [0.48, 0.6, 0.64])
+    return np.tile(GREY * brightness[:, None], 3)
+
+
 class _Stage:
     """The mesh, coarse enough to be drawn often, and a camera above it.
 
@@ -89,7 +96,7 @@ class _Stage:
         cluster, faces = cluster_vertices(np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64),
                                           VERTEX_BUDGET)
         colors = vertex_colors(mesh)
-        colors = np.full((len(cluster), 3), GREY) if colors is None else colors[:, :3]
+        colors = _shaded(mesh, up) if colors is None else colors[:, :3]
         self.vertices = means(np.asarray(mesh.vertices, np.float64), cluster)
         self.colors = torch.from_numpy(means(colors.astype(np.float64), cluster) / 255)
         self.faces, self.rasterizer = torch.from_numpy(faces), FastRasterizer(cull_backfaces=True)
