@@ -32,6 +32,7 @@ from deep3dmap.geometry.alignment import align_points
 from deep3dmap.geometry.face_crops import CropRule, box_crop, crop_photograph, from_crop, turned_crop
 from deep3dmap.geometry.transforms import transform_points
 from deep3dmap.io.images import read_image
+from deep3dmap.io.paths import resolve_data
 from deep3dmap.structures import Reconstruction
 from deep3dmap.structures.face_model import ICTFaceModel
 
@@ -242,11 +243,13 @@ def main() -> None:
     """Measure, print the table and the offsets, and write them if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", type=Path, help="a folder of AFLW2000-3D's layout")
-    parser.add_argument("--ours", type=Path, action="append", default=[], help="metrics.json of our own results, to list too")
+    parser.add_argument("--ours", type=Path, nargs="+", default=[], help="metrics.json of our own results, to list too")
     parser.add_argument("--cache", type=Path, default=Path("face_baselines"), help="folder for the npm packages")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     args = parser.parse_args()
-    faces, ict = read_faces(args.photographs), ICT(ICTFaceModel.load())
+    faces, ict = read_faces(resolve_data(args.photographs)), ICT(ICTFaceModel.load())
+    if not faces:
+        parser.error(f"{args.photographs}: no photographs")
     table = compare(faces, ict, args.cache)
     table |= {f"ours, {path}": figures_of(json.loads(path.read_text(encoding="utf-8"))) for path in args.ours}
     width = max(map(len, table))

@@ -6,6 +6,7 @@ from typing import Unpack
 
 from mmengine.dist import is_main_process
 
+import deep3dmap
 from deep3dmap.apis.arguments import RunArguments
 from deep3dmap.apis.instances import evaluate_instances
 from deep3dmap.apis.preflight import preflight
@@ -29,7 +30,8 @@ def test(config: str | Path,
     Args:
         config: config file.
         checkpoint: checkpoint, or a work folder for its newest.
-        work_dir: results go to its folder ``test`` (default: the checkpoint's work folder).
+        work_dir: results go to its folder ``test`` (default: the checkpoint's work folder; for the
+            package's own weights the current folder).
         options, arguments: as for :func:`deep3dmap.apis.train.train`.
     """
     cfg = load_config(config, options)
@@ -38,7 +40,7 @@ def test(config: str | Path,
         write_result(result, folder)
         return result
     path = find_checkpoint(Path(checkpoint))
-    folder = Path(work_dir) if work_dir else path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    folder = Path(work_dir) if work_dir else _run_of(path)
     with locked_folder(folder / "test"):
         preflight(cfg)
         with restored_on_early_failure(folder / "test"):
@@ -48,3 +50,10 @@ def test(config: str | Path,
         if is_main_process():
             write_result(result, folder / "test")
     return result
+
+
+def _run_of(checkpoint: Path) -> Path:
+    """The work folder of a checkpoint; for the package's own weights the current one."""
+    if checkpoint.resolve().is_relative_to(Path(deep3dmap.__file__).parent):
+        return Path()
+    return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent

@@ -22,8 +22,8 @@ from deep3dmap.registry import DATASETS
 
 SHOWN = 20  # pictures that were left out, in notes
 SMALLEST, LARGEST = 4, 4  # pixels of a face in the picture, along each axis; largest side of its box, in those of the picture
-NO_FACE = ("no face was found; crop the picture to the face and use the detector 'none', or give the face's box "
-           "(detector 'given', docs/prnet.md)")
+NO_FACE = ("no face was found; try the detector 'mtcnn', which finds most (`pip install --no-deps facenet-pytorch`), crop the "
+           "picture to the face and use 'none', or give the face's box ('given', docs/prnet.md)")
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,15 @@ from torch import Tensor
 
 from deep3dmap.geometry.face_crops import to_crop
 from deep3dmap.geometry.face_pose import fit_camera
+from deep3dmap.geometry.mesh_operators import vertex_normals
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.image_mesh import FaceRasterizer, visible_vertices
 from deep3dmap.structures.uv_layout import UVLayout
 
 GREY = 128.0
 Hidden = Literal["grey", "mirrored", "photograph"]
+TURNED = (0.2, 0.5)
+"""Cosines of normal and view below which the other side replaces a photograph's colours, and above which it doesn't."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,16 +122,25 @@ class FoundFace:
         places = _resized(_extended(self.position_map[:2].numpy(), self.layout), size)
         colors = cv2.remap(self.image, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
         if hidden != "photograph":
-            seen = self.seen(size)[..., None]
+            seen = (self.seen(size) if hidden == "grey" else self.well_seen(size))[..., None]
             other = (1 - seen) * (seen[:, ::-1] if hidden == "mirrored" else 1)
             colors += other * ((colors[:, ::-1] if hidden == "mirrored" else GREY) - colors)
         return colors.round().astype(np.uint8)
 
     def seen(self, size: int) -> Float[np.ndarray, "t t"]:
         """Whether the photograph shows each texel: 1, or 0, or between them where the resolution is changed."""
-        shown = np.zeros(self.layout.size**2, np.float32)
-        shown[self.layout.indices] = self.visible
-        return _resized(_extended(shown.reshape(1, self.layout.size, -1), self.layout), size)
+        return self._in_layout(self.visible.float(), size)
+
+    def well_seen(self, size: int) -> Float[np.ndarray, "t t"]:
+        """As :meth:`seen`, but less where the surface turns away: at its outline the photograph shows what is behind it."""
+        towards = vertex_normals(self.vertices, self.triangles)[:, 2].abs()
+        return self._in_layout(self.visible * ((towards - TURNED[0]) / (TURNED[1] - TURNED[0])).clamp(0, 1), size)
+
+    def _in_layout(self, values: Float[Tensor, " v"], size: int) -> Float[np.ndarray, "t t"]:
+        """Values of the vertices in a texture."""
+        flat = np.zeros(self.layout.size**2, np.float32)
+        flat[self.layout.indices] = values
+        return _resized(_extended(flat.reshape(1, self.layout.size, -1), self.layout), size)
 
 
 @cache

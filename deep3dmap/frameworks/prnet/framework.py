@@ -4,20 +4,21 @@ Feng et al., "Joint 3D face reconstruction and dense alignment with position map
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from deep3dmap.annotations import Count, Positive
+from deep3dmap.annotations import Positive
 from deep3dmap.datasets.faces.transforms import PackFace
 from deep3dmap.errors import CheckpointError, ConfigError
 from deep3dmap.frameworks.base import BaseFramework
 from deep3dmap.frameworks.prnet.face import FoundFace
 from deep3dmap.frameworks.prnet.outputs import Outputs, arrays_of
 from deep3dmap.geometry.face_crops import map_from_crop, points_box
+from deep3dmap.ranges import Range
 from deep3dmap.registry import FRAMEWORKS
 from deep3dmap.structures import Reconstruction
 from deep3dmap.structures.uv_layout import UVLayout
@@ -56,7 +57,7 @@ class PRNet(BaseFramework):
                  backbone: dict,
                  layout: str = "ict",
                  losses: Mapping[str, dict] | None = None,
-                 texture_size: Count = 256,
+                 texture_size: Annotated[int, Range(1, 8192)] = 256,
                  hidden: Literal["grey", "mirrored", "photograph"] = "grey",
                  obj: bool = False,
                  mat: bool = False,

@@ -140,9 +140,10 @@ def _json(value: dict) -> bytes:
 
 
 def _mat(mesh: trimesh.Trimesh, face: FoundFace, depth: Tensor, pose: dict) -> bytes:
-    """A MATLAB file, with the names of the authors'; triangles count from 1."""
+    """A MATLAB file, with the names of the authors': in the photograph's pixels as they are; triangles count from 1."""
     stream = io.BytesIO()
-    savemat(stream, dict(vertices=mesh.vertices, colors=mesh.visual.vertex_colors[:, :3] / 255.0, triangles=mesh.faces + 1,
-                         landmarks=face.landmarks.numpy(), depth=depth.numpy(), camera=face.camera.numpy(),
+    savemat(stream, dict(vertices=face.vertices.numpy(), colors=mesh.visual.vertex_colors[:, :3] / 255.0,
+                         triangles=face.layout.triangles + 1, landmarks=face.landmarks.numpy(), depth=depth.numpy(),
+                         window=np.array(face.window), camera=face.camera.numpy(),
                          angles=[pose[each] for each in ANGLES]), do_compression=True)  # yapf: disable
     return stream.getvalue()

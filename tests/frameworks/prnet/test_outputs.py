@@ -65,8 +65,10 @@ def test_the_frontal_mesh_is_the_face_turned_back(result):
 
 def test_matlab_gets_mesh_landmarks_depth_and_pose(face, result):
     found = loadmat(io.BytesIO(result.files["face.mat"]))
-    assert np.allclose(found["vertices"], result.mesh.vertices) and np.allclose(found["landmarks"], face.landmarks)
+    nearest = np.linalg.norm(found["landmarks"][:, None] - found["vertices"][None], axis=2).min(1)
+    assert np.allclose(found["vertices"], face.vertices) and nearest.max() < 1e-3  # in one frame
     assert found["triangles"].min() == 1 and found["triangles"].max() == len(face.vertices)
+    assert found["window"].ravel().tolist() == list(face.window)
     assert found["depth"].shape == tuple(face.depth().shape) and found["camera"].shape == (3, 4)
 
 
