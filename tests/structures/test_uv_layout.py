@@ -6,6 +6,7 @@ import torch
 
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.io.images import write_mask
+from deep3dmap.structures import uv_layout
 from deep3dmap.structures.uv_layout import UVLayout
 
 
@@ -89,6 +90,7 @@ def test_a_missing_file_of_the_authors_is_named(authors_files):
 
 def test_where_the_authors_layout_is_to_be_had_and_put_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("DEEP3DMAP_DATA", str(tmp_path))
+    uv_layout._load.cache_clear()
     with pytest.raises(DataError, match=f"YadiraF/PRNet.* {tmp_path}/prnet_uv") as error:
         UVLayout.load("bfm")
     assert "deep3dmap download" not in str(error.value)

@@ -30,8 +30,8 @@ class Fragments(ClipDataset):
     - with ``prepared``: ``tsdf`` and ``weight``, lists by level of the recording's volumes in that world (finest first), their
       ``origin`` (3,), the centre of the first voxel, and ``voxel_size`` of the finest level;
     - of a single recording, ``frames`` with a pose, ``true_mesh`` or None, and ``true_cameras``: None, as of a scene;
-    - ``recording``, its frames in the split, for metrics; its ``name``, ``fragment``, the number in it, and flags ``begins``
-      and ``ends``.
+    - ``recording``, its frames in the split, for metrics (batches can't stack it: leave it out in training); its ``name``,
+      ``fragment``, the number in it, and flags ``begins`` and ``ends``.
 
     Args:
         recording: a path (:func:`deep3dmap.datasets.videos.load_recording`), a folder of recordings, a list of paths, or
