@@ -17,7 +17,7 @@ import numpy as np
 import trimesh
 
 from deep3dmap.datasets.videos import find_recordings, load_recording
-from deep3dmap.evaluation.rooms import RoomMetrics, tracked_frames
+from deep3dmap.evaluation.rooms import RoomMetrics
 from deep3dmap.evaluation.tables import format_table, write_metrics
 from deep3dmap.geometry.tsdf import BlockVolume, DepthFrame
 from deep3dmap.structures import Reconstruction
@@ -34,7 +34,7 @@ FIGURES = ("abs_rel", "abs_diff", "r1", "complete", "accuracy_mean", "completene
 def fused(recording: Recording, depth_of: Callable[[np.ndarray], np.ndarray], every: int = 1) -> trimesh.Trimesh:
     """The surface of depth maps that are made of the true ones."""
     volume = BlockVolume(VOXEL, max_depth=MAX_DEPTH)
-    for index in tracked_frames(recording, every):
+    for index in recording.tracked(every):
         depth = depth_of(recording.depth(index)).astype(np.float32)
         volume.integrate(DepthFrame(depth, recording.depth_intrinsics[index], recording.poses[index]))
     return volume.mesh()
@@ -68,7 +68,7 @@ def open_box(lower: np.ndarray, upper: np.ndarray, rotation: np.ndarray) -> trim
 
 def box_around_cameras(recording: Recording) -> trimesh.Trimesh:
     """Floor and walls where they might be for these positions of a camera."""
-    centers = recording.poses[tracked_frames(recording), :3, 3]
+    centers = recording.poses[recording.tracked(), :3, 3]
     rotation = upright(centers, recording.up)
     lower, upper = (ends(centers @ rotation.T, axis=0) for ends in (np.min, np.max))
     lower, upper = lower - [WALL_DISTANCE, WALL_DISTANCE, CAMERA_HEIGHT], upper + WALL_DISTANCE

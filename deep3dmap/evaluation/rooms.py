@@ -56,11 +56,6 @@ class DepthRenderer:
         return fragments.to_images(fragments.depth[:, 0].clamp(min=0))[0].numpy()
 
 
-def tracked_frames(recording: Recording, every: int = 1) -> list[int]:
-    """Every n-th frame of a recording, without those whose pose is unknown."""
-    return [index for index in range(0, len(recording), every) if np.isfinite(recording.poses[index]).all()]
-
-
 def point_metrics(predicted: Float[np.ndarray, "p 3"],
                   truth: Float[np.ndarray, "q 3"],
                   thresholds: Sequence[float] = (0.05, ),
@@ -106,7 +101,7 @@ def room_metrics(mesh: trimesh.Trimesh,
     """
     render, sums = DepthRenderer(mesh), dict.fromkeys(depth_maps.NAMES, 0.0)
     volumes, used = [BlockVolume(voxel_size, max_depth=fused_depth) for _ in range(2)], 0
-    for index in tracked_frames(recording, every):
+    for index in recording.tracked(every):
         K, pose = recording.depth_intrinsics[index], recording.poses[index]
         try:
             truth = recording.depth(index)

@@ -37,6 +37,15 @@ class Recording(ABC):
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def whole(self) -> "Recording":
+        """The recording that it is a part of, or itself."""
+        return self
+
+    def tracked(self, every: int = 1) -> list[int]:
+        """Each so many-th frame, without those whose pose is unknown."""
+        return [index for index in range(0, len(self), every) if np.isfinite(self.poses[index]).all()]
+
     @abstractmethod
     def image(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         """The picture of a frame."""
@@ -55,11 +64,16 @@ class RecordingPart(Recording):
     """
 
     def __init__(self, whole: Recording, frames: Sequence[int]):
-        self.whole, self.frames = whole, list(frames)
+        self._whole, self.frames = whole, list(frames)
         self.name, self.up, self.floor, self.true_mesh = whole.name, whole.up, whole.floor, whole.true_mesh
         self.names, self.notes = [whole.names[k] for k in self.frames], whole.notes
         self.poses, self.intrinsics = whole.poses[self.frames], whole.intrinsics[self.frames]
         self.depth_intrinsics = None if whole.depth_intrinsics is None else whole.depth_intrinsics[self.frames]
+
+    @property
+    def whole(self) -> Recording:
+        """See the base class."""
+        return self._whole
 
     def image(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         """The picture of a frame."""

@@ -1,7 +1,7 @@
 """Key frames, fragments and fused volumes of recordings by depth cameras, for training."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,8 @@ from deep3dmap.datasets.videos.files import recording_name
 from deep3dmap.datasets.videos.loading import find_recordings
 from deep3dmap.datasets.videos.prepared import Options, Source, Task, prepare_recording
 from deep3dmap.datasets.videos.sources import generated, is_generated
-from deep3dmap.errors import DataError
+from deep3dmap.engine.config import load_config
+from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.io.files import remove_parts, write_atomically
 from deep3dmap.io.reading import output_folder
 from deep3dmap.io.workers import DONE, default_processes, run_tasks
@@ -23,7 +24,7 @@ REPORT = "report.json"
 def prepare_rgbd(recordings: Sequence[str | Path],
                  output: str | Path,
                  *,
-                 split: Literal["train", "validation", "test"] = "train",
+                 split: Literal["train", "validation", "test"] | None = None,
                  views: AtLeastTwo = 9,
                  min_angle: NotNegative = 15.0,
                  min_distance: NotNegative = 0.1,
@@ -39,9 +40,9 @@ def prepare_rgbd(recordings: Sequence[str | Path],
     """Key frames, fragments and fused volumes of recordings with depth maps. See ``docs/videos.md``.
 
     Args:
-        recordings: files, folders, folders of recordings, or synthetic_rooms.
+        recordings: files, folders, folders of recordings, synthetic_rooms, or a config, for its training data.
         output: folder to write to: an npz file for each recording; finished ones are kept.
-        split: of synthetic_rooms.
+        split: of synthetic_rooms (default: train), or of each recording's frames (default: all); a config has its own.
         views: key frames in a fragment.
         min_angle: degrees between the optical axes of key frames.
         min_distance: metres between key frames; one of the two suffices.
@@ -86,12 +87,27 @@ def prepare_rgbd(recordings: Sequence[str | Path],
     return report
 
 
-def _sources(place: str | Path, split: str) -> list[tuple[str, Source]]:
+def _sources(place: str | Path | Mapping, split: str | None, test_share: float = 0.2) -> list[tuple[str, Source]]:
     """The recordings at a place, by name."""
     if is_generated(place):
+        split = split or "train"
         made = generated(place, split)
         return [(made[k].name, Source(place, split, k)) for k in range(len(made))]
-    return [(recording_name(path), Source(path)) for path in find_recordings(place)]
+    if str(place).endswith(".py"):
+        return _training_data(place)
+    return [(recording_name(path), Source(path, split or "all", 0, test_share)) for path in find_recordings(place)]
+
+
+def _training_data(config: str | Path) -> list[tuple[str, Source]]:
+    """The recordings that a config trains on."""
+    try:
+        data = load_config(config).train_dataloader.dataset
+        found = data.recording
+    except AttributeError:
+        raise ConfigError(f"{config}: its train_dataloader.dataset has no recording")
+    places = [found] if isinstance(found, (str, Mapping)) else found
+    shares = dict(split=data.get("split", "all"), test_share=data.get("test_share", 0.2))
+    return list(chain.from_iterable(_sources(place, **shares) for place in places))
 
 
 def _line(entry: dict) -> str:

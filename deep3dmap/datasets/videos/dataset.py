@@ -10,11 +10,11 @@ from deep3dmap.datasets.kinds import ClipDataset
 from deep3dmap.datasets.videos.fragments import windows_of
 from deep3dmap.datasets.videos.frames import frame_at
 from deep3dmap.datasets.videos.prepared import PreparedFolder
-from deep3dmap.datasets.videos.sources import from_files, generated, is_generated, upright_from_world
+from deep3dmap.datasets.videos.sources import recordings_at, upright_from_world
 from deep3dmap.errors import ConfigError, DataError
-from deep3dmap.ranges import AtLeastTwo, Count, NotNegative, Share
+from deep3dmap.ranges import AtLeastTwo, NotNegative, Share
 from deep3dmap.registry import DATASETS
-from deep3dmap.structures.recording import Recording, RecordingPart
+from deep3dmap.structures.recording import Recording
 
 
 @DATASETS.register_module()
@@ -34,8 +34,8 @@ class Fragments(ClipDataset):
       ``fragment``, the number in it, and flags ``begins`` and ``ends``.
 
     Args:
-        recording: a path (:func:`deep3dmap.datasets.videos.load_recording`), a folder of recordings, a list of paths, or
-            ``synthetic_rooms`` or the config of another registered source of recordings.
+        recording: a path (:func:`deep3dmap.datasets.videos.load_recording`), a folder of recordings, ``synthetic_rooms``, the
+            config of another registered source of recordings, or a list of these.
         split: ``train``: the first frames of each recording; ``test`` and ``validation``: the last; ``all``. A registered
             source gets the name, and divides itself.
         test_share: of the frames of a recording that are for testing.
@@ -52,7 +52,7 @@ class Fragments(ClipDataset):
     """
 
     def __init__(self,
-                 recording: str | Sequence[str] | Mapping,
+                 recording: str | Mapping | Sequence[str | Mapping],
                  split: Literal["train", "validation", "test", "all"] = "all",
                  test_share: Share = 0.2,
                  views: AtLeastTwo = 9,
@@ -67,18 +67,12 @@ class Fragments(ClipDataset):
             raise ConfigError(f"size={size}: expected height and width, positive numbers of pixels")
         self.size = None if size is None else tuple(size)
         self.prepared = None if prepared is None else PreparedFolder(prepared)
-        made = isinstance(recording, (str, Mapping)) and is_generated(recording)
-        self.recordings = generated(recording,
-                                    split) if made else from_files([recording] if isinstance(recording, str) else recording)
-        self.notes, self.upright = [], {}
+        places = [recording] if isinstance(recording, (str, Mapping)) else recording
+        self.recordings, self.notes = recordings_at(places, split, test_share), []
         options = dict(views=views, min_angle=min_angle, min_distance=min_distance, complete=complete)
         self.windows, errors = [], []  # (recording, number in it, frames)
-        for k in range(len(self.recordings)):
-            each = self.recordings[k]
+        for k, each in enumerate(self.recordings):
             self.notes += [f"{each.name}: {note}" for note in each.notes]
-            if not made and split != "all":
-                self.upright[k] = upright_from_world(each)
-                each = self.recordings[k] = RecordingPart(each, frames_of(len(each), split, test_share))
             try:
                 self.windows += [(k, n, window) for n, window in enumerate(windows_of(each, **options))]
             except DataError as error:
@@ -99,7 +93,7 @@ class Fragments(ClipDataset):
         """A fragment."""
         k, number, frames = self.windows[index]
         recording = self.recordings[k]
-        upright = self.upright[k] if k in self.upright else upright_from_world(recording)
+        upright = upright_from_world(recording)
         images, intrinsics, depths = zip(*(frame_at(recording, frame, self.size) for frame in frames))
         images = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
         item = dict(name=recording.name, recording=recording, fragment=number, images=images,
@@ -109,8 +103,7 @@ class Fragments(ClipDataset):
         if depths[0] is not None:
             item["depths"] = torch.from_numpy(np.stack(depths))
         if len(self.recordings) == 1:  # then its result is shown as a scene's
-            tracked = np.flatnonzero(np.isfinite(recording.poses).all((1, 2))).tolist()
-            item |= dict(frames=tracked, true_mesh=recording.true_mesh, true_cameras=None)
+            item |= dict(frames=recording.tracked(), true_mesh=recording.true_mesh, true_cameras=None)
         return item if self.prepared is None else item | self._targets(recording)
 
     def _targets(self, recording: Recording) -> dict:
@@ -119,9 +112,3 @@ class Fragments(ClipDataset):
         return dict(tsdf=[torch.from_numpy(level) for level in volumes.tsdf],
                     weight=[torch.from_numpy(level) for level in volumes.weight],
                     origin=torch.from_numpy(volumes.origin).float(), voxel_size=volumes.voxel_size)  # yapf: disable
-
-
-def frames_of(count: Count, split: str, test_share: float) -> range:
-    """The frames of a recording that belong to a split."""
-    first = round(count * (1 - test_share))
-    return range(first) if split == "train" else range(first, count)

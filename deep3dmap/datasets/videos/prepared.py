@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32
 
 from deep3dmap.datasets.videos.fragments import key_frames, windows_of
 from deep3dmap.datasets.videos.loading import load_recording
-from deep3dmap.datasets.videos.sources import generated, upright_from_world
+from deep3dmap.datasets.videos.sources import generated, is_generated, part_of, upright_from_world
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.tsdf import DenseVolume, DepthFrame
 from deep3dmap.io.files import write_atomically
@@ -46,15 +46,18 @@ class Options(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where a recording comes from: a path; or a registered source, the split of it, and the index."""
+    """Where a recording comes from: a path, or a registered source and the index in it; and the split."""
 
     place: str | Path | Mapping
-    split: str | None = None
+    split: str = "all"
     index: int = 0
+    test_share: float = 0.2
 
     def load(self) -> Recording:
         """The recording."""
-        return load_recording(self.place) if self.split is None else generated(self.place, self.split)[self.index]
+        if is_generated(self.place):
+            return generated(self.place, self.split)[self.index]
+        return part_of(load_recording(self.place), self.split, self.test_share)
 
 
 class Task(NamedTuple):
@@ -173,7 +176,7 @@ def fused(recording: Recording, options: Options) -> Volumes:
     """
     upright = upright_from_world(recording)
     poses = upright @ recording.poses
-    frames = [k for k in range(len(recording))[::options.every] if np.isfinite(poses[k]).all()]
+    frames = recording.tracked(options.every)
     lower, upper = _bounds(recording, poses, frames, options)
     count = math.prod(((upper - lower) / options.voxel_size).tolist())
     if count > MOST_VOXELS:

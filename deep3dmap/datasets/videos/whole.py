@@ -36,7 +36,7 @@ class RecordingFrames(BatchDataset):
 
     def __init__(self, recording: str | Mapping, every: Count = 1, block: Count = 8):
         self.recording, self.block = one_recording(recording), block
-        self.frames = tracked_frames(self.recording, every)
+        self.frames = fusible_frames(self.recording, every)
 
     def __len__(self) -> int:
         return -(-len(self.frames) // self.block)
@@ -74,7 +74,7 @@ def one_recording(source: str | Mapping) -> Recording:
     return generated(source, "test")[0] if is_generated(source) else load_recording(source)
 
 
-def tracked_frames(recording: Recording, every: int) -> list[int]:
+def fusible_frames(recording: Recording, every: int) -> list[int]:
     """The frames of a recording that can be fused.
 
     Raises:
@@ -83,7 +83,7 @@ def tracked_frames(recording: Recording, every: int) -> list[int]:
     if recording.depth_intrinsics is None:
         raise DataError(f"{recording.name}: has no depth maps to fuse; methods that estimate depth need none "
                         "(deep3dmap list methods)")
-    frames = [k for k in range(0, len(recording), every) if np.isfinite(recording.poses[k]).all()]
+    frames = recording.tracked(every)
     if not frames:
         raise DataError(f"{recording.name}: none of its {len(range(0, len(recording), every))} frames has a finite pose")
     return frames
@@ -105,7 +105,7 @@ class RecordingItem(ItemDataset):
     def __init__(self, recording: str | Mapping, every: Count = 1, pipeline: Sequence[Mapping] = ()):
         super().__init__(pipeline)
         self.recording = one_recording(recording)
-        self.frames = tracked_frames(self.recording, every)
+        self.frames = fusible_frames(self.recording, every)
         lost = len(range(0, len(self.recording), every)) - len(self.frames)
         self.notes = [*self.recording.notes, *[f"{lost} frames have no pose and are left out"] * bool(lost)]
 

@@ -7,7 +7,8 @@ import pytest
 
 from deep3dmap.apis.prepare.rgbd import prepare_rgbd
 from deep3dmap.datasets.videos import Fragments
-from deep3dmap.errors import DataError
+from deep3dmap.engine.config import find_config
+from deep3dmap.errors import ConfigError, DataError
 from tests.datasets.videos import made as files
 from tests.datasets.videos.made import LOWER, UPPER, walk
 
@@ -96,3 +97,20 @@ def test_two_recordings_of_one_name_are_refused(recorded, tmp_path):
     room, _, _ = recorded
     with pytest.raises(DataError, match="room: 2 recordings"):
         prepare_rgbd([room, room], tmp_path, **OPTIONS)
+
+
+def test_a_config_stands_for_its_training_data(recorded, tmp_path):
+    room, *_ = recorded
+    config = tmp_path / "config.py"
+    rooms = dict(type="SyntheticRooms", count=1, frames=12, size=(48, 64))
+    data = dict(recording=[rooms, str(room)], split="train", test_share=0.25)
+    config.write_text(f"_base_ = '{find_config('neuralrecon/small.py').resolve()}'\ntrain_dataloader = dict(dataset={data})\n")
+    report = prepare_rgbd([config], tmp_path / "out", **OPTIONS)
+    assert {name: entry["frames"] for name, entry in report.items()} == dict(train_00000=12, room=12)
+    trained = Fragments([rooms, str(room)], "train", 0.25, views=5, prepared=str(tmp_path / "out"))
+    assert {trained[k]["name"] for k in range(len(trained))} == {"train_00000", "room"}
+
+
+def test_a_config_without_recordings_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="small.py.*recording"):
+        prepare_rgbd(["configs/prnet/small.py"], tmp_path / "out", **OPTIONS)

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from deep3dmap.datasets.videos import Fragments, load_recording
-from deep3dmap.datasets.videos.dataset import frames_of
 from deep3dmap.datasets.videos.frames import depth_at
-from deep3dmap.datasets.videos.sources import upright_from_world
+from deep3dmap.datasets.videos.sources import frames_of, upright_from_world
 from deep3dmap.engine.batches import build_loader
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.registry import DATASETS
