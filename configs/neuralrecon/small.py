@@ -1,5 +1,5 @@
-# NeuralRecon for two cores: voxels of 8 cm, pictures of 160x128, synthetic rooms. First
-# `deep3dmap prepare rgbd synthetic_rooms -o data/rooms --voxel-size 0.08`.
+# NeuralRecon for two cores: voxels of 8 cm, pictures of 160x128, synthetic rooms and the first part of 7-Scenes' red kitchen.
+# The shipped weights. First `deep3dmap prepare rgbd configs/neuralrecon/small.py -o data/rooms --voxel-size 0.08`.
 _base_ = ["../_base_/default_runtime.py"]
 
 _size, _voxel_size = (48, 48, 40), 0.08
@@ -13,18 +13,25 @@ model = dict(
     backbone3d=dict(type="SparseUNet", channels=(48, 32, 24)),
     voxel_size=_voxel_size,
     size=_size,
+    variant="clean",
     losses=dict(occupancy=dict(type="OccupancyLoss"), tsdf=dict(type="LogL1Loss")),
 )
 train_dataloader = dict(num_workers=1,
-                        dataset=dict(recording=dict(split="train", **_rooms),
+                        batch_size=2,
+                        dataset=dict(recording=[_rooms, "seven_scenes_redkitchen"],
+                                     split="train",
                                      prepared="data/rooms",
                                      pipeline=[dict(type="RandomSpace", **_space)],
                                      **_fragments))
-optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-3), clip_grad=dict(max_norm=1.0))
-train_cfg = dict(type="StagedTrainLoop", stages=[dict(name="fragments", max_epochs=4), dict(name="fusion", max_epochs=4)])
-val_cfg = dict(every_steps=1000, best="f_score@0.05")
-val_dataset = dict(recording=dict(split="validation", **_rooms), pipeline=[dict(type="FragmentSpace", **_space)], **_fragments)
-val_evaluator = [dict(type="RoomMetrics")]
-test_dataset = dict(recording=dict(split="test", **_rooms), pipeline=[dict(type="FragmentSpace", **_space)], **_fragments)
+optim_wrapper = dict(network=dict(optimizer=dict(type="Adam", lr=1e-3), clip_grad=dict(max_norm=1.0), average=0.995))
+param_scheduler = dict(network=dict(type="ProgressLR", decay=0.05, warmup=100))
+train_cfg = dict(type="StagedTrainLoop", stages=[dict(name="fragments", max_epochs=3), dict(name="fusion", max_epochs=3)])
+val_cfg = dict(every_steps=500, best="f_score@0.05")
+val_dataset = dict(recording=dict(count=4, **_rooms),
+                   split="validation",
+                   pipeline=[dict(type="FragmentSpace", **_space)],
+                   **_fragments)
+val_evaluator = [dict(type="RoomMetrics", every=4)]
+test_dataset = dict(recording=_rooms, split="test", pipeline=[dict(type="FragmentSpace", **_space)], **_fragments)
 test_evaluator = [dict(type="RoomMetrics")]
 default_hooks = dict(checkpoint=dict(minutes=5.0), pictures=None)

@@ -57,7 +57,8 @@ def _seen(points: Float[Tensor, "n 3"], features: Float[Tensor, "v c h w"],
     """Mean features and depths, and numbers of views of points of one scene."""
     views, channels, height, width = features.shape
     rows = projections[:, :3].transpose(0, 1).flatten(0, 1)  # all views' x, then y, then z
-    x, y, depth = (points @ rows[:, :3].T + rows[:, 3]).view(-1, 3, views).unbind(1)
+    with torch.autocast(points.device.type, enabled=False):  # positions need more digits than bfloat16 has
+        x, y, depth = (points @ rows[:, :3].T + rows[:, 3]).view(-1, 3, views).unbind(1)
     x, y = x / depth, y / depth
     visible = ((2 * x / (width - 1) - 1).abs() <= 1) & ((2 * y / (height - 1) - 1).abs() <= 1) & (depth > 0)
     count = visible.sum(1)

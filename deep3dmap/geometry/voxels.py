@@ -54,7 +54,8 @@ def camera_points(coords: Int[Tensor, "n 4"], origins: Float[Tensor, "b 3"], vox
     """Centres of voxels in their scene's camera, metres, and the scene: rows (x, y, z, scene)."""
     points = world_points(coords, origins, voxel_size)
     moved = torch.cat([points, coords[:, :1].to(points)], 1)
-    for scene, matrix in enumerate(world_to_camera):
-        own = coords[:, 0] == scene
-        moved[own, :3] = points[own] @ matrix[:3, :3].T + matrix[:3, 3]
+    with torch.autocast(points.device.type, enabled=False):  # positions need more digits than bfloat16 has
+        for scene, matrix in enumerate(world_to_camera):
+            own = coords[:, 0] == scene
+            moved[own, :3] = points[own] @ matrix[:3, :3].T + matrix[:3, 3]
     return moved

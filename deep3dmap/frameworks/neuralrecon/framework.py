@@ -41,6 +41,7 @@ class NeuralRecon(BaseFramework):
     """
 
     stages = ("fragments", "fusion")
+    mixed_precision = True
     items = {"images": "fragments"}
 
     def __init__(self,

@@ -72,11 +72,9 @@ class NeuralReconNetwork(nn.Module):
             (n, 4) and ``tsdf`` (n,) of the finest ones that are occupied.
         """
         inputs = dict(inputs, scene=self._number(inputs["begins"]))
-        features = self.image_features(inputs["images"])
-        with torch.autocast(inputs["images"].device.type, enabled=False):  # positions need more digits than bfloat16 has
-            outputs = self._coarse_to_fine(features, inputs)
-            if "coords" in outputs and not self.training:
-                self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs)
+        outputs = self._coarse_to_fine(self.image_features(inputs["images"]), inputs)
+        if "coords" in outputs and not self.training:
+            self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs)
         return outputs
 
     def _coarse_to_fine(self, features: Sequence[Tensor], inputs: Mapping) -> dict:
@@ -121,8 +119,8 @@ class NeuralReconNetwork(nn.Module):
             mask, truth = count > 1, ()
             if "occupancy" in inputs:
                 truth = truth_at(coords, self.levels - 1 - level, inputs["tsdf"], inputs["occupancy"])
-        found = dict(coords=coords, mask=mask, tsdf=self.tsdf_heads[level](volume)[:, 0],
-                     occupancy=self.occupancy_heads[level](volume)[:, 0])  # yapf: disable
+        found = dict(coords=coords, mask=mask, tsdf=self.tsdf_heads[level](volume)[:, 0].float(),
+                     occupancy=self.occupancy_heads[level](volume)[:, 0].float())  # yapf: disable
         if "occupancy" in inputs:
             found |= dict(zip(("tsdf_target", "occupancy_target"), truth))
         return found, volume

@@ -168,7 +168,7 @@ def test_scenes_of_a_batch_are_those_alone_without_fusion():
             assert_same_rows(ours, (theirs["coords"][:, 1:], theirs["tsdf"]), 1e-4)
 
 
-def test_in_half_precision_only_the_2d_network_is_less_precise():
+def test_in_mixed_precision_views_see_the_same_voxels():
     net = small().eval()
     net.fusing = False
     with torch.no_grad():
