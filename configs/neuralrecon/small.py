@@ -25,7 +25,7 @@ train_dataloader = dict(num_workers=1,
                                      **_fragments))
 optim_wrapper = dict(network=dict(optimizer=dict(type="Adam", lr=1e-3), clip_grad=dict(max_norm=1.0), average=0.995))
 param_scheduler = dict(network=dict(type="ProgressLR", decay=0.05, warmup=100))
-train_cfg = dict(type="StagedTrainLoop", stages=[dict(name="fragments", max_epochs=3), dict(name="fusion", max_epochs=3)])
+train_cfg = dict(type="StagedTrainLoop", stages=[dict(name="fragments", max_epochs=2), dict(name="fusion", max_epochs=2)])
 val_cfg = dict(every_steps=500, best="f_score@0.05")
 val_dataset = dict(recording=dict(count=4, **_rooms),
                    split="validation",
