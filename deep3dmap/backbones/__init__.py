@@ -11,8 +11,10 @@ from deep3dmap.backbones.radiance_network import RadianceNetwork
 from deep3dmap.backbones.resfcn import ResFCN
 from deep3dmap.backbones.sdf_network import SDFNetwork
 from deep3dmap.backbones.sparse import SPVCNN, ConvGRU, SparseUNet
+from deep3dmap.backbones.stylegan2 import StyleDiscriminator, StyleGenerator
 
 __all__ = [
     "SPVCNN", "CodedSDFNetwork", "ConvGRU", "DeepSDFDecoder", "EfficientNetLite0", "MnasMulti", "PosedResFCN",
-    "RadianceNetwork", "ResFCN", "SDFNetwork", "SparseUNet", "WeightNormLinear", "fourier_encoding", "frozen"
+    "RadianceNetwork", "ResFCN", "SDFNetwork", "SparseUNet", "StyleDiscriminator", "StyleGenerator", "WeightNormLinear",
+    "fourier_encoding", "frozen"
 ]
