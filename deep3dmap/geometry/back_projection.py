@@ -16,8 +16,8 @@ CHUNK = 2**15
 
 
 def back_project(coords: Int[Tensor, "n 4"], origins: Float[Tensor, "b 3"], voxel_size: float,
-                 features: Float[Tensor, "v b c h w"],
-                 projections: Float[Tensor, "v b 4 4"]) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:  # yapf: disable
+                 features: Float[Tensor, "v b c h w"], projections: Float[Tensor, "v b 4 4"],
+                 variance: bool = False) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:  # yapf: disable
     """Mean features and depths of voxels over the views that see them; 0 where none does.
 
     Memory grows with the voxels and their channels, not with the views. Gradients reach the features.
@@ -28,16 +28,18 @@ def back_project(coords: Int[Tensor, "n 4"], origins: Float[Tensor, "b 3"], voxe
         voxel_size: of the finest voxels, metres.
         features: of each view and scene; without copies if they lie in memory with the channels last.
         projections: from the world to pixels of the feature map, see above.
+        variance: whether features' variances over the views are returned, too: they are small at surfaces (Yao et al.,
+            "MVSNet", ECCV 2018).
 
     Returns:
-        ``c`` features, and as the last channel the mean depth, minus its mean over the scene's seen voxels, divided by the
+        ``c`` features, with ``variance`` another ``c``, and as the last channel the mean depth, minus its mean over the scene's seen voxels, divided by the
         norm (not the deviation) of these differences. And the number of views that see each voxel.
     """
     points = world_points(coords, origins, voxel_size)
     parts, counts, rows = [], [], []
     for scene in range(len(origins)):
         own = (coords[:, 0] == scene).nonzero()[:, 0]
-        found = [_seen(chunk, features[:, scene], projections[:, scene]) for chunk in points[own].split(CHUNK)]
+        found = [_seen(chunk, features[:, scene], projections[:, scene], variance) for chunk in points[own].split(CHUNK)]
         volume, count = (torch.cat(values) for values in zip(*found))
         volume[:, -1] = _normalized(volume[:, -1].detach(), count > 0)
         parts.append(volume), counts.append(count), rows.append(own)
@@ -52,9 +54,9 @@ def _normalized(depth: Float[Tensor, " n"], seen: Tensor) -> Float[Tensor, " n"]
     return torch.where(seen, centred / (centred[seen].norm() + 1e-5), 0.0)
 
 
-def _seen(points: Float[Tensor, "n 3"], features: Float[Tensor, "v c h w"],
-          projections: Float[Tensor, "v 4 4"]) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:
-    """Mean features and depths, and numbers of views of points of one scene."""
+def _seen(points: Float[Tensor, "n 3"], features: Float[Tensor, "v c h w"], projections: Float[Tensor, "v 4 4"],
+          variance: bool) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:  # yapf: disable
+    """Mean features, their variances if asked for, and mean depths, and numbers of views of points of one scene."""
     views, channels, height, width = features.shape
     rows = projections[:, :3].transpose(0, 1).flatten(0, 1)  # all views' x, then y, then z
     with torch.autocast(points.device.type, enabled=False):  # positions need more digits than bfloat16 has
@@ -65,11 +67,30 @@ def _seen(points: Float[Tensor, "n 3"], features: Float[Tensor, "v c h w"],
     share = 1 / count.clamp(min=1)
     pairs = visible.flatten().nonzero()[:, 0]  # of a point and a view, by point
     pixels, weights = _corners(x.flatten()[pairs], y.flatten()[pairs], pairs % views, height, width)
-    weights = weights * share[pairs // views, None]
-    table = features.permute(0, 2, 3, 1).reshape(-1, channels)
-    means = functional.embedding_bag(pixels.flatten(), table, 4 * (count.cumsum(0) - count), mode="sum",
-                                     per_sample_weights=weights.flatten())  # yapf: disable
+    table, point = features.permute(0, 2, 3, 1).reshape(-1, channels), pairs // views
+    if variance:
+        means = _moments(functional.embedding_bag(pixels, table, mode="sum", per_sample_weights=weights), point, share)
+    else:
+        weights = weights * share[point, None]
+        means = functional.embedding_bag(pixels.flatten(), table, 4 * (count.cumsum(0) - count), mode="sum",
+                                         per_sample_weights=weights.flatten())  # yapf: disable
     return torch.cat([means, ((depth * visible).sum(1) * share)[:, None]], 1), count
+
+
+def _moments(seen: Float[Tensor, "m c"], point: Int[Tensor, " m"], share: Float[Tensor, " n"]) -> Float[Tensor, "n 2*c"]:
+    """Means and variances of what the views show of each point.
+
+    Args:
+        seen: by a view of a point.
+        point: which.
+        share: of each view among those of the point.
+    """
+
+    def mean(values: Float[Tensor, "m c"]) -> Float[Tensor, "n c"]:
+        return values.new_zeros(len(share), values.shape[1]).index_add(0, point, values) * share[:, None]
+
+    means = mean(seen)
+    return torch.cat([means, mean((seen - means[point]).square())], 1)
 
 
 def _corners(x: Float[Tensor, " m"], y: Float[Tensor, " m"], view: Int[Tensor, " m"], height: int,

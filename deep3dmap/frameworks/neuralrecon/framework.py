@@ -34,6 +34,8 @@ class NeuralRecon(BaseFramework):
         thresholds: logits of each level above which a voxel counts as occupied.
         samples: most occupied voxels of each level in training, for each fragment.
         variant: of the recurrent units: ``published``, as the published weights need it, or ``clean``, see ``ConvGRU``.
+        variance: whether voxels also get the variances of their features over the views, which the published ones don't; then
+            ``backbone3d`` has twice as many ``features``.
         recurrent: whether fragments are fused with the features of earlier ones, outside training; otherwise distances only
             replace earlier ones.
         losses: of ``occupancy`` and distances at each level, such as ``OccupancyLoss`` and ``LogL1Loss``.
@@ -52,6 +54,7 @@ class NeuralRecon(BaseFramework):
                  thresholds: Sequence[float] = (0.0, 0.0, 0.0),
                  samples: Sequence[Count] = SAMPLES,
                  variant: Literal["published", "clean"] = "published",
+                 variance: bool = False,
                  recurrent: bool = True,
                  losses: Mapping[str, dict] | None = None,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None,
@@ -59,7 +62,7 @@ class NeuralRecon(BaseFramework):
         super().__init__(None, None, losses, input_keys, data_preprocessor)
         networks = BACKBONES.build(backbone3d)
         self.network = NeuralReconNetwork(BACKBONES.build(backbone2d), networks, networks.channels, voxel_size, size,
-                                          thresholds, samples, variant)
+                                          thresholds, samples, variant, variance)
         self.recurrent = recurrent
         self.network.fusing = recurrent
 

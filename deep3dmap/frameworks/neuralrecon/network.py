@@ -31,6 +31,7 @@ class NeuralReconNetwork(nn.Module):
         thresholds: logit of the occupancy of each level above which voxels divide.
         samples: most occupied voxels of each level, for each fragment, in training.
         variant: of the recurrent units, see :class:`deep3dmap.backbones.sparse.ConvGRU`.
+        variance: whether voxels also get the variances of their features over the views.
 
     Attributes:
         fusing: whether fragments are fused with what is remembered of their scene; otherwise each stands alone.
@@ -45,8 +46,10 @@ class NeuralReconNetwork(nn.Module):
                  size: Sequence[int] = (96, 96, 96),
                  thresholds: Sequence[float] = (0.0, 0.0, 0.0),
                  samples: Sequence[int] = SAMPLES,
-                 variant: Literal["published", "clean"] = "published"):
+                 variant: Literal["published", "clean"] = "published",
+                 variance: bool = False):
         super().__init__()
+        self.variance = variance
         self.voxel_size, self.size, self.thresholds, self.samples = voxel_size, tuple(size), thresholds, samples
         self.levels, self.fusing, self.scenes = len(channels), True, 0
         self.backbone2d, self.backbone3d = backbone2d, backbone3d
@@ -130,7 +133,7 @@ class NeuralReconNetwork(nn.Module):
         """What the pictures show at a level's voxels; see :func:`~deep3dmap.geometry.back_projection.back_project`."""
         scale = self.levels - 1 - level
         projections = inputs["projections"][:, :, scale].transpose(0, 1)
-        return back_project(coords, inputs["origin"], self.voxel_size, features[scale], projections)
+        return back_project(coords, inputs["origin"], self.voxel_size, features[scale], projections, self.variance)
 
     def kept(self, level: int, found: Mapping, fragments: int) -> Bool[Tensor, " n"]:
         """The voxels that are occupied, in training a random part of them if they are too many."""
