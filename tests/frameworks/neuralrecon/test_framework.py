@@ -41,9 +41,11 @@ def options(small_rooms, prepared_rooms) -> dict:
     data = dict(type="Fragments", recording=dict(small_rooms, split="train"), size=(48, 64), **VIEWS)
     random, still = ([dict(type=name, **SPACE)] for name in ("RandomSpace", "FragmentSpace"))
     return {"model.backbone2d.type": "TinyPyramid", "model.backbone2d.weights": None,
-        "model.backbone3d.channels": [12, 9, 6], "model.size": SPACE["size"],
+        "model.backbone3d.channels": [12, 9, 6], "model.backbone3d.features": [80, 40, 24], "model.variance": False, "model.size": SPACE["size"],
             "model.voxel_size": SPACE["voxel_size"],
-            "train_dataloader": dict(dataset=dict(data, prepared=prepared_rooms, pipeline=random)),
+            **{f"train_dataloader.dataset.{key}": value for key, value in
+               dict(data, recording=[data["recording"]], prepared=prepared_rooms, pipeline=random).items()}, "train_dataloader.batch_size": 1,
+            "optim_wrapper.network.average": 0.01, "param_scheduler": None, "optim_wrapper.network.optimizer.lr": 1e-3,
             "test_dataset": dict(data, pipeline=still), "test_evaluator.0.voxel_size": SPACE["voxel_size"],
             "test_evaluator.0.thresholds": [0.25], "val_cfg": None, "val_dataset": None, "val_evaluator": None,
             "default_hooks.checkpoint.steps": 1, "default_hooks.checkpoint.keep": 0, "amp": False}  # yapf: disable
@@ -63,7 +65,8 @@ def trained(options, tmp_path_factory):
 
 def told_apart(checkpoint, options) -> float:
     """Share of coarse voxels whose occupancy is right, occupied and free ones weighing the same."""
-    data = dict(options["train_dataloader"]["dataset"])
+    start = "train_dataloader.dataset."
+    data = {key.removeprefix(start): value for key, value in options.items() if key.startswith(start)}
     fragments, network = DATASETS.build(data), load_framework(checkpoint)
     logits, truth = [], []
     for index in range(len(fragments)):
