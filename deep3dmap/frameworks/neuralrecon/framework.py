@@ -79,15 +79,12 @@ class NeuralRecon(BaseFramework):
         self.network.fusing = stage.name == "fusion"
 
     def training_state(self) -> dict:
-        """What is remembered of the current scene."""
+        """What is remembered of the current scenes."""
         return self.network.training_state()
 
     def load_training_state(self, state: Mapping) -> None:
         """Remember what was saved; nothing, if nothing was."""
-        if state:
-            self.network.load_training_state(state)
-        else:
-            self.network.gru_fusion.reset(), self.network.tsdf_fusion.reset()
+        self.network.load_training_state(state)
 
     def forward(self, inputs: Mapping, mode: Literal["tensor", "loss"] = "tensor") -> dict:
         """Loss terms, or the network's outputs."""
