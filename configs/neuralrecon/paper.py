@@ -3,7 +3,7 @@
 _base_ = ["../_base_/default_runtime.py"]
 
 _space = dict(size=(96, 96, 96), voxel_size=0.04)
-_test = dict(type="Fragments", recording="ScanNet/val", pipeline=[dict(type="FragmentSpace", **_space)])
+_test = dict(type="Fragments", recording="ScanNet/val")
 
 model = dict(
     type="NeuralRecon",

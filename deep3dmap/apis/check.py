@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from deep3dmap.datasets.captures.check import CaptureReport, check_capture
+from deep3dmap.datasets.videos.report import RecordingReport, is_video, report_on
 from deep3dmap.frameworks.cards import cards
 from deep3dmap.io.images import IMAGE_SUFFIXES, image_files
 from deep3dmap.io.paths import resolve_data
@@ -12,11 +13,11 @@ from deep3dmap.io.videos import VIDEO_SUFFIXES
 from deep3dmap.registry import FRAMEWORKS
 
 
-def check_for_methods(data: str | Path, format: str | None = None) -> CaptureReport:
-    """Contents and problems of a data folder, and what each registered method lacks in it.
+def check_for_methods(data: str | Path, format: str | None = None) -> CaptureReport | RecordingReport:
+    """Contents and problems of a data folder, and what each registered method lacks in it; or those of a recording.
 
     Args:
-        data: folder, or a data set's name.
+        data: folder, or a data set's name; or a recording (``docs/videos.md``).
         format: read it as this format instead of detecting it.
 
     Raises:
@@ -24,6 +25,9 @@ def check_for_methods(data: str | Path, format: str | None = None) -> CaptureRep
         DataError: if there is no such data.
     """
     source = resolve_data(data)
+    with reaching(source):
+        if format is None and is_video(source):
+            return report_on(source)
     report = check_capture(source, format)
     if not report.format and report.errors and _has_pictures(source):
         report.errors[-1] += "".join(
