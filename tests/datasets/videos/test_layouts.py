@@ -82,8 +82,7 @@ def test_tum_pictures_and_depth_maps_are_free_of_lens_distortion(tmp_path):
     size, K = (480, 640), pinhole(517.3, 516.5, 318.6, 255.3)
     coefficients = np.array([0.2624, -0.9531, -0.0054, 0.0026, 1.1633])
     v, u = np.mgrid[:size[0], :size[1]].astype(np.float64)
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
-    rays = cv2.undistortPointsIter(np.stack([u, v], -1).reshape(-1, 1, 2), K, coefficients, None, None, stop).reshape(*size, 2)
+    rays = cv2.undistortPoints(np.stack([u, v], -1).reshape(-1, 1, 2), K, coefficients).reshape(*size, 2)
 
     def shown(x, y):
         return np.stack([127 + 100 * np.sin(4 * x), 127 + 100 * np.sin(4 * y), 127 + 100 * x], -1), 2 + x + 0.5 * y

@@ -52,6 +52,6 @@ def test_without_voxels_the_mesh_is_empty():
 
 def test_parts_far_apart_take_no_memory_for_the_space_between():
     near = np.argwhere(np.ones((3, 3, 3)))
-    coords = np.concatenate([near, near + 10**6])
-    mesh = sparse_mesh(Lattice(np.zeros(3), 1.0), coords, coords[:, 0] % 10**6 - np.float32(0.5))
-    assert len(mesh.faces) == 2 * len(sparse_mesh(Lattice(np.zeros(3), 1.0), near, near[:, 0] - np.float32(0.5)).faces) > 0
+    tsdf = near[:, 0].astype(np.float32) - np.float32(0.5)
+    mesh = sparse_mesh(UNIT, np.concatenate([near, near + 10**6]), np.concatenate([tsdf, tsdf]), closed=False)
+    assert len(mesh.faces) == 2 * len(sparse_mesh(UNIT, near, tsdf, closed=False).faces) > 0
