@@ -35,3 +35,10 @@ def test_a_recording_that_can_t_be_used_is_told(tmp_path):
         file.unlink()
     report = check_for_methods(room)
     assert not report.ok and "none of its 12 frames has a pose" in report.to_text()
+
+
+@pytest.mark.parametrize("name", ["", "clip.avi"])
+def test_a_video_has_no_poses_and_says_how_to_come_by_them(tmp_path, name):
+    files.save_video(tmp_path / "clip.avi", files.walk(2).images)
+    report = check_for_methods(tmp_path / name)
+    assert not report.ok and "no camera poses" in report.to_text() and "colmap" in report.to_text()

@@ -117,7 +117,7 @@ def prepare_recording(task: Task) -> dict:
         raise DataError(
             f"{recording.name}: has no depth maps; volumes are fused from those of a depth sensor (docs/videos.md)")
     selection = options.views, options.min_angle, options.min_distance
-    windows, keys = windows_of(recording, None, *selection), key_frames(recording.poses, *selection[1:])
+    windows, keys = windows_of(recording, *selection), key_frames(recording.poses, *selection[1:])
     levels = fused(recording, options)
     arrays = {f"{kind}_{number}": array for number, level in enumerate(levels)
               for kind, array in (("tsdf", level.tsdf), ("weight", level.weight))}  # yapf: disable

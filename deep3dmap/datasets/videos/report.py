@@ -42,7 +42,7 @@ class RecordingReport:
         return as_text(self.facts, self.errors, self.warnings, "can be used" if self.ok else "can't be used")
 
 
-def is_video(path: Path) -> bool:
+def is_recording(path: Path) -> bool:
     """Whether a path holds a recording in a layout of videos, which captures don't have."""
     return any(reader.detect(path) for reader in READERS if reader is not posed_pictures)
 
