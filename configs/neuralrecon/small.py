@@ -28,11 +28,8 @@ optim_wrapper = dict(network=dict(optimizer=dict(type="Adam", lr=2e-3), clip_gra
 param_scheduler = dict(network=dict(type="ProgressLR", decay=0.05, warmup=200))
 train_cfg = dict(type="StagedTrainLoop", stages=[dict(name="fragments", max_epochs=2), dict(name="fusion", max_epochs=2)])
 val_cfg = dict(every_steps=500, best="f_score@0.05", resolution=256)
-val_dataset = dict(recording=dict(count=4, **_rooms),
-                   split="validation",
-                   pipeline=[dict(type="FragmentSpace", **_space)],
-                   **_fragments)
+val_dataset = dict(recording=dict(count=4, **_rooms), split="validation", **_fragments)
 val_evaluator = [dict(type="RoomMetrics", every=4)]
-test_dataset = dict(recording=_rooms, split="test", pipeline=[dict(type="FragmentSpace", **_space)], **_fragments)
+test_dataset = dict(recording=_rooms, split="test", **_fragments)
 test_evaluator = [dict(type="RoomMetrics")]
 default_hooks = dict(checkpoint=dict(minutes=5.0), pictures=None)

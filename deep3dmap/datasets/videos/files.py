@@ -22,6 +22,8 @@ from deep3dmap.io.images import image_files, read_image, size_text
 from deep3dmap.io.reading import read_text, reading
 from deep3dmap.structures.recording import Recording
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # not to warn beside errors that name a damaged file
+
 NO_POSE = np.full((4, 4), np.nan)
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 HALF_PIXEL = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])  # added to K of calibrations that count pixels' centres from 0
@@ -138,9 +140,11 @@ def depth_picture(path: Path, unit: float = 0.001) -> Float32[np.ndarray, "h w"]
     """
     with reading(path, "a depth map"):
         depth = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if depth is None or depth.ndim != 2 or depth.dtype != np.uint16:
-        found = "no image" if depth is None else f"{depth.dtype} {'x'.join(map(str, depth.shape))}"
-        raise DataError(f"{path}: expected a depth map, a grey image of 16 bits, got {found}")
+    if depth is None:
+        raise DataError(f"{path}: is not a picture; the file may be damaged or cut short: copy it again")
+    if depth.ndim != 2 or depth.dtype != np.uint16:
+        raise DataError(f"{path}: expected a depth map, a grey image of 16 bits, got {depth.dtype} "
+                        f"{'x'.join(map(str, depth.shape))}")
     return metres(depth, unit)
 
 

@@ -15,7 +15,7 @@ from deep3dmap.geometry.tsdf import DepthFrame
 from deep3dmap.registry import TRANSFORMS
 
 LEVELS = 3
-KEPT = ("name", "images", "projections", "aligned_camera", "origin", "scene_origin", "begins", "ends")
+KEPT = ("name", "images", "projections", "aligned_camera", "origin", "scene_origin", "begins", "ends", "voxel_size")
 
 
 @TRANSFORMS.register_module()

@@ -11,6 +11,8 @@ import trimesh
 from torch import Tensor, nn
 
 from deep3dmap.annotations import Count, Positive
+from deep3dmap.datasets.videos import FragmentSpace
+from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.base import BaseFramework, Stage
 from deep3dmap.frameworks.neuralrecon.network import SAMPLES, NeuralReconNetwork
 from deep3dmap.geometry.tsdf.sparse import sparse_mesh
@@ -63,7 +65,7 @@ class NeuralRecon(BaseFramework):
         networks = BACKBONES.build(backbone3d)
         self.network = NeuralReconNetwork(BACKBONES.build(backbone2d), networks, networks.channels, voxel_size, size,
                                           thresholds, samples, variant, variance)
-        self.recurrent = recurrent
+        self.space, self.recurrent = FragmentSpace(size, voxel_size), recurrent
         self.network.fusing = recurrent
 
     @property
@@ -82,30 +84,41 @@ class NeuralRecon(BaseFramework):
         self.network.fusing = stage.name == "fusion"
 
     def training_state(self) -> dict:
-        """What is remembered of the current scene."""
+        """What is remembered of the current scenes."""
         return self.network.training_state()
 
     def load_training_state(self, state: Mapping) -> None:
         """Remember what was saved; nothing, if nothing was."""
-        if state:
-            self.network.load_training_state(state)
-        else:
-            self.network.gru_fusion.reset(), self.network.tsdf_fusion.reset()
+        self.network.load_training_state(state)
 
     def forward(self, inputs: Mapping, mode: Literal["tensor", "loss"] = "tensor") -> dict:
-        """Loss terms, or the network's outputs."""
+        """Loss terms, or the network's outputs.
+
+        Raises:
+            ConfigError: if the true volumes have other voxels than the network.
+        """
+        if "tsdf" in inputs:
+            self._check_volumes(tuple(inputs["tsdf"][0].shape[1:]), float(inputs["voxel_size"][0]))
         outputs = self.network(inputs | dict(images=inputs["images"].float()))
         if mode == "loss":
             return self.compute_losses(outputs, inputs)
         return outputs
 
+    def _check_volumes(self, size: tuple[int, ...], voxel_size: float) -> None:
+        own = self.network.size, self.network.voxel_size
+        if size != own[0] or not np.isclose(voxel_size, own[1]):
+            raise ConfigError(
+                f"the model's boxes have size={own[0]} and voxel_size={own[1]:g}, but those of RandomSpace in the "
+                f"data's pipeline size={size} and voxel_size={voxel_size:g}; set both alike")
+
     def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:
         """The surface of a scene after its last fragment; before, a partial result without it.
 
         Args:
-            batch: a fragment (see :class:`deep3dmap.datasets.videos.FragmentSpace`), the next one of its scene.
+            batch: a fragment (see :class:`deep3dmap.datasets.videos.Fragments`), the next one of its scene.
             resolution: 0 for no mesh; the voxels' size determines it otherwise.
         """
+        batch = self.space(dict(batch))
         inputs = {key: value[None].to(self.device) for key, value in batch.items() if isinstance(value, Tensor)}
         self(inputs | dict(begins=[batch["begins"]]))
         result = Reconstruction(batch["name"], one_sided=True, partial=not batch["ends"])
