@@ -30,8 +30,9 @@ def frames(count: int, width: int = WIDTH) -> dict[str, Tensor]:
     height = width * 3 // 4
     K = torch.tensor([[0.9 * width, 0, width / 2], [0, 0.9 * width, height / 2], [0, 0, 1]], dtype=torch.float64)
     images = np.random.default_rng(0).integers(256, size=(count, height, width, 3), dtype=np.uint8)
-    return dict(depth=torch.stack([depth_of_walls(K, pose, (height, width)) for pose in poses]), K=K.expand(count, 3, 3), poses=poses,
-                images=torch.from_numpy(images), image_K=K.expand(count, 3, 3))  # yapf: disable
+    depth = torch.stack([depth_of_walls(K, pose, (height, width)) for pose in poses])
+    return dict(depth=depth, K=K.expand(count, 3, 3), poses=poses, images=torch.from_numpy(images),
+                image_K=K.expand(count, 3, 3))  # yapf: disable
 
 
 def depth_of_walls(K: Tensor, pose: Tensor, size: tuple[int, int], room: Tensor = ROOM) -> Tensor:

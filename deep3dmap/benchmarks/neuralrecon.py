@@ -71,8 +71,8 @@ def walk(framework: Framework, count: int) -> list[dict]:
     space = FragmentSpace(network.size, network.voxel_size)
     for number in range(count):
         item = views(VIEWS * number, picture_size(framework))
-        seen.append([DepthFrame(*(value.double().numpy() for value in view))
-                     for view in zip(item["depths"], item["intrinsics"], item["poses"])])  # yapf: disable
+        seen.append([DepthFrame(depth.numpy(), K.double().numpy(), pose.double().numpy())
+                     for depth, K, pose in zip(item["depths"], item["intrinsics"], item["poses"])])  # yapf: disable
         frames = sum(seen[-EARLIER - 1:], [])
         item = space(item | dict(name="hall", begins=number == 0, ends=False, upright=torch.eye(4)))
         item["occupancy"] = [occupied_voxels(frames, item["origin"].double().numpy(), [n // step for n in network.size],
@@ -101,7 +101,8 @@ def show_walls(framework: Framework, occupancy: Sequence[Tensor], origins: Float
 
     def kept(level: int, found: dict, fragments: int) -> Tensor:
         coords = found["coords"]
-        found["tsdf"] = found["tsdf"] * 0 + distances(network, coords, origins.to(coords.device), level)
+        if not network.training:
+            found["tsdf"] = distances(network, coords, origins.to(coords.device), level)
         scene, x, y, z = torch.cat([coords[:, :1], coords[:, 1:] // network.gru_fusion.interval(level)], 1).unbind(1)
         return occupancy[network.levels - 1 - level].to(coords.device)[scene, x, y, z]
 
@@ -271,6 +272,6 @@ METHOD = Method(
     parts=("network", ),
     prepare=_prepare,
     watch=lambda framework, change: None,
-    preparation=(0, 5),
+    preparation=(0, 2),
     quick_preparation=(0, 1),
 )  # yapf: disable
