@@ -19,7 +19,7 @@ from deep3dmap.backbones.sparse.voxels import MARGIN, KernelMap, SparseTensor, w
 from deep3dmap.errors import ConfigError
 
 #: Maximum number of gathered features at a time, so that they stay in the cache.
-GATHERED = 2**21
+GATHERED = 2**20
 
 
 def _gathered(x: Tensor, table: Tensor) -> Iterator[Tensor]:

@@ -18,4 +18,5 @@ register_card(
          your_own="configs/neuralrecon/your_own.py",
          source="test_dataset.recording",
          learns_from_data=True,
-         convert=convert))
+         convert=convert,
+         benchmark="deep3dmap.benchmarks.neuralrecon"))
