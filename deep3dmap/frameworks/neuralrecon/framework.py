@@ -38,8 +38,8 @@ class NeuralRecon(BaseFramework):
         variant: of the recurrent units: ``published``, as the published weights need it, or ``clean``, see ``ConvGRU``.
         variance: whether voxels also get the variances of their features over the views, which the published ones don't; then
             ``backbone3d`` has twice as many ``features``.
-        recurrent: whether fragments are fused with the features of earlier ones, outside training; otherwise distances only
-            replace earlier ones.
+        recurrent: whether fragments are fused with the features of earlier ones, outside training; otherwise their
+            distances are averaged.
         losses: of ``occupancy`` and distances at each level, such as ``OccupancyLoss`` and ``LogL1Loss``.
         input_keys: see the base class.
     """

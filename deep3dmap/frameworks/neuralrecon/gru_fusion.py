@@ -144,7 +144,7 @@ class GRUFusion(Fusion):
 
 
 class TSDFFusion(Fusion):
-    """Distances of scenes' finest voxels, of which each fragment replaces its own.
+    """Distances of scenes' finest voxels, which each fragment replaces, or averages with its own.
 
     Args:
         voxel_size, size: see :class:`Fusion`.
@@ -153,19 +153,26 @@ class TSDFFusion(Fusion):
     def __init__(self, voxel_size: float = 0.04, size: Sequence[int] = (96, 96, 96)):
         super().__init__((1, ), voxel_size, size, 1.0)
 
-    def forward(self, coords: Int[Tensor, "n 4"], tsdf: Float[Tensor, "n 1"], inputs: Mapping) -> None:
-        """Remember the distances of a batch's fragments in place of all that was remembered in their boxes.
+    def forward(self, coords: Int[Tensor, "n 4"], tsdf: Float[Tensor, "n 1"], inputs: Mapping, average: bool = False) -> None:
+        """Remember the distances of a batch's fragments.
 
         Args:
             coords, inputs: see :meth:`GRUFusion.forward`.
             tsdf: distances in truncations; voxels without one below 1, now or before, are not remembered.
+            average: whether distances are averaged with earlier ones. Otherwise they take the place of all that was
+                remembered in the fragment's box, because they were computed from it.
         """
         for fragment, scene in enumerate(self.scenes):
             start, memory = self.start(0, fragment, inputs), scene.memories[0]
             own = coords[:, 0] == fragment
             window = memory.beside(coords[own, 1:], tsdf[own].detach(), start, self.size)
-            window = window.of(window.given & (memory.known(window.before) | memory.known(window.now)))
-            memory.replace(window.inside, window.coords + start, window.now)
+            before, now = memory.known(window.before), memory.known(window.now)
+            if average:
+                both = torch.where(now[:, None], (window.before + window.now) / 2, window.before)
+                values, kept = torch.where(before[:, None], both, window.now), before | now
+            else:
+                values, kept = window.now, window.given & (before | now)
+            memory.replace(window.inside, window.coords[kept] + start, values[kept])
 
     @property
     def scene(self) -> tuple[Int[Tensor, "n 3"], Float[Tensor, " n"], Float[Tensor, "3"]]:

@@ -77,7 +77,7 @@ class NeuralReconNetwork(nn.Module):
         self.gru_fusion.begin(inputs), self.tsdf_fusion.begin(inputs)
         outputs = self._coarse_to_fine(self.image_features(inputs["images"]), inputs)
         if "coords" in outputs and not self.training:
-            self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs)
+            self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs, average=not self.fusing)
         return outputs
 
     def _coarse_to_fine(self, features: Sequence[Tensor], inputs: Mapping) -> dict:
