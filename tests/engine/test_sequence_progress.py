@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "tiny_clips"))
@@ -20,7 +19,7 @@ from deep3dmap.errors import ConfigError
 LENGTHS = [4, 3]
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Ends a process at once."""
 
 
@@ -30,7 +29,7 @@ def runner(tmp_path, monkeypatch):
     monkeypatch.setattr(sequence_progress, "SECONDS", 0)
 
     def make(resume=False, seed=2, killed_after=None):
-        cfg = Config(dict(model=dict(type="TinyClips", backbone=dict(type="Gain"), losses={}),
+        cfg = Config(dict(model=dict(type=tiny_clips.TinyClips.__name__, backbone=dict(type="Gain"), losses={}),
                           test_dataloader=dict(dataset=dict(type="Levels", lengths=LENGTHS, seed=seed)),
                           test_cfg=dict(resumable=True)))  # yapf: disable
         made, clips = build_runner(cfg, work_dir=str(tmp_path), device="cpu", resume=resume), []
@@ -39,7 +38,7 @@ def runner(tmp_path, monkeypatch):
         def counted(inputs, mode):
             clips.append(inputs["measured"])
             if len(clips) - 1 == killed_after:
-                raise Killed
+                raise KilledError
             return forward(inputs, mode)
 
         made.framework.forward = counted
@@ -56,7 +55,7 @@ def levels(result):
 @pytest.mark.parametrize("clips", range(sum(LENGTHS)))
 def test_killed_after_any_clip_it_resumes_to_the_same_results(clips, runner):
     whole = levels(runner()[0].test())
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         runner(killed_after=clips)[0].test()
     resumed, again = runner(resume=True)
     assert levels(resumed.test()) == whole
@@ -64,14 +63,14 @@ def test_killed_after_any_clip_it_resumes_to_the_same_results(clips, runner):
 
 
 def test_what_is_kept_of_other_data_is_refused(runner):
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         runner(killed_after=2)[0].test()
     with pytest.raises(ConfigError, match="seed: 2 -> 3"):
         runner(resume=True, seed=3)[0].test()
 
 
 def test_without_resume_it_begins_anew(runner):
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         runner(killed_after=2)[0].test()
     anew, clips = runner()
     anew.test()
@@ -80,7 +79,7 @@ def test_without_resume_it_begins_anew(runner):
 
 def test_a_damaged_file_is_told_and_its_sequence_begins_again(runner, tmp_path, capsys):
     whole = levels(runner()[0].test())
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         runner(killed_after=2)[0].test()
     (tmp_path / sequence_progress.SEQUENCES / "00000.pth").write_bytes(b"half")
     assert levels(runner(resume=True)[0].test()) == whole
