@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+import torch
 import trimesh
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from deep3dmap.datasets.videos import FragmentSpace
 from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.base import BaseFramework, Stage
 from deep3dmap.frameworks.neuralrecon.network import SAMPLES, NeuralReconNetwork
+from deep3dmap.geometry.meshing import NoSurfaceError
 from deep3dmap.geometry.tsdf.sparse import sparse_mesh
 from deep3dmap.geometry.tsdf.surface import Lattice
 from deep3dmap.registry import BACKBONES, FRAMEWORKS
@@ -65,7 +67,7 @@ class NeuralRecon(BaseFramework):
         networks = BACKBONES.build(backbone3d)
         self.network = NeuralReconNetwork(BACKBONES.build(backbone2d), networks, networks.channels, voxel_size, size,
                                           thresholds, samples, variant, variance)
-        self.space, self.recurrent = FragmentSpace(size, voxel_size), recurrent
+        self.space, self.recurrent, self.upright = FragmentSpace(size, voxel_size), recurrent, torch.eye(4)
         self.network.fusing = recurrent
 
     @property
@@ -120,17 +122,28 @@ class NeuralRecon(BaseFramework):
         """
         batch = self.space(dict(batch))
         inputs = {key: value[None].to(self.device) for key, value in batch.items() if isinstance(value, Tensor)}
+        self.upright = batch["upright"]
         self(inputs | dict(begins=[batch["begins"]]))
         result = Reconstruction(batch["name"], one_sided=True, partial=not batch["ends"])
         if batch["ends"] and resolution:
-            result.mesh = self.scene_mesh().apply_transform(np.linalg.inv(batch["upright"].double().numpy()))
-            if not len(result.mesh.faces):
-                result.mesh = None
-                result.notes.append(f"{batch['name']}: no surface was found")
+            try:
+                result.mesh = self.extract_mesh()
+            except NoSurfaceError as error:
+                result.notes.append(f"{batch['name']}: {error}")
         yield result
 
-    def scene_mesh(self) -> trimesh.Trimesh:
-        """The surface of the current scene, in its upright world, metres; its normals point into the room."""
+    def extract_mesh(self, resolution: int = 256) -> trimesh.Trimesh:
+        """The surface of the current scene so far, in the recording's world, metres; its normals point into the room.
+
+        Args:
+            resolution: not used: the cells are the voxels.
+
+        Raises:
+            NoSurfaceError: if there is none.
+        """
         coords, tsdf, origin = (value.cpu() for value in self.network.tsdf_fusion.scene)
         lattice = Lattice(origin.double().numpy(), self.network.voxel_size)
-        return sparse_mesh(lattice, coords.numpy(), tsdf.float().numpy(), closed=False)
+        mesh = sparse_mesh(lattice, coords.numpy(), tsdf.float().numpy(), closed=False)
+        if not len(mesh.faces):
+            raise NoSurfaceError("no surface was found in the fragments so far")
+        return mesh.apply_transform(np.linalg.inv(self.upright.double().numpy()))

@@ -7,7 +7,7 @@ import pytest
 from deep3dmap.datasets import generate_capture
 from deep3dmap.datasets.captures.formats import save_capture
 from deep3dmap.datasets.videos import find_recordings, load_recording, tum
-from deep3dmap.datasets.videos.files import pinhole
+from deep3dmap.datasets.videos.files import estimated_up, pinhole
 from deep3dmap.errors import MissingDependencyError
 from tests.datasets.videos import made as files
 from tests.datasets.videos.made import Z_UP_TO_Y_UP, Made, half
@@ -154,6 +154,13 @@ def test_up_is_estimated_where_the_layout_does_not_say(made, tmp_path):
     turn[:3, :3] = files.Rotation.from_euler("xyz", [0.4, 1.1, -2]).as_matrix()
     recording = load_recording(files.seven_scenes(tmp_path, made.turned(turn)))
     assert recording.up @ turn[:3, 2] > np.cos(np.radians(10)) and recording.floor is None
+
+
+@pytest.mark.parametrize("headings, off", [((0, 30, 60, 90), 2), ((30, 30, 30, 30), 40)])
+def test_cameras_that_look_down_but_are_held_level_know_up_if_they_turn(headings, off):
+    poses = np.tile(np.eye(4), (len(headings), 1, 1))
+    poses[:, :3, :3] = files.Rotation.from_euler("xz", [[-90 - 40, heading] for heading in headings], degrees=True).as_matrix()
+    assert estimated_up(poses)[2] == pytest.approx(np.cos(np.radians(off)), abs=1e-3)
 
 
 def test_a_scene_has_its_sequences(made, tmp_path):
