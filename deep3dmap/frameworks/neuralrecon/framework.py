@@ -17,6 +17,7 @@ from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.base import BaseFramework, Stage
 from deep3dmap.frameworks.neuralrecon.network import SAMPLES, NeuralReconNetwork
 from deep3dmap.geometry.meshing import NoSurfaceError
+from deep3dmap.geometry.random_space import MAX_DEPTH
 from deep3dmap.geometry.tsdf.sparse import sparse_mesh
 from deep3dmap.geometry.tsdf.surface import Lattice
 from deep3dmap.registry import BACKBONES, FRAMEWORKS
@@ -35,6 +36,7 @@ class NeuralRecon(BaseFramework):
         backbone3d: networks of the voxels of each level, such as ``SparseUNet``.
         voxel_size: of the finest voxels, metres.
         size: finest voxels of a fragment's box along x, y and z.
+        max_depth: up to which cameras see: the box is put around that, metres.
         thresholds: logits of each level above which a voxel counts as occupied.
         samples: most occupied voxels of each level in training, for each fragment.
         variant: of the recurrent units: ``published``, as the published weights need it, or ``clean``, see ``ConvGRU``.
@@ -55,6 +57,7 @@ class NeuralRecon(BaseFramework):
                  backbone3d: dict,
                  voxel_size: Positive = 0.04,
                  size: Sequence[Count] = (96, 96, 96),
+                 max_depth: Positive = MAX_DEPTH,
                  thresholds: Sequence[float] = (0.0, 0.0, 0.0),
                  samples: Sequence[Count] = SAMPLES,
                  variant: Literal["published", "clean"] = "published",
@@ -67,7 +70,7 @@ class NeuralRecon(BaseFramework):
         networks = BACKBONES.build(backbone3d)
         self.network = NeuralReconNetwork(BACKBONES.build(backbone2d), networks, networks.channels, voxel_size, size,
                                           thresholds, samples, variant, variance)
-        self.space, self.recurrent, self.upright = FragmentSpace(size, voxel_size), recurrent, torch.eye(4)
+        self.space, self.recurrent, self.upright = FragmentSpace(size, voxel_size, max_depth), recurrent, torch.eye(4)
         self.network.fusing = recurrent
 
     @property
