@@ -20,12 +20,12 @@ from deep3dmap.benchmarks import work
 from deep3dmap.benchmarks.cases import Method, Network, Work
 from deep3dmap.benchmarks.fusion import UP, depth_of_walls
 from deep3dmap.benchmarks.work import Job, Optimizers
-from deep3dmap.datasets.videos import FragmentSpace
+from deep3dmap.datasets.videos.space import KEPT
 from deep3dmap.engine.optim import load_optimizers_state
 from deep3dmap.frameworks.base import Framework, Stage
 from deep3dmap.geometry.back_projection import back_project
 from deep3dmap.geometry.lookat import look_at
-from deep3dmap.geometry.random_space import MARGIN, MAX_DEPTH, occupied_voxels
+from deep3dmap.geometry.random_space import MARGIN, occupied_voxels
 from deep3dmap.geometry.tsdf import DepthFrame
 from deep3dmap.geometry.voxels import camera_points, voxel_grid, world_points
 
@@ -36,7 +36,7 @@ VIEWS, STRIDE = 9, 0.15
 #: Earlier fragments whose walls reach into a fragment's box.
 EARLIER = 3
 #: Pictures' height and width with the published 2D network, and with others.
-PUBLISHED_SIZE, SIZE = (480, 640), (128, 160)
+PUBLISHED_SIZE, SIZE = (480, 640), (192, 256)
 #: Channels of the single convolution, and the share of voxels that are occupied in its box.
 CHANNELS, SHARE = 32, 0.1
 #: Voxels along an edge of the published fragments' coarsest level.
@@ -50,8 +50,8 @@ def picture_size(framework: Framework) -> tuple[int, int]:
     return PUBLISHED_SIZE if isinstance(framework.backbone2d, MnasMulti) else SIZE
 
 
-def views(first: int, size: tuple[int, int]) -> dict[str, Tensor]:
-    """Nine views of the walk from number ``first`` on, as an item of ``Fragments``; depths beyond 3 m are unknown."""
+def views(first: int, size: tuple[int, int], max_depth: float) -> dict[str, Tensor]:
+    """Nine views of the walk from number ``first`` on, as an item of ``Fragments``; larger depths are unknown."""
     k, (height, width) = torch.arange(first, first + VIEWS, dtype=torch.float64), size
     eyes = torch.stack([STRIDE * k, 0.3 * (k / 7).sin(), 0.1 * (k / 5).cos()], -1)
     targets = eyes + torch.stack([torch.ones(VIEWS), 1.2 * (k / 6).sin(), torch.full((VIEWS, ), -0.35)], -1)
@@ -62,22 +62,22 @@ def views(first: int, size: tuple[int, int]) -> dict[str, Tensor]:
     poses[:, :3, 3] += CENTRE
     images = torch.from_numpy(np.random.default_rng(0).integers(256, size=(VIEWS, 3, *size), dtype=np.uint8))
     return dict(images=images, poses=poses.float(), intrinsics=K.float().expand(VIEWS, 3, 3),
-                depths=depths.where(depths < MAX_DEPTH, 0.0))  # yapf: disable
+                depths=depths.where(depths < max_depth, 0.0))  # yapf: disable
 
 
 def walk(framework: Framework, count: int) -> list[dict]:
     """Fragments of the walk in their boxes of voxels, with the ``occupancy`` of each level: what was shown so far."""
     network, seen, items = framework.network, [], []
-    space = FragmentSpace(network.size, network.voxel_size)
     for number in range(count):
-        item = views(VIEWS * number, picture_size(framework))
+        item = views(VIEWS * number, picture_size(framework), framework.space.max_depth)
         seen.append([DepthFrame(depth.numpy(), K.double().numpy(), pose.double().numpy())
                      for depth, K, pose in zip(item["depths"], item["intrinsics"], item["poses"])])  # yapf: disable
         frames = sum(seen[-EARLIER - 1:], [])
-        item = space(item | dict(name="hall", begins=number == 0, ends=False, upright=torch.eye(4)))
+        item = framework.space(
+            item | dict(name="hall", begins=number == 0, ends=False, upright=torch.eye(4), voxel_size=network.voxel_size))
         item["occupancy"] = [occupied_voxels(frames, item["origin"].double().numpy(), [n // step for n in network.size],
                                              step * network.voxel_size) for step in (1, 2, 4)]  # yapf: disable
-        items.append({key: value for key, value in item.items() if key not in ("poses", "intrinsics", "depths")})
+        items.append(item)
     return items
 
 
@@ -212,19 +212,19 @@ def _fragment(framework: Framework, number: int, amp: bool, **_) -> Job:
 def _box(framework: Framework, side: int, amp: bool, **_) -> Job:
     """A scene's first fragment, in a box of that many voxels along x, y and z."""
     network = framework.network
-    network.size = network.gru_fusion.size = network.tsdf_fusion.size = (side, ) * 3
+    network.size = network.gru_fusion.size = network.tsdf_fusion.size = framework.space.size = (side, ) * 3
     return _fragment(framework, 1, amp)
 
 
 def _mesh(framework: Framework, count: int, **_) -> Job:
     """The mesh after so many fragments."""
     _without_gradients(framework, False, lambda: [pass_through(framework, item) for item in walk(framework, count)]).run()
-    return Job(framework.scene_mesh)
+    return Job(framework.extract_mesh)
 
 
 def _training(framework: Framework, count: int, rate: float, amp: bool) -> tuple[Callable[[], Any], Optimizers]:
     """Steps in the stage of single fragments."""
-    items = [{key: value for key, value in item.items() if key not in ("name", "upright")} for item in walk(framework, count)]
+    items = [{key: item[key] for key in (*KEPT, "occupancy") if key != "name"} for item in walk(framework, count)]
     for item in items:
         grids = [voxel_grid(volume.shape, 1) * torch.tensor([1, *[2**k] * 3]) for k, volume in enumerate(item["occupancy"])]
         item["tsdf"] = [distances(framework.network, grid, item["origin"][None], 2 - k).view(volume.shape)
