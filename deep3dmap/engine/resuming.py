@@ -50,12 +50,33 @@ def resume_changes(old: Mapping, new: Mapping, stage: int = 0, same_views: bool 
         Honoured and refused changes, by dotted key.
     """
     before, after = (_flat(_complete(json.loads(json.dumps(cfg, default=str)))) for cfg in (old, new))
-    changes = {key: (before.get(key), after.get(key)) for key in sorted({*before, *after})
-               if before.get(key) != after.get(key)}  # yapf: disable
+    changes = _differences(before, after)
     types = {each[key] for each in (before, after) for key in each if re.search(r"param_scheduler.*\btype$", key)}
     honoured = {key: change for key, change in changes.items()
                 if _is_honoured(key, stage, types <= {"ProgressLR"}, same_views)}  # yapf: disable
     return honoured, {key: change for key, change in changes.items() if key not in honoured}
+
+
+def _differences(before: Mapping, after: Mapping) -> Changes:
+    """The values that differ, by key."""
+    return {key: (before.get(key), after.get(key)) for key in sorted({*before, *after})
+            if before.get(key) != after.get(key)}  # yapf: disable
+
+
+def check_same_config(old: Mapping, new: Mapping, source: str) -> None:
+    """Check that a resumed inference has the config of what is kept.
+
+    Args:
+        old, new: configs as plain values.
+        source: the file of what is kept, for the message.
+
+    Raises:
+        ConfigError: if a value differs; lists them.
+    """
+    changes = _differences(_flat(old), _flat(new))
+    if changes:
+        raise ConfigError(f"{source}: a resumed inference can't change\n{described(changes)}\nUndo these changes to resume, "
+                          "or start again with --overwrite.")
 
 
 def _is_honoured(key: str, stage: int, schedules_follow: bool, same_views: bool) -> bool:

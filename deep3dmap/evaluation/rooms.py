@@ -8,9 +8,8 @@ the sensor's own fused depth maps.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 import trimesh
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 from deep3dmap.annotations import Count, Positive
 from deep3dmap.errors import DataError
@@ -23,37 +22,9 @@ from deep3dmap.geometry.tsdf import BlockVolume, DepthFrame
 from deep3dmap.geometry.voxel_means import voxel_means
 from deep3dmap.io.files import csv_text
 from deep3dmap.registry import METRICS
-from deep3dmap.renderers.mesh import FastRasterizer
-from deep3dmap.structures import Cameras, Meshes, Reconstruction
+from deep3dmap.renderers.mesh import DepthRenderer
+from deep3dmap.structures import Reconstruction
 from deep3dmap.structures.recording import Recording
-
-NEAR = 0.05  # metres; nearer surfaces are not rendered
-
-
-class DepthRenderer:
-    """Renders depth maps of a mesh; faces seen from behind are left out, as in the reference.
-
-    Args:
-        mesh: in the world, metres; may be empty.
-    """
-
-    def __init__(self, mesh: trimesh.Trimesh):
-        self.meshes = Meshes.from_trimesh(mesh)
-        self.rasterizer = FastRasterizer(cull_backfaces=True, near=NEAR)
-
-    @torch.no_grad()
-    def __call__(self, K: Float[np.ndarray, "3 3"], pose: Float[np.ndarray, "4 4"],
-                 size: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
-        """Depth along the camera's z axis, metres, at the pixels' centres; 0 where there is no surface.
-
-        Args:
-            K: pinhole matrix, first pixel's centre at 0.5.
-            pose: camera to world.
-            size: height and width.
-        """
-        matrices = (torch.from_numpy(matrix).float()[None] for matrix in (K, np.linalg.inv(pose)[:3]))
-        fragments = self.rasterizer(self.meshes, Cameras(*matrices, size))
-        return fragments.to_images(fragments.depth[:, 0].clamp(min=0))[0].numpy()
 
 
 def point_metrics(predicted: Float[np.ndarray, "p 3"],

@@ -36,6 +36,7 @@ class Card:
         source: dotted keys of that config to replace by the user's data, separated by spaces.
         single_pictures: whether it takes pictures without cameras.
         learns_from_data: whether it is trained once on a data set and then infers; otherwise it is trained per scene.
+        grows: whether its mesh grows while it goes through a recording, and can be shown meanwhile.
         weights: shipped checkpoint, for a method that learns from data.
         heads: its config for ``head-table``.
         convert: converter of published checkpoints.
@@ -54,6 +55,7 @@ class Card:
     source: str = "scene.capture"
     single_pictures: bool = False
     learns_from_data: bool = False
+    grows: bool = False
     weights: str | None = None
     heads: str | None = None
     convert: Converter | None = field(default=None, repr=False)

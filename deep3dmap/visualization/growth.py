@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 import trimesh
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from PIL import Image, ImageDraw
 
 from deep3dmap.errors import DataError
 from deep3dmap.geometry.lookat import look_at
 from deep3dmap.io.mesh_files import vertex_colors
+from deep3dmap.renderers.mesh.depth import DepthRenderer
 from deep3dmap.renderers.mesh.rasterizer import FastRasterizer
 from deep3dmap.structures.cameras import Cameras
 from deep3dmap.structures.meshes import Meshes
@@ -30,9 +31,11 @@ def growth(mesh: trimesh.Trimesh, recording: Recording, frames: Sequence[int],
            count: int = 40) -> Iterator[UInt8[np.ndarray, "h w 3"]]:  # yapf: disable
     """Pictures of a recording, each beside the part of its surface that was seen until then, with the camera and its way.
 
+    What a frame sees is in front of its depth map, or, if the recording has none, in front of the surface rendered from there.
+
     Args:
         mesh: the whole surface, in the recording's world.
-        recording: with depth maps.
+        recording: posed pictures, with depth maps or without.
         frames: those that the surface was made of; with poses.
         count: of pictures, spread over the frames.
 
@@ -43,14 +46,15 @@ def growth(mesh: trimesh.Trimesh, recording: Recording, frames: Sequence[int],
         raise DataError("a growing surface needs a mesh with triangles; this one has none.")
     chosen = [frames[k] for k in np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))]
     stage = _Stage(mesh, recording.up, recording.poses[frames, :3, 2].mean(0))
-    seen, way, shown = np.zeros(len(stage.vertices), bool), [], 0
+    render, seen, way, shown = DepthRenderer(mesh), np.zeros(len(stage.vertices), bool), [], 0
     for frame in chosen:
         way.append(frame)
         try:
-            picture, depth = recording.image(frame), recording.depth(frame)
+            picture = recording.image(frame)
+            depth, K = _depth_map(recording, frame, picture.shape[:2], render)
         except DataError:
             continue  # one damaged frame
-        seen |= _sees(depth, recording.depth_intrinsics[frame], recording.poses[frame], stage.vertices)
+        seen |= _sees(depth, K, recording.poses[frame], stage.vertices)
         yield np.hstack([_fitted(picture), stage.draw(seen, recording.poses[way])])
         shown += 1
     if not shown:
@@ -61,6 +65,16 @@ def _fitted(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]
     """A picture at the video's height, of even width."""
     height, width = picture.shape[:2]
     return resize(picture, (SIZE[0], 2 * round(width * SIZE[0] / height / 2)))
+
+
+def _depth_map(recording: Recording, frame: int, size: tuple[int, int],
+               render: DepthRenderer) -> tuple[Float32[np.ndarray, "h w"], Float[np.ndarray, "3 3"]]:  # yapf: disable
+    """A frame's measured depth map with its ``K``; without any, one rendered for its picture of that size."""
+    if recording.depth_intrinsics is not None:
+        return recording.depth(frame), recording.depth_intrinsics[frame]
+    scale = SIZE[0] / size[0]  # not as large as pictures may be: there are many
+    K = recording.intrinsics[frame] * [[scale], [scale], [1]]
+    return render(K, recording.poses[frame], (SIZE[0], round(size[1] * scale))), K
 
 
 def _sees(depth: Float[np.ndarray, "h w"], K: Float[np.ndarray, "3 3"], pose: Float[np.ndarray, "4 4"],

@@ -168,6 +168,7 @@ def test_a_result_is_not_overwritten_by_a_run_that_fails_before_its_first_step(e
     (dict(minutes=1e-4), r"--minutes 0.0001: .*at least --minutes [0-9.]+$"),
     (dict(minutes=0), "--minutes 0"),
     (dict(method="idrr"), "'idrr': did you mean 'idr'"),
+    (dict(online=True), "--online"),
 ])
 def test_impossible_arguments_are_refused_before_training(arguments, message, capture_folder, tmp_path):
     with pytest.raises(ConfigError, match=message):

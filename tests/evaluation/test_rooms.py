@@ -5,7 +5,8 @@ import pytest
 import trimesh
 
 from deep3dmap.errors import DataError
-from deep3dmap.evaluation.rooms import DepthRenderer, RoomMetrics, point_metrics
+from deep3dmap.evaluation.rooms import RoomMetrics, point_metrics
+from deep3dmap.renderers.mesh import DepthRenderer
 from deep3dmap.structures import Reconstruction
 from deep3dmap.structures.recording import Recording
 from tests.goldens import cases

@@ -66,3 +66,16 @@ def test_voxels_that_no_view_sees_are_zero():
     coords, origins, size, features, projections = inputs()
     volume, count = back_project(coords, origins + 1000, size, features, projections)
     assert not volume.any() and not count.any()
+
+
+def test_variances_are_those_of_the_views_features():
+    features, projections = torch.rand(3, 1, 2, 6, 8), torch.eye(4).repeat(3, 1, 1, 1)
+    projections[:, 0, 0, 3] = torch.tensor([0.0, 1.0, 100.0])  # the last view sees nothing
+    coords = torch.tensor([[0, 2, 3, 1], [0, 5, 4, 2]])
+    both, count = back_project(coords, torch.zeros(1, 3), 1.0, features, projections, variance=True)
+    alone = [back_project(coords, torch.zeros(1, 3), 1.0, features[k:k + 1], projections[k:k + 1])[0][:, :2] for k in (0, 1)]
+    expected = torch.stack(alone)
+    assert count.tolist() == [2, 2]
+    torch.testing.assert_close(both[:, :2], expected.mean(0))
+    torch.testing.assert_close(both[:, 2:4], expected.var(0, correction=0))
+    torch.testing.assert_close(both[:, 4], back_project(coords, torch.zeros(1, 3), 1.0, features, projections)[0][:, 2])

@@ -46,6 +46,14 @@ def test_the_surface_grows_to_what_the_camera_saw(room):
     assert 0 < 1.3 * covered(first) < covered(second)
 
 
+def test_without_depth_maps_it_grows_to_what_the_whole_surface_shows(room):
+    plain = TwoLooks()
+    plain.depth_intrinsics = None
+    with_depth, without = ([covered(picture[:, -SIZE[1]:]) for picture in growth(room, recording, [0, 1])]
+                           for recording in (TwoLooks(), plain))  # yapf: disable
+    assert without == with_depth
+
+
 def test_pictures_stand_beside_the_surface_at_its_height(room):
     picture = next(growth(room, TwoLooks(), [0, 1]))
     assert picture.shape == (SIZE[0], SIZE[0] * 48 // 36 + SIZE[1], 3) and (picture[:, :100] == 100).all()

@@ -104,7 +104,7 @@ def _training_data(config: str | Path) -> list[tuple[str, Source]]:
         data = load_config(config).train_dataloader.dataset
         found = data.recording
     except AttributeError:
-        raise ConfigError(f"{config}: its train_dataloader.dataset has no recording")
+        raise ConfigError(f"{config}: its train_dataloader.dataset has no recording") from None
     places = [found] if isinstance(found, (str, Mapping)) else found
     shares = dict(split=data.get("split", "all"), test_share=data.get("test_share", 0.2))
     return list(chain.from_iterable(_sources(place, **shares) for place in places))

@@ -19,14 +19,14 @@ from deep3dmap.backbones.sparse.voxels import MARGIN, KernelMap, SparseTensor, w
 from deep3dmap.errors import ConfigError
 
 #: Maximum number of gathered features at a time, so that they stay in the cache.
-GATHERED = 2**21
+GATHERED = 2**20
 
 
 def _gathered(x: Tensor, table: Tensor) -> Iterator[Tensor]:
     """The inputs of a few outputs at a time: (m, offsets * c)."""
     padded = torch.cat([x, x.new_zeros(1, x.shape[1])])
     for rows in table.split(max(GATHERED // (table.shape[1] * x.shape[1]), 1)):
-        yield padded.index_select(0, rows.flatten()).view(len(rows), -1)
+        yield padded.index_select(0, rows.flatten()).view(len(rows), table.shape[1] * x.shape[1])
 
 
 def _products(x: Tensor, kernel: Tensor, connected: KernelMap) -> Tensor:

@@ -74,14 +74,12 @@ class CaptureReport:
         """The report as text: a line for each fact, then errors and warnings."""
         masks = "none" if self.mask_coverage is None else (
             f"{self.masked_views} of {self.views}, covering {self.mask_coverage:.1%} of the image on average")
-        facts = [("folder", self.path), ("format", self.format or "none found"), ("cameras", self.source),
-                 ("views", str(self.views)), ("image size", size_text(self.size) if self.size else ""), ("masks", masks),
-                 ("focal length", _range_text(self.focal, "px")),
-                 ("distance", _range_text(self.distances, "in the data's units")),
-                 ("landmarks", "" if self.landmarks is None else f"{self.landmarks} of a head")]
-        lines = [f"{name:<13} {value}" for name, value in facts if value]
-        lines += [f"error: {e}" for e in self.errors] + [f"warning: {w}" for w in self.warnings]
-        return "\n".join([*lines, f"{self._verdict()}; {_count(self.errors, 'error')}, {_count(self.warnings, 'warning')}"])
+        facts = {"folder": self.path, "format": self.format or "none found", "cameras": self.source,
+                 "views": str(self.views), "image size": size_text(self.size) if self.size else "", "masks": masks,
+                 "focal length": _range_text(self.focal, "px"),
+                 "distance": _range_text(self.distances, "in the data's units"),
+                 "landmarks": "" if self.landmarks is None else f"{self.landmarks} of a head"}  # yapf: disable
+        return as_text(facts, self.errors, self.warnings, self._verdict())
 
     def _verdict(self) -> str:
         if self.errors:
@@ -90,6 +88,13 @@ class CaptureReport:
         lacking = [f"{name} needs {' and '.join(parts)}" for name, parts in self.lacks.items() if parts]
         verdict = f"can be used{' by ' * bool(usable)}{', '.join(usable)}" if self.ok else "can't be used by any method"
         return verdict + f" ({', '.join(lacking)})" * bool(lacking)
+
+
+def as_text(facts: Mapping[str, str], errors: list[str], warnings: list[str], verdict: str) -> str:
+    """A report: a line for each fact, error and warning, and the verdict with their numbers."""
+    lines = [f"{name:<13} {value}" for name, value in facts.items() if value]
+    lines += [f"error: {e}" for e in errors] + [f"warning: {w}" for w in warnings]
+    return "\n".join([*lines, f"{verdict}; {_count(errors, 'error')}, {_count(warnings, 'warning')}"])
 
 
 def _count(lines: list[str], noun: str) -> str:

@@ -4,7 +4,6 @@ Items have ``img`` (h, w, 3) uint8 RGB and ``box`` (left, top, right, bottom); `
 crop. NumPy's global generator is seeded for every item.
 """
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -91,29 +90,6 @@ class RandomOcclusion:
         image = image.copy()
         image[square] = mixed.clip(0, 255).round().astype(np.uint8)
         return item | dict(img=image)
-
-
-@TRANSFORMS.register_module()
-class RandomPhotometry:
-    """Random brightness, contrast, colour balance, blur and noise.
-
-    Args:
-        strength: 1 for the usual ranges, 0 for none.
-    """
-
-    def __init__(self, strength: NotNegative = 1.0):
-        self.strength = strength
-
-    def __call__(self, item: dict) -> dict:
-        """The item with another ``img``."""
-        s, image = self.strength, item["img"].astype(np.float32)
-        mean = image.mean()
-        gain = np.exp(s * (np.random.normal(0, 0.15) + np.random.normal(0, 0.06, 3)))
-        image = (mean + (image - mean) * np.exp(s * np.random.normal(0, 0.15))) * gain
-        if np.random.random() < 0.2 * s:
-            image = cv2.GaussianBlur(image, (0, 0), np.random.uniform(0.3, 1.5))
-        image = image + np.random.normal(0, s * np.random.uniform(0, 6), image.shape)
-        return item | dict(img=image.clip(0, 255).round().astype(np.uint8))
 
 
 @TRANSFORMS.register_module()

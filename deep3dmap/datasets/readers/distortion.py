@@ -85,9 +85,9 @@ def _undistortion(entries: tuple[float, ...], distortion: Distortion, size: tupl
     return zoomed, source
 
 
-def resample(pixels: np.ndarray, source: Float[np.ndarray, "h w 2"]) -> np.ndarray:
-    """The pixels of an image (h, w) or (h, w, channels) at coordinates inside it, bilinearly."""
-    return cv2.remap(pixels, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def resample(pixels: np.ndarray, source: Float[np.ndarray, "h w 2"], nearest: bool = False) -> np.ndarray:
+    """The pixels of an image (h, w) or (h, w, channels) at coordinates inside it, bilinearly or the nearest ones."""
+    return cv2.remap(pixels, source, None, cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _normalized(K: np.ndarray, uv: np.ndarray) -> np.ndarray:

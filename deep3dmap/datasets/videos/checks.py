@@ -1,6 +1,6 @@
 """Checks of a recording before it is used: poses, calibration, units of depth, and whether depth maps and poses agree."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -61,8 +61,8 @@ def check_poses(recording: FileRecording) -> None:
 
 
 def check_intrinsics(recording: FileRecording, kind: str, K: Float[np.ndarray, "n 3 3"], pixels: Callable) -> None:
-    """The calibration is a pinhole camera, and of the size of the first frame's picture or depth map."""
-    height, width = pixels(0).shape[:2]
+    """The calibration is a pinhole camera, and of the size of the first frame's picture or depth map that can be read."""
+    height, width = _readable(pixels, range(len(K)), 1)[0].shape[:2]
     focal, centre = K[:, [0, 1], [0, 1]], K[:, :2, 2]
     pinholes = np.isfinite(K).all((1, 2)) & (np.abs(K).max((1, 2)) < LARGEST_PIXELS) & (focal > SHORTEST_FOCAL).all(1)
     middle = ((centre > np.array([width, height]) * MIDDLE[0]) & (centre < np.array([width, height]) * MIDDLE[1])).all(1)
@@ -82,7 +82,7 @@ def check_intrinsics(recording: FileRecording, kind: str, K: Float[np.ndarray, "
 def check_depth_unit(recording: FileRecording) -> None:
     """The median depth of a few frames is that of a room."""
     frames = np.linspace(0, len(recording) - 1, PAIRS).astype(int)
-    depths = [recording.depth(int(k)) for k in np.unique(frames)]
+    depths = _readable(recording.depth, np.unique(frames).tolist())
     known = np.concatenate([d[d > 0] for d in depths])
     if not known.size:
         raise DataError(f"{recording.path}: the depth maps are empty (0 everywhere in {len(depths)} frames)")
@@ -101,7 +101,7 @@ def check_agreement(recording: FileRecording) -> None:
     if not pairs:
         return
     pairs = [pairs[k] for k in np.unique(np.linspace(0, len(pairs) - 1, PAIRS).astype(int))]
-    views = [tuple(_View(recording, frame) for frame in pair) for pair in pairs]
+    views = _readable(lambda pair: tuple(_View(recording, frame) for frame in pair), pairs)
     error = _disagreement(views, lambda pose: pose)
     if error <= AGREEING:
         return
@@ -116,6 +116,25 @@ def check_agreement(recording: FileRecording) -> None:
         raise DataError(
             f"{recording.path}: depth maps and poses contradict each other (by {error:.0%} of the depth); they would "
             f"agree if {cause}: convert the poses")
+
+
+def _readable(read: Callable, frames: Iterable, most: int | None = None) -> list:
+    """What can be read of some frames; a damaged one must not end a long recording.
+
+    Raises:
+        DataError: the first error, if nothing can.
+    """
+    found, errors = [], []
+    for frame in frames:
+        try:
+            found.append(read(frame))
+        except DataError as error:
+            errors.append(error)
+        if len(found) == most:
+            break
+    if not found:
+        raise errors[0]
+    return found
 
 
 class _View:

@@ -9,9 +9,10 @@ import torch
 from deep3dmap.datasets.kinds import ClipDataset
 from deep3dmap.datasets.videos.fragments import windows_of
 from deep3dmap.datasets.videos.frames import frame_at
-from deep3dmap.datasets.videos.prepared import PreparedFolder
+from deep3dmap.datasets.videos.prepared import prepared_volumes
 from deep3dmap.datasets.videos.sources import recordings_at, upright_from_world
 from deep3dmap.errors import ConfigError, DataError
+from deep3dmap.io.paths import resolve_data
 from deep3dmap.ranges import AtLeastTwo, NotNegative, Share
 from deep3dmap.registry import DATASETS
 from deep3dmap.structures.recording import Recording
@@ -27,8 +28,8 @@ class Fragments(ClipDataset):
     - ``poses`` (v, 4, 4) camera to world, metres, OpenCV's axes, in a world with z up;
     - ``depths`` (v, h, w) metres, 0 where unknown, if the recording has depth maps;
     - ``upright`` (4, 4), from the recording's own world to that one;
-    - with ``prepared``: ``tsdf`` and ``weight``, lists by level of the recording's volumes in that world (finest first), their
-      ``origin`` (3,), the centre of the first voxel, and ``voxel_size`` of the finest level;
+    - with ``prepared``: ``tsdf``, the recording's volumes in that world by level (finest first), their ``origin`` (3,), the
+      centre of the first voxel, and ``voxel_size`` of the finest level;
     - of a single recording, ``frames`` with a pose, ``true_mesh`` or None, and ``true_cameras``: None, as of a scene;
     - ``recording``, its frames in the split, for metrics (batches can't stack it: leave it out in training); its ``name``,
       ``fragment``, the number in it, and flags ``begins`` and ``ends``.
@@ -66,7 +67,7 @@ class Fragments(ClipDataset):
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ConfigError(f"size={size}: expected height and width, positive numbers of pixels")
         self.size = None if size is None else tuple(size)
-        self.prepared = None if prepared is None else PreparedFolder(prepared)
+        self.prepared = None if prepared is None else resolve_data(prepared)
         places = [recording] if isinstance(recording, (str, Mapping)) else recording
         self.recordings, self.notes = recordings_at(places, split, test_share), []
         options = dict(views=views, min_angle=min_angle, min_distance=min_distance, complete=complete)
@@ -108,7 +109,6 @@ class Fragments(ClipDataset):
 
     def _targets(self, recording: Recording) -> dict:
         """The volumes of a recording, as tensors."""
-        volumes = self.prepared.volumes(recording.name)
+        volumes = prepared_volumes(self.prepared / f"{recording.name}.npz")
         return dict(tsdf=[torch.from_numpy(level) for level in volumes.tsdf],
-                    weight=[torch.from_numpy(level) for level in volumes.weight],
                     origin=torch.from_numpy(volumes.origin).float(), voxel_size=volumes.voxel_size)  # yapf: disable

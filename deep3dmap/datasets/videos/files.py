@@ -22,9 +22,12 @@ from deep3dmap.io.images import image_files, read_image, size_text
 from deep3dmap.io.reading import read_text, reading
 from deep3dmap.structures.recording import Recording
 
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # not to warn beside errors that name a damaged file
+
 NO_POSE = np.full((4, 4), np.nan)
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 HALF_PIXEL = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])  # added to K of calibrations that count pixels' centres from 0
+ROLL = np.sin(np.radians(2))  # by which cameras are usually not held level
 Y_UP, Z_UP = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 NO_POSES = ("no camera poses. A reconstruction needs the pose of every picture: record with an app that stores them (ARKit: "
             "ios_logger, Record3D), or compute them with structure from motion, for example `colmap automatic_reconstructor` "
@@ -103,10 +106,15 @@ def recording_name(path: Path) -> str:
 
 
 def estimated_up(poses: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "3"]:
-    """The mean of the cameras' upward axes (-y): right as far as the camera is held level on average."""
-    total = -poses[np.isfinite(poses).all((1, 2)), :3, 1].sum(0)
-    length = np.linalg.norm(total)
-    return total / length if length > 0 else Z_UP
+    """The direction to which the cameras' upward axes (-y) point on average, made perpendicular to their x axes.
+
+    Who films looks down more often than up, but holds the camera level: x axes in different directions span the horizon.
+    """
+    axes = poses[np.isfinite(poses).all((1, 2)), :3, :3]
+    across, mean = axes[..., 0], -axes[..., 1].sum(0)
+    up = np.linalg.solve(across.T @ across + ROLL**2 * max(len(axes), 1) * np.eye(3), mean)
+    length = np.linalg.norm(up)
+    return up / length if length > 0 else Z_UP
 
 
 def picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -138,9 +146,11 @@ def depth_picture(path: Path, unit: float = 0.001) -> Float32[np.ndarray, "h w"]
     """
     with reading(path, "a depth map"):
         depth = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if depth is None or depth.ndim != 2 or depth.dtype != np.uint16:
-        found = "no image" if depth is None else f"{depth.dtype} {'x'.join(map(str, depth.shape))}"
-        raise DataError(f"{path}: expected a depth map, a grey image of 16 bits, got {found}")
+    if depth is None:
+        raise DataError(f"{path}: is not a picture; the file may be damaged or cut short: copy it again")
+    if depth.ndim != 2 or depth.dtype != np.uint16:
+        raise DataError(f"{path}: expected a depth map, a grey image of 16 bits, got {depth.dtype} "
+                        f"{'x'.join(map(str, depth.shape))}")
     return metres(depth, unit)
 
 

@@ -1,7 +1,5 @@
 """Key frames of a video, and fragments of them: NeuralRecon's selection (Sun et al., CVPR 2021, section 3.1)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float
 
@@ -10,7 +8,6 @@ from deep3dmap.structures.recording import Recording
 
 
 def fragments(poses: Float[np.ndarray, "n 4 4"],
-              frames: Sequence[int] | None = None,
               views: int = 9,
               min_angle: float = 15.0,
               min_distance: float = 0.1,
@@ -22,7 +19,6 @@ def fragments(poses: Float[np.ndarray, "n 4 4"],
 
     Args:
         poses: camera to world, metres, of all frames; those that are not finite are skipped.
-        frames: indices of the frames to choose from, in order; all by default.
         views: key frames in a window.
         min_angle: between the optical axes of successive key frames, degrees.
         min_distance: between their centres, metres; one of the two suffices.
@@ -32,12 +28,12 @@ def fragments(poses: Float[np.ndarray, "n 4 4"],
         Indices of frames, window by window.
     """
     windows: list[list[int]] = [[]]
-    for frame in range(len(poses)) if frames is None else frames:
+    for frame in range(len(poses)):
         if not np.isfinite(poses[frame]).all():
             continue
         window = windows[-1]
         if not window or _moved(poses[window[-1]], poses[frame], min_angle, min_distance):
-            window.append(int(frame))
+            window.append(frame)
         if len(window) == views:
             windows.append([])
     return windows if remainder and windows[-1] else windows[:-1]
@@ -50,11 +46,10 @@ def _moved(last: Float[np.ndarray, "4 4"], pose: Float[np.ndarray, "4 4"], min_a
 
 def key_frames(poses: Float[np.ndarray, "n 4 4"], min_angle: float = 15.0, min_distance: float = 0.1) -> list[int]:
     """All key frames, as a single window; arguments as of :func:`fragments`."""
-    return sum(fragments(poses, None, len(poses) + 1, min_angle, min_distance, remainder=True), [])
+    return sum(fragments(poses, len(poses) + 1, min_angle, min_distance, remainder=True), [])
 
 
 def windows_of(recording: Recording,
-               frames: Sequence[int] | None = None,
                views: int = 9,
                min_angle: float = 15.0,
                min_distance: float = 0.1,
@@ -68,7 +63,7 @@ def windows_of(recording: Recording,
     Raises:
         DataError: if there is none: names the recording, its key frames, and what to do.
     """
-    windows = fragments(recording.poses, frames, views, min_angle, min_distance, remainder=True)
+    windows = fragments(recording.poses, views, min_angle, min_distance, remainder=True)
     found, left = sum(map(len, windows)), len(windows[-1]) if windows else 0
     if found < views:
         cause = "the camera hardly moves (are its poses all the same?)" if found <= 1 else "the recording is short"

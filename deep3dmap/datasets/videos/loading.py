@@ -28,7 +28,7 @@ def load_recording(path: str | Path) -> FileRecording:
     with reaching(path):
         reader = next((reader for reader in READERS if reader.detect(path)), None)
         if reader is None:
-            raise DataError(_nothing_found(path))
+            raise DataError(nothing_found(path))
         return check_recording(reader.read(path))
 
 
@@ -42,7 +42,7 @@ def find_recordings(path: str | Path) -> list[Path]:
     with reaching(path):
         found = [path] if _is_recording(path) else _inside(path)
         if not found:
-            raise DataError(_nothing_found(path))
+            raise DataError(nothing_found(path))
     return found
 
 
@@ -54,16 +54,21 @@ def _inside(path: Path) -> list[Path]:
     return [p for p in sorted(path.iterdir()) if _is_recording(p)] if path.is_dir() else []
 
 
-def _nothing_found(path: Path) -> str:
-    looked_for = "Looked for:" + "".join(f"\n  {reader.LOOKED_FOR}" for reader in READERS)
-    if path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
+def find_videos(path: Path) -> list[Path]:
+    """The video at a path, or those in a folder."""
+    return [p for p in (sorted(path.iterdir()) if path.is_dir() else [path]) if p.suffix.lower() in VIDEO_SUFFIXES]
+
+
+def nothing_found(path: Path) -> str:
+    """Why there is no recording at a path, and how to come by one."""
+    looked_for, videos = "Looked for:" + "".join(f"\n  {reader.LOOKED_FOR}" for reader in READERS), find_videos(path)
+    if path.is_file() and videos:
         return f"{path}: a video has {NO_POSES}. {looked_for}"
     if path.is_file():
         return f"{path}: is not a recording in a known layout. {looked_for}"
     if inside := _inside(path):
         return (f"{path}: is not a recording, but contains {len(inside)}: {', '.join(map(str, inside[:SHOWN]))}"
                 f"{', ...' * (len(inside) > SHOWN)}; give one of these")
-    videos = [p for p in sorted(path.iterdir()) if p.suffix.lower() in VIDEO_SUFFIXES]
     pictures = next((folder for folder in (path, path / "images", path / "rgb") if pictures_in(folder)), None)
     if videos or pictures:
         held = f"holds the video {videos[0].name}" if videos else f"holds pictures in {pictures}"

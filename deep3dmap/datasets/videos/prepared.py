@@ -24,7 +24,6 @@ from deep3dmap.errors import DataError
 from deep3dmap.geometry.tsdf import DenseVolume, DepthFrame
 from deep3dmap.io.files import write_atomically
 from deep3dmap.io.npz import npz_bytes, read_npz
-from deep3dmap.io.paths import resolve_data
 from deep3dmap.structures.recording import Recording
 
 KIND = "a prepared recording"
@@ -74,49 +73,29 @@ class Volumes(NamedTuple):
 
     Attributes:
         tsdf: of each level, finest first, in units of the truncation; 1 in front of surfaces and where nothing was measured.
-        weight: number of depth maps that each voxel was measured in.
         origin: the centre of the first voxel, of all levels.
         voxel_size: of the finest level, metres.
     """
 
     tsdf: list[Float32[np.ndarray, "x y z"]]
-    weight: list[Float32[np.ndarray, "x y z"]]
     origin: Float[np.ndarray, "3"]
     voxel_size: float
 
 
-class PreparedFolder:
-    """The folder of prepared recordings.
-
-    Args:
-        folder: or the name of a data set.
+@lru_cache(maxsize=1)
+def prepared_volumes(file: Path) -> Volumes:
+    """The volumes of a prepared recording; those that were read last are kept.
 
     Raises:
-        DataError: if there is no such folder.
+        DataError: if it has not been prepared, or its file is damaged.
     """
-
-    def __init__(self, folder: str | Path):
-        self.folder = resolve_data(folder)
-
-    def volumes(self, name: str) -> Volumes:
-        """The volumes of a recording; those that were read last are kept.
-
-        Raises:
-            DataError: if it has not been prepared, or its file is damaged.
-        """
-        return _volumes(self.folder / f"{name}.npz")
-
-
-@lru_cache(maxsize=1)
-def _volumes(file: Path) -> Volumes:
     if not file.is_file():
         raise DataError(
             f"{file}: no such file: the recording isn't prepared; run `deep3dmap prepare rgbd RECORDING -o {file.parent}`")
     first = read_npz(file, KIND, ("origin", "voxel_size", "made_of"))
     levels = range(json.loads(str(first["made_of"]))["levels"])
-    arrays = read_npz(file, KIND, [f"{kind}_{level}" for level in levels for kind in ("tsdf", "weight")])
-    return Volumes([arrays[f"tsdf_{level}"] for level in levels], [arrays[f"weight_{level}"] for level in levels],
-                   first["origin"], float(first["voxel_size"]))
+    arrays = read_npz(file, KIND, [f"tsdf_{level}" for level in levels])
+    return Volumes([arrays[f"tsdf_{level}"] for level in levels], first["origin"], float(first["voxel_size"]))
 
 
 def prepare_recording(task: Task) -> dict:
@@ -138,15 +117,15 @@ def prepare_recording(task: Task) -> dict:
         raise DataError(
             f"{recording.name}: has no depth maps; volumes are fused from those of a depth sensor (docs/videos.md)")
     selection = options.views, options.min_angle, options.min_distance
-    windows, keys = windows_of(recording, None, *selection), key_frames(recording.poses, *selection[1:])
-    volumes = fused(recording, options)
-    arrays = {f"{kind}_{level}": array for kind, levels in (("tsdf", volumes.tsdf), ("weight", volumes.weight))
-              for level, array in enumerate(levels)}  # yapf: disable
+    windows, keys = windows_of(recording, *selection), key_frames(recording.poses, *selection[1:])
+    levels = fused(recording, options)
+    arrays = {f"{kind}_{number}": array for number, level in enumerate(levels)
+              for kind, array in (("tsdf", level.tsdf), ("weight", level.weight))}  # yapf: disable
     write_atomically(task.file, npz_bytes(True, key_frames=np.array(keys), fragments=np.array(windows),
-                                          upright=upright_from_world(recording), origin=volumes.origin,
-                                          voxel_size=np.array(volumes.voxel_size), made_of=np.array(json.dumps(made_of)),
+                                          upright=upright_from_world(recording), origin=levels[0].origin,
+                                          voxel_size=np.array(options.voxel_size), made_of=np.array(json.dumps(made_of)),
                                           **arrays))  # yapf: disable
-    return dict(frames=len(recording), key_frames=len(keys), fragments=len(windows), voxels=int(volumes.tsdf[0].size),
+    return dict(frames=len(recording), key_frames=len(keys), fragments=len(windows), voxels=int(levels[0].tsdf.size),
                 seconds=round(time.process_time() - started, 2))  # yapf: disable
 
 
@@ -168,8 +147,9 @@ def _checksum(recording: Recording) -> str:
     return hashlib.sha256(b"".join(data)).hexdigest()[:16]
 
 
-def fused(recording: Recording, options: Options) -> Volumes:
-    """The depth maps of a recording, each ``every``-th with a pose, fused at all levels in a box around what they measure.
+def fused(recording: Recording, options: Options) -> list[DenseVolume]:
+    """The depth maps of a recording, each ``every``-th with a pose, fused at all levels, finest first, in a box around what
+    they measure.
 
     Raises:
         DataError: if the box has too many voxels, or nothing is measured.
@@ -189,7 +169,7 @@ def fused(recording: Recording, options: Options) -> Volumes:
         frame = DepthFrame(recording.depth(k), recording.depth_intrinsics[k], poses[k])
         for level in levels:
             level.integrate(frame)
-    return Volumes([level.tsdf for level in levels], [level.weight for level in levels], lower, options.voxel_size)
+    return levels
 
 
 def _bounds(recording: Recording, poses: np.ndarray, frames: list[int], options: Options) -> np.ndarray:

@@ -10,12 +10,12 @@ from torch import Tensor
 from deep3dmap.annotations import Count, Positive, Share
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.geometry.fragments import aligned_camera, level_projections, whole_pixels
-from deep3dmap.geometry.random_space import fragment_origin, fragment_targets, random_space
+from deep3dmap.geometry.random_space import MAX_DEPTH, fragment_origin, fragment_targets, random_space
 from deep3dmap.geometry.tsdf import DepthFrame
 from deep3dmap.registry import TRANSFORMS
 
 LEVELS = 3
-KEPT = ("name", "images", "projections", "aligned_camera", "origin", "scene_origin", "begins", "ends")
+KEPT = ("name", "images", "projections", "aligned_camera", "origin", "scene_origin", "begins", "ends", "voxel_size")
 
 
 @TRANSFORMS.register_module()
@@ -28,12 +28,13 @@ class FragmentSpace:
     Args:
         size: finest voxels of the box along x, y and z, multiples of 8: half a box is whole voxels of the coarsest level.
         voxel_size: of the finest voxels, metres.
+        max_depth: up to which the cameras see, metres: the box is put around that.
     """
 
-    def __init__(self, size: Sequence[Count] = (96, 96, 96), voxel_size: Positive = 0.04):
+    def __init__(self, size: Sequence[Count] = (96, 96, 96), voxel_size: Positive = 0.04, max_depth: Positive = MAX_DEPTH):
         if len(size) != 3 or any(side % 2**LEVELS for side in size):
             raise ConfigError(f"size={tuple(size)}: a box has three sides, each a multiple of {2**LEVELS} voxels")
-        self.size, self.voxel_size = tuple(size), voxel_size
+        self.size, self.voxel_size, self.max_depth = tuple(size), voxel_size, max_depth
 
     def __call__(self, item: dict) -> dict:
         """The item in the recording's upright world."""
@@ -47,7 +48,7 @@ class FragmentSpace:
             space: from the upright world to it.
         """
         poses = space @ item["poses"]
-        origin = fragment_origin(_frames(item, poses), self.size, self.voxel_size, np.zeros(3))
+        origin = fragment_origin(_frames(item, poses), self.size, self.voxel_size, np.zeros(3), self.max_depth)
         return item | dict(poses=poses, origin=torch.from_numpy(origin).float(), scene_origin=torch.zeros(3),
                            projections=level_projections(whole_pixels(item["intrinsics"]), poses, LEVELS),
                            aligned_camera=aligned_camera(poses[len(poses) // 2]))  # yapf: disable
@@ -61,7 +62,7 @@ class RandomSpace(FragmentSpace):
     volumes of the box at each level, fine to coarse; removes the recording's own volumes, and what batches can't hold.
 
     Args:
-        size, voxel_size: see :class:`FragmentSpace`.
+        size, voxel_size, max_depth: see :class:`FragmentSpace`.
         turn: largest turn, in full turns.
         padding: see :func:`deep3dmap.geometry.random_space.random_space`.
     """
@@ -69,9 +70,10 @@ class RandomSpace(FragmentSpace):
     def __init__(self,
                  size: Sequence[Count] = (96, 96, 96),
                  voxel_size: Positive = 0.04,
+                 max_depth: Positive = MAX_DEPTH,
                  turn: Share = 1.0,
                  padding: Sequence[float] = (0.1, 0.025)):
-        super().__init__(size, voxel_size)
+        super().__init__(size, voxel_size, max_depth)
         self.turn, self.padding = turn, padding
 
     def __call__(self, item: dict) -> dict:

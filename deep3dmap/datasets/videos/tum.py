@@ -2,14 +2,18 @@
 
 Depth is stored in steps of 1/5000 m. Calibrations are the published ones of the three cameras, by the folder's name
 (``freiburg1`` to ``freiburg3``), or ROS's default; or ``camera-intrinsics.txt``, 3x3. They count from the centre of the first
-pixel. Lens distortion (of freiburg1 and freiburg2) is left in. z is up, the floor at 0.
+pixel. Lens distortion (of freiburg1 and freiburg2) is removed from pictures and from depth maps, which are registered to them
+pixel by pixel. z is up, the floor at 0.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
+from deep3dmap.datasets.readers.distortion import Distortion, resample, undistortion
 from deep3dmap.datasets.videos.files import (
     HALF_PIXEL,
     NO_POSE,
@@ -27,12 +31,16 @@ from deep3dmap.datasets.videos.files import (
     read_rows,
 )
 from deep3dmap.errors import DataError
+from deep3dmap.io.images import image_size
 from deep3dmap.io.reading import reading
 
 LOOKED_FOR = "TUM RGB-D: rgb.txt, groundtruth.txt, depth.txt"
-CAMERAS = dict(freiburg1=(517.3, 516.5, 318.6, 255.3), freiburg2=(520.9, 521.0, 325.1, 249.7),
-               freiburg3=(535.4, 539.2, 320.1, 247.6))  # yapf: disable
-DEFAULT = (525.0, 525.0, 319.5, 239.5)
+CAMERAS = {
+    "freiburg1": ((517.3, 516.5, 318.6, 255.3), Distortion(0.2624, -0.9531, -0.0054, 0.0026, 1.1633)),
+    "freiburg2": ((520.9, 521.0, 325.1, 249.7), Distortion(0.2312, -0.7849, -0.0033, -0.0001, 0.9172)),
+    "freiburg3": ((535.4, 539.2, 320.1, 247.6), Distortion()),
+}
+DEFAULT = (525.0, 525.0, 319.5, 239.5), Distortion()
 UNIT = 1 / 5000  # metres
 TOLERANCE = 0.02  # seconds
 
@@ -62,9 +70,20 @@ def read(path: Path) -> FileRecording:
             notes.append(f"{len(images) - len(kept)} of {len(images)} pictures have no depth map within {TOLERANCE} s")
         depths = all_there((files[found[k]] for k in kept), "depth map")
         times, images = times[kept], [images[k] for k in kept]
-    return FileRecording(path, [image.stem for image in images], _poses(path / "groundtruth.txt", times),
-                         _intrinsics(path, notes), [partial(picture, image) for image in images], depths
-                         and [partial(depth_picture, depth, UNIT) for depth in depths], None, Z_UP, 0.0, notes)
+    K, distortion = _camera(path, notes)
+    readers = [[partial(picture, image) for image in images],
+               depths and [partial(depth_picture, depth, UNIT) for depth in depths]]  # yapf: disable
+    if distortion:
+        readers = [each and [partial(_undistorted, read, K, distortion) for read in each] for each in readers]
+        K, _ = undistortion(K, distortion, image_size(images[0]))
+    return FileRecording(path, [image.stem for image in images], _poses(path / "groundtruth.txt", times), K, *readers, None,
+                         Z_UP, 0.0, notes)  # yapf: disable
+
+
+def _undistorted(read: Callable, K: Float[np.ndarray, "3 3"], distortion: Distortion) -> np.ndarray:
+    """A picture, bilinearly, or a depth map, by the nearest pixels, without lens distortion."""
+    pixels = read()
+    return resample(pixels, undistortion(K, distortion, pixels.shape[:2])[1], nearest=pixels.ndim == 2)
 
 
 def _listed(file: Path) -> tuple[np.ndarray, list[Path]]:
@@ -87,12 +106,13 @@ def _poses(file: Path, times: np.ndarray) -> np.ndarray:
     return np.stack([NO_POSE if k is None else poses[k] for k in nearest_in_time(times, table[:, 0], TOLERANCE)])
 
 
-def _intrinsics(path: Path, notes: list[str]) -> np.ndarray:
+def _camera(path: Path, notes: list[str]) -> tuple[Float[np.ndarray, "3 3"], Distortion]:
     if (path / "camera-intrinsics.txt").is_file():
-        return read_matrix(path / "camera-intrinsics.txt", (3, 3)) + HALF_PIXEL
+        return read_matrix(path / "camera-intrinsics.txt", (3, 3)) + HALF_PIXEL, Distortion()
     camera = next((name for name in CAMERAS if name in path.resolve().name), None)
     if camera is None:
         notes.append(
             f"the folder's name has none of {', '.join(CAMERAS)}, and there is no camera-intrinsics.txt: the camera is "
             "taken for ROS's default (525 pixels)")
-    return pinhole(*CAMERAS.get(camera, DEFAULT)) + HALF_PIXEL
+    lens, distortion = CAMERAS.get(camera, DEFAULT)
+    return pinhole(*lens) + HALF_PIXEL, distortion

@@ -21,8 +21,8 @@ class RecordingFrames(BatchDataset):
     """The depth maps and pictures of a recording, in their order; an epoch is the whole recording.
 
     A batch has, for its b frames: ``depth`` (b, h, w) float32 metres, 0 where unknown, with ``K`` (b, 3, 3); ``images``
-    (b, h2, w2, 3) uint8 with ``image_K``; ``poses`` (b, 4, 4) camera to world; first pixel's centre at 0.5. ``damaged``: why
-    frames of this block are missing. Frames without a pose are left out.
+    (b, h2, w2, 3) uint8 with ``image_K``; ``poses`` (b, 4, 4) camera to world; first pixel's centre at 0.5. And of the
+    recording ``name`` and ``up`` (3,). ``damaged``: why frames of this block are missing. Frames without a pose are left out.
 
     Args:
         recording: path of the recording; or ``synthetic_rooms``, or the config of another source, of which the first for tests
@@ -46,7 +46,7 @@ class RecordingFrames(BatchDataset):
         names = [self.recording.names[k] for k in self.frames]
         return dict(source=self.recording.name, names=names, poses=torch.from_numpy(self.recording.poses[self.frames]))
 
-    def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor | list[str]]:
+    def batch(self, step: int, generator: Generator, rank: int = 0, world: int = 1) -> dict[str, Tensor | str | list[str]]:
         """A block of frames, the same in every process."""
         first = step % len(self) * self.block
         frames, damaged = self.frames[first:first + self.block], []
@@ -58,8 +58,9 @@ class RecordingFrames(BatchDataset):
             return dict(depth=torch.empty(0, 1, 1), damaged=damaged)
         index, (depth, images) = [k for k, _ in found], zip(*(value for _, value in found))
         arrays = dict(depth=np.stack(depth), images=np.stack(images), K=self.recording.depth_intrinsics[index],
-                      image_K=self.recording.intrinsics[index], poses=self.recording.poses[index])  # yapf: disable
-        return {name: torch.from_numpy(array) for name, array in arrays.items()} | dict(damaged=damaged)
+                      image_K=self.recording.intrinsics[index], poses=self.recording.poses[index],
+                      up=self.recording.up)  # yapf: disable
+        return dict(name=self.recording.name, damaged=damaged) | {k: torch.from_numpy(array) for k, array in arrays.items()}
 
     def _read(self, frame: int) -> tuple[np.ndarray, np.ndarray] | DataError:
         """Depth map and picture; or why they can't be read: one damaged file must not end a long recording."""

@@ -16,4 +16,5 @@ CARD = register_card(
          subject="rooms",
          your_own="configs/fusion/your_own.py",
          source="train_dataset.recording test_dataset.recording",
+         grows=True,
          benchmark="deep3dmap.benchmarks.fusion"))

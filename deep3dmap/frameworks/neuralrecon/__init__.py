@@ -18,4 +18,6 @@ register_card(
          your_own="configs/neuralrecon/your_own.py",
          source="test_dataset.recording",
          learns_from_data=True,
-         convert=convert))
+         grows=True,
+         convert=convert,
+         benchmark="deep3dmap.benchmarks.neuralrecon"))

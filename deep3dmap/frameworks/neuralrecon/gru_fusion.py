@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from deep3dmap.backbones.sparse import ConvGRU
-from deep3dmap.frameworks.neuralrecon.scene_memory import SceneMemory, values_at
+from deep3dmap.frameworks.neuralrecon.scene_memory import Scene, values_at
 from deep3dmap.geometry.voxels import camera_points
 
 
@@ -36,7 +36,9 @@ class Fused:
 
 
 class Fusion(nn.Module):
-    """Base of what remembers voxels of a scene over its fragments, for each of several levels.
+    """Base of what remembers voxels of scenes over their fragments, for each of several levels.
+
+    A batch holds the next fragment of each of several sequences, so each of its places has a scene of its own.
 
     Args:
         channels: of each level's values, coarse to fine.
@@ -48,13 +50,13 @@ class Fusion(nn.Module):
     def __init__(self, channels: Sequence[int], voxel_size: float, size: Sequence[int], empty: float):
         super().__init__()
         self.channels, self.voxel_size, self.size, self.empty = tuple(channels), voxel_size, tuple(size), empty
-        self.reset()
+        self.scenes: list[Scene] = []
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self.scenes, self.origins = [-1] * len(self.channels), [torch.zeros(3) for _ in self.channels]
-        self.memories = [SceneMemory.blank(count, self.empty) for count in self.channels]
-        self.targets = [SceneMemory.blank(1, 1.0) for _ in self.channels]
+    def begin(self, inputs: Mapping) -> None:
+        """Forget the scenes of the batch's places in which another begins; to be called before its levels are fused."""
+        old, scenes = dict(enumerate(self.scenes)), enumerate(zip(inputs["begins"], inputs["scene_origin"]))
+        self.scenes = [old[k] if k in old and not first else Scene.blank(origin, self.channels, self.empty)
+                       for k, (first, origin) in scenes]  # yapf: disable
 
     def interval(self, level: int) -> int:
         """Between neighbouring voxels of a level, in finest voxels."""
@@ -65,28 +67,20 @@ class Fusion(nn.Module):
         return tuple(side // self.interval(level) for side in self.size)
 
     def start(self, level: int, fragment: int, inputs: Mapping) -> Int[Tensor, "3"]:
-        """The first voxel of a fragment, counted from its scene's origin; forgets the scene before if it is another.
+        """The first voxel of a fragment, counted from its scene's origin.
 
         The quotient is truncated in float32, as in the published code: origins are multiples of a coarse voxel.
         """
-        if self.scenes[level] != (scene := int(inputs["scene"][fragment])):
-            device = inputs["origin"].device
-            self.scenes[level], self.origins[level] = scene, inputs["scene_origin"][fragment]
-            self.memories[level] = SceneMemory.blank(self.channels[level], self.empty, device)
-            self.targets[level] = SceneMemory.blank(1, 1.0, device)
-        return ((inputs["origin"][fragment] - self.origins[level]) / (self.voxel_size * self.interval(level))).long()
+        offset = inputs["origin"][fragment] - self.scenes[fragment].origin
+        return (offset / (self.voxel_size * self.interval(level))).long()
 
-    def training_state(self) -> dict:
+    def training_state(self) -> list[dict]:
         """What is remembered, to be saved."""
-        return dict(scenes=list(self.scenes), origins=[origin.clone() for origin in self.origins],
-                    memories=[memory.state() for memory in self.memories],
-                    targets=[target.state() for target in self.targets])  # yapf: disable
+        return [scene.state() for scene in self.scenes]
 
-    def load_training_state(self, state: Mapping, device: torch.device | None = None) -> None:
+    def load_training_state(self, state: Sequence[Mapping], device: torch.device | None = None) -> None:
         """Remember what was saved, on a device."""
-        self.scenes, self.origins = list(state["scenes"]), [origin.to(device=device) for origin in state["origins"]]
-        self.memories, self.targets = ([SceneMemory.restored(each, device) for each in state[kind]]
-                                       for kind in ("memories", "targets"))  # yapf: disable
+        self.scenes = [Scene.restored(each, device) for each in state]
 
 
 class GRUFusion(Fusion):
@@ -106,7 +100,7 @@ class GRUFusion(Fusion):
         self.fusion_nets = nn.ModuleList(ConvGRU(count, count, variant) for count in channels)
 
     def forward(self, level: int, coords: Int[Tensor, "n 4"], features: Float[Tensor, "n c"], inputs: Mapping) -> Fused:
-        """Fuse the fragments of a batch, one after another, and remember the result.
+        """Fuse the fragments of a batch, each with its scene, and remember the result.
 
         Args:
             level: 0 is the coarsest.
@@ -114,8 +108,7 @@ class GRUFusion(Fusion):
             features: of them.
             inputs: see :meth:`deep3dmap.frameworks.neuralrecon.network.NeuralReconNetwork.forward`.
         """
-        self.memories[level].detach()
-        parts = [self._fragment(level, k, coords, features, inputs) for k in range(len(inputs["scene"]))]
+        parts = [self._fragment(level, k, coords, features, inputs) for k in range(len(self.scenes))]
         truth = "occupancy" in inputs
         return Fused(torch.cat([part.coords for part in parts]), torch.cat([part.features for part in parts]),
                      torch.cat([part.tsdf_target for part in parts]) if truth else None,
@@ -123,7 +116,8 @@ class GRUFusion(Fusion):
 
     def _fragment(self, level: int, fragment: int, coords: Tensor, features: Tensor, inputs: Mapping) -> Fused:
         start = self.start(level, fragment, inputs)
-        own, memory = coords[:, 0] == fragment, self.memories[level]
+        own, memory = coords[:, 0] == fragment, self.scenes[fragment].memories[level]
+        memory.detach()
         window = memory.beside(coords[own, 1:] // self.interval(level), features[own], start, self.box(level))
         window = window.of(memory.known(window.before) | memory.known(window.now))
         rows = torch.nn.functional.pad(self.interval(level) * window.coords, (1, 0))
@@ -140,7 +134,7 @@ class GRUFusion(Fusion):
 
     def _target(self, level: int, fragment: int, coords: Tensor, start: Tensor, inputs: Mapping) -> Float[Tensor, " n"]:
         """The scene's true distances at voxels, after those of the fragment are remembered, which win over earlier ones."""
-        scale, memory = len(self.channels) - 1 - level, self.targets[level]
+        scale, memory = len(self.channels) - 1 - level, self.scenes[fragment].targets[level]
         occupied = inputs["occupancy"][scale][fragment]
         window = memory.beside(occupied.nonzero(), inputs["tsdf"][scale][fragment][occupied][:, None], start, self.box(level))
         values = torch.where(window.given[:, None], window.now, window.before)
@@ -150,7 +144,7 @@ class GRUFusion(Fusion):
 
 
 class TSDFFusion(Fusion):
-    """Distances of a scene's finest voxels, of which each fragment replaces its own.
+    """Distances of scenes' finest voxels, which each fragment replaces, or averages with its own.
 
     Args:
         voxel_size, size: see :class:`Fusion`.
@@ -159,22 +153,29 @@ class TSDFFusion(Fusion):
     def __init__(self, voxel_size: float = 0.04, size: Sequence[int] = (96, 96, 96)):
         super().__init__((1, ), voxel_size, size, 1.0)
 
-    def forward(self, coords: Int[Tensor, "n 4"], tsdf: Float[Tensor, "n 1"], inputs: Mapping) -> None:
-        """Remember the distances of a batch's fragments in place of all that was remembered in their boxes.
+    def forward(self, coords: Int[Tensor, "n 4"], tsdf: Float[Tensor, "n 1"], inputs: Mapping, average: bool = False) -> None:
+        """Remember the distances of a batch's fragments.
 
         Args:
             coords, inputs: see :meth:`GRUFusion.forward`.
             tsdf: distances in truncations; voxels without one below 1, now or before, are not remembered.
+            average: whether distances are averaged with earlier ones. Otherwise they take the place of all that was
+                remembered in the fragment's box, because they were computed from it.
         """
-        for fragment in range(len(inputs["scene"])):
-            start, memory = self.start(0, fragment, inputs), self.memories[0]
+        for fragment, scene in enumerate(self.scenes):
+            start, memory = self.start(0, fragment, inputs), scene.memories[0]
             own = coords[:, 0] == fragment
             window = memory.beside(coords[own, 1:], tsdf[own].detach(), start, self.size)
-            window = window.of(window.given & (memory.known(window.before) | memory.known(window.now)))
-            memory.replace(window.inside, window.coords + start, window.now)
+            before, now = memory.known(window.before), memory.known(window.now)
+            if average:
+                both = torch.where(now[:, None], (window.before + window.now) / 2, window.before)
+                values, kept = torch.where(before[:, None], both, window.now), before | now
+            else:
+                values, kept = window.now, window.given & (before | now)
+            memory.replace(window.inside, window.coords[kept] + start, values[kept])
 
     @property
     def scene(self) -> tuple[Int[Tensor, "n 3"], Float[Tensor, " n"], Float[Tensor, "3"]]:
-        """Voxels, their distances, and the position of voxel (0, 0, 0), metres."""
-        memory = self.memories[0]
-        return memory.coords, memory.values[:, 0], self.origins[0]
+        """Voxels of the first scene, their distances, and the position of voxel (0, 0, 0), metres."""
+        memory = self.scenes[0].memories[0]
+        return memory.coords, memory.values[:, 0], self.scenes[0].origin

@@ -20,7 +20,7 @@ SAMPLES = (4096, 16384, 65536)
 
 
 class NeuralReconNetwork(nn.Module):
-    """Distances of a fragment's voxels, and of its scene's while fragments follow one another.
+    """Distances of fragments' voxels, and of their scenes' while batches of next fragments follow one another.
 
     Args:
         backbone2d: from pictures (n, 3, h, w) in [0, 255] to features at strides 4, 8, 16.
@@ -31,6 +31,7 @@ class NeuralReconNetwork(nn.Module):
         thresholds: logit of the occupancy of each level above which voxels divide.
         samples: most occupied voxels of each level, for each fragment, in training.
         variant: of the recurrent units, see :class:`deep3dmap.backbones.sparse.ConvGRU`.
+        variance: whether voxels also get the variances of their features over the views.
 
     Attributes:
         fusing: whether fragments are fused with what is remembered of their scene; otherwise each stands alone.
@@ -45,10 +46,12 @@ class NeuralReconNetwork(nn.Module):
                  size: Sequence[int] = (96, 96, 96),
                  thresholds: Sequence[float] = (0.0, 0.0, 0.0),
                  samples: Sequence[int] = SAMPLES,
-                 variant: Literal["published", "clean"] = "published"):
+                 variant: Literal["published", "clean"] = "published",
+                 variance: bool = False):
         super().__init__()
+        self.variance = variance
         self.voxel_size, self.size, self.thresholds, self.samples = voxel_size, tuple(size), thresholds, samples
-        self.levels, self.fusing, self.scenes = len(channels), True, 0
+        self.levels, self.fusing = len(channels), True
         self.backbone2d, self.backbone3d = backbone2d, backbone3d
         self.gru_fusion = GRUFusion(channels, voxel_size, size, variant)
         self.tsdf_heads = nn.ModuleList(nn.Linear(count, 1) for count in channels)
@@ -63,18 +66,18 @@ class NeuralReconNetwork(nn.Module):
                 :func:`~deep3dmap.geometry.fragments.level_projections`; ``aligned_camera`` (b, 4, 4), see
                 :func:`~deep3dmap.geometry.fragments.aligned_camera`; ``origin`` (b, 3) of the fragments' voxels and
                 ``scene_origin`` (b, 3) of their scenes', metres; ``begins`` (b,), whether a fragment is its sequence's first:
-                the scene before is forgotten. With truth: ``tsdf`` and ``occupancy``, volumes (b, x, y, z) of each level,
-                fine to coarse.
+                the scene that was in its place of the batch before is forgotten. With truth: ``tsdf`` and ``occupancy``,
+                volumes (b, x, y, z) of each level, fine to coarse.
 
         Returns:
             ``levels``, coarse to fine: dictionaries as in :mod:`deep3dmap.losses.occupancy`, with ``coords``, without targets
             if there is no truth. There are fewer where no voxel is occupied. And if there are voxels to the end, ``coords``
             (n, 4) and ``tsdf`` (n,) of the finest ones that are occupied.
         """
-        inputs = dict(inputs, scene=self._number(inputs["begins"]))
+        self.gru_fusion.begin(inputs), self.tsdf_fusion.begin(inputs)
         outputs = self._coarse_to_fine(self.image_features(inputs["images"]), inputs)
         if "coords" in outputs and not self.training:
-            self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs)
+            self.tsdf_fusion(outputs["coords"], outputs["tsdf"][:, None], inputs, average=not self.fusing)
         return outputs
 
     def _coarse_to_fine(self, features: Sequence[Tensor], inputs: Mapping) -> dict:
@@ -105,7 +108,7 @@ class NeuralReconNetwork(nn.Module):
             coords: voxels.
             before: what the level before passes on; None on the first.
             features: of the pictures, fine to coarse.
-            inputs: of the network, with ``scene`` (b,), numbers of the fragments' scenes.
+            inputs: of the network.
         """
         volume, count = self.seen(level, coords, features, inputs)
         volume = volume if before is None else torch.cat([volume, before], 1)
@@ -130,7 +133,7 @@ class NeuralReconNetwork(nn.Module):
         """What the pictures show at a level's voxels; see :func:`~deep3dmap.geometry.back_projection.back_project`."""
         scale = self.levels - 1 - level
         projections = inputs["projections"][:, :, scale].transpose(0, 1)
-        return back_project(coords, inputs["origin"], self.voxel_size, features[scale], projections)
+        return back_project(coords, inputs["origin"], self.voxel_size, features[scale], projections, self.variance)
 
     def kept(self, level: int, found: Mapping, fragments: int) -> Bool[Tensor, " n"]:
         """The voxels that are occupied, in training a random part of them if they are too many."""
@@ -141,23 +144,15 @@ class NeuralReconNetwork(nn.Module):
             occupied[rows[torch.randperm(len(rows), device=rows.device)[most:]]] = False
         return occupied
 
-    def _number(self, begins: Sequence[bool] | Bool[Tensor, " b"]) -> list[int]:
-        """Numbers of the scenes of a batch's fragments, which go on where no fragment is its sequence's first."""
-        numbers = []
-        for first in begins:
-            self.scenes += bool(first)
-            numbers.append(self.scenes)
-        return numbers
-
     def training_state(self) -> dict:
-        """What is remembered of the current scene, to be saved."""
-        return dict(scenes=self.scenes, gru=self.gru_fusion.training_state(), tsdf=self.tsdf_fusion.training_state())
+        """What is remembered of the current scenes, to be saved."""
+        return dict(features=self.gru_fusion.training_state(), distances=self.tsdf_fusion.training_state())
 
     def load_training_state(self, state: Mapping) -> None:
-        """Remember what was saved."""
-        self.scenes, device = state["scenes"], self.tsdf_heads[0].weight.device
-        self.gru_fusion.load_training_state(state["gru"], device)
-        self.tsdf_fusion.load_training_state(state["tsdf"], device)
+        """Remember what was saved; nothing, if nothing was."""
+        device = self.tsdf_heads[0].weight.device
+        self.gru_fusion.load_training_state(state.get("features", ()), device)
+        self.tsdf_fusion.load_training_state(state.get("distances", ()), device)
 
 
 def _passed_on(features: Float[Tensor, "n c"], tsdf: Float[Tensor, " n"], occupancy: Float[Tensor,

@@ -76,6 +76,38 @@ class SceneMemory:
 
 
 @dataclass
+class Scene:
+    """What is remembered of a scene.
+
+    Attributes:
+        origin: of its voxels, metres.
+        memories: of each level, coarse to fine.
+        targets: true distances likewise, 1 where they are unknown.
+    """
+
+    origin: Float[Tensor, "3"]
+    memories: list[SceneMemory]
+    targets: list[SceneMemory]
+
+    @classmethod
+    def blank(cls, origin: Float[Tensor, "3"], channels: Sequence[int], empty: float) -> "Scene":
+        """A scene of which nothing is known."""
+        return cls(origin, [SceneMemory.blank(count, empty, origin.device) for count in channels],
+                   [SceneMemory.blank(1, 1.0, origin.device) for _ in channels])  # yapf: disable
+
+    def state(self) -> dict:
+        """Tensors and plain values to save."""
+        return dict(origin=self.origin.clone(), memories=[memory.state() for memory in self.memories],
+                    targets=[target.state() for target in self.targets])  # yapf: disable
+
+    @classmethod
+    def restored(cls, state: Mapping, device: torch.device | None = None) -> "Scene":
+        """The scene with that :meth:`state`."""
+        return cls(state["origin"].to(device=device), *([SceneMemory.restored(each, device) for each in state[kind]]
+                                                        for kind in ("memories", "targets")))  # yapf: disable
+
+
+@dataclass
 class Window:
     """Remembered and given values of the voxels of a box, empty where there are none.
 

@@ -1,6 +1,7 @@
 """Rendering of triangle meshes: rasterisers, shaders, and renderers that compose them."""
 
 from deep3dmap.renderers.mesh.deodr_renderer import DeodrRenderer
+from deep3dmap.renderers.mesh.depth import DepthRenderer
 from deep3dmap.renderers.mesh.fragments import Fragments
 from deep3dmap.renderers.mesh.image_mesh import FaceRasterizer
 from deep3dmap.renderers.mesh.lights import Lights, Material
@@ -15,8 +16,8 @@ from deep3dmap.renderers.mesh.textures import FaceCubes, FaceGrids, UVTexture, V
 from deep3dmap.renderers.mesh.toy import ToyRenderer
 
 __all__ = [
-    "DeodrRenderer", "FaceCubes", "FaceGrids", "FaceRasterizer", "FastRasterizer", "Fragments", "Lights", "Material",
-    "MeshImages", "MeshRenderer", "MeshShader", "NeuralMeshRasterizer", "NeuralMeshRenderer", "PyTorch3DRasterizer",
-    "PyTorch3DShader", "PyrenderRenderer", "RayCastRasterizer", "Scene", "TorchRasterizer", "ToyRenderer", "UVTexture",
-    "VertexColors", "rasterize"
+    "DeodrRenderer", "DepthRenderer", "FaceCubes", "FaceGrids", "FaceRasterizer", "FastRasterizer", "Fragments", "Lights",
+    "Material", "MeshImages", "MeshRenderer", "MeshShader", "NeuralMeshRasterizer", "NeuralMeshRenderer",
+    "PyTorch3DRasterizer", "PyTorch3DShader", "PyrenderRenderer", "RayCastRasterizer", "Scene", "TorchRasterizer",
+    "ToyRenderer", "UVTexture", "VertexColors", "rasterize"
 ]

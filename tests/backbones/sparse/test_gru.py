@@ -54,6 +54,14 @@ def test_the_last_voxels_by_hash_get_zeros_where_there_are_fewer_cells_than_voxe
 
 
 @pytest.mark.parametrize("variant", ["published", "clean"])
+def test_no_points_are_none(variant):
+    h = H[:0].requires_grad_()
+    out = unit(variant)(h, X[:0], POINTS[:0], RESOLUTION)
+    out.sum().backward()
+    assert out.shape == h.grad.shape == (0, H.shape[1])
+
+
+@pytest.mark.parametrize("variant", ["published", "clean"])
 def test_every_parameter_gets_a_gradient(variant):
     gru = unit(variant)
     gru(H, X, POINTS, RESOLUTION).square().sum().backward()

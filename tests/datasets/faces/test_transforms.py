@@ -6,7 +6,8 @@ import torch
 
 from deep3dmap.datasets.faces import transforms
 from deep3dmap.datasets.faces.detection import FaceBox
-from deep3dmap.datasets.faces.transforms import DetectedBox, PackFace, RandomFaceBox, RandomOcclusion, RandomPhotometry
+from deep3dmap.datasets.faces.transforms import DetectedBox, PackFace, RandomFaceBox, RandomOcclusion
+from deep3dmap.datasets.transforms import RandomPhotometry
 
 BOX = np.array([40, 30, 90, 86], np.float32)
 GREY = np.full((120, 150, 3), 90, np.uint8)

@@ -222,7 +222,8 @@ def test_a_depth_map_that_is_missing_is_named(made, tmp_path):
     refused(folder, "7.png", "no such depth map")
 
 
-def test_a_depth_map_of_eight_bits_is_refused(made, tmp_path):
+def test_depth_maps_of_eight_bits_are_refused(made, tmp_path):
     folder = files.seven_scenes(tmp_path, made)
-    files.save_image(folder / "frame-000000.depth.png", made.images[0])
+    for file in folder.glob("*.depth.png"):
+        files.save_image(file, made.images[0])
     refused(folder, "16 bits")

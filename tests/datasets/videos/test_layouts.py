@@ -1,11 +1,13 @@
 """Every layout's recording comes back as it was made: names' order, poses, calibration, pictures, depth, direction up."""
 
+import cv2
 import numpy as np
 import pytest
 
 from deep3dmap.datasets import generate_capture
 from deep3dmap.datasets.captures.formats import save_capture
-from deep3dmap.datasets.videos import find_recordings, load_recording
+from deep3dmap.datasets.videos import find_recordings, load_recording, tum
+from deep3dmap.datasets.videos.files import estimated_up, pinhole
 from deep3dmap.errors import MissingDependencyError
 from tests.datasets.videos import made as files
 from tests.datasets.videos.made import Z_UP_TO_Y_UP, Made, half
@@ -67,12 +69,33 @@ def test_tum(made, tmp_path):
 
 def test_tum_without_intrinsics_has_those_of_its_camera_or_says_which_it_takes(made, tmp_path):
     made = files.walk(3, (480, 640))
-    for name, focal, noted in (("rgbd_dataset_freiburg2_desk", 520.9, False), ("desk", 525.0, True)):
+    for name, focal, noted in (("rgbd_dataset_freiburg3_desk", 535.4, False), ("desk", 525.0, True)):
         folder = files.tum(tmp_path / name, made)
         (folder / "camera-intrinsics.txt").unlink()
         recording = load_recording(folder)
         assert recording.intrinsics[0, 0, 0] == focal and bool(recording.notes) == noted
     assert recording.intrinsics[0, 0, 2] == 320  # the default counts from the first pixel's centre
+
+
+def test_tum_pictures_and_depth_maps_are_free_of_lens_distortion(tmp_path):
+    """OpenCV says which ray each distorted pixel has; pictures and depth maps are functions of the ray."""
+    size, K = (480, 640), pinhole(517.3, 516.5, 318.6, 255.3)
+    coefficients = np.array([0.2624, -0.9531, -0.0054, 0.0026, 1.1633])
+    v, u = np.mgrid[:size[0], :size[1]].astype(np.float64)
+    rays = cv2.undistortPoints(np.stack([u, v], -1).reshape(-1, 1, 2), K, coefficients).reshape(*size, 2)
+
+    def shown(x, y):
+        return np.stack([127 + 100 * np.sin(4 * x), 127 + 100 * np.sin(4 * y), 127 + 100 * x], -1), 2 + x + 0.5 * y
+
+    image, depth = shown(*np.moveaxis(rays, -1, 0))
+    folder = files.tum(tmp_path / "rgbd_dataset_freiburg1_room", Made(np.eye(4)[None], K, image[None].round().astype(np.uint8),
+                                                                     depth[None].astype(np.float32)))  # yapf: disable
+    (folder / "camera-intrinsics.txt").unlink()
+    recording = tum.read(folder)
+    ideal = recording.intrinsics[0]
+    image, depth = shown((u + 0.5 - ideal[0, 2]) / ideal[0, 0], (v + 0.5 - ideal[1, 2]) / ideal[1, 1])
+    assert np.abs(recording.image(0) - image).max() < 3
+    assert np.abs(recording.depth(0) - depth).max() < 0.005
 
 
 def test_tum_leaves_out_pictures_without_a_depth_map_at_their_time(made, tmp_path):
@@ -100,7 +123,7 @@ def test_record3d(made, tmp_path, unpacked):
 
 
 def test_record3d_by_its_own_compression(made, tmp_path):
-    lzfse = pytest.importorskip("lzfse", reason="needs the extra 'video'")
+    lzfse = pytest.importorskip("lzfse")
     recording = load_recording(files.record3d(tmp_path / "mine.r3d", made.turned(Z_UP_TO_Y_UP), lzfse.compress))
     np.testing.assert_array_equal(recording.depth(2), made.depths[2, ::2, ::2])
 
@@ -131,6 +154,13 @@ def test_up_is_estimated_where_the_layout_does_not_say(made, tmp_path):
     turn[:3, :3] = files.Rotation.from_euler("xyz", [0.4, 1.1, -2]).as_matrix()
     recording = load_recording(files.seven_scenes(tmp_path, made.turned(turn)))
     assert recording.up @ turn[:3, 2] > np.cos(np.radians(10)) and recording.floor is None
+
+
+@pytest.mark.parametrize("headings, off", [((0, 30, 60, 90), 2), ((30, 30, 30, 30), 40)])
+def test_cameras_that_look_down_but_are_held_level_know_up_if_they_turn(headings, off):
+    poses = np.tile(np.eye(4), (len(headings), 1, 1))
+    poses[:, :3, :3] = files.Rotation.from_euler("xz", [[-90 - 40, heading] for heading in headings], degrees=True).as_matrix()
+    assert estimated_up(poses)[2] == pytest.approx(np.cos(np.radians(off)), abs=1e-3)
 
 
 def test_a_scene_has_its_sequences(made, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from deep3dmap.datasets.transforms import RandomPhotometry
 from deep3dmap.datasets.videos import Fragments
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.structures.recording import RecordingPart
@@ -101,3 +102,14 @@ def test_a_single_recording_is_a_scene_and_several_are_not(small_rooms):
     one = Fragments(dict(small_rooms, count=1), split="train", size=(48, 64), **VIEWS)[0]
     assert one["true_cameras"] is None and one["frames"] == list(range(12)) and len(one["true_mesh"].faces)
     assert "true_cameras" not in Fragments(small_rooms, split="train", size=(48, 64), **VIEWS)[0]
+
+
+def test_pictures_of_a_fragment_are_changed_alike():
+    images = torch.full((3, 3, 20, 30), 120, dtype=torch.uint8)
+    images[:, 0] = 60
+    np.random.seed(1)
+    changed = RandomPhotometry()(dict(images=images))["images"].float()
+    assert changed.shape == images.shape and not torch.equal(changed, images.float())
+    balance = changed[:, 0].mean((1, 2)) / changed[:, 1].mean((1, 2))
+    assert balance.std() < 0.02 < (balance - 0.5).abs().max()
+    assert torch.equal(RandomPhotometry(0.0)(dict(images=images))["images"], images)

@@ -85,10 +85,11 @@ def test_a_run_with_other_voxels_cant_go_on(work_dir, options):
 def test_reconstruct_leaves_mesh_videos_and_report(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("deep3dmap.apis.showing.turntable", lambda mesh, **_: [np.zeros((8, 8, 3), np.uint8)] * 2)
     monkeypatch.setattr("deep3dmap.apis.showing.growth", lambda *_: [np.zeros((8, 8, 3), np.uint8)] * 2)
-    result = reconstruct(folder, tmp_path, method="fusion", minutes=5, every=2, progress=False, options=MODEL,
-                         log=lambda line: None)  # yapf: disable
+    result = reconstruct(folder, tmp_path, method="fusion", minutes=5, every=2, mesh_every=2, progress=False,
+                         options=MODEL, log=lambda line: None)  # yapf: disable
     names = ("mesh.ply", "mesh.glb", "turntable.mp4", "growth.mp4", "metrics.json", "report.html")
     assert all((tmp_path / name).stat().st_size for name in names)
+    assert [path.name for path in (tmp_path / "growing").iterdir()] == ["ball_0002.ply"]
     assert result.mesh is not None and not json.loads((tmp_path / "metrics.json").read_text())["notes"]
 
 

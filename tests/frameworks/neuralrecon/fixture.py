@@ -8,7 +8,7 @@ from tests.goldens import tensor
 
 def fragment(golden, k: int, levels: int = 3) -> dict:
     """Inputs of fragment ``k``, the first of which begins its scene."""
-    found = dict(begins=[k == 0], scene=[0])
+    found = dict(begins=[k == 0])
     names = dict(scene_origin="vol_origin", origin="vol_origin_partial", aligned_camera="world_to_aligned_camera",
                  projections="proj_matrices")  # yapf: disable
     found |= {ours: tensor(golden[f"f{k}_{theirs}"]) for ours, theirs in names.items()}

@@ -1,18 +1,24 @@
-"""NeuralRecon by its config and commands, on two small synthetic rooms."""
+"""NeuralRecon by its config and commands, on two small synthetic rooms, in one process and in two."""
+
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.dataset import default_collate
+from mmengine.dist import get_rank
 from torch import Tensor, nn
 
 from deep3dmap.apis import load_framework, train
 from deep3dmap.apis import test as evaluate
+from deep3dmap.engine.checkpoint import load_checkpoint
+from deep3dmap.errors import ConfigError
 from deep3dmap.registry import BACKBONES, DATASETS
+from tests.engine.killing import forked_ranks
 from tests.engine.test_resume import assert_same, state
 from tests.rooms_fixture import SPACE, VIEWS
 
 CONFIG = "configs/neuralrecon/small.py"
-STEPS = 40, 16
+STEPS = 24, 12
 
 
 @BACKBONES.register_module()
@@ -41,11 +47,12 @@ def options(small_rooms, prepared_rooms) -> dict:
     data = dict(type="Fragments", recording=dict(small_rooms, split="train"), size=(48, 64), **VIEWS)
     random, still = ([dict(type=name, **SPACE)] for name in ("RandomSpace", "FragmentSpace"))
     return {"model.backbone2d.type": "TinyPyramid", "model.backbone2d.weights": None,
-        "model.backbone3d.channels": [12, 9, 6], "model.size": SPACE["size"],
-            "model.voxel_size": SPACE["voxel_size"],
-            "train_dataloader": dict(dataset=dict(data, prepared=prepared_rooms, pipeline=random)),
+            "model.backbone3d.channels": [12, 9, 6], "model.backbone3d.features": [80, 40, 24], "model.variance": False,
+            "model.size": SPACE["size"], "model.voxel_size": SPACE["voxel_size"],
+            "train_dataloader.dataset": dict(data, _delete_=True, prepared=prepared_rooms, pipeline=random),
             "test_dataset": dict(data, pipeline=still), "test_evaluator.0.voxel_size": SPACE["voxel_size"],
             "test_evaluator.0.thresholds": [0.25], "val_cfg": None, "val_dataset": None, "val_evaluator": None,
+            "optim_wrapper.network.average": 0.5, "optim_wrapper.network.optimizer.lr": 3e-3, "param_scheduler": None,
             "default_hooks.checkpoint.steps": 1, "default_hooks.checkpoint.keep": 0, "amp": False}  # yapf: disable
 
 
@@ -63,7 +70,7 @@ def trained(options, tmp_path_factory):
 
 def told_apart(checkpoint, options) -> float:
     """Share of coarse voxels whose occupancy is right, occupied and free ones weighing the same."""
-    data = dict(options["train_dataloader"]["dataset"])
+    data = {key: value for key, value in options["train_dataloader.dataset"].items() if key != "_delete_"}
     fragments, network = DATASETS.build(data), load_framework(checkpoint)
     logits, truth = [], []
     for index in range(len(fragments)):
@@ -87,8 +94,54 @@ def test_a_scene_is_tested_as_a_whole(trained, options, tmp_path):
     assert all(each.result.one_sided for each in result.results)
 
 
+@pytest.mark.parametrize("key, value", [("model.size", (24, 24, 24)), ("model.voxel_size", 0.1)])
+def test_true_volumes_of_other_voxels_are_refused(key, value, options, tmp_path):
+    with pytest.raises(ConfigError, match="RandomSpace"):
+        train(CONFIG, tmp_path, options=options | stages(1, 1) | {key: value, "train_dataloader.num_workers": 0})
+
+
 @pytest.mark.parametrize("step", [STEPS[0] - 4, STEPS[0] + 5])  # in either stage, the second in a sequence
 def test_a_run_resumed_in_a_sequence_ends_the_same(step, trained, options, tmp_path):
     checkpoint = str(trained / "checkpoints" / f"step_{step:08d}.pth")
     train(CONFIG, tmp_path, resume=checkpoint, options=options | stages(*STEPS), seed=0)
     assert_same(state(tmp_path), state(trained))
+
+
+# --- two processes --------------------------------------------------------------------------------------------------------
+
+SHORT = 2, 4  # steps in two processes; the last ones are the second and later fragments of sequences
+
+
+@pytest.fixture(scope="module")
+def two(options, tmp_path_factory) -> Path:
+    """Folders ``whole`` and ``resumed`` (in the second stage) of runs of two processes, with each one's final parameters."""
+    root = tmp_path_factory.mktemp("two")
+
+    def run(name: str, resume: str | None = None) -> None:
+        runner = train(CONFIG, root / name, resume=resume or False, launcher="pytorch", seed=0, progress=False,
+                       options=options | stages(*SHORT) | {"train_dataloader.batch_size": 1})  # yapf: disable
+        torch.save({key: value.data for key, value in runner.framework.named_parameters()}, root / name / f"{get_rank()}.pt")
+
+    checkpoint = root / "whole" / "checkpoints" / f"step_{SHORT[0] + 2:08d}.pth"
+    codes, text = forked_ranks(2, lambda: run("whole"), lambda: run("resumed", str(checkpoint)))
+    assert codes == [0, 0], text
+    return root
+
+
+def test_two_processes_have_the_same_parameters(two):
+    for name in ("whole", "resumed"):
+        assert_same(*(torch.load(two / name / f"{rank}.pt", weights_only=True) for rank in range(2)))
+
+
+def test_two_processes_resumed_in_a_sequence_end_the_same(two):
+    assert_same(state(two / "resumed"), state(two / "whole"))
+
+
+def test_each_process_and_each_place_of_a_batch_remembers_a_scene_of_its_own(two, trained):
+    """What is remembered of the truth doesn't depend on the weights."""
+    for step in range(1, SHORT[1] + 1):
+        ranks, one = (load_checkpoint(folder / "checkpoints" / f"step_{first + step:08d}.pth")["loop"]
+                      for folder, first in ((two / "whole", SHORT[0]), (trained, STEPS[0])))
+        first, second = (each["features"][0]["targets"] for each in (ranks["training"], *ranks["training_of_others"]))
+        assert_same([first, second], [place["targets"] for place in one["training"]["features"]])
+        assert all(len(level["coords"]) for level in first + second)

@@ -19,9 +19,10 @@ def gru_fusion() -> GRUFusion:
     return fusion.eval()
 
 
-def step(fusion: GRUFusion, k: int, level: int, inputs: dict | None = None):
-    coords, values = tensor(GOLDEN[f"f{k}_s{level}_coords"]).long(), tensor(GOLDEN[f"f{k}_s{level}_values"])
-    return fusion(level, coords, values, inputs or fragment(GOLDEN, k))
+def step(fusion: GRUFusion, k: int, level: int, values: torch.Tensor | None = None):
+    coords, inputs = tensor(GOLDEN[f"f{k}_s{level}_coords"]).long(), fragment(GOLDEN, k)
+    fusion.begin(inputs)
+    return fusion(level, coords, tensor(GOLDEN[f"f{k}_s{level}_values"]) if values is None else values, inputs)
 
 
 @torch.no_grad()
@@ -34,7 +35,7 @@ def test_fused_features_targets_and_memory_are_the_reference_s(level):
                   if key.startswith(f"f{k}_s{level}_")}  # yapf: disable
         assert_same_rows((fused.coords, fused.features, fused.tsdf_target, fused.occupancy_target.float()),
                          (theirs["up_coords"], theirs["up_values"], theirs["tsdf_target"], theirs["occ_target"].float()), 1e-4)
-        memory, target = fusion.memories[level], fusion.targets[level]
+        memory, target = fusion.scenes[0].memories[level], fusion.scenes[0].targets[level]
         assert_same_rows((memory.coords, memory.values), (theirs["gvol_C"], theirs["gvol_F"]), 1e-4)
         assert_same_rows((target.coords, target.values), (theirs["gtarget_C"], theirs["gtarget_F"]), 1e-5)
 
@@ -42,14 +43,18 @@ def test_fused_features_targets_and_memory_are_the_reference_s(level):
 def test_the_fragment_s_place_in_its_scene_is_the_reference_s():
     fusion = gru_fusion()
     for k in FRAGMENTS:
+        inputs = fragment(GOLDEN, k)
+        fusion.begin(inputs)
         for level in LEVELS:
-            assert torch.equal(fusion.start(level, 0, fragment(GOLDEN, k)), tensor(GOLDEN[f"f{k}_s{level}_relative_origin"]))
+            assert torch.equal(fusion.start(level, 0, inputs), tensor(GOLDEN[f"f{k}_s{level}_relative_origin"]))
 
 
 def test_distances_of_the_scene_are_the_reference_s():
     fusion = TSDFFusion(**SETTINGS)
     for k in FRAGMENTS:
-        fusion(tensor(GOLDEN[f"f{k}_ds_coords"]).long(), tensor(GOLDEN[f"f{k}_ds_tsdf"]), fragment(GOLDEN, k))
+        inputs = fragment(GOLDEN, k)
+        fusion.begin(inputs)
+        fusion(tensor(GOLDEN[f"f{k}_ds_coords"]).long(), tensor(GOLDEN[f"f{k}_ds_tsdf"]), inputs)
         coords, tsdf, origin = fusion.scene
         expected = tensor(GOLDEN[f"f{k}_ds_scene_tsdf"])
         low = ((tensor(GOLDEN[f"f{k}_ds_origin"]) - origin) / SETTINGS["voxel_size"]).round().long()
@@ -63,25 +68,28 @@ def test_another_scene_starts_with_an_empty_memory():
     fusion, fresh = gru_fusion(), gru_fusion()
     level = LEVELS[-1]
     step(fusion, 0, level)
-    again = step(fusion, 0, level, fragment(GOLDEN, 0) | dict(scene=[1]))
+    again = step(fusion, 0, level)
     torch.testing.assert_close(again.features, step(fresh, 0, level).features)
-    assert fusion.memories[level].coords.shape == fresh.memories[level].coords.shape
+    assert fusion.scenes[0].memories[level].coords.shape == fresh.scenes[0].memories[level].coords.shape
 
 
 @torch.no_grad()
-def test_fragments_of_a_batch_are_fused_one_after_another():
-    one, batch, level = gru_fusion(), gru_fusion(), LEVELS[0]
-    alone = [step(one, k, level) for k in FRAGMENTS[:2]]
-    inputs = [fragment(GOLDEN, k) for k in FRAGMENTS[:2]]
-    both = {key: torch.cat([each[key] for each in inputs]) for key in ("origin", "scene_origin", "aligned_camera")}
-    both |= {key: [torch.cat(pair) for pair in zip(*(each[key] for each in inputs))] for key in ("tsdf", "occupancy")}
-    coords = torch.cat([tensor(GOLDEN[f"f{k}_s{level}_coords"]).long() for k in FRAGMENTS[:2]])
-    coords[len(coords) // 2:, 0] = 1
-    values = torch.cat([tensor(GOLDEN[f"f{k}_s{level}_values"]) for k in FRAGMENTS[:2]])
-    fused = batch(level, coords, values, both | dict(scene=[0, 0]))
-    torch.testing.assert_close(fused.features, torch.cat([each.features for each in alone]))
-    torch.testing.assert_close(fused.tsdf_target, torch.cat([each.tsdf_target for each in alone]))
-    assert torch.equal(fused.coords[:, 0], torch.arange(2).repeat_interleave(torch.tensor([len(f.coords) for f in alone])))
+def test_each_place_of_a_batch_has_a_scene_of_its_own():
+    batch, level, (first, second) = gru_fusion(), LEVELS[0], FRAGMENTS[:2]
+    for places in ((first, first), (second, first), (first, second)):  # the first fragment begins a scene
+        inputs = [fragment(GOLDEN, k) for k in places]
+        both = {key: torch.cat([each[key] for each in inputs]) for key in ("origin", "scene_origin", "aligned_camera")}
+        both |= {key: [torch.cat(pair) for pair in zip(*(each[key] for each in inputs))] for key in ("tsdf", "occupancy")}
+        both["begins"] = [begins for each in inputs for begins in each["begins"]]
+        given = [tensor(GOLDEN[f"f{k}_s{level}_coords"]).long() for k in places]
+        given[1][:, 0] = 1
+        batch.begin(both)
+        fused = batch(level, torch.cat(given), torch.cat([tensor(GOLDEN[f"f{k}_s{level}_values"]) for k in places]), both)
+        for place, k in enumerate(places):
+            own, alone = fused.coords[:, 0] == place, gru_fusion()
+            expected = [step(alone, each, level) for each in FRAGMENTS[:k + 1]][-1]
+            torch.testing.assert_close(fused.features[own], expected.features)
+            torch.testing.assert_close(fused.tsdf_target[own], expected.tsdf_target)
 
 
 @torch.no_grad()
@@ -98,6 +106,6 @@ def test_gradients_reach_the_fragment_s_features_but_not_earlier_ones():
     fusion, level = gru_fusion(), LEVELS[-1]
     for k in FRAGMENTS[:2]:
         values = tensor(GOLDEN[f"f{k}_s{level}_values"]).requires_grad_()
-        fused = fusion(level, tensor(GOLDEN[f"f{k}_s{level}_coords"]).long(), values, fragment(GOLDEN, k))
+        fused = step(fusion, k, level, values)
         fused.features.square().sum().backward()
         assert values.grad.abs().sum(1).gt(0).all()

@@ -48,3 +48,10 @@ def test_an_open_mesh_has_faces_between_known_voxels_only():
 
 def test_without_voxels_the_mesh_is_empty():
     assert not len(sparse_mesh(UNIT, np.zeros((0, 3), np.int64), np.zeros(0, np.float32)).faces)
+
+
+def test_parts_far_apart_take_no_memory_for_the_space_between():
+    near = np.argwhere(np.ones((3, 3, 3)))
+    tsdf = near[:, 0].astype(np.float32) - np.float32(0.5)
+    mesh = sparse_mesh(UNIT, np.concatenate([near, near + 10**6]), np.concatenate([tsdf, tsdf]), closed=False)
+    assert len(mesh.faces) == 2 * len(sparse_mesh(UNIT, near, tsdf, closed=False).faces) > 0

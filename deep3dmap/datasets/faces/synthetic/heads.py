@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
+import torch
 import trimesh
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_matrix
 
 from deep3dmap.datasets.faces.ict_maps import ICTMaps
 from deep3dmap.datasets.faces.synthetic.people import draw_identity
@@ -15,6 +15,7 @@ from deep3dmap.datasets.heads.ict_face.surface import HeadSurface, head_surface
 from deep3dmap.datasets.synthetic import head_appearance as look
 from deep3dmap.datasets.synthetic.head_accessories import ACCESSORIES, Piece
 from deep3dmap.datasets.synthetic.head_lights import open_directions
+from deep3dmap.geometry.mesh_operators import vertex_normals
 from deep3dmap.geometry.visible_surface import sphere_points
 from deep3dmap.structures.face_model import EYEBALLS, ICTFaceModel
 
@@ -121,16 +122,8 @@ def dressed(shared: Wardrobe, identity: Float[np.ndarray, " i"], expression: Flo
     faces = np.concatenate([piece[1] + start for piece, start in zip(pieces, starts)])
     opened = np.concatenate([shared.opened, np.ones((len(vertices) - len(skin), DIRECTIONS))])
     opened[material == TEETH], opened[material == MOUTH] = 0.45, 0.25  # the model's mouth is closed
-    return Head(vertices, faces, canonical, material, vertex_normals(vertices, faces), opened, model_vertices)
-
-
-def vertex_normals(vertices: Float[np.ndarray, "n 3"], faces: Int[np.ndarray, "f 3"]) -> Float[np.ndarray, "n 3"]:
-    """Unit normals, weighted by the faces' areas."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    flat = np.cross(b - a, c - a)
-    gather = csr_matrix((np.ones(faces.size), faces.ravel(), np.arange(0, faces.size + 1, 3)), (len(faces), len(vertices)))
-    normals = gather.T @ flat
-    return normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+    normals = vertex_normals(*map(torch.from_numpy, (vertices, faces))).numpy()
+    return Head(vertices, faces, canonical, material, normals, opened, model_vertices)
 
 
 def _affine(source, target, part) -> Float[np.ndarray, "4 3"]:
