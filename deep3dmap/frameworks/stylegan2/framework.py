@@ -93,6 +93,7 @@ class StyleGAN2(CustomFramework):
         return {name: value.detach() for name, value in values.items()}
 
     def _critic_step(self, real: Float[Tensor, "b 3 s s"], wrapper) -> dict[str, Tensor]:
+        wrapper.zero_grad()  # the generator's step leaves gradients here, too
         with torch.no_grad():
             fake = self.generator(self.random_latents(len(real)))
         with wrapper.optim_context(self):
