@@ -22,7 +22,8 @@ train_dataloader = dict(num_workers=1,
                         dataset=dict(recording=[_rooms, "seven_scenes_redkitchen"],
                                      split="train",
                                      prepared="data/rooms",
-                                     pipeline=[dict(type="RandomPhotometry"), dict(type="RandomSpace", **_space)],
+                                     pipeline=[dict(type="RandomPhotometry"),
+                                               dict(type="RandomSpace", **_space)],
                                      **_fragments))
 optim_wrapper = dict(network=dict(optimizer=dict(type="Adam", lr=2e-3), clip_grad=dict(max_norm=1.0), average=0.995))
 param_scheduler = dict(network=dict(type="ProgressLR", decay=0.05, warmup=200))
