@@ -39,6 +39,7 @@ setup(
     package_data={
         "deep3dmap.configs": ["**/*.py", "**/*.md"],
         "deep3dmap.frameworks.h3dnet": ["assets/*"],
+        "deep3dmap.frameworks.neuralrecon": ["assets/*"],
         "deep3dmap.frameworks.prnet": ["assets/*"],
         "deep3dmap.structures": ["assets/*"],
         "deep3dmap.visualization": ["assets/**/*"]

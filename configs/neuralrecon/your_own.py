@@ -1,4 +1,4 @@
-# Your own recording: `deep3dmap reconstruct RECORDING --method neuralrecon --weights FILE`.
+# Your own recording: `deep3dmap reconstruct RECORDING --method neuralrecon`.
 _base_ = ["small.py"]
 
 test_dataset = dict(recording="path of your recording", split="all", complete=True)

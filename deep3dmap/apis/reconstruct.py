@@ -80,8 +80,8 @@ def reconstruct(source: str | Path | None,
             method. None for the config's data.
         output: folder to write to.
         method: ``idr``; ``h3dnet`` for heads; ``hull``: a first mesh within seconds; ``mesh``: a fitted one within minutes;
-            ``prnet`` for faces; ``fusion`` for recordings of depth cameras; ``neuralrecon`` for videos with poses and
-            ``deepsdf``, both with ``--weights`` (all: ``deep3dmap list methods``).
+            ``prnet`` for faces; ``fusion`` for recordings of depth cameras; ``neuralrecon`` for videos with poses;
+            ``deepsdf`` with ``--weights`` (all: ``deep3dmap list methods``).
         weights: checkpoint or work folder of a trained model: infer with it instead of training.
         minutes: time limit of the whole command.
         config: config to use instead of the method's own.

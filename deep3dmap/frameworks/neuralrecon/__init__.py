@@ -1,10 +1,14 @@
 """NeuralRecon: the surface of a room from a posed video (Sun et al., CVPR 2021)."""
 
+from pathlib import Path
+
 from deep3dmap.frameworks.cards import Card, register_card
 from deep3dmap.frameworks.neuralrecon.framework import NeuralRecon
 from deep3dmap.frameworks.neuralrecon.published import convert
 
 __all__ = ["NeuralRecon"]
+
+WEIGHTS = Path(__file__).parent / "assets" / "small.pth"
 
 register_card(
     Card(name="neuralrecon",
@@ -17,6 +21,7 @@ register_card(
          subject="rooms",
          your_own="configs/neuralrecon/your_own.py",
          source="test_dataset.recording",
+         weights=str(WEIGHTS) if WEIGHTS.is_file() else None,
          learns_from_data=True,
          grows=True,
          convert=convert,

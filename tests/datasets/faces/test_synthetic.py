@@ -6,7 +6,7 @@ import torch
 
 from deep3dmap.datasets.faces import SyntheticFaces
 from deep3dmap.datasets.faces.ict_maps import ICTMaps
-from deep3dmap.datasets.faces.synthetic.heads import MOUTH, dressed, vertex_normals, wardrobe
+from deep3dmap.datasets.faces.synthetic.heads import MOUTH, dressed, wardrobe
 from deep3dmap.datasets.faces.synthetic.people import Sitter, head_rotation
 from deep3dmap.datasets.faces.synthetic.rendering import VARIED, portrait
 from deep3dmap.errors import ConfigError
@@ -143,11 +143,3 @@ def test_the_mouth_opens_onto_teeth_and_not_onto_skin(model):
     assert gap < -0.5
     inside = head.vertices[head.material == MOUTH]
     assert inside[:, 2].max() < marks[62, 2]
-
-
-def test_normals_are_unit_and_point_outward(model):
-    shared = wardrobe(model)
-    normals = vertex_normals(shared.canonical, shared.surface.faces)
-    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-6)
-    nose = shared.canonical[:, 2].argmax()
-    assert normals[nose, 2] > 0.8

@@ -48,6 +48,7 @@ def options(small_rooms, prepared_rooms) -> dict:
     random, still = ([dict(type=name, **SPACE)] for name in ("RandomSpace", "FragmentSpace"))
     return {"model.backbone2d.type": "TinyPyramid", "model.backbone2d.weights": None,
             "model.backbone3d.channels": [12, 9, 6], "model.backbone3d.features": [80, 40, 24], "model.variance": False,
+            "model.recurrent": True,
             "model.size": SPACE["size"], "model.voxel_size": SPACE["voxel_size"],
             "train_dataloader.dataset": dict(data, _delete_=True, prepared=prepared_rooms, pipeline=random),
             "test_dataset": dict(data, pipeline=still), "test_evaluator.0.voxel_size": SPACE["voxel_size"],
