@@ -1,5 +1,5 @@
-"""Resampling of pictures with a finite impulse response filter, as StyleGAN2 does (Karras et al., CVPR 2020): zeros between the
-samples, the filter, and every n-th sample of the result.
+"""Resampling of pictures as StyleGAN2 does (Karras et al., CVPR 2020): zeros between the samples, a finite impulse response
+filter, and every n-th sample of the result.
 """
 
 from collections.abc import Sequence
