@@ -1,6 +1,5 @@
 """StyleGAN2's losses against the reference's."""
 
-
 from deep3dmap.losses.adversarial import critic_loss, generator_loss, gradient_penalty, path_length_penalty, path_lengths
 from tests.backbones.test_stylegan2 import close, close_to_largest, critic, images_of, narrow  # noqa: F401 - fixtures
 from tests.goldens import read, tensor
