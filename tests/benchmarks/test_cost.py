@@ -7,11 +7,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from deep3dmap.benchmarks.cases import read_networks, vary
-from deep3dmap.benchmarks.cost import EvaluationCounter, _Run, benchmark, cases_of, measure, prepared_state, run_case
+from deep3dmap.benchmarks.cost import EvaluationCounter, _Run, benchmark, cases_of, measure, prepared_state
 from deep3dmap.benchmarks.idr import batch_of_rays, object_sdf
 from deep3dmap.benchmarks.limits import MatrixFlops, fastest, least_seconds, matrix_product
 from deep3dmap.errors import ConfigError, Deep3DError
 from deep3dmap.registry import FRAMEWORKS
+from tests.benchmarks.conftest import in_this_process
 
 CPU = torch.device("cpu")
 IDR = cases_of("idr")
@@ -23,11 +24,6 @@ TINY = dict(type="IDR",
 ENCODED, WIDTH = 15, 32
 #: Multiplications and additions of one evaluation of TINY's distance.
 ONE_EVALUATION = 2 * (ENCODED * WIDTH + WIDTH * WIDTH + WIDTH)
-
-
-def in_this_process(run: _Run, case: dict, what: str):
-    """Stands for ``_Run._start``."""
-    return run_case(dict(case, method=run.method, device=run.device, quick=run.quick))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 import trimesh
 
 from deep3dmap.benchmarks.cases import PRODUCTS, read_networks, vary
-from deep3dmap.benchmarks.cost import EvaluationCounter, benchmark, build, cases_of, measure, prepared_state, run_case
+from deep3dmap.benchmarks.cost import EvaluationCounter, benchmark, build, cases_of, measure, prepared_state
 from deep3dmap.benchmarks.deepsdf import SHAPE, SHAPES, batch_of_samples, box, ring
 from deep3dmap.registry import FRAMEWORKS
 
@@ -36,9 +36,7 @@ def cost(state):
     return lambda name, work, **changes: measure(dict(case, name=name, work=work, unit=DEEPSDF.work[name].unit) | changes, CPU)
 
 
-def test_a_quick_run_measures_all_kinds_of_work_with_growing_amounts(monkeypatch):
-    monkeypatch.setattr("deep3dmap.benchmarks.cost._Run._start",
-                        lambda run, case, what: run_case(dict(case, method=run.method, device=run.device, quick=run.quick)))
+def test_a_quick_run_measures_all_kinds_of_work_with_growing_amounts(one_process):
     results = benchmark("deepsdf", quick=True, networks=dict(tiny=TINY), device="cpu", write=lambda line: None)
     assert [r["name"] for r in results[:2]] == list(PRODUCTS)
     wanted = [(name, amount) for name, work in DEEPSDF.work.items() for amount in work.quick]

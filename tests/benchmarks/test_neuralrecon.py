@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from deep3dmap.benchmarks.cases import PRODUCTS
-from deep3dmap.benchmarks.cost import benchmark, cases_of, run_case
+from deep3dmap.benchmarks.cost import benchmark, cases_of
 from deep3dmap.benchmarks.neuralrecon import corner, walk
 from deep3dmap.registry import FRAMEWORKS
 
@@ -29,9 +29,7 @@ def known_after(framework, number: int) -> int:
     return len(framework.network.tsdf_fusion.scene[0])
 
 
-def test_a_quick_run_measures_all_kinds_of_work(monkeypatch):
-    monkeypatch.setattr("deep3dmap.benchmarks.cost._Run._start",
-                        lambda run, case, what: run_case(dict(case, method=run.method, device=run.device, quick=run.quick)))
+def test_a_quick_run_measures_all_kinds_of_work(one_process):
     results = benchmark("neuralrecon", quick=True, networks=dict(tiny=TINY), device="cpu", write=lambda line: None)
     wanted = [(name, amount) for name, work in NEURALRECON.work.items() for amount in work.quick]
     assert [(r["name"], r["work"]) for r in results[len(PRODUCTS):]] == wanted

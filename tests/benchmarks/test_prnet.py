@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from deep3dmap.benchmarks.cases import PRODUCTS, read_networks, vary
-from deep3dmap.benchmarks.cost import benchmark, cases_of, measure, prepared_state, run_case
+from deep3dmap.benchmarks.cost import benchmark, cases_of, measure, prepared_state
 from deep3dmap.registry import FRAMEWORKS
 
 CPU = torch.device("cpu")
@@ -27,9 +27,7 @@ def cost(tmp_path):
     return run
 
 
-def test_a_quick_run_measures_all_kinds_of_work_with_growing_amounts(monkeypatch):
-    monkeypatch.setattr("deep3dmap.benchmarks.cost._Run._start",
-                        lambda run, case, what: run_case(dict(case, method=run.method, device=run.device, quick=run.quick)))
+def test_a_quick_run_measures_all_kinds_of_work_with_growing_amounts(one_process):
     results = benchmark("prnet", quick=True, networks=dict(tiny=TINY), device="cpu", write=lambda line: None)
     wanted = [(name, amount) for name, work in PRNET.work.items() for amount in work.quick]
     assert [(r["name"], r["work"]) for r in results[len(PRODUCTS):]] == wanted

@@ -84,10 +84,3 @@ class StyleDiscriminator(nn.Module):
         x = self.convs(images)
         x = self.final_conv(torch.cat([x, deviation(x)], 1))
         return self.final_linear(x.flatten(1))
-
-    def features(self, images: Float[Tensor, "b 3 size size"], levels: int = 4) -> list[Float[Tensor, "b c h w"]]:
-        """Features after the first residual blocks, at half the size and less."""
-        found, x = [], self.convs[0](images)
-        for block in self.convs[1:1 + levels]:
-            found.append(x := block(x))
-        return found

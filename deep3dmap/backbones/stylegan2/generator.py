@@ -115,13 +115,6 @@ class StyleGenerator(nn.Module):
             return styles
         return torch.cat([styles[:, :first], other[:, None].expand(-1, self.layers - first, -1)], 1)
 
-    @torch.no_grad()
-    def mean_style(self, count: int = 4096, generator: torch.Generator | None = None) -> Float[Tensor, "1 s"]:
-        """The mean w of random z, towards which styles are truncated."""
-        weight = self.style[-1].weight
-        z = torch.randn(count, weight.shape[1], generator=generator, device=generator.device if generator else None)
-        return self.style(z.to(weight)).mean(0, keepdim=True)
-
 
 def truncated(w: Float[Tensor, "b s"], mean: Float[Tensor, "1 s"], share: float) -> Float[Tensor, "b s"]:
     """Styles nearer to their mean: less varied, better pictures (Karras et al., CVPR 2019, appendix B)."""
