@@ -25,8 +25,8 @@ def walk(plan: FloorPlan, frames: int, random: Random) -> Float[np.ndarray, "fra
     time = np.arange(frames) / RATE
     height = random.uniform(1.3, 1.65) + _sway(time, 0.08, 6.0, random) + _sway(time, 0.01, 0.6, random)
     yaw = _gaze(plan, ground, random) + np.radians(_sway(time, 14, 5.0, random) + _sway(time, 0.5, 0.5, random))
-    pitch = np.radians(random.uniform(-22, -10) + _sway(time, 12, 6.0, random) + _sway(time, 0.5, 0.5, random))
-    roll = np.radians(random.uniform(-2, 2) + _sway(time, 2, 3.0, random) + _sway(time, 0.3, 0.5, random))
+    pitch = np.radians(random.uniform(-28, -10) + _sway(time, 12, 6.0, random) + _sway(time, 0.5, 0.5, random))
+    roll = np.radians(random.uniform(-4, 4) + _sway(time, 4, 3.0, random) + _sway(time, 0.3, 0.5, random))
     poses = np.tile(np.eye(4), (frames, 1, 1))
     poses[:, :3, :3] = _rotations(yaw, pitch, roll)
     poses[:, :2, 3], poses[:, 2, 3] = ground, height.clip(1.2, 1.8)
