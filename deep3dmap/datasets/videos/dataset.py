@@ -13,9 +13,9 @@ from deep3dmap.datasets.videos.prepared import prepared_volumes
 from deep3dmap.datasets.videos.sources import recordings_at, upright_from_world
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.io.paths import resolve_data
-from deep3dmap.ranges import AtLeastTwo, NotNegative, Share
+from deep3dmap.ranges import AtLeastTwo, Count, NotNegative, Share
 from deep3dmap.registry import DATASETS
-from deep3dmap.structures.recording import Recording
+from deep3dmap.structures.recording import Recording, RecordingPart
 
 
 @DATASETS.register_module()
@@ -44,12 +44,14 @@ class Fragments(ClipDataset):
         size: height and width of pictures (default: their own).
         min_angle, min_distance: degrees and metres between key frames, one of which suffices.
         complete: let the last window reach back, so that all key frames are in one; the authors' code drops the last ones.
+        repeat: for names of recordings, how many times each is there, to balance a small one against many: its key frames are
+            chosen anew each time, one frame later.
         prepared: folder that ``deep3dmap prepare rgbd`` wrote, for its volumes.
         pipeline: see :class:`ItemDataset`.
 
     Raises:
         DataError: if a recording is missing or damaged, or none has enough key frames.
-        ConfigError: if the size is not a size.
+        ConfigError: if the size is not a size, or no recording has a name in ``repeat``.
     """
 
     def __init__(self,
@@ -61,6 +63,7 @@ class Fragments(ClipDataset):
                  min_angle: NotNegative = 15.0,
                  min_distance: NotNegative = 0.1,
                  complete: bool = False,
+                 repeat: Mapping[str, Count] | None = None,
                  prepared: str | None = None,
                  pipeline: Sequence[Mapping] = ()):
         super().__init__(pipeline)
@@ -72,12 +75,19 @@ class Fragments(ClipDataset):
         self.recordings, self.notes = recordings_at(places, split, test_share), []
         options = dict(views=views, min_angle=min_angle, min_distance=min_distance, complete=complete)
         self.windows, errors = [], []  # (recording, number in it, frames)
+        repeat = repeat or {}
+        if unknown := set(repeat) - {each.name for each in self.recordings}:
+            raise ConfigError(f"repeat: no recording is called {', '.join(sorted(unknown))}")
         for k, each in enumerate(self.recordings):
             self.notes += [f"{each.name}: {note}" for note in each.notes]
-            try:
-                self.windows += [(k, n, window) for n, window in enumerate(windows_of(each, **options))]
-            except DataError as error:
-                errors.append(error)
+            for start in range(repeat.get(each.name, 1)):
+                later = RecordingPart(each, range(start, len(each)))
+                try:
+                    windows = windows_of(later, **options)
+                except DataError as error:
+                    errors.append(error)
+                    break
+                self.windows += [(k, n, [start + frame for frame in window]) for n, window in enumerate(windows)]
         if not self.windows:
             raise errors[0] if errors else DataError(f"{recording}: holds no recordings")
         self.notes += [f"left out: {error}" for error in errors]

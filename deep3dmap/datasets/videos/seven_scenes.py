@@ -5,8 +5,7 @@
 picture, so they count from its corner as here. The direction up is estimated: the world's axes are those of the first camera.
 
 The ``K`` and the poses of 7-Scenes are those of the Kinect's depth camera. Its colour camera is 25 mm to the right, with a
-focal length of 525 pixels: that is the camera of the recording here, and depth maps are carried over to it. (Points seen by two
-frames of the red kitchen, 0.5 to 1 s apart, then have colours that correlate by 0.96, and by 0.89 with one ``K`` for both.)
+focal length of 525 pixels: that is the camera of the recording here, and depth maps are carried over to it.
 """
 
 from functools import partial

@@ -145,3 +145,18 @@ def test_the_upright_world_has_z_up_and_cameras_at_the_height_of_people(long, tm
         np.testing.assert_allclose((upright @ world)[2, :3], [0, 0, 1], atol=1e-9)
         np.testing.assert_allclose(upright[:3, :3] @ upright[:3, :3].T, np.eye(3), atol=1e-9)
         assert abs((upright @ recording.poses)[:, 2, 3].mean() - 1.5) < 1e-9 and np.linalg.det(upright) > 0
+
+
+def test_a_small_recording_comes_several_times_each_from_a_later_frame(long, tmp_path):
+    paths = [str(files.scannet(tmp_path / name, long)) for name in ("large", "small")]
+    dataset = Fragments(paths, views=5, repeat=dict(small=3))
+    assert [frames[0] for _, _, frames in dataset.windows] == [0, 5, 10, 0, 5, 10, 1, 6, 11, 2, 7]
+    assert dataset.sequences() == [range(0, 3), range(3, 6), range(6, 9), range(9, 11)]
+    later = dataset[9]
+    assert (later["name"], later["begins"], later["ends"]) == ("small", True, False)
+    np.testing.assert_allclose(later["poses"], long.poses[2:7], atol=1e-5)
+
+
+def test_a_repeated_recording_must_be_there(long, tmp_path):
+    with pytest.raises(ConfigError, match="nowhere"):
+        Fragments(str(files.seven_scenes(tmp_path / "room", long)), views=5, repeat=dict(nowhere=2))

@@ -32,11 +32,21 @@ def test_seven_scenes(made, tmp_path):
     assert (recording.name, recording.names[:2]) == ("kitchen", ["frame-000000", "frame-000004"])
 
 
-def test_seven_scenes_without_intrinsics_has_those_of_its_camera(tmp_path):
-    folder = files.seven_scenes(tmp_path / "seq-01", files.walk(2, (480, 640)))
+def test_seven_scenes_pictures_are_the_colour_cameras_and_depth_maps_carried_over_to_it(tmp_path):
+    made = files.walk(2, (480, 640))
+    folder = files.seven_scenes(tmp_path / "seq-01", made)
     (folder / "camera-intrinsics.txt").unlink()
-    K = load_recording(folder).intrinsics[0]
-    assert K.tolist() == [[585, 0, 320], [0, 585, 240], [0, 0, 1]]
+    steps = np.full((480, 640), 2000)
+    steps[:, 320:] = 1000  # a nearer wall on the right of the depth camera's axis
+    files.save_depth(folder / "frame-000000.depth.png", steps, 1)
+    recording = load_recording(folder)
+    for K in (recording.intrinsics, recording.depth_intrinsics):
+        np.testing.assert_array_equal(K[0], [[525, 0, 320], [0, 525, 240], [0, 0, 1]])
+    np.testing.assert_allclose(recording.poses[1] @ [-0.025, 0, 0, 1], made.poses[1, :, 3].tolist(), atol=1e-6)
+    # the edge is 25 mm to the left of the colour camera, at 1 m: 525 * 0.025 = 13.1 pixels
+    inner = recording.depth(0)[60:420, 60:580]
+    assert (inner[:, :305 - 60] == 2).all() and (inner[:, 308 - 60:] == 1).all()
+    assert not recording.depth(0)[:, -20:].any()  # it sees more to its right
 
 
 def test_unknown_depth_is_zero_in_either_spelling(made, tmp_path):
@@ -176,3 +186,20 @@ def test_the_kitchen(real_data):
     assert len(recording) == len(list((real_data / "seven_scenes_redkitchen").glob("*.pose.txt"))) and not recording.notes
     depth = recording.depth(len(recording) // 2)
     assert depth.shape == recording.image(0).shape[:2] and 0.7 < depth[depth > 0].min() and depth.max() < 4
+
+
+def test_colours_of_the_kitchen_agree_where_two_frames_see_the_same_points(real_data):
+    recording = load_recording(real_data / "seven_scenes_redkitchen")
+    (first, second), K = (10, 15), recording.intrinsics[0]
+    rows, columns = (grid.ravel() for grid in np.mgrid[20:460:4, 20:620:4])
+    z = recording.depth(first)[rows, columns]
+    rays = np.stack([columns + 0.5, rows + 0.5, np.ones(len(z))], -1) @ np.linalg.inv(K).T
+    world = np.c_[rays * z[:, None], np.ones(len(z))] @ recording.poses[first].T
+    seen = (world @ np.linalg.inv(recording.poses[second]).T)[:, :3]
+    u, v, depth = (seen @ K.T).T
+    with np.errstate(invalid="ignore"):
+        column, row = (np.nan_to_num(value / depth).astype(int).clip(0, limit) for value, limit in ((u, 639), (v, 479)))
+    same = (z > 0) & (np.abs(recording.depth(second)[row, column] - depth) < 0.05)
+    colours = [cv2.GaussianBlur(recording.image(k), (0, 0), 1.0).mean(-1) for k in (first, second)]
+    agreement = np.corrcoef(colours[0][rows, columns][same], colours[1][row, column][same])[0, 1]
+    assert same.mean() > 0.3 and agreement > 0.965  # 0.93 with one K and pose for both cameras
