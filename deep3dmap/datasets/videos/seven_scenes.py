@@ -63,7 +63,7 @@ def read(path: Path) -> FileRecording:
 
 
 def _kinect_depth(path: Path) -> Float32[np.ndarray, "h w"]:
-    """A depth map of a Kinect as its colour camera would see it: each pixel has the nearest of the points that fall into it."""
+    """A depth map as the Kinect's colour camera would see it: a pixel has the nearest of the points that fall into it."""
     depth = depth_picture(path)
     rows, columns = np.nonzero(depth)
     z = depth[rows, columns]
