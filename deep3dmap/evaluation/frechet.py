@@ -1,8 +1,8 @@
 """How far generated pictures are from real ones as a whole: the Frechet distance of features.
 
-Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NeurIPS 2017, define it with
-features of an Inception network (FID). Here they are those of EfficientNet-Lite0, whose weights come with an open package: its
-values are comparable with one another, not with any FID.
+Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", NeurIPS 2017, define it
+with features of an Inception network (FID). Here they are those of EfficientNet-Lite0, whose weights come with an open
+package: its values are comparable with one another, not with any FID.
 """
 
 from collections.abc import Mapping

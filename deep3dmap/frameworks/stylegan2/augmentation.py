@@ -1,8 +1,8 @@
 """Adaptive augmentation of what the discriminator sees, for few pictures.
 
-Karras et al., "Training generative adversarial networks with limited data", NeurIPS 2020 (ADA): real and generated pictures are
-changed at random in the same way, and the generator gets its gradients through the changes. Of the paper's pipeline there are
-flips, integer translations, brightness and contrast.
+Karras et al., "Training generative adversarial networks with limited data", NeurIPS 2020 (ADA): real and generated pictures
+are changed at random in the same way, and the generator gets its gradients through the changes. Of the paper's pipeline there
+are flips, integer translations, brightness and contrast.
 """
 
 import torch

@@ -103,8 +103,8 @@ class StyleGAN2(CustomFramework):
         super().check_inputs(batch, source)
         images, side = batch[(self.input_keys or {}).get("images", "images")], self.generator.size
         if images.dtype != torch.uint8 or images.shape[1:] != (side, side, 3):
-            raise DataError(f"{source}: its pictures are {images.dtype} of shape {tuple(images.shape[1:])}, but StyleGAN2 needs "
-                            f"torch.uint8 of shape {(side, side, 3)}: give data set, generator and discriminator the same size")
+            raise DataError(f"{source}: its pictures are {images.dtype} of shape {tuple(images.shape[1:])}, but StyleGAN2 "
+                            f"needs torch.uint8 of shape {(side, side, 3)}: give data set and networks the same size")
         check_groups(len(images))
 
     def forward(self, inputs: Mapping, mode: str = "tensor") -> dict:
@@ -116,7 +116,8 @@ class StyleGAN2(CustomFramework):
 
     def train_step(self, data: Mapping, optim_wrapper: OptimWrapper | OptimWrapperDict) -> dict[str, Tensor]:
         """A step of the discriminator and one of the generator, and of their regularisation if it is due."""
-        if self.discriminator is None or not {"generator", "discriminator"} <= set(getattr(optim_wrapper, "optim_wrappers", ())):
+        trained = set(optim_wrapper.keys()) if isinstance(optim_wrapper, OptimWrapperDict) else set()
+        if self.discriminator is None or not {"generator", "discriminator"} <= trained:
             raise ConfigError("StyleGAN2 is trained with a discriminator, and with an optimiser for each network: "
                               "optim_wrapper=dict(generator=dict(optimizer=...), discriminator=dict(optimizer=...))")
         real = to_signed(self.prepare_inputs(data, True)["images"])
@@ -205,7 +206,8 @@ class StyleGAN2(CustomFramework):
 
     def latents(self, count: int, seed: int) -> Float[Tensor, "b style"]:
         """Random vectors z; the first ones of a seed are the same for every count."""
-        return torch.randn(count, self.generator.style_size, generator=torch.Generator().manual_seed(seed))
+        random = torch.Generator().manual_seed(seed)  # one by one: the values of a larger draw may be others
+        return torch.cat([torch.randn(1, self.generator.style_size, generator=random) for _ in range(count)])
 
     def styles(self, z: Float[Tensor, "b style"], truncation: float = 1.0,
                mean: Float[Tensor, "1 style"] | None = None) -> Float[Tensor, "b style"]:  # yapf: disable

@@ -16,8 +16,8 @@ from deep3dmap.errors import CheckpointError
 NVIDIA = (b"dnnlib", b"torch_utils.persistence")
 FIRST = 4096  # bytes
 HOW = ("nothing of it was read, because that runs code. In an environment of its own, `convert_weight.py --gen --disc` of the "
-       "port (github.com/rosinality/stylegan2-pytorch) makes a .pt of it, which can be converted here")
-OTHER = ("its layers can't be expressed in StyleGAN2's of the paper: it scales noise for each channel, and enlarges features by "
+       "port (rosinality/stylegan2-pytorch on GitHub) makes a .pt of it, which can be converted here")
+OTHER = ("its layers can't be expressed in the paper's: it scales noise for each channel, and enlarges features by "
          "interpolation instead of a transposed convolution")
 NOISE_SEED = 0
 

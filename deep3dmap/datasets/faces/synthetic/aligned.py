@@ -1,7 +1,7 @@
 """Synthetic faces that are all placed alike before a plain background: pictures for a GAN, with the shape that they show.
 
-As the synthetic faces of Wu et al., "Unsupervised learning of probably symmetric deformable 3D objects from images in the wild"
-(CVPR 2020), on which GAN2Shape is measured: a narrow angle of view, heads that turn about a fixed point, one light.
+As the synthetic faces of Wu et al., "Unsupervised learning of probably symmetric deformable 3D objects from images in the
+wild" (CVPR 2020), on which GAN2Shape is measured: a narrow angle of view, heads that turn about a fixed point, one light.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,8 @@ from deep3dmap.renderers.mesh.rasterizer import FastRasterizer
 from deep3dmap.structures import Cameras, Meshes
 
 FOV = 10.0  # degrees along a side of the picture
-PIVOT, SIDE = np.array([0.0, 0.8, 4.0]), 23.0  # point that is in the middle of all pictures, and side of what they show there, cm
+PIVOT = np.array([0.0, 0.8, 4.0])  # point of heads that is in the middle of all pictures, cm
+SIDE = 23.0  # of what pictures show there, cm
 DISTANCE = SIDE / 2 / np.tan(np.radians(FOV / 2))
 YAW, PITCH, ROLL = 40.0, 12.0, 4.0  # largest angles, degrees
 SAMPLES = 3  # of a pixel along each axis; odd, so that one is in its centre
@@ -38,9 +39,10 @@ class AlignedFaces(ItemDataset):
     """Pictures of random people, rendered from the ICT face model, all placed alike before a plain background.
 
     An item depends only on seed, split and index. It has ``img`` (s, s, 3) uint8 RGB. With ``truth`` it also has, at the
-    pixels' centres: ``mask`` (s, s) of the head, ``depth`` (s, s) along the camera's z axis in centimetres, 0 beside the head;
-    ``normal`` (s, s, 3), outward in the camera's axes; ``albedo`` (s, s, 3) in [0, 1]; and the camera's ``K`` (3, 3) in pixels,
-    ``world_to_cam`` (3, 4) from the head model's axes, and the ``light`` (3,): unit direction towards it in the camera's axes.
+    pixels' centres: ``mask`` (s, s) of the head, ``depth`` (s, s) along the camera's z axis in centimetres, 0 beside the
+    head; ``normal`` (s, s, 3), outward in the camera's axes; ``albedo`` (s, s, 3) in [0, 1]; and the camera's ``K`` (3, 3) in
+    pixels, its ``world_to_cam`` (3, 4) from the head model's axes, and ``light`` (3,), the unit direction towards the light
+    in the camera's axes.
 
     Args:
         split: ``train``, ``validation`` or ``test``; no person is in two of them.
