@@ -21,7 +21,7 @@ def one_thread():
 
 def test_pictures_become_like_those_of_the_training(tmp_path, one_thread):
     model = run_config(0)["model"] | dict(augment_target=None, r1_weight=1.0, r1_every=8, path_every=8)
-    train(run_config(150, model=model, default_hooks=dict(checkpoint=dict(minutes=None))), tmp_path, seed=1)
+    train(run_config(120, model=model, default_hooks=dict(checkpoint=dict(minutes=None))), tmp_path, seed=1)
     gan = load_framework(tmp_path, "cpu")
     made = gan.sample(gan.latents(64, 0)).mean((0, 2))
     real = TwoColors(64).batch(0, torch.Generator().manual_seed(0))["images"].float().mean((0, 1)).T / 255

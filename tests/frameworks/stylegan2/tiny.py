@@ -34,7 +34,7 @@ class TwoColors(BatchDataset):
 
 def run_config(steps: int, adam: bool = True, **changes) -> dict:
     """The config of a run."""
-    optimizer = dict(type="Adam", lr=5e-3, betas=(0.0, 0.99)) if adam else dict(type="SGD", lr=1e-2)
+    optimizer = dict(type="Adam", lr=1e-2, betas=(0.0, 0.99)) if adam else dict(type="SGD", lr=1e-2)
     config = dict(model=OPTIONS | dict(augment_target=0.3, augment_pictures=100),
                   train_dataset=dict(type="TwoColors"),
                   optim_wrapper=dict(generator=dict(optimizer=optimizer, average=0.9),
