@@ -3,6 +3,7 @@
     python tools/room_baselines.py recordings/kitchen
     python tools/room_baselines.py recordings/kitchen --every 5 --ours out/metrics.json --json baselines.json
     python tools/room_baselines.py configs/neuralrecon/small.py    # its test data
+    python tools/room_baselines.py configs/neuralrecon/small.py --cfg-options test_dataset.recording=recordings/kitchen
 
 Two use no depth map: a constant depth, and a box (floor and walls) around the cameras. Two are made from the truth: each
 frame's own mean depth, and the box around the true surface. The last ones are the true surface itself, fused from the sensor's
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+from mmengine.config import DictAction
 
 from deep3dmap.datasets.videos import find_recordings, load_recording
 from deep3dmap.engine.config import load_config
@@ -101,10 +103,10 @@ def baselines(recording: Recording, every: int = 1) -> dict[str, trimesh.Trimesh
     }
 
 
-def recordings(place: Path) -> Iterable[Recording]:
-    """The recordings at a path, or those that a config is tested on."""
+def recordings(place: Path, options: dict) -> Iterable[Recording]:
+    """The recordings at a path, or those that a config with these options is tested on."""
     if place.suffix == ".py":
-        return DATASETS.build(load_config(place).test_dataset).recordings
+        return DATASETS.build(load_config(place, options).test_dataset).recordings
     return map(load_recording, find_recordings(place))
 
 
@@ -112,12 +114,13 @@ def main() -> None:
     """Measure, print the table, and write it if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", type=Path, nargs="+", help="recordings with depth maps, folders of them, or configs")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, help="changes of the configs, KEY=VALUE")
     parser.add_argument("--every", type=int, default=1, help="use every n-th frame")
     parser.add_argument("--ours", type=Path, action="append", default=[], help="metrics.json of our own results, to list too")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     args = parser.parse_args()
     metrics: dict[str, RoomMetrics] = {}
-    for recording in chain.from_iterable(map(recordings, args.recordings)):
+    for recording in chain.from_iterable(recordings(place, args.cfg_options) for place in args.recordings):
         for name, mesh in baselines(recording, args.every).items():
             metric = metrics.setdefault(name, RoomMetrics(every=args.every))
             metric.add_item(dict(recording=recording), Reconstruction(recording.name, mesh=mesh))

@@ -1,4 +1,4 @@
-# NeuralRecon for two cores: voxels of 8 cm, pictures of 256x192, synthetic rooms and the first part of 7-Scenes' red kitchen.
+# NeuralRecon for two cores: voxels of 8 cm, pictures of 256x192, synthetic rooms and the first 60 % of 7-Scenes' red kitchen.
 # The shipped weights. First `deep3dmap prepare rgbd configs/neuralrecon/small.py -o data/rooms --voxel-size 0.08
 # --max-depth 4`.
 _base_ = ["../_base_/default_runtime.py"]
@@ -21,6 +21,7 @@ train_dataloader = dict(num_workers=1,
                         batch_size=2,
                         dataset=dict(recording=[_rooms, "seven_scenes_redkitchen"],
                                      split="train",
+                                     test_share=0.4,  # of the frames of the kitchen
                                      repeat=dict(seven_scenes_redkitchen=25),
                                      prepared="data/rooms",
                                      pipeline=[dict(type="RandomPhotometry"),

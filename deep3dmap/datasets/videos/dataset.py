@@ -1,6 +1,7 @@
 """Fragments of recordings, as items of a data set."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -70,7 +71,7 @@ class Fragments(ClipDataset):
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ConfigError(f"size={size}: expected height and width, positive numbers of pixels")
         self.size = None if size is None else tuple(size)
-        self.prepared = None if prepared is None else resolve_data(prepared)
+        self.prepared = None if prepared is None else _folder_of_volumes(prepared)
         places = [recording] if isinstance(recording, (str, Mapping)) else recording
         self.recordings, self.notes = recordings_at(places, split, test_share), []
         options = dict(views=views, min_angle=min_angle, min_distance=min_distance, complete=complete)
@@ -122,3 +123,12 @@ class Fragments(ClipDataset):
         volumes = prepared_volumes(self.prepared / f"{recording.name}.npz")
         return dict(tsdf=[torch.from_numpy(level) for level in volumes.tsdf],
                     origin=torch.from_numpy(volumes.origin).float(), voxel_size=volumes.voxel_size)  # yapf: disable
+
+
+def _folder_of_volumes(prepared: str) -> Path:
+    """The folder that :func:`deep3dmap.apis.prepare_rgbd` wrote."""
+    try:
+        return resolve_data(prepared)
+    except DataError as error:
+        raise DataError(f"prepared: {error}\nVolumes of recordings are made by `deep3dmap prepare rgbd`, "
+                        "for a config's training data `deep3dmap prepare rgbd CONFIG`.") from error

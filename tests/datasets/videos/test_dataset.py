@@ -160,3 +160,8 @@ def test_a_small_recording_comes_several_times_each_from_a_later_frame(long, tmp
 def test_a_repeated_recording_must_be_there(long, tmp_path):
     with pytest.raises(ConfigError, match="nowhere"):
         Fragments(str(files.seven_scenes(tmp_path / "room", long)), views=5, repeat=dict(nowhere=2))
+
+
+def test_a_folder_of_volumes_that_is_missing_is_told_with_the_command_that_makes_it(long, tmp_path):
+    with pytest.raises(DataError, match="(?s)data/nowhere.*prepare rgbd"):
+        Fragments(str(files.scannet(tmp_path / "room", long)), views=5, prepared="data/nowhere")
