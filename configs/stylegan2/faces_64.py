@@ -8,6 +8,7 @@ model = dict(
     type="StyleGAN2",
     generator=dict(type="StyleGenerator", style=256, mapping=4, **_channels),
     discriminator=dict(type="StyleDiscriminator", **_channels),
+    r1_weight=0.0002 * 64**2 / 16,  # by pixels and batch (Karras et al., NeurIPS 2020, appendix C)
     input_keys=dict(images="img"),
 )
 train_dataloader = dict(batch_size=16, num_workers=1, drop_last=True, dataset=dict(split="train", **_faces))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 
+from deep3dmap.engine.optim import AutocastOptimWrapper
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks.stylegan2.framework import frozen, to_signed
 from deep3dmap.registry import FRAMEWORKS
@@ -50,6 +51,20 @@ def test_each_network_is_trained_by_its_own_step(gan, optimizers):
 def test_the_generators_step_leaves_no_gradients_for_the_critics(gan, optimizers):
     gan.train_step(batch(), optimizers)
     assert all(parameter.grad is None and parameter.requires_grad for parameter in gan.discriminator.parameters())
+
+
+def test_a_step_in_mixed_precision_is_about_one_in_float32(gan):
+    start, values = {name: value.clone() for name, value in gan.state_dict().items()}, []
+    images = batch(8)
+    for kind in (OptimWrapper, AutocastOptimWrapper):
+        gan.load_state_dict(start)
+        gan.load_training_state({})
+        torch.manual_seed(1)
+        wrappers = {part: kind(torch.optim.SGD(getattr(gan, part).parameters(), 1e-3))
+                    for part in ("generator", "discriminator")}  # yapf: disable
+        values.append(gan.train_step(images, OptimWrapperDict(**wrappers)))
+    for name, value in values[0].items():
+        assert float(values[1][name]) == pytest.approx(float(value), rel=0.05, abs=0.05), name
 
 
 @torch.no_grad()
