@@ -52,10 +52,10 @@ class StyleGAN2(CustomFramework):
         mixing: share of the pictures with two styles.
         augment_target: of :class:`AdaptiveAugmentation`; None for no augmentation.
         augment_pictures: real pictures within which the augmentation's probability can go from 0 to 1.
-        input_keys: see :class:`deep3dmap.frameworks.base.Framework`.
+        input_keys: see :class:`deep3dmap.frameworks.base.Framework`; by default, a batch's key is ``images``, too.
 
     Raises:
-        ConfigError: if the two networks have pictures of different sizes.
+        ConfigError: if the two networks have pictures of different sizes, or ``input_keys`` name no images.
     """
 
     items = {"images": "pictures", "img": "pictures"}
@@ -74,7 +74,10 @@ class StyleGAN2(CustomFramework):
                  augment_pictures: Count = 500_000,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None,
                  data_preprocessor: dict | None = None):
-        super().__init__(input_keys, data_preprocessor)
+        super().__init__(dict(images="images") if input_keys is None else input_keys, data_preprocessor)
+        if "images" not in self.input_keys:
+            raise ConfigError("StyleGAN2: input_keys must name the batch's pictures, as in dict(images='img'); got "
+                              f"{self.input_keys}")
         self.generator = BACKBONES.build(generator)
         self.discriminator = None if discriminator is None else BACKBONES.build(discriminator)
         if self.discriminator is not None and self.discriminator.size != self.generator.size:
@@ -101,7 +104,7 @@ class StyleGAN2(CustomFramework):
             DataError: if they don't suit the networks, or can't be divided into groups for the discriminator.
         """
         super().check_inputs(batch, source)
-        images, side = batch[(self.input_keys or {}).get("images", "images")], self.generator.size
+        images, side = batch[self.input_keys["images"]], self.generator.size
         if images.dtype != torch.uint8 or images.shape[1:] != (side, side, 3):
             raise DataError(f"{source}: its pictures are {images.dtype} of shape {tuple(images.shape[1:])}, but StyleGAN2 "
                             f"needs torch.uint8 of shape {(side, side, 3)}: give data set and networks the same size")

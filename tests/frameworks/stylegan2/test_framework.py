@@ -111,10 +111,14 @@ def test_the_sheet_of_training_shows_the_pictures_of_fixed_vectors_and_draws_not
     (dict(img=torch.zeros(4, SIZE, SIZE, 3)), "'images'"),
 ])
 def test_pictures_that_do_not_suit_are_refused_before_training(gan, given, problem):
-    gan.input_keys = dict(images="images")
     with pytest.raises(DataError, match=problem):
         gan.check_inputs(given, "pictures")
     gan.check_inputs(batch(8), "pictures")
+
+
+def test_keys_without_pictures_are_refused():
+    with pytest.raises(ConfigError, match=r"dict\(images='img'\); got {'img': 'img'}"):
+        FRAMEWORKS.build(OPTIONS | dict(input_keys=["img"]))
 
 
 def test_networks_of_different_sizes_are_refused():
