@@ -28,8 +28,8 @@ SLOW = ("apis/", "benchmarks/", "cli/", "docs/", "plugins/", "visualization/", "
         "frameworks/h3dnet/test_framework.py", "frameworks/h3dnet/test_learning.py", "frameworks/h3dnet/test_placing.py",
         "frameworks/hull/", "frameworks/idr/test_cached_training.py", "frameworks/idr/test_chunked_steps.py",
         "frameworks/idr/test_trained_cameras.py", "frameworks/idr/test_two_ranks.py",
-        "frameworks/neuralrecon/test_framework.py", "frameworks/test_step_chunks.py", "geometry/test_sdf_sampling.py",
-        "geometry/test_visual_hull.py", "renderers/mesh/")  # yapf: disable
+        "frameworks/neuralrecon/test_framework.py", "frameworks/stylegan2/test_training.py", "frameworks/test_step_chunks.py",
+        "geometry/test_sdf_sampling.py", "geometry/test_visual_hull.py", "renderers/mesh/")  # yapf: disable
 
 
 def pytest_addoption(parser):

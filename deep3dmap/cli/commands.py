@@ -228,6 +228,7 @@ COMMANDS = {
                     hidden=("source", "method", "weights", "online", "mesh_every"), exclusive=EARLIER),
     "export-mesh": Command("apis.export.export_mesh", _export, trust=True),
     "render-video": Command("apis.export.render_video", _print, trust=True),
+    "generate": Command("apis.generating.generate", _print, trust=True),
     "convert-checkpoint": Command("apis.convert.convert_checkpoint", _convert),
     "list": Command("apis.listing.list_parts", _print),
     "check": Command("apis.check.check_for_methods", _check),

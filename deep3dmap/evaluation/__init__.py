@@ -1,3 +1,3 @@
-"""Metrics of images, surfaces, shapes, heads, rooms and cameras."""
+"""Metrics of images, generated pictures, surfaces, shapes, heads, rooms and cameras."""
 
-from deep3dmap.evaluation import faces, head_metric, metrics, rooms, shape_metric
+from deep3dmap.evaluation import faces, frechet, head_metric, metrics, rooms, shape_metric

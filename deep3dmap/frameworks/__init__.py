@@ -11,8 +11,9 @@ from deep3dmap.frameworks.neuralrecon import NeuralRecon
 from deep3dmap.frameworks.prnet import PRNet
 from deep3dmap.frameworks.scene_method import SceneMethod
 from deep3dmap.frameworks.step_chunks import SplitSteps
+from deep3dmap.frameworks.stylegan2 import StyleGAN2
 
 __all__ = [
     "BaseFramework", "CustomFramework", "DeepSDF", "Framework", "Fusion", "H3DNet", "Hull", "IDR", "MeshFit", "NeuralRecon",
-    "PRNet", "SceneMethod", "SplitSteps", "Stage"
+    "PRNet", "SceneMethod", "SplitSteps", "Stage", "StyleGAN2"
 ]

@@ -168,6 +168,11 @@ class Framework(BaseModel):
         for k, name in enumerate(batch["name"]):
             yield Reconstruction(name, arrays={key: value[k] for key, value in arrays.items()})
 
+    def training_picture(self) -> Float[Tensor, "h w 3"] | None:
+        """A picture of the training's state in [0, 1], for methods without views to render; drawn by ``PictureHook``. It must
+        neither use nor change the state of a random generator."""
+        return None
+
     def extract_mesh(self, resolution: int = 256, **options) -> trimesh.Trimesh:
         """The reconstructed surface in the data's frame and units, for single-scene methods.
 

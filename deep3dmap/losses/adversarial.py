@@ -43,14 +43,20 @@ def path_lengths(images: Float[Tensor, "b 3 h w"], latents: Float[Tensor, "b l s
     return gradient.square().sum(2).mean(1).sqrt()
 
 
-def path_length_penalty(lengths: Float[Tensor, " b"], mean: Float[Tensor, ""],
-                        decay: float) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:  # yapf: disable
+def path_length_penalty(lengths: Float[Tensor, " b"],
+                        mean: Float[Tensor, ""],
+                        decay: float,
+                        batch_mean: float | None = None) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Mean squared deviation of path lengths from their running mean, and the updated mean.
 
     Args:
-        lengths: of a batch.
+        lengths: of a batch, or of this process's share of it.
         mean: of earlier batches.
         decay: weight of the new batch in the mean.
+        batch_mean: mean length of the whole batch, if ``lengths`` are a share of it.
     """
-    mean = mean + decay * (lengths.mean() - mean)
-    return (lengths - mean).square().mean(), mean.detach()
+    own = lengths.mean()
+    whole = own.detach() if batch_mean is None else own.new_tensor(batch_mean)
+    mean = mean + decay * (whole - mean)
+    through_mean = -2 * decay * (whole - mean) * (own - own.detach())  # 0: its gradient is that by way of the mean
+    return (lengths - mean).square().mean() + through_mean, mean

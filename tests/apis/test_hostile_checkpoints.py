@@ -19,7 +19,9 @@ SCENE_DOORS = {
     "export-mesh --texture": "export-mesh {c} {out}/mesh.glb --resolution 16 --texture --texture-size 32",
     "render-video": "render-video {c} {out}/video.gif --frames 1 --scale 0.1",
     "render-video --appearance": "render-video {sound} {out}/video.gif --appearance {c} --frames 1 --scale 0.1",
+    "generate": "generate {c} -o {out} --sample 1",
     "convert-checkpoint": "convert-checkpoint {c} {out}/converted.pth",
+    "convert-checkpoint --method stylegan2": "convert-checkpoint {c} {out}/converted.pth --method stylegan2",
 }
 SHAPE_DOORS = {
     "shape mesh": "shape mesh {c} --all -o {out} --resolution 16",

@@ -186,6 +186,17 @@ def test_logits_deviations_and_features_of_the_discriminator(critic, batch):
         ours = critic.convs[:int(block.rpartition("block")[2]) + 1](x)
         step = ours.shape[-1] // golden[block].shape[-1]
         close(ours[..., ::step, ::step], golden[block])
+    for level, features in enumerate(critic.features(x, 2)):
+        torch.testing.assert_close(features, critic.convs[:level + 2](x))
+
+
+def test_the_mean_style_is_that_of_many_random_vectors(narrow):
+    z = torch.randn(20_000, narrow.style_size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        w = narrow.style(z)
+    far = (narrow.mean_style(20_000)[0] - w.mean(0)).abs() / w.std(0)
+    assert far.max() < 0.06  # six standard errors of the difference of two means
+    assert torch.equal(narrow.mean_style(8, seed=3), narrow.mean_style(8, seed=3))
 
 
 @torch.no_grad()

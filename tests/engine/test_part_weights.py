@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from deep3dmap.engine import part_weights
 from deep3dmap.engine.part_weights import load_part_weights
 from deep3dmap.errors import CheckpointError, ConfigError
+from deep3dmap.io import packages
 from deep3dmap.registry import BACKBONES
 
 
@@ -80,7 +80,7 @@ def test_an_installed_package_stands_for_its_file(file, monkeypatch):
         files = [file, file.with_suffix(".txt")]
 
     monkeypatch.setattr(type(file), "locate", lambda self: self, raising=False)
-    monkeypatch.setattr(part_weights, "distribution", lambda name: Installed)
+    monkeypatch.setattr(packages, "distribution", lambda name: Installed)
     pair, weights = Pair(), line(package="somewhere", prefix="old.")
     load_part_weights(pair, dict(type="LineFit", single=weights))
     assert pair.single.slope.item() == 2.0

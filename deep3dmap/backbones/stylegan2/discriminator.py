@@ -41,6 +41,20 @@ class ResidualBlock(nn.Module):
         return (self.conv2(self.conv1(x)) + self.skip(x)) / math.sqrt(2)
 
 
+def check_groups(count: int) -> int:
+    """The number of pictures in a group of a batch.
+
+    Raises:
+        DataError: if the batch can't be divided into groups.
+    """
+    group = min(count, GROUP)
+    if count % group:
+        raise DataError(f"StyleGAN2's discriminator compares groups of {GROUP} pictures: a batch must have up to {GROUP} or a "
+                        f"multiple of {GROUP}, got {count}; change train_dataloader.batch_size, and set drop_last=True if it "
+                        "is the last batch of an epoch")
+    return group
+
+
 def deviation(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
     """The mean standard deviation of features among the pictures of a group: by it too uniform samples are recognised.
 
@@ -50,10 +64,7 @@ def deviation(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         DataError: if the batch can't be divided into groups of four.
     """
     count, channels, height, width = x.shape
-    group = min(count, GROUP)
-    if count % group:
-        raise DataError(f"StyleGAN2's discriminator compares groups of {GROUP} pictures: a batch must have up to {GROUP} or a "
-                        f"multiple of {GROUP}, got {count}")
+    group = check_groups(count)
     y = x.view(group, -1, channels, height, width).var(0, correction=0).add(EPSILON).sqrt().mean((1, 2, 3))
     return y.repeat(group).view(-1, 1, 1, 1).expand(-1, 1, height, width)
 
@@ -84,3 +95,10 @@ class StyleDiscriminator(nn.Module):
         x = self.convs(images)
         x = self.final_conv(torch.cat([x, deviation(x)], 1))
         return self.final_linear(x.flatten(1))
+
+    def features(self, images: Float[Tensor, "b 3 size size"], levels: int = 4) -> list[Float[Tensor, "b c h w"]]:
+        """Features after the first residual blocks, at half the size and less: a distance of pictures that suits the GAN."""
+        found, x = [], self.convs[0](images)
+        for block in self.convs[1:1 + levels]:
+            found.append(x := block(x))
+        return found

@@ -87,6 +87,11 @@ class StyleGenerator(nn.Module):
             self.noises.register_buffer(f"noise_{layer}", torch.randn(1, 1, side, side))
 
     @property
+    def style_size(self) -> int:
+        """Channels of z and w."""
+        return self.to_rgb1.conv.modulation.weight.shape[1]
+
+    @property
     def registered_noise(self) -> list[Float[Tensor, "1 1 h w"]]:
         """The noise of each layer that is saved with the weights."""
         return [getattr(self.noises, f"noise_{layer}") for layer in range(self.layers - 1)]
@@ -114,6 +119,17 @@ class StyleGenerator(nn.Module):
         if other is None:
             return styles
         return torch.cat([styles[:, :first], other[:, None].expand(-1, self.layers - first, -1)], 1)
+
+    @torch.no_grad()
+    def mean_style(self, count: int = 4096, seed: int = 0) -> Float[Tensor, "1 s"]:
+        """The mean w of random z, towards which styles are truncated.
+
+        Args:
+            count: number of z.
+            seed: of their draw.
+        """
+        z = torch.randn(count, self.style_size, generator=torch.Generator().manual_seed(seed))
+        return self.style(z.to(self.input.input)).mean(0, keepdim=True)
 
 
 def truncated(w: Float[Tensor, "b s"], mean: Float[Tensor, "1 s"], share: float) -> Float[Tensor, "b s"]:

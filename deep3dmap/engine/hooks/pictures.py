@@ -1,9 +1,11 @@
-"""Rendered pictures of a view during training."""
+"""Pictures during training."""
 
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from mmengine.hooks import Hook
+from torch import Tensor
 
 from deep3dmap.annotations import NotNegative, Scale
 from deep3dmap.io.files import OptionalFiles
@@ -13,7 +15,7 @@ from deep3dmap.visualization.pictures import save_image
 
 @HOOKS.register_module()
 class PictureHook(Hook):
-    """Renders one test view at regular intervals, next to the photograph, into ``pictures/``.
+    """Renders one test view at regular intervals, next to the photograph, into ``pictures/``; or the framework's own picture.
 
     Doesn't count as training time.
 
@@ -40,13 +42,17 @@ class PictureHook(Hook):
             self.draw(runner)
 
     def draw(self, runner) -> None:
-        """Render the view and save photograph and rendering side by side."""
-        views, framework = runner.build_test_data().dataset, runner.framework
-        item = views.item(self.view, scale=self.scale)
+        """Save the framework's picture, or photograph and rendering of the view side by side."""
+        framework = runner.framework
         framework.eval()
         with runner.train_loop.averages.applied(framework), torch.no_grad():
-            result = next(iter(framework.reconstruct(item)))
+            picture = framework.training_picture()
+            picture = self._view(runner) if picture is None else picture
         framework.train()
-        picture = torch.cat([item["rgb"].reshape(*item["size"], 3), result.images["rgb"]], 1).clamp(0, 1)
         with self._files.writing(runner.logger.warning):
             save_image(Path(runner.work_dir) / "pictures" / f"step_{runner.iter:08d}.png", (picture * 255).byte().numpy())
+
+    def _view(self, runner) -> Float[Tensor, "h w 3"]:
+        item = runner.build_test_data().dataset.item(self.view, scale=self.scale)
+        result = next(iter(runner.framework.reconstruct(item)))
+        return torch.cat([item["rgb"].reshape(*item["size"], 3), result.images["rgb"]], 1).clamp(0, 1)

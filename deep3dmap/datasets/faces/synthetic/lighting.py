@@ -21,9 +21,9 @@ def draw_radiance(directions: Float[np.ndarray, "d 3"], random: np.random.Genera
     total = total * (1 + 0.6 * _harmonics(directions, random)).clip(0.1)
     for _ in range(1 if hard else random.integers(0, 5)):
         toward = random.normal(size=3) + (0, -0.6, -0.5)
-        total += _lobe(directions, toward, np.exp(random.uniform(0.5, 4.0)), _color(random) * random.uniform(0.2, 2.2))
+        total += lobe(directions, toward, np.exp(random.uniform(0.5, 4.0)), _color(random) * random.uniform(0.2, 2.2))
     if random.random() < 0.2:
-        total += _lobe(directions, random.normal(0, 0.15, 3) + (0, -0.1, -1), 20.0, _color(random) * random.uniform(0.5, 2.0))
+        total += lobe(directions, random.normal(0, 0.15, 3) + (0, -0.1, -1), 20.0, _color(random) * random.uniform(0.5, 2.0))
     return total
 
 
@@ -56,7 +56,9 @@ def _color(random: np.random.Generator) -> Float[np.ndarray, "3"]:
     return 1 + random.uniform(0, 1) * ((WARM if random.random() < 0.6 else COLD) - 1)
 
 
-def _lobe(directions, toward, sharpness: float, color) -> Float[np.ndarray, "d 3"]:
+def lobe(directions: Float[np.ndarray, "d 3"], toward: Float[np.ndarray, "3"], sharpness: float,
+         color: float | Float[np.ndarray, "3"]) -> Float[np.ndarray, "d 3"]:  # yapf: disable
+    """RGB of the light from unit directions near one: of about the same sum for every sharpness."""
     cosine = directions @ (toward / np.linalg.norm(toward))
     return np.exp(sharpness * (cosine - 1))[:, None] * color * (1 + 0.5 * sharpness)
 

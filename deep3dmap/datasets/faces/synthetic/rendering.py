@@ -121,29 +121,70 @@ def _colors(head: Head, sitter: Sitter, person: look.Person, fragments: Fragment
             left_out: Collection[str]) -> tuple[Float[np.ndarray, "s s 3"], Float[np.ndarray, "s s"]]:  # yapf: disable
     """The head's picture and its coverage."""
     directions = sphere_points(DIRECTIONS)
-    towards_camera = directions @ sitter.rotation.T
     random = streams["lights"]
-    radiance = flat_radiance(directions) if "lights" in left_out else draw_radiance(towards_camera, random)
+    radiance = flat_radiance(directions) if "lights" in left_out else draw_radiance(directions @ sitter.rotation.T, random)
     light = irradiance(head, directions, radiance, random.uniform(0.7, 1.15))
-    shine = radiance.sum(1)
-    main = directions[shine.argmax()] * (shine.max() / shine.mean() > 2)
-    values = np.column_stack([head.canonical, head.material, light, head.normals]).astype(np.float32)
-    corners = torch.from_numpy(values)[torch.from_numpy(head.faces)]
-    found = fragments.interpolate_filled(corners)
-    material = corners[:, 0, 3].index_select(0, fragments.gather(fragments.face))
-    canonical, falling, normal = found[:, :3], found[:, 4:7], torch.nn.functional.normalize(found[:, 7:], dim=-1)
-    albedo = _albedo(person, canonical, material, streams["skin"], "skin" in left_out)
-    viewer = torch.from_numpy(-sitter.rotation[2]).float()
-    halfway = torch.nn.functional.normalize(torch.from_numpy(main).float() + viewer, dim=-1)
-    strength, sharpness = look.gloss(material)
-    gloss = strength * float(random.uniform(0, 2)) * (normal @ halfway).clamp(min=0)**sharpness
-    color = albedo * falling + gloss[:, None] * falling.clamp(max=1)
+    surface = visible_surface(head, fragments, light)
+    albedo = albedo_of(person, surface, streams["skin"], "skin" in left_out)
+    color = shaded(albedo, surface, sitter, brightest(directions, radiance), float(random.uniform(0, 2)))
     images = fragments.to_images(fragments.scatter(color)[:, 0])[0].numpy()
     return images, fragments.to_images(fragments.hit[:, 0].float())[0].numpy()
 
 
-def _albedo(person: look.Person, canonical, material, random: np.random.Generator, plain: bool):
+@dataclass(frozen=True, eq=False)
+class VisibleSurface:
+    """What covered pixels show of a head.
+
+    Attributes:
+        canonical: where the points lie on the mean head.
+        material: of the points.
+        light: RGB irradiance.
+        normal: outward unit normals, in the model's axes.
+    """
+
+    canonical: Float[torch.Tensor, "p 3"]
+    material: Float[torch.Tensor, " p"]
+    light: Float[torch.Tensor, "p 3"]
+    normal: Float[torch.Tensor, "p 3"]
+
+
+def visible_surface(head: Head, fragments: Fragments, light: Float[np.ndarray, "n 3"]) -> VisibleSurface:
+    """The points of a head in the covered pixels; ``light`` is that of its vertices."""
+    values = np.column_stack([head.canonical, head.material, light, head.normals]).astype(np.float32)
+    corners = torch.from_numpy(values)[torch.from_numpy(head.faces)]
+    found = fragments.interpolate_filled(corners)
+    material = corners[:, 0, 3].index_select(0, fragments.gather(fragments.face))
+    return VisibleSurface(found[:, :3], material, found[:, 4:7], torch.nn.functional.normalize(found[:, 7:], dim=-1))
+
+
+def brightest(directions: Float[np.ndarray, "d 3"], radiance: Float[np.ndarray, "d 3"]) -> Float[np.ndarray, "3"]:
+    """The direction that most light comes from; 0 where no light stands out."""
+    shine = radiance.sum(1)
+    return directions[shine.argmax()] * (shine.max() / shine.mean() > 2)
+
+
+def shaded(albedo: Float[torch.Tensor, "p 3"], surface: VisibleSurface, sitter: Sitter, main: Float[np.ndarray, "3"],
+           amount: float) -> Float[torch.Tensor, "p 3"]:
+    """Colours of lit points, with highlights.
+
+    Args:
+        albedo: of the points.
+        surface: the points.
+        sitter: whose rotation says where the camera is.
+        main: direction of the light that highlights reflect.
+        amount: of the highlights.
+    """
+    viewer = torch.from_numpy(-sitter.rotation[2]).float()
+    halfway = torch.nn.functional.normalize(torch.from_numpy(main).float() + viewer, dim=-1)
+    strength, sharpness = look.gloss(surface.material)
+    gloss = strength * amount * (surface.normal @ halfway).clamp(min=0)**sharpness
+    return albedo * surface.light + gloss[:, None] * surface.light.clamp(max=1)
+
+
+def albedo_of(person: look.Person, surface: VisibleSurface, random: np.random.Generator,
+              plain: bool = False) -> Float[torch.Tensor, "p 3"]:  # yapf: disable
     """Colours of surface points: the person's, with tints and blotches of their own; or plain skin."""
+    canonical, material = surface.canonical, surface.material
     color = look.color_of(person, canonical, material)
     bright = (0.85, 0.9) if plain else (random.uniform(0.5, 1.2), random.uniform(0.7, 1.05))
     for kind, own, factor in ((MOUTH, (0.45, 0.16, 0.15), bright[0]), (TEETH, (0.95, 0.90, 0.80), bright[1])):
