@@ -25,9 +25,9 @@ SLOW = ("apis/", "benchmarks/", "cli/", "docs/", "plugins/", "visualization/", "
         "test_packaging.py", "datasets/captures/test_scene.py", "datasets/heads/ict_face/", "datasets/rooms/",
         "datasets/synthetic/", "datasets/test_fuzz_damaged.py", "io/test_workers.py", "engine/test_killed.py",
         "engine/test_launching.py", "engine/test_resume.py", "frameworks/deepsdf/test_training.py", "frameworks/fusion/",
-        "frameworks/h3dnet/test_framework.py", "frameworks/h3dnet/test_learning.py", "frameworks/h3dnet/test_placing.py",
-        "frameworks/hull/", "frameworks/idr/test_cached_training.py", "frameworks/idr/test_chunked_steps.py",
-        "frameworks/idr/test_trained_cameras.py", "frameworks/idr/test_two_ranks.py",
+        "frameworks/gan2shape/test_training.py", "frameworks/h3dnet/test_framework.py", "frameworks/h3dnet/test_learning.py",
+        "frameworks/h3dnet/test_placing.py", "frameworks/hull/", "frameworks/idr/test_cached_training.py",
+        "frameworks/idr/test_chunked_steps.py", "frameworks/idr/test_trained_cameras.py", "frameworks/idr/test_two_ranks.py",
         "frameworks/neuralrecon/test_framework.py", "frameworks/stylegan2/test_training.py", "frameworks/test_step_chunks.py",
         "geometry/test_sdf_sampling.py", "geometry/test_visual_hull.py", "renderers/mesh/")  # yapf: disable
 

@@ -56,6 +56,11 @@ def tensors(golden: Mapping[str, np.ndarray], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): tensor(golden[key]) for key in golden.files if key.startswith(prefix)}
 
 
+def pictures(array: np.ndarray) -> Tensor:
+    """Stored bytes as pictures in [-1, 1]."""
+    return tensor(array).float() / 127.5 - 1
+
+
 def network_of(state: Mapping[str, Tensor]) -> nn.Module:
     """The signed distance network that has these weights, where no configuration is kept beside them."""
     from deep3dmap.backbones import SDFNetwork

@@ -4,6 +4,7 @@ from deep3dmap.datasets.captures import FolderCapture, HullDistances, RayBatches
 from deep3dmap.datasets.faces import AFLW2000, W300LP, AlignedFaces, AnnyFaces, FacePhotos, SyntheticFaces
 from deep3dmap.datasets.image_folder import ImageFolder
 from deep3dmap.datasets.instances import OneItem, OneItemBatches
+from deep3dmap.datasets.object_pictures import ObjectPictures
 from deep3dmap.datasets.rooms import SyntheticRooms
 from deep3dmap.datasets.shapes import SDFShapes, SDFTestShapes
 from deep3dmap.datasets.synthetic import generate_capture
@@ -11,6 +12,7 @@ from deep3dmap.datasets.videos import Fragments, RecordingFrames, RecordingItem,
 
 __all__ = [
     "AFLW2000", "AlignedFaces", "AnnyFaces", "FacePhotos", "FolderCapture", "Fragments", "HullDistances", "ImageFolder",
-    "OneItem", "OneItemBatches", "RayBatches", "RecordingFrames", "RecordingItem", "SDFShapes", "SDFTestShapes", "Scene",
-    "SyntheticFaces", "SyntheticRooms", "TrainingViews", "Views", "W300LP", "generate_capture", "load_recording", "load_scene"
+    "ObjectPictures", "OneItem", "OneItemBatches", "RayBatches", "RecordingFrames", "RecordingItem", "SDFShapes",
+    "SDFTestShapes", "Scene", "SyntheticFaces", "SyntheticRooms", "TrainingViews", "Views", "W300LP", "generate_capture",
+    "load_recording", "load_scene"
 ]

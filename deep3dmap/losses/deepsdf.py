@@ -49,5 +49,5 @@ class LatentLoss(Loss):
     """
 
     def forward(self, outputs: dict, inputs: dict) -> Float[Tensor, ""]:
-        """The unweighted loss, given ``latent`` (l,) among the outputs, in units of the prior's standard deviations."""
+        """The unweighted loss, given ``latent`` (l,) or (n, l) among the outputs, in the prior's standard deviations."""
         return outputs["latent"].square().mean()

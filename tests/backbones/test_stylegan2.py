@@ -26,6 +26,7 @@ from tests import weight_recipe
 from tests.goldens import FOLDER, cases, files, manifest, read, tensor, tensors
 
 CONFIG = json.loads((FOLDER / "stylegan2" / "config.json").read_text())
+GAN2SHAPE_SEED = json.loads((FOLDER / "gan2shape" / "config.json").read_text())["seed"]
 OPS, MODULATED, NARROW = read("stylegan2/ops"), read("stylegan2/modulated"), read("stylegan2/generator_narrow")
 X = tensor(OPS["upfirdn/x"])
 
@@ -197,6 +198,20 @@ def test_the_mean_style_is_that_of_many_random_vectors(narrow):
     far = (narrow.mean_style(20_000)[0] - w.mean(0)).abs() / w.std(0)
     assert far.max() < 0.06  # six standard errors of the difference of two means
     assert torch.equal(narrow.mean_style(8, seed=3), narrow.mean_style(8, seed=3))
+
+
+@torch.no_grad()
+def test_features_of_gan2shapes_discriminator():
+    golden, width = read("gan2shape/d_features"), read("gan2shape/d_features")["full/last"].shape[1]
+    critic = StyleDiscriminator(golden["x_u8"].shape[-1], width=width / 512)
+    shapes = {name: tuple(value.shape) for name, value in critic.state_dict().items()}
+    critic.load_state_dict(weight_recipe.state("stylegan2", GAN2SHAPE_SEED, "steps.D.", shapes), strict=False)
+    x, levels = images_of(golden, "x_u8"), int(golden["n_features_4"][0])
+    close(critic(x), golden["logits"])
+    for k, features in enumerate(critic.features(x, levels)):
+        close(features, golden[f"f4/{k}"])
+    assert k + 1 == levels == int(golden["n_features_full"][0]) - 1  # the reference counts the last convolution's, too
+    close(critic.final_conv(torch.cat([features, deviation(features)], 1)), golden["full/last"])
 
 
 @torch.no_grad()

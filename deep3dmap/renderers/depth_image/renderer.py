@@ -57,13 +57,18 @@ class DepthImageRenderer(nn.Module):
         super().__init__()
         if not 0 < min_depth < max_depth:
             raise ValueError(f"depths must be 0 < min_depth < max_depth, got {min_depth} and {max_depth}")
-        self.min_depth, self.max_depth = min_depth, max_depth
+        self.size, self.min_depth, self.max_depth = size, min_depth, max_depth
         self.center = (min_depth + max_depth) / 2 if rotation_center is None else rotation_center
         self.texture_resolution, self.align_corners = texture_resolution, align_corners
         self.register_buffer("K", grids.pinhole_matrix(size, fov), persistent=False)
         self.depth_rasterizer = NeuralMeshRasterizer(*DEPTH_RANGE, reference_rounding=reference_rounding)
         rasterizer = dict(type="NeuralMeshRasterizer", near=near, far=far, reference_rounding=reference_rounding)
         self.mesh_renderer = NeuralMeshRenderer(rasterizer, dict(type="MeshShader", shading="none"))
+
+    @property
+    def background(self) -> float:
+        """The depth of what isn't seen in :meth:`warped_depth`."""
+        return self.max_depth + (self.max_depth - self.min_depth) / 2
 
     def reduced(self, factor: float) -> Float[Tensor, "3 3"]:
         """The pinhole matrix of downscaled images; as in the published code, the principal point is divided too."""
@@ -103,7 +108,7 @@ class DepthImageRenderer(nn.Module):
         fine = cameras.resized((2 * depth.shape[1], 2 * depth.shape[2]))
         image = far_depth(self.depth_rasterizer(meshes, fine), self.depth_rasterizer.far)
         margin = (self.max_depth - self.min_depth) / 2
-        return image.clamp(self.min_depth - margin, self.max_depth + margin)
+        return image.clamp(self.min_depth - margin, self.background)
 
     def sampled(self,
                 images: Float[Tensor, "n c h w"],
