@@ -71,9 +71,9 @@ class LPIPS(Loss):
     """The perceptual distance of two pictures: weighted squared differences of VGG16's normalised features at five depths.
 
     Weights are named as in the reference. Give them in the config by ``weights=dict(path=...)``: torchvision's ``vgg16`` file
-    (``vgg16-397923af.pth``), or any state dictionary with its names ``features.N.weight``; or one with LPIPS's own names. Heads
-    that the file lacks are read from the package ``lpips``, which need not be importable (``pip install --no-deps lpips``).
-    With convolutions that weren't trained on ImageNet it is no LPIPS that can be compared with others' numbers.
+    (``vgg16-397923af.pth``), or any state dictionary with its names ``features.N.weight``; or one with LPIPS's own names.
+    Heads that the file lacks are read from the package ``lpips``, which need not be importable (``pip install --no-deps
+    lpips``). With convolutions that weren't trained on ImageNet it is no LPIPS that can be compared with others' numbers.
     """
 
     def __init__(self, weight=1.0):
@@ -94,7 +94,7 @@ class LPIPS(Loss):
         parts = {number: part for part in self.net._modules for number in self.net.get_submodule(part)._modules}
         own = {name: value for name, value in self.state_dict().items() if name.startswith("scaling_layer.")}
         if not any(name.startswith("lin") for name in state):
-            own |= torch.load(weight_file(*HEADS), weights_only=True)
+            own |= torch.load(weight_file(*HEADS), "cpu", weights_only=True)
         renamed = {re.sub(r"^features\.(\d+)", lambda m: f"net.{parts.get(m[1])}.{m[1]}", name): value
                    for name, value in state.items() if not name.startswith("classifier.")}  # yapf: disable
         return own | renamed
