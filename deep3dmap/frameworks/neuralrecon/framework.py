@@ -123,7 +123,8 @@ class NeuralRecon(BaseFramework):
             batch: a fragment (see :class:`deep3dmap.datasets.videos.Fragments`), the next one of its scene.
             resolution: 0 for no mesh; the voxels' size determines it otherwise.
         """
-        batch = self.space(dict(batch))
+        with torch.autocast("cpu", enabled=False):  # cameras need more digits than bfloat16 has
+            batch = self.space(dict(batch))
         inputs = {key: value[None].to(self.device) for key, value in batch.items() if isinstance(value, Tensor)}
         self.upright = batch["upright"]
         self(inputs | dict(begins=[batch["begins"]]))
