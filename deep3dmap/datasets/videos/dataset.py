@@ -16,7 +16,7 @@ from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.io.paths import resolve_data
 from deep3dmap.ranges import AtLeastTwo, Count, NotNegative, Share
 from deep3dmap.registry import DATASETS
-from deep3dmap.structures.recording import Recording, RecordingPart
+from deep3dmap.structures.recording import Recording
 
 
 @DATASETS.register_module()
@@ -81,14 +81,11 @@ class Fragments(ClipDataset):
             raise ConfigError(f"repeat: no recording is called {', '.join(sorted(unknown))}")
         for k, each in enumerate(self.recordings):
             self.notes += [f"{each.name}: {note}" for note in each.notes]
-            for start in range(repeat.get(each.name, 1)):
-                later = RecordingPart(each, range(start, len(each)))
-                try:
-                    windows = windows_of(later, **options)
-                except DataError as error:
-                    errors.append(error)
-                    break
-                self.windows += [(k, n, [start + frame for frame in window]) for n, window in enumerate(windows)]
+            try:
+                for start in range(repeat.get(each.name, 1)):
+                    self.windows += [(k, n, window) for n, window in enumerate(windows_of(each, start=start, **options))]
+            except DataError as error:
+                errors.append(error)
         if not self.windows:
             raise errors[0] if errors else DataError(f"{recording}: holds no recordings")
         self.notes += [f"left out: {error}" for error in errors]

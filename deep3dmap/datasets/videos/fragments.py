@@ -53,17 +53,20 @@ def windows_of(recording: Recording,
                views: int = 9,
                min_angle: float = 15.0,
                min_distance: float = 0.1,
-               complete: bool = False) -> list[list[int]]:
+               complete: bool = False,
+               start: int = 0) -> list[list[int]]:
     """The fragments of a recording; further arguments as of :func:`fragments`.
 
     Args:
         recording: to divide.
         complete: let a last window take in the key frames left over, reaching back to those of the window before.
+        start: the first frame.
 
     Raises:
         DataError: if there is none: names the recording, its key frames, and what to do.
     """
-    windows = fragments(recording.poses, views, min_angle, min_distance, remainder=True)
+    windows = fragments(recording.poses[start:], views, min_angle, min_distance, remainder=True)
+    windows = [[start + frame for frame in window] for window in windows]
     found, left = sum(map(len, windows)), len(windows[-1]) if windows else 0
     if found < views:
         cause = "the camera hardly moves (are its poses all the same?)" if found <= 1 else "the recording is short"
