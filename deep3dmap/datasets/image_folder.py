@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from deep3dmap.annotations import Count
@@ -66,8 +66,11 @@ class ImageFolder(ItemDataset):
 
 def squared(image: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarray, "s s 3"]:
     """The largest square in the middle of a picture, scaled to a size."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = Image.fromarray(image[top:top + side, left:left + side])
-    return np.array(square.resize((size, size), Image.Resampling.LANCZOS) if side != size else square)
+    square = middle(image, min(image.shape[:2]))
+    return np.array(Image.fromarray(square).resize((size, size), Image.Resampling.LANCZOS) if len(square) != size else square)
+
+
+def middle(pixels: Shaped[np.ndarray, "h w *c"], side: int) -> Shaped[np.ndarray, "s s *c"]:
+    """The square in the middle of a picture."""
+    top, left = ((length - side) // 2 for length in pixels.shape[:2])
+    return pixels[top:top + side, left:left + side]

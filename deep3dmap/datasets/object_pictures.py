@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from deep3dmap.annotations import Count
+from deep3dmap.datasets.image_folder import middle
 from deep3dmap.datasets.kinds import ItemDataset
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import image_files, read_image
@@ -77,8 +78,7 @@ class ObjectPictures(ItemDataset):
             raise DataError(f"{path}: has {width}x{height} pixels, but its picture {like[1]}x{like[0]}; they must match")
         if side > min(height, width):
             raise DataError(f"{path}: has {width}x{height} pixels, fewer than crop={side} along a side; use a smaller crop")
-        top, left = (height - side) // 2, (width - side) // 2
-        pixels = pixels[top:top + side, left:left + side]
+        pixels = middle(pixels, side)
         if side == self.size:
             return torch.from_numpy(pixels.astype(np.float32))
         small = Image.fromarray(pixels).resize((self.size, self.size), Image.Resampling.BILINEAR)
