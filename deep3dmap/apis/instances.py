@@ -1,24 +1,29 @@
 """Per-instance training: one run for each item of a data set, in the pool of worker processes.
 
-Every run has its own work folder ``instances/NAME`` and is resumed separately.
+Every run has its own work folder ``instances/NAME`` and is resumed separately. Processes that ``torchrun`` or Slurm started
+share the items, every n-th, each with a pool of its own.
 """
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from mmengine import dist
 from mmengine.config import Config
 
 from deep3dmap.apis.work_folder import escaped, locked_folder
 from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, import_plugins
+from deep3dmap.engine.launching import choose_device, launch
 from deep3dmap.engine.testing import TestResult, evaluate
 from deep3dmap.io.files import write_atomically
 from deep3dmap.io.workers import DONE, default_processes, run_tasks
+from deep3dmap.processes import all_reduce
 from deep3dmap.registry import DATASETS, METRICS, load_plugins
 
 INSTANCES, FINISHED, OUTPUT = "instances", "finished.json", "output.txt"
@@ -32,7 +37,7 @@ class InstanceRuns:
 
     Attributes:
         folder: work folder of all runs.
-        names: names of all instances, in the order of the data set.
+        names: names of this process's instances, in the order of the data set.
         failures: reasons by name.
         interrupted: names of interrupted runs, whose state is saved.
     """
@@ -85,13 +90,19 @@ def train_instances(cfg: Config,
     Returns:
         Their outcome; after Ctrl-C once running ones have saved their state.
     """
+    launcher = arguments.get("launcher") or cfg.get("launcher", "none")
+    launch(launcher, choose_device(arguments.get("device") or cfg.get("device", "auto")))
+    all_reduce(0.0)  # a barrier: the first process has moved an earlier run away
     names, places = instance_names(cfg), _places(cfg, folder)
+    rank, world = dist.get_dist_info()
+    names, places = names[rank::world], places[rank::world]
     workers = min(cfg.instances.get("workers") or default_processes(), len(names)) or 1
     found = InstanceRuns(folder, names)
     todo = [k for k, place in enumerate(places) if not (resume and (place / FINISHED).is_file())]
     share = None if seconds is None else seconds * workers / max(len(todo), 1)
-    tasks = [dict(config=json.dumps(instance_config(cfg, k).to_dict()), filename=cfg.filename, folder=str(places[k]),
-                  resume=resume, arguments=dict(arguments), seconds=share) for k in todo]  # yapf: disable
+    tasks = [dict(config=json.dumps(instance_config(cfg, rank + k * world).to_dict()), filename=cfg.filename,
+                  folder=str(places[k]), resume=resume, arguments=dict(arguments, launcher="none"), seconds=share)
+             for k in todo]  # yapf: disable
     for k in todo:
         places[k].mkdir(parents=True, exist_ok=True)
     runs = run_tasks(run_instance, tasks, workers, math.inf, threads=max(default_processes() // workers, 1), fresh=True,
@@ -115,6 +126,7 @@ def _places(cfg: Config, folder: Path) -> list[Path]:
 
 def run_instance(task: Mapping) -> dict:
     """Train one instance in a worker process; returns its steps, seconds, and whether it was interrupted."""
+    os.environ["RANK"] = "0"  # the first and only process of its run, whatever started this one
     cfg, folder = Config(json.loads(task["config"])), Path(task["folder"])
     load_plugins()
     import_plugins(cfg.get("custom_imports"), Path(task["filename"]))

@@ -12,6 +12,7 @@ from torch import Tensor
 from deep3dmap.annotations import Count
 from deep3dmap.datasets.image_folder import middle
 from deep3dmap.datasets.kinds import ItemDataset
+from deep3dmap.datasets.label_maps import Parsed, mask_of_labels, read_labels
 from deep3dmap.errors import DataError
 from deep3dmap.io.images import image_files, read_image
 from deep3dmap.io.paths import resolve_data
@@ -24,8 +25,8 @@ class ObjectPictures(ItemDataset):
     """A picture, or those of a folder, each of one object: the middle of each, scaled to one size.
 
     The folder may have subfolders, with files of the same stem: ``image``; ``mask``, grey, white where the object is (soft
-    outlines are kept); ``depth``, ``.npy`` of floats, whose largest value is the background; ``latent``, ``.npy`` or ``.pt``
-    of a style of a GAN. Without a subfolder ``image``, the folder has pictures alone.
+    outlines are kept), or ``labels``, label maps; ``depth``, ``.npy`` of floats, whose largest value is the background;
+    ``latent``, ``.npy`` or ``.pt`` of a style of a GAN. Without a subfolder ``image``, the folder has pictures alone.
 
     An item has ``image`` (3, s, s) float32 RGB in [-1, 1], and, where there are such files, ``mask`` (1, s, s) in [0, 1],
     ``depth`` (s, s), ``latent`` (d,). It is named after the picture.
@@ -34,14 +35,17 @@ class ObjectPictures(ItemDataset):
         source: a picture or a folder; a path, or a name below ``DEEP3DMAP_DATA``.
         size: of the results, pixels along a side.
         crop: pixels along a side of the square in a picture's middle that is used; None: the largest one.
+        labels: take masks from label maps of this category, see :func:`.label_maps.mask_of_labels`.
         pipeline: see :class:`ItemDataset`.
 
     Raises:
         DataError: if there is no picture; when an item is loaded, if a file is damaged, or smaller than ``crop``.
     """
 
-    def __init__(self, source: str, size: Count, crop: Count | None = None, pipeline: Sequence[Mapping] = ()):
+    def __init__(self, source: str, size: Count, crop: Count | None = None, labels: Parsed | None = None,
+                 pipeline: Sequence[Mapping] = ()):  # yapf: disable
         super().__init__(pipeline)
+        self.labels = labels
         self.source, self.size, self.crop = resolve_data(source), size, crop
         folder = self.source / "image"
         with reaching(self.source):
@@ -58,13 +62,21 @@ class ObjectPictures(ItemDataset):
         path = self.paths[index]
         image = read_image(path, upright=True).numpy()
         item = dict(name=path.stem, image=self._scaled(image, path).permute(2, 0, 1) / 127.5 - 1)
-        if (mask := self._beside(path, "mask", ".png", ".jpg")) is not None:
-            item["mask"] = self._scaled(read_image(mask).numpy()[..., 0], mask, image.shape)[None] / 255
+        if (mask := self._mask(path)) is not None:
+            item["mask"] = self._scaled(mask[1], mask[0], image.shape)[None]
         if (depth := self._beside(path, "depth", ".npy")) is not None:
             item["depth"] = self._scaled(_numbers(depth), depth, image.shape)
         if (latent := self._beside(path, "latent", ".npy", ".pt")) is not None:
             item["latent"] = torch.from_numpy(_numbers(latent)).flatten()
         return item
+
+    def _mask(self, path: Path) -> tuple[Path, Float[np.ndarray, "h w"]] | None:
+        """The file of a picture's mask, and the mask in [0, 1]."""
+        if self.labels is not None:
+            found = self._beside(path, "labels", ".png")
+            return None if found is None else (found, mask_of_labels(read_labels(found), self.labels))
+        found = self._beside(path, "mask", ".png", ".jpg")
+        return None if found is None else (found, read_image(found).numpy()[..., 0].astype(np.float32) / 255)
 
     def _beside(self, path: Path, kind: str, *suffixes: str) -> Path | None:
         """The file of a kind that belongs to a picture."""

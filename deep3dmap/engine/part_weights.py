@@ -1,22 +1,25 @@
 """Loading weights of single parts of a framework from files given in the config: a pretrained backbone, a prior."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from deep3dmap.engine.checkpoint import load_weights, read_pickle
 from deep3dmap.errors import CheckpointError, ConfigError, MissingDependencyError
+from deep3dmap.io.hdf5 import read_hdf5
 from deep3dmap.io.packages import weight_file
 from deep3dmap.registry import ALL, takes_weights
 
 
-def load_part_weights(framework: nn.Module, model: Mapping) -> None:
+def load_part_weights(framework: nn.Module, model: Mapping, parts: Collection[str] | None = None) -> None:
     """Load the weights given for parts in a ``model`` config, by ``weights=dict(path=..., prefix=...)``.
 
-    ``path`` is a weight file or a checkpoint; ``package`` the weight file inside an installed distribution. Only names with
-    the ``prefix`` are used, and it is removed; weights of several networks in one file are named ``NETWORK.NAME``. Called once
-    in a run, before the first step.
+    ``path`` is a weight file (``.pth``, or Keras's ``.h5``) or a checkpoint; ``package`` the weight file inside an installed
+    distribution. Only names with the ``prefix`` are used, and it is removed; weights of several networks in one file are named
+    ``NETWORK.NAME``. Called once in a run, before the first step; when it is resumed, for the ``parts`` that its checkpoints
+    leave out.
 
     ``weights`` of the model itself are the whole framework's. If a part's constructor takes ``weights``, it loads them itself.
     If it has ``from_published(state)``, that turns the file's weights into its own state.
@@ -26,6 +29,8 @@ def load_part_weights(framework: nn.Module, model: Mapping) -> None:
         CheckpointError: if the file can't be read, or doesn't fit.
     """
     for place, source in _sources(model):
+        if parts is not None and place not in parts:
+            continue
         where = ".".join(filter(None, ("model", place, "weights")))
         try:
             part = framework.get_submodule(place)
@@ -64,7 +69,7 @@ def _file_of(source: object, where: str) -> Path:
 
 
 def _state(path: Path, prefix: str) -> dict[str, Tensor]:
-    content = read_pickle(path)
+    content = _tensors(path) if path.suffix == ".h5" else read_pickle(path)
     state = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     nested = {
         f"{part}.{name}": value
@@ -75,3 +80,7 @@ def _state(path: Path, prefix: str) -> dict[str, Tensor]:
     if not found:
         raise CheckpointError(f"{path}: has no weights with the prefix '{prefix}'")
     return found
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(each) for name, each in read_hdf5(path).items()}

@@ -238,8 +238,9 @@ class ReconstructionRunner(Runner):
         if self.amp == AUTO:
             self._set_amp(*self._choose_amp())
         self.dump_config()  # again, now with the resolved values
-        if self.iter == 0 and not self.starts_from_weights and isinstance(self.cfg.get("model"), Mapping):
-            load_part_weights(self.framework, self.cfg.model)
+        if isinstance(self.cfg.get("model"), Mapping):
+            new = self.iter == 0 and not self.starts_from_weights
+            load_part_weights(self.framework, self.cfg.model, None if new else self.framework.from_files)
         try:
             framework = self.train_loop.run()
         finally:

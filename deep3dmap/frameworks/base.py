@@ -55,6 +55,9 @@ class Framework(BaseModel):
     items: Mapping[str, str] = {"origins": "rays", "points": "points", "images": "views"}
     #: What captures must have in addition to photographs and cameras; None for a method that doesn't use captures.
     needs: tuple[str, ...] | None = None
+    #: Submodules that only training needs, that none changes, and whose weights are in files of their own (``weights`` in the
+    #: config): they are left out of state dictionaries, and read again when a run is resumed.
+    from_files: tuple[str, ...] = ()
     #: Whether training in mixed precision is tested to give the same results; a condition for ``amp='auto'`` to choose it.
     mixed_precision: bool = False
 
@@ -129,9 +132,20 @@ class Framework(BaseModel):
         that is about to be loaded. Parameters must stay the same objects."""
 
     def load_state_dict(self, state_dict: Mapping, *arguments, **options):
-        """Load weights, after adapting parameters whose sizes depend on the data."""
+        """Load weights, after adapting parameters whose sizes depend on the data. Those ``from_files`` stay."""
         self.adapt_sizes(state_dict)
-        return super().load_state_dict(state_dict, *arguments, **options)
+        kept = {name: value for name, value in super().state_dict().items() if self._is_from_files(name)}
+        return super().load_state_dict({**state_dict, **kept}, *arguments, **options)
+
+    def state_dict(self, *arguments, **options) -> dict:
+        """Weights and buffers, without those of ``from_files``."""
+        state = super().state_dict(*arguments, **options)
+        for name in [name for name in state if self._is_from_files(name)]:
+            del state[name]
+        return state
+
+    def _is_from_files(self, name: str) -> bool:
+        return any(name.startswith(f"{part}.") for part in self.from_files)
 
     def training_state(self) -> dict:
         """Training state other than weights and buffers, for an exact resume: tensors and plain values."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deep3dmap.errors import ConfigError, MissingDependencyError
 
-SUFFIXES = (".pth", ".pt")
+SUFFIXES = (".pth", ".pt", ".h5", ".onnx")
 
 
 def weight_file(package: str, ending: str = "") -> Path:

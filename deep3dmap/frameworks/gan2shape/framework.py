@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
+from mmengine import dist
 from torch import Tensor, nn
 
 from deep3dmap.annotations import Count, Positive, Whole
@@ -22,6 +23,7 @@ from deep3dmap.frameworks.gan2shape.latents import LatentProjection
 from deep3dmap.frameworks.gan2shape.pictures import cropped, depth_mesh, resized, to_picture
 from deep3dmap.frameworks.gan2shape.prior import Category, ellipsoid
 from deep3dmap.frameworks.gan2shape.pseudo import PseudoDraws, PseudoRanges, draw, pseudo_samples
+from deep3dmap.frameworks.gan2shape.published import is_network, networks_of
 from deep3dmap.registry import BACKBONES, FRAMEWORKS, check_arguments
 from deep3dmap.renderers.depth_image.renderer import sweep
 from deep3dmap.structures import Reconstruction
@@ -46,7 +48,8 @@ class GAN2Shape(BaseFramework):
     ``mirrored_...`` also compare the pictures with those of the mirrored shape.
 
     A batch has ``image`` (1, 3, s, s) in [-1, 1], the same in all steps of a run, and optionally the object's ``mask``
-    (1, 1, s, s) in [0, 1], and the picture's ``latent`` (1, d), a style of the GAN.
+    (1, 1, s, s) in [0, 1], and the picture's ``latent`` (1, d), a style of the GAN. In ``joint`` training pictures take turns,
+    and share the networks.
 
     Args:
         generator, discriminator: configs of the GAN's networks; never trained.
@@ -58,7 +61,9 @@ class GAN2Shape(BaseFramework):
         prior_near, prior_far: its smallest depth, and the depth of the plane behind it.
         pseudo: changes of :class:`.pseudo.PseudoRanges`.
         samples: pseudo samples in a step.
-        collected: times ``samples`` pictures are collected for the stage ``shape``.
+        collected: times ``samples`` pictures are collected for the stage ``shape``; in joint training for all together.
+        masked: whether pseudo samples are compared within the mask; otherwise it only places the ellipsoid.
+        joint: train on many pictures in turn, those of :class:`~deep3dmap.datasets.EachItemBatches`.
         tail, relative: of :class:`.latents.LatentProjection`.
         crop: the GAN's pictures are resized to the first number of pixels, and of these the middle is used, of the second
             number of pixels; None: they are used whole.
@@ -72,6 +77,7 @@ class GAN2Shape(BaseFramework):
 
     stages = ("inversion", "prior", "appearance", "mirrored_appearance", "projection", "shape", "mirrored_shape")
     items = {"image": "pictures"}
+    from_files = ("discriminator", "losses.perceptual")
 
     def __init__(self,
                  generator: dict,
@@ -89,6 +95,8 @@ class GAN2Shape(BaseFramework):
                  pseudo: Mapping | None = None,
                  samples: Count = 16,
                  collected: Count = 100,
+                 masked: bool = True,
+                 joint: bool = False,
                  tail: Whole = 2,
                  relative: bool = True,
                  crop: Sequence[Count] | None = None,
@@ -100,11 +108,12 @@ class GAN2Shape(BaseFramework):
             self.add_module(name, BACKBONES.build(config))
         check_arguments(PseudoRanges, pseudo or {}, "GAN2Shape: pseudo")
         self.pseudo, self.samples, self.collected = PseudoRanges(**pseudo or {}), samples, collected
+        self.masked, self.joint, self.names = masked, joint, [""]
         self.category, self.prior_near, self.prior_far = category, prior_near, prior_far
         self.crop = None if crop is None else tuple(crop)
         self.projection = LatentProjection(self.generator, self.latent_encoder, tail, relative)
         self.latent = nn.Parameter(torch.zeros_like(self.projection.center_w))
-        self.pool: tuple[Tensor, Tensor] | None = None
+        self.pool: dict[str, tuple[Tensor, Tensor]] = {}
         self._kept: dict[str, tuple[Tensor, object]] = {}
         for name in self.losses:
             if name not in ALL_LOSSES:
@@ -147,10 +156,20 @@ class GAN2Shape(BaseFramework):
         """
         if "latent" in inputs:
             return inputs["latent"]
-        if not self.latent.any():
+        latent = self._own_latent(inputs)
+        if not latent.any():
             raise ConfigError("GAN2Shape needs the picture's latent: begin with a stage 'inversion', or add 'latent' to the "
                               "data")
-        return self.latent
+        return latent
+
+    def _own_latent(self, inputs: Mapping) -> Float[Tensor, "1 d"]:
+        """The picture's row of the latents; in joint training with a sparse gradient, so that no other row moves."""
+        row = torch.tensor([self.names.index(self._name(inputs))], device=self.device)
+        return nn.functional.embedding(row, self.latent, sparse=self.joint)
+
+    def _name(self, inputs: Mapping) -> str:
+        """The picture's name in joint training, else an empty one."""
+        return inputs["name"][0] if self.joint else ""
 
     def gan_pictures(self, latents: Float[Tensor, "b d"]) -> Float[Tensor, "b 3 s s"]:
         """The GAN's pictures, of the size that the networks take."""
@@ -182,16 +201,16 @@ class GAN2Shape(BaseFramework):
 
     def _canonical_and_mask(self, inputs: Mapping) -> tuple[Canonical, Tensor]:
         canonical = self.canonical(inputs["image"])
-        return canonical, canonical.mask(self.renderer, self.mask_of(inputs))
+        return canonical, canonical.mask(self.renderer, self.mask_of(inputs if self.masked else dict(image=inputs["image"])))
 
     @torch.no_grad()
     def collect(self, inputs: Mapping) -> None:
-        """Fill the pool of the GAN's pictures of pseudo samples, in half precision."""
+        """Fill the pool of the GAN's pictures of a picture's pseudo samples, in half precision and main memory."""
         found = []
-        for _ in range(self.collected):
+        for _ in range(-(-self.collected // len(self.names))):
             images, masks = self.pseudo_samples(inputs)
-            found.append((self.projected(images, inputs)[0].half(), masks.half()))
-        self.pool = tuple(torch.cat(each) for each in zip(*found))
+            found.append((self.projected(images, inputs)[0].half().cpu(), masks.half().cpu()))
+        self.pool[self._name(inputs)] = tuple(torch.cat(each) for each in zip(*found))
 
     def _once(self, name: str, inputs: Mapping, make: Callable):
         """What doesn't change within a stage, since nothing that it depends on is trained: made once for a picture."""
@@ -246,7 +265,7 @@ class GAN2Shape(BaseFramework):
         return terms
 
     def _inversion_losses(self, inputs: dict) -> dict[str, Tensor]:
-        image, found = inputs["image"], self.gan_pictures(self.latent)
+        image, found = inputs["image"], self.gan_pictures(self._own_latent(inputs))
         with torch.no_grad():
             wanted = self.discriminator.features(image, LEVELS)
         outputs = dict(image=found, features=self.discriminator.features(found, LEVELS))
@@ -279,10 +298,11 @@ class GAN2Shape(BaseFramework):
         return self._terms(PROJECTION_LOSSES, outputs, dict(image=images, features=wanted))
 
     def _shape_losses(self, inputs: dict) -> dict[str, Tensor]:
-        if self.pool is None:
+        if self._name(inputs) not in self.pool:
             self.collect(inputs)
-        chosen = torch.randperm(len(self.pool[0]))[:self.samples].to(self.device)
-        return self.shape_losses(inputs, *(each.to(self.device)[chosen].float() for each in self.pool))
+        pool = self.pool[self._name(inputs)]
+        chosen = torch.randperm(len(pool[0]))[:self.samples]
+        return self.shape_losses(inputs, *(each[chosen].to(self.device).float() for each in pool))
 
     def shape_losses(self, inputs: Mapping, images: Float[Tensor, "b 3 h w"],
                      masks: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:  # yapf: disable
@@ -293,26 +313,55 @@ class GAN2Shape(BaseFramework):
 
     # --- a run -------------------------------------------------------------------------------------------------------------
 
+    def setup(self, info: Mapping) -> None:
+        """Make room for the latents of all pictures of a joint training.
+
+        Raises:
+            ConfigError: if the data are of another kind.
+        """
+        if self.joint:
+            if not info.get("names"):
+                raise ConfigError("GAN2Shape: joint=True needs train_dataset=dict(type='EachItemBatches', dataset=...)")
+            self.names = list(info["names"])
+            self.latent.data = self.latent.new_zeros(len(self.names), self.latent.shape[1])
+
+    def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A state of the framework with the five networks of a file: the authors', or a checkpoint of another run, such as a
+        joint one."""
+        return {name: value for name, value in self.state_dict().items() if not is_network(name)} | networks_of(state)
+
     def enter_stage(self, stage: Stage) -> None:
         """Also forget what was kept in the stage before."""
         super().enter_stage(stage)
         self._kept.clear()
 
     def begin_stage(self, stage: Stage, data: object) -> Sequence[str]:
-        """Start the latent at the mean style; empty the pool before new samples are to be collected."""
+        """Start the latents at the mean style; empty the pool before new samples are to be collected, and fill it in joint
+        training, before the shape of any picture changes."""
         if stage.name == "inversion":
-            self.latent.data = self.generator.mean_style()
+            self.latent.data = self.generator.mean_style().repeat(len(self.names), 1)
         if stage.name == "projection":
-            self.pool = None
+            self.pool = {}
+        if stage.name.endswith("shape") and self.joint and not self.pool:
+            for batch in data.share(*dist.get_dist_info()):
+                self.collect(self.prepare_inputs(batch, True))
         return ()
 
     def training_state(self) -> dict:
-        """The pool."""
-        return {} if self.pool is None else dict(images=self.pool[0], masks=self.pool[1])
+        """The pool, and the pictures' names."""
+        return dict(names=self.names, pool={name: list(each) for name, each in self.pool.items()})
 
     def load_training_state(self, state: Mapping) -> None:
-        """Restore the pool."""
-        self.pool = (state["images"], state["masks"]) if state else None
+        """Restore the pool.
+
+        Raises:
+            DataError: if a joint training had other pictures.
+        """
+        if state and state["names"] != self.names:
+            changed = sorted({*state["names"]} ^ {*self.names}) or self.names
+            raise DataError(f"a joint training is resumed with the same pictures in the same order; {changed[0]} was added, "
+                            "removed or moved")
+        self.pool = {name: tuple(each) for name, each in state.get("pool", {}).items()}
         self._kept.clear()
 
     @torch.no_grad()
