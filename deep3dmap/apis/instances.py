@@ -91,8 +91,9 @@ def train_instances(cfg: Config,
         Their outcome; after Ctrl-C once running ones have saved their state.
     """
     launcher = arguments.get("launcher") or cfg.get("launcher", "none")
-    launch(launcher, choose_device(arguments.get("device") or cfg.get("device", "auto")))
-    all_reduce(0.0)  # a barrier: the first process has moved an earlier run away
+    if launcher != "none":
+        launch(launcher, choose_device(arguments.get("device") or cfg.get("device", "auto")))
+        all_reduce(0.0)  # a barrier: the first process has moved an earlier run away
     names, places = instance_names(cfg), _places(cfg, folder)
     rank, world = dist.get_dist_info()
     names, places = names[rank::world], places[rank::world]

@@ -39,7 +39,8 @@ class ObjectPictures(ItemDataset):
         pipeline: see :class:`ItemDataset`.
 
     Raises:
-        DataError: if there is no picture; when an item is loaded, if a file is damaged, or smaller than ``crop``.
+        DataError: if there is no picture; when an item is loaded, if a file is damaged, or smaller than ``crop``, or if it has
+            no label map but should.
     """
 
     def __init__(self, source: str, size: Count, crop: Count | None = None, labels: Parsed | None = None,
@@ -73,8 +74,8 @@ class ObjectPictures(ItemDataset):
     def _mask(self, path: Path) -> tuple[Path, Float[np.ndarray, "h w"]] | None:
         """The file of a picture's mask, and the mask in [0, 1]."""
         if self.labels is not None:
-            found = self._beside(path, "labels", ".png")
-            return None if found is None else (found, mask_of_labels(read_labels(found), self.labels))
+            found = self.source / "labels" / f"{path.stem}.png"
+            return found, mask_of_labels(read_labels(found), self.labels)
         found = self._beside(path, "mask", ".png", ".jpg")
         return None if found is None else (found, read_image(found).numpy()[..., 0].astype(np.float32) / 255)
 

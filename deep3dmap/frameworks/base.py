@@ -132,10 +132,10 @@ class Framework(BaseModel):
         that is about to be loaded. Parameters must stay the same objects."""
 
     def load_state_dict(self, state_dict: Mapping, *arguments, **options):
-        """Load weights, after adapting parameters whose sizes depend on the data. Those ``from_files`` stay."""
+        """Load weights, after adapting parameters whose sizes depend on the data. Those ``from_files`` stay, if it lacks them."""
         self.adapt_sizes(state_dict)
         kept = {name: value for name, value in super().state_dict().items() if self._is_from_files(name)}
-        return super().load_state_dict({**state_dict, **kept}, *arguments, **options)
+        return super().load_state_dict({**kept, **state_dict}, *arguments, **options)
 
     def state_dict(self, *arguments, **options) -> dict:
         """Weights and buffers, without those of ``from_files``."""

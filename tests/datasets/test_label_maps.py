@@ -1,5 +1,6 @@
 """Masks from label maps, and by a network."""
 
+import shutil
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -48,6 +49,9 @@ def test_a_picture_has_the_mask_of_its_labels(folder, palette):
     expected[2:5, 2:6] = 1
     np.testing.assert_array_equal(mask[0], expected)
     assert "mask" not in ObjectPictures(str(folder), 8)[0]
+    with pytest.raises(DataError, match="labels/dog.png: no such label map file"):
+        shutil.copy(folder / "image" / "cat.png", folder / "image" / "dog.png")
+        ObjectPictures(str(folder), 8, labels="cat")[1]
     Image.fromarray(np.zeros((8, 12, 3), np.uint8)).save(folder / "labels" / "cat.png")
     with pytest.raises(DataError, match="labels/cat.png: is a picture of mode RGB; a label map has one 8-bit channel"):
         ObjectPictures(str(folder), 8, labels="cat")[0]
