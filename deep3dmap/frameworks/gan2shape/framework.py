@@ -18,7 +18,7 @@ from deep3dmap.frameworks.gan2shape.canonical import (
     scaled_views,
     with_border,
 )
-from deep3dmap.frameworks.gan2shape.latents import LatentProjection
+from deep3dmap.frameworks.gan2shape.latents import LatentProjection, nearest_style
 from deep3dmap.frameworks.gan2shape.pictures import cropped, depth_mesh, resized, to_picture
 from deep3dmap.frameworks.gan2shape.prior import Category, ellipsoid
 from deep3dmap.frameworks.gan2shape.pseudo import PseudoDraws, PseudoRanges, draw, pseudo_samples
@@ -39,11 +39,12 @@ SHOWN = sweep(1, 40.0, 5)
 class GAN2Shape(BaseFramework):
     """The depth, albedo, view and light in one picture.
 
-    Stages (the paper's steps): ``inversion`` finds the picture's latent, where it isn't given. ``prior`` fits the depth to
-    an ellipsoid, ``appearance`` (step 1) the albedo to the picture. ``projection`` (step 2) trains the encoder of latents, so
-    that the GAN's pictures match pseudo samples: renderings in random views and lights. ``shape`` (step 3) fits all four
-    networks to the picture, and to the GAN's pictures of pseudo samples, which are collected in its first step. The stages
-    ``mirrored_...`` also compare the pictures with those of the mirrored shape.
+    Stages (the paper's steps): ``inversion`` finds the picture's latent, where it isn't given, beginning at the nearest of
+    many random ones. ``prior`` fits the depth to an ellipsoid, ``appearance`` (step 1) the albedo to the picture.
+    ``projection`` (step 2) trains the encoder of latents, so that the GAN's pictures match pseudo samples: renderings in
+    random views and lights. ``shape`` (step 3) fits all four networks to the picture, and to the GAN's pictures of pseudo
+    samples, which are collected in its first step. The stages ``mirrored_...`` also compare the pictures with those of the
+    mirrored shape.
 
     A batch has ``image`` (1, 3, s, s) in [-1, 1], the same in all steps of a run, and optionally the object's ``mask``
     (1, 1, s, s) in [0, 1], and the picture's ``latent`` (1, d), a style of the GAN.
@@ -246,11 +247,18 @@ class GAN2Shape(BaseFramework):
         return terms
 
     def _inversion_losses(self, inputs: dict) -> dict[str, Tensor]:
+        if not self.latent.any():
+            self.latent.data = nearest_style(self.generator, lambda styles: self._distances(styles, inputs["image"]))
         image, found = inputs["image"], self.gan_pictures(self.latent)
         with torch.no_grad():
             wanted = self.discriminator.features(image, LEVELS)
         outputs = dict(image=found, features=self.discriminator.features(found, LEVELS))
         return self._terms((*IMAGE_LOSSES, "features"), outputs, dict(image=image, features=wanted))
+
+    def _distances(self, styles: Float[Tensor, "b d"], image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, " b"]:
+        """Of the pictures of styles from another, by colours and the discriminator's features."""
+        looks = ([each, *self.discriminator.features(each, LEVELS)] for each in (self.gan_pictures(styles), image))
+        return sum((found - wanted).abs().mean((1, 2, 3)) for found, wanted in zip(*looks))
 
     def _prior_losses(self, inputs: dict) -> dict[str, Tensor]:
         target = ellipsoid(self.mask_of(inputs)[0, 0], self.category, self.prior_near, self.prior_far)
@@ -299,9 +307,7 @@ class GAN2Shape(BaseFramework):
         self._kept.clear()
 
     def begin_stage(self, stage: Stage, data: object) -> Sequence[str]:
-        """Start the latent at the mean style; empty the pool before new samples are to be collected."""
-        if stage.name == "inversion":
-            self.latent.data = self.generator.mean_style()
+        """Empty the pool before new samples are to be collected."""
         if stage.name == "projection":
             self.pool = None
         return ()
