@@ -76,8 +76,8 @@ def baselines(cfg: Config, training: int) -> dict[str, dict[str, float]]:
     prior = {key: value for key, value in ((name, cfg.model.get(key)) for name, key in PRIOR.items()) if value is not None}
     shared, metrics = wardrobe(data.get("model", "ict_face")), defaultdict(lambda: METRICS.build(dict(metric)))
     head = dressed(shared, *(np.zeros(len(each)) for each in (shared.model.identity, shared.model.expression)), [])
-    for k, item in enumerate(pictures):
-        truth = item["depth"]
+    for k in range(len(pictures)):
+        truth = (item := pictures[k])["depth"]
         found = {"constant depth": torch.ones_like(truth),
                  "ellipsoid, whole picture": ellipsoid(torch.ones_like(truth), **prior),
                  "ellipsoid, true mask": ellipsoid((truth < truth.max()).to(truth), **prior),
