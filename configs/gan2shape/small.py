@@ -21,9 +21,10 @@ model = dict(
     view=dict(outputs=6, **_encoder),
     light=dict(outputs=4, **_encoder),
     latent_encoder=dict(type="ResidualEncoder", outputs=_style, size=_size, width=16),
-    # views in units of 60 degrees and a tenth of the depth; turns of 20 degrees about y, of 5 about x and 3 about z
-    view_prior=dict(type="LearnedGaussian", mean=[0.0] * 6, deviation=[0.08, 0.33, 0.05, 0.1, 0.1, 0.1]),
-    light_prior=dict(type="LearnedGaussian", mean=[0.0, 0.0, 0.0, 0.2], deviation=[0.3] * 4),
+    # of the synthetic faces: tools/face_views_and_lights.py
+    view_prior=dict(type="LearnedGaussian", mean=[0.0] * 6, deviation=[0.118, 0.407, 0.043, 0.05, 0.05, 0.05]),
+    light_prior=dict(type="LearnedGaussian", mean=[-0.234, 0.706, -0.066, 0.29], deviation=[0.205, 0.333, 0.583, 0.397]),
+    pseudo=dict(view_scale=1.0),
     category="face",
     samples=8,
     collected=20,

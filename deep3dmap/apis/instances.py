@@ -68,6 +68,8 @@ def instance_config(cfg: Config, index: int) -> Config:
     one = dict(dataset=cfg.instances.dataset.to_dict(), index=index)
     values["train_dataset"] = dict(type="OneItemBatches", **one)
     values["test_dataloader"] = dict(batch_size=1, dataset=dict(type="OneItem", **one))
+    if values.get("val_cfg") is not None:
+        values["val_dataloader"] = values["test_dataloader"]
     return Config(values)
 
 

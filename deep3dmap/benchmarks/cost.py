@@ -53,7 +53,7 @@ def benchmark(method: str = "idr",
     """Cost against growing work, as JSON lines.
 
     Args:
-        method: idr, deepsdf, h3dnet, prnet, fusion, neuralrecon or stylegan2; or render, for the mesh renderers.
+        method: idr, deepsdf, h3dnet, prnet, fusion, neuralrecon, stylegan2 or gan2shape; or render, for the mesh renderers.
         quick: small amounts only. Each is measured once.
         networks: some of the method's networks (for render: renderers) instead of all. By name; or other ``model`` configs by
             name.

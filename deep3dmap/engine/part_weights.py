@@ -57,6 +57,8 @@ def _class_of(name: object) -> object:
 
 
 def _file_of(source: object, where: str) -> Path:
+    if isinstance(source, Mapping):
+        source = {key: value for key, value in source.items() if value is not None}
     if (not isinstance(source, Mapping) or set(source) - {"path", "package", "prefix"}
             or ("path" in source) == ("package" in source)):
         raise ConfigError(f"{where}={source!r}: expected dict(path=...) or dict(package=...), and optionally prefix")

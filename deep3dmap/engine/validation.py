@@ -18,12 +18,12 @@ BEST = "best.pth"
 
 @HOOKS.register_module()
 class ValidationHook(Hook):
-    """Evaluates the (averaged) weights at regular intervals, and keeps the best as ``checkpoints/best.pth``.
+    """Evaluates the (averaged) weights at intervals or after each stage, and keeps the best as ``checkpoints/best.pth``.
 
     Doesn't count as training time. Metrics are logged to ``scalars.jsonl`` as ``val_NAME``.
 
     Args:
-        every_steps: steps between two evaluations; there is one at the end of training, too.
+        every_steps: steps between two evaluations; there is one at the end of training, too. None: after each stage.
         best: metric that selects the best checkpoint, as ``NAME`` or ``GROUP/NAME``; None keeps none.
         resolution: resolution of meshes; 0 for none.
         scale: size of rendered views relative to the photographs.
@@ -33,7 +33,7 @@ class ValidationHook(Hook):
     priority = "LOW"
 
     def __init__(self,
-                 every_steps: Count,
+                 every_steps: Count | None = None,
                  best: str | None = None,
                  resolution: Whole = 0,
                  scale: Scale = 1.0,
@@ -75,7 +75,8 @@ class ValidationHook(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Evaluate if due."""
-        if runner.train_loop.step % self.every_steps == 0:
+        loop = runner.train_loop
+        if loop.budget.spent if self.every_steps is None else loop.step % self.every_steps == 0:
             self.evaluate(runner)
 
     def after_train(self, runner) -> None:

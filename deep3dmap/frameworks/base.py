@@ -132,7 +132,7 @@ class Framework(BaseModel):
         that is about to be loaded. Parameters must stay the same objects."""
 
     def load_state_dict(self, state_dict: Mapping, *arguments, **options):
-        """Load weights, after adapting parameters whose sizes depend on the data. Those ``from_files`` stay, if it lacks them."""
+        """Load weights, after adapting parameters whose sizes depend on the data. Those ``from_files`` may be missing."""
         self.adapt_sizes(state_dict)
         kept = {name: value for name, value in super().state_dict().items() if self._is_from_files(name)}
         return super().load_state_dict({**kept, **state_dict}, *arguments, **options)
@@ -286,14 +286,14 @@ class BaseFramework(Framework):
     Args:
         backbone: config of a part of the registry ``BACKBONES``, or None.
         renderer: config of a part of ``RENDERERS``, or None.
-        losses: loss terms by name: configs of parts of ``LOSSES``.
+        losses: loss terms by name: configs of parts of ``LOSSES``; None leaves out one that a base of the config has.
         input_keys: see :class:`Framework`.
     """
 
     def __init__(self,
                  backbone: dict | None = None,
                  renderer: dict | None = None,
-                 losses: Mapping[str, dict] | None = None,
+                 losses: Mapping[str, dict | None] | None = None,
                  input_keys: Sequence[str] | Mapping[str, str] | None = None,
                  data_preprocessor: dict | None = None):
         super().__init__(input_keys, data_preprocessor)
@@ -301,7 +301,8 @@ class BaseFramework(Framework):
             self.backbone = BACKBONES.build(backbone)
         if renderer is not None:
             self.renderer = RENDERERS.build(renderer)
-        self.losses = nn.ModuleDict({name: LOSSES.build(loss) for name, loss in (losses or {}).items()})
+        given = {name: loss for name, loss in (losses or {}).items() if loss is not None}
+        self.losses = nn.ModuleDict({name: LOSSES.build(loss) for name, loss in given.items()})
 
     def check_stage(self, stage: Stage) -> None:
         """Also check that the stage's loss terms are in the config."""

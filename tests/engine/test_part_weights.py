@@ -81,7 +81,7 @@ def test_an_installed_package_stands_for_its_file(file, monkeypatch):
 
     monkeypatch.setattr(type(file), "locate", lambda self: self, raising=False)
     monkeypatch.setattr(packages, "distribution", lambda name: Installed)
-    pair, weights = Pair(), line(package="somewhere", prefix="old.")
+    pair, weights = Pair(), line(package="somewhere", path=None, prefix="old.")
     load_part_weights(pair, dict(type="LineFit", single=weights))
     assert pair.single.slope.item() == 2.0
     Installed.files = Installed.files * 2

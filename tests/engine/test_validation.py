@@ -136,6 +136,14 @@ def test_the_test_measures_where_the_validation_names_no_metrics(line_config, ru
     assert [record["step"] for record in scalars(tmp_path) if "val_error" in record] == [2, 3]  # and once at the end
 
 
+def test_without_a_number_of_steps_each_stage_ends_with_a_validation(line_config, runner_of, tmp_path):
+    stages = [dict(name="train", max_steps=steps) for steps in (3, 1, 2)]
+    config = line_config(train_cfg__stages=stages, val_cfg=dict(), val_dataset=dict(type="NoisyLine", count=1),
+                         val_evaluator=[dict(type="Scripted")])  # yapf: disable
+    runner_of(config, tmp_path).train()
+    assert [record["step"] for record in scalars(tmp_path) if "val_error" in record] == [3, 4, 6]
+
+
 def test_averages_are_validated_and_the_trained_weights_go_on(line_config, runner_of, tmp_path):
     changes = dict(train_cfg__stages=[dict(name="train", max_steps=4)], train_cfg__average=0.8)
     config = line_config(**changes, val_cfg=dict(every_steps=2), val_dataset=dict(type="NoisyLine", count=1),

@@ -1,4 +1,4 @@
-"""Transforms of faces: random boxes and occlusions, and the crop that the network gets.
+"""Transforms of faces: random boxes and occlusions, the crop that the network gets, and aligned faces as objects.
 
 Items have ``img`` (h, w, 3) uint8 RGB and ``box`` (left, top, right, bottom); ``position_map``, where it is known, follows the
 crop. NumPy's global generator is seeded for every item.
@@ -13,6 +13,7 @@ from deep3dmap.annotations import Count, NotNegative, Positive, Share
 from deep3dmap.datasets.faces.detection import face_detector
 from deep3dmap.datasets.faces.detection.boxes import overlaps
 from deep3dmap.datasets.faces.detection.given import WholePicture
+from deep3dmap.datasets.faces.synthetic.aligned import DISTANCE
 from deep3dmap.datasets.faces.synthetic.surroundings import occluder
 from deep3dmap.geometry.face_crops import CropRule, box_crop, crop_photograph, to_crop, turned_crop, z_from_zero
 from deep3dmap.registry import TRANSFORMS
@@ -116,6 +117,28 @@ class PackFace:
         if "position_map" in item:
             packed["target"] = map_in_crop(torch.from_numpy(item["position_map"]), crop.float())
         return packed
+
+
+@TRANSFORMS.register_module()
+class PackObject:
+    """An item of :class:`.AlignedFaces` with its truth as one of :class:`.ObjectPictures`: ``image`` (3, s, s) in [-1, 1],
+    ``mask`` (1, s, s), and the true ``depth`` (s, s) in distances of the point that heads turn about, as GAN2Shape has it.
+
+    Args:
+        mask: whether the method gets the true mask, too.
+        background: depth beside the head.
+    """
+
+    def __init__(self, mask: bool = False, background: Positive = 1.1):
+        self.mask, self.background = mask, background
+
+    def __call__(self, item: dict) -> dict:
+        """The packed item; it has nothing else of the truth."""
+        head = torch.from_numpy(item["mask"])
+        depth = torch.from_numpy(item["depth"]) / float(DISTANCE)
+        packed = dict(name=item["name"], image=torch.from_numpy(item["img"]).permute(2, 0, 1) / 127.5 - 1,
+                      depth=torch.where(head, depth, self.background))  # yapf: disable
+        return packed | (dict(mask=head[None].float()) if self.mask else {})
 
 
 def map_in_crop(position_map: Float[Tensor, "3 m m"], crop: Float[Tensor, "3 3"]) -> Float[Tensor, "3 m m"]:

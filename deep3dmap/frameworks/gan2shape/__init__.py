@@ -12,4 +12,5 @@ register_card(
          takes="one photograph and a GAN",
          gives="shape, light, albedo",
          paper="Pan et al., ICLR 2021",
+         benchmark="deep3dmap.benchmarks.gan2shape",
          page="docs/gan2shape.md"))

@@ -19,8 +19,9 @@ from deep3dmap.frameworks.gan2shape.canonical import (
     scaled_views,
     with_border,
 )
-from deep3dmap.frameworks.gan2shape.latents import LatentProjection
+from deep3dmap.frameworks.gan2shape.latents import LatentProjection, nearest_style
 from deep3dmap.frameworks.gan2shape.pictures import cropped, depth_mesh, resized, to_picture
+from deep3dmap.frameworks.gan2shape.pool import Pool
 from deep3dmap.frameworks.gan2shape.prior import Category, ellipsoid
 from deep3dmap.frameworks.gan2shape.pseudo import PseudoDraws, PseudoRanges, draw, pseudo_samples
 from deep3dmap.frameworks.gan2shape.published import is_network, networks_of
@@ -41,11 +42,12 @@ SHOWN = sweep(1, 40.0, 5)
 class GAN2Shape(BaseFramework):
     """The depth, albedo, view and light in one picture.
 
-    Stages (the paper's steps): ``inversion`` finds the picture's latent, where it isn't given. ``prior`` fits the depth to
-    an ellipsoid, ``appearance`` (step 1) the albedo to the picture. ``projection`` (step 2) trains the encoder of latents, so
-    that the GAN's pictures match pseudo samples: renderings in random views and lights. ``shape`` (step 3) fits all four
-    networks to the picture, and to the GAN's pictures of pseudo samples, which are collected in its first step. The stages
-    ``mirrored_...`` also compare the pictures with those of the mirrored shape.
+    Stages (the paper's steps): ``inversion`` finds the picture's latent, where it isn't given, beginning at the nearest of
+    many random ones. ``prior`` fits the depth to an ellipsoid, ``appearance`` (step 1) the albedo to the picture.
+    ``projection`` (step 2) trains the encoder of latents, so that the GAN's pictures match pseudo samples: renderings in
+    random views and lights. ``shape`` (step 3) fits all four networks to the picture, and to the GAN's pictures of pseudo
+    samples, which are collected in its first step. The stages ``mirrored_...`` also compare the pictures with those of the
+    mirrored shape.
 
     A batch has ``image`` (1, 3, s, s) in [-1, 1], the same in all steps of a run, and optionally the object's ``mask``
     (1, 1, s, s) in [0, 1], and the picture's ``latent`` (1, d), a style of the GAN. In ``joint`` training pictures take turns,
@@ -108,12 +110,12 @@ class GAN2Shape(BaseFramework):
             self.add_module(name, BACKBONES.build(config))
         check_arguments(PseudoRanges, pseudo or {}, "GAN2Shape: pseudo")
         self.pseudo, self.samples, self.collected = PseudoRanges(**pseudo or {}), samples, collected
-        self.masked, self.joint, self.names = masked, joint, [""]
+        self.masked, self.joint = masked, joint
         self.category, self.prior_near, self.prior_far = category, prior_near, prior_far
         self.crop = None if crop is None else tuple(crop)
         self.projection = LatentProjection(self.generator, self.latent_encoder, tail, relative)
         self.latent = nn.Parameter(torch.zeros_like(self.projection.center_w))
-        self.pool: dict[str, tuple[Tensor, Tensor]] = {}
+        self.pool = Pool()
         self._kept: dict[str, tuple[Tensor, object]] = {}
         for name in self.losses:
             if name not in ALL_LOSSES:
@@ -164,7 +166,7 @@ class GAN2Shape(BaseFramework):
 
     def _own_latent(self, inputs: Mapping) -> Float[Tensor, "1 d"]:
         """The picture's row of the latents; in joint training with a sparse gradient, so that no other row moves."""
-        row = torch.tensor([self.names.index(self._name(inputs))], device=self.device)
+        row = torch.tensor([self.pool.names.index(self._name(inputs))], device=self.device)
         return nn.functional.embedding(row, self.latent, sparse=self.joint)
 
     def _name(self, inputs: Mapping) -> str:
@@ -205,12 +207,9 @@ class GAN2Shape(BaseFramework):
 
     @torch.no_grad()
     def collect(self, inputs: Mapping) -> None:
-        """Fill the pool of the GAN's pictures of a picture's pseudo samples, in half precision and main memory."""
-        found = []
-        for _ in range(-(-self.collected // len(self.names))):
-            images, masks = self.pseudo_samples(inputs)
-            found.append((self.projected(images, inputs)[0].half().cpu(), masks.half().cpu()))
-        self.pool[self._name(inputs)] = tuple(torch.cat(each) for each in zip(*found))
+        """Fill the pool of the GAN's pictures of a picture's pseudo samples."""
+        samples = (self.pseudo_samples(inputs) for _ in range(-(-self.collected // len(self.pool.names))))
+        self.pool.fill(self._name(inputs), ((self.projected(images, inputs)[0], masks) for images, masks in samples))
 
     def _once(self, name: str, inputs: Mapping, make: Callable):
         """What doesn't change within a stage, since nothing that it depends on is trained: made once for a picture."""
@@ -265,11 +264,23 @@ class GAN2Shape(BaseFramework):
         return terms
 
     def _inversion_losses(self, inputs: dict) -> dict[str, Tensor]:
-        image, found = inputs["image"], self.gan_pictures(self._own_latent(inputs))
+        image, latent = inputs["image"], self._own_latent(inputs)
+        if not latent.any():
+            self.latent.data = self._nearest_style(image)
+            latent = self._own_latent(inputs)
+        found = self.gan_pictures(latent)
         with torch.no_grad():
             wanted = self.discriminator.features(image, LEVELS)
         outputs = dict(image=found, features=self.discriminator.features(found, LEVELS))
         return self._terms((*IMAGE_LOSSES, "features"), outputs, dict(image=image, features=wanted))
+
+    def _nearest_style(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 d"]:
+        return nearest_style(self.generator, lambda styles: self._distances(styles, image))
+
+    def _distances(self, styles: Float[Tensor, "b d"], image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, " b"]:
+        """Of the pictures of styles from another, by colours and the discriminator's features."""
+        looks = ([each, *self.discriminator.features(each, LEVELS)] for each in (self.gan_pictures(styles), image))
+        return sum((found - wanted).abs().mean((1, 2, 3)) for found, wanted in zip(*looks))
 
     def _prior_losses(self, inputs: dict) -> dict[str, Tensor]:
         target = ellipsoid(self.mask_of(inputs)[0, 0], self.category, self.prior_near, self.prior_far)
@@ -300,9 +311,7 @@ class GAN2Shape(BaseFramework):
     def _shape_losses(self, inputs: dict) -> dict[str, Tensor]:
         if self._name(inputs) not in self.pool:
             self.collect(inputs)
-        pool = self.pool[self._name(inputs)]
-        chosen = torch.randperm(len(pool[0]))[:self.samples]
-        return self.shape_losses(inputs, *(each[chosen].to(self.device).float() for each in pool))
+        return self.shape_losses(inputs, *self.pool.draw(self._name(inputs), self.samples, self.device))
 
     def shape_losses(self, inputs: Mapping, images: Float[Tensor, "b 3 h w"],
                      masks: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:  # yapf: disable
@@ -322,12 +331,11 @@ class GAN2Shape(BaseFramework):
         if self.joint:
             if not info.get("names"):
                 raise ConfigError("GAN2Shape: joint=True needs train_dataset=dict(type='EachItemBatches', dataset=...)")
-            self.names = list(info["names"])
-            self.latent.data = self.latent.new_zeros(len(self.names), self.latent.shape[1])
+            self.pool.names = list(info["names"])
+            self.latent.data = self.latent.new_zeros(len(self.pool.names), self.latent.shape[1])
 
     def from_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A state of the framework with the five networks of a file: the authors', or a checkpoint of another run, such as a
-        joint one."""
+        """A state with the five networks of a file: the authors', or a checkpoint of another run, such as a joint one."""
         return {name: value for name, value in self.state_dict().items() if not is_network(name)} | networks_of(state)
 
     def enter_stage(self, stage: Stage) -> None:
@@ -336,32 +344,25 @@ class GAN2Shape(BaseFramework):
         self._kept.clear()
 
     def begin_stage(self, stage: Stage, data: object) -> Sequence[str]:
-        """Start the latents at the mean style; empty the pool before new samples are to be collected, and fill it in joint
-        training, before the shape of any picture changes."""
-        if stage.name == "inversion":
-            self.latent.data = self.generator.mean_style().repeat(len(self.names), 1)
+        """Empty the pool before new samples are to be collected. In joint training, choose where the inversions of all
+        pictures start, and fill the pool before the shape of any picture changes."""
+        if stage.name == "inversion" and self.joint:
+            batches = (self.prepare_inputs(batch, True) for batch in data.share())
+            self.latent.data = torch.cat([self._nearest_style(batch["image"]) for batch in batches])
         if stage.name == "projection":
-            self.pool = {}
+            self.pool.clear()
         if stage.name.endswith("shape") and self.joint and not self.pool:
             for batch in data.share(*dist.get_dist_info()):
                 self.collect(self.prepare_inputs(batch, True))
         return ()
 
     def training_state(self) -> dict:
-        """The pool, and the pictures' names."""
-        return dict(names=self.names, pool={name: list(each) for name, each in self.pool.items()})
+        """The pool."""
+        return self.pool.state()
 
     def load_training_state(self, state: Mapping) -> None:
-        """Restore the pool.
-
-        Raises:
-            DataError: if a joint training had other pictures.
-        """
-        if state and state["names"] != self.names:
-            changed = sorted({*state["names"]} ^ {*self.names}) or self.names
-            raise DataError(f"a joint training is resumed with the same pictures in the same order; {changed[0]} was added, "
-                            "removed or moved")
-        self.pool = {name: tuple(each) for name, each in state.get("pool", {}).items()}
+        """Restore the pool; see :meth:`.pool.Pool.load`."""
+        self.pool.load(state)
         self._kept.clear()
 
     @torch.no_grad()

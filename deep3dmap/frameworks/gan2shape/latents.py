@@ -1,12 +1,30 @@
 """From pictures to latents of a GAN, near the latent of a picture that is known (Pan et al., ICLR 2021, section 3.2)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from deep3dmap.backbones import StyleGenerator
 from deep3dmap.errors import ConfigError
+
+#: Random styles among which an inversion finds its start, and how many are looked at together.
+STARTS, TOGETHER = 128, 32
+
+
+@torch.no_grad()
+def nearest_style(generator: StyleGenerator, distances: Callable[[Tensor], Tensor]) -> Float[Tensor, "1 s"]:
+    """The nearest of the mean style and random ones, which are the same in each call.
+
+    Args:
+        generator: the GAN.
+        distances: (b,) of styles (b, s).
+    """
+    z = torch.randn(STARTS, generator.style_size, generator=torch.Generator().manual_seed(0))
+    styles = torch.cat([generator.mean_style(), generator.style(z.to(generator.input.input))])
+    return styles[torch.cat([distances(some) for some in styles.split(TOGETHER)]).argmin()][None]
 
 
 @dataclass

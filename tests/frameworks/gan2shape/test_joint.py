@@ -63,9 +63,11 @@ def checkpoint(work, step):
     return work / "checkpoints" / f"step_{step:08d}.pth"
 
 
-def test_a_step_of_the_inversion_moves_the_latent_of_its_picture_alone(trained):
+def test_a_step_of_the_inversion_moves_the_latent_of_its_picture_alone(pictures, trained):
     latents = [load_checkpoint(checkpoint(trained, step))["state_dict"]["latent"] for step in range(1, 5)]
-    start = load_framework(trained, "cpu").generator.mean_style().repeat(len(NAMES), 1)
+    framework = load_framework(trained, "cpu")
+    data = EachItemBatches(dict(type="ObjectPictures", source=str(pictures), size=SIZE))
+    start = torch.cat([framework._nearest_style(batch["image"]) for batch in data.share()])
     moved = [(after != before).any(1).tolist() for before, after in zip([start, *latents], latents)]
     assert all(sum(rows) == 1 for rows in moved)
     assert {rows.index(True) for rows in moved[:3]} == {0, 1, 2}

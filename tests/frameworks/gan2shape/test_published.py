@@ -74,3 +74,8 @@ def test_schedules_and_settings_are_the_published_ones(name):
     assert ("crop" in model) == name.startswith(("cat", "synface"))
     assert cfg.optim_wrapper.fresh_each_stage
     assert cfg.optim_wrapper.optimizer == dict(type="Adam", lr=1e-4, weight_decay=5e-4)
+
+
+def test_a_loss_of_a_published_config_can_be_left_out():
+    cfg = load_config(ROOT / "gan2shape" / "synface.py", {"model.losses.perceptual": None})
+    assert list(FRAMEWORKS.build(cfg.model.to_dict()).losses) == ["color", "smoothness", "features", "latent"]

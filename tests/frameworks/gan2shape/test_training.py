@@ -13,6 +13,7 @@ from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.engine.part_weights import load_part_weights
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks import GAN2Shape
+from deep3dmap.frameworks.gan2shape.latents import STARTS
 from deep3dmap.registry import FRAMEWORKS
 from tests.engine.killing import differences, state, train
 
@@ -124,6 +125,21 @@ def test_appearance_and_prior_learn(pictures, tmp_path):
             optimizer.step()
             losses.append(float(loss.detach()))
         assert losses[-1] < 0.7 * losses[0]
+
+
+def test_an_inversion_begins_at_the_nearest_of_many_styles(pictures):
+    torch.manual_seed(0)
+    framework = GAN2Shape(**{key: value for key, value in model().items() if key != "type"})
+    framework.stage = type(framework.stage)("inversion")
+    z = torch.randn(STARTS, STYLE, generator=torch.Generator().manual_seed(0))
+    hidden = framework.generator.style(z[STARTS // 3][None])
+    with torch.no_grad():
+        image = framework.gan_pictures(hidden)
+        framework(dict(image=image), "loss")
+        torch.testing.assert_close(framework.latent.data, hidden)
+        framework.latent.data = framework.latent + 1
+        framework(dict(image=image), "loss")
+    torch.testing.assert_close(framework.latent.data, hidden + 1)  # a start is chosen once
 
 
 def test_pseudo_samples_stay_within_their_ranges(pictures):
