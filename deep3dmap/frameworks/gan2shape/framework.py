@@ -156,13 +156,14 @@ class GAN2Shape(BaseFramework):
         Raises:
             ConfigError: if there is none.
         """
-        if "latent" in inputs:
-            return inputs["latent"]
-        latent = self._own_latent(inputs)
-        if not latent.any():
+        if not self.knows_latent(inputs):
             raise ConfigError("GAN2Shape needs the picture's latent: begin with a stage 'inversion', or add 'latent' to the "
                               "data")
-        return latent
+        return inputs["latent"] if "latent" in inputs else self._own_latent(inputs)
+
+    def knows_latent(self, inputs: Mapping) -> bool:
+        """Whether the picture's latent is given, or was found."""
+        return "latent" in inputs or (self._name(inputs) in self.pool.names and bool(self._own_latent(inputs).any()))
 
     def _own_latent(self, inputs: Mapping) -> Float[Tensor, "1 d"]:
         """The picture's row of the latents; in joint training with a sparse gradient, so that no other row moves."""
@@ -171,7 +172,7 @@ class GAN2Shape(BaseFramework):
 
     def _name(self, inputs: Mapping) -> str:
         """The picture's name in joint training, else an empty one."""
-        return inputs["name"][0] if self.joint else ""
+        return inputs.get("name", ["?"])[0] if self.joint else ""
 
     def gan_pictures(self, latents: Float[Tensor, "b d"]) -> Float[Tensor, "b 3 s s"]:
         """The GAN's pictures, of the size that the networks take."""

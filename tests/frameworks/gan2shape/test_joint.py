@@ -93,6 +93,9 @@ def test_other_pictures_are_refused_when_it_is_resumed(pictures, trained, tmp_pa
     saved = load_checkpoint(list_checkpoints(trained)[-1])["loop"]["training"]
     with pytest.raises(DataError, match="with the same pictures in the same order; egg was added, removed or moved"):
         framework.load_training_state(dict(saved, names=saved["names"][:2]))
+    assert framework.knows_latent(dict(name=["egg"])) and not framework.knows_latent(dict(name=["tree"]))
+    with pytest.raises(ConfigError, match="begin with a stage 'inversion'"):
+        framework.latent_of(dict(image=torch.zeros(1, 3, SIZE, SIZE)))
     with pytest.raises(ConfigError, match="joint=True needs train_dataset=dict.type='EachItemBatches'"):
         framework.setup({})
 
