@@ -12,4 +12,7 @@ register_card(
          takes="one photograph and a GAN",
          gives="shape, light, albedo",
          paper="Pan et al., ICLR 2021",
-         page="docs/gan2shape.md"))
+         page="docs/gan2shape.md",
+         your_own="configs/gan2shape/your_own.py",
+         source="instances.dataset.source",
+         single_pictures=True))
