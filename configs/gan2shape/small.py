@@ -1,5 +1,6 @@
 # GAN2Shape for two cores: one run a picture, 64 pixels, half of the published channels, two rounds of the three steps.
-# `generator.weights` and `discriminator.weights`: a run of configs/stylegan2/faces_64.py, or a converted checkpoint.
+# The GAN is the one of faces that comes with the package; another one: `reconstruct --gan`, or other `weights`, such as a
+# checkpoint of configs/stylegan2/faces_64.py or a converted one.
 _base_ = ["../_base_/default_runtime.py"]
 
 _size, _style = 64, 256
@@ -13,9 +14,9 @@ model = dict(
     generator=dict(type="StyleGenerator",
                    style=_style,
                    mapping=4,
-                   weights=dict(path="data/faces_64.pth", prefix="generator."),
+                   weights=dict(path="zoo:faces_64", prefix="generator."),
                    **_gan),
-    discriminator=dict(type="StyleDiscriminator", weights=dict(path="data/faces_64.pth", prefix="discriminator."), **_gan),
+    discriminator=dict(type="StyleDiscriminator", weights=dict(path="zoo:faces_64", prefix="discriminator."), **_gan),
     depth=dict(outputs=1, tanh=False, **_auto),
     albedo=dict(outputs=3, **_auto),
     view=dict(outputs=6, **_encoder),

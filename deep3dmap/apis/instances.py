@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +17,12 @@ from mmengine import dist
 from mmengine.config import Config
 
 from deep3dmap.apis.work_folder import escaped, locked_folder
+from deep3dmap.datasets import OneItem
+from deep3dmap.datasets.kinds import ItemDataset
 from deep3dmap.engine.checkpoint import find_checkpoint
 from deep3dmap.engine.config import build_runner, import_plugins
 from deep3dmap.engine.launching import choose_device, launch
+from deep3dmap.engine.test_data import TestData
 from deep3dmap.engine.testing import TestResult, evaluate
 from deep3dmap.io.files import write_atomically
 from deep3dmap.io.workers import DONE, default_processes, run_tasks
@@ -58,19 +61,35 @@ class InstanceRuns:
 
 def instance_names(cfg: Config) -> list[str]:
     """Names of the instances of a config."""
-    dataset = DATASETS.build(dict(cfg.instances.dataset))
+    return _names(DATASETS.build(dict(cfg.instances.dataset)))
+
+
+def _names(dataset: ItemDataset) -> list[str]:
     return [str(dataset[k]["name"]) for k in range(len(dataset))]
 
 
-def instance_config(cfg: Config, index: int) -> Config:
-    """The config of one instance's run."""
+def instance_config(cfg: Config, index: int, timed: bool = False) -> Config:
+    """The config of one instance's run; in a ``timed`` one every stage gets its part of the time."""
     values = {key: value for key, value in cfg.to_dict().items() if key not in ("instances", "test_dataloader")}
     one = dict(dataset=cfg.instances.dataset.to_dict(), index=index)
+    if timed and (values.get("train_cfg") or {}).get("stages"):
+        values["train_cfg"]["stages"] = sharing_time(values["train_cfg"]["stages"])
     values["train_dataset"] = dict(type="OneItemBatches", **one)
     values["test_dataloader"] = dict(batch_size=1, dataset=dict(type="OneItem", **one))
     if values.get("val_cfg") is not None:
         values["val_dataloader"] = values["test_dataloader"]
     return Config(values)
+
+
+def sharing_time(stages: Sequence[Mapping]) -> list[dict]:
+    """Stages that take at most their part of the time that is left, by their numbers of steps, so that none is left out when
+    time is short; those that say their share or have no such number stay as they are."""
+    found, left = [], 0
+    for stage in reversed(stages):
+        steps = stage.get("max_steps") or 0
+        left += steps
+        found.append(dict(max_share=steps / left) | stage if steps else dict(stage))
+    return found[::-1]
 
 
 def train_instances(cfg: Config,
@@ -96,16 +115,17 @@ def train_instances(cfg: Config,
     if launcher != "none":
         launch(launcher, choose_device(arguments.get("device") or cfg.get("device", "auto")))
         all_reduce(0.0)  # a barrier: the first process has moved an earlier run away
-    names, places = instance_names(cfg), _places(cfg, folder)
     rank, world = dist.get_dist_info()
-    names, places = names[rank::world], places[rank::world]
+    names = instance_names(cfg)[rank::world]
+    places = _places(names, folder)
     workers = min(cfg.instances.get("workers") or default_processes(), len(names)) or 1
     found = InstanceRuns(folder, names)
     todo = [k for k, place in enumerate(places) if not (resume and (place / FINISHED).is_file())]
-    share = None if seconds is None else seconds * workers / max(len(todo), 1)
-    tasks = [dict(config=json.dumps(instance_config(cfg, rank + k * world).to_dict()), filename=cfg.filename,
-                  folder=str(places[k]), resume=resume, arguments=dict(arguments, launcher="none"), seconds=share)
-             for k in todo]  # yapf: disable
+    share = None if seconds is None else seconds / max(math.ceil(len(todo) / workers), 1)
+    configs = [json.dumps(instance_config(cfg, rank + k * world, seconds is not None).to_dict()) for k in todo]
+    alone = dict(arguments, launcher="none")
+    tasks = [dict(config=text, filename=cfg.filename, folder=str(places[k]), resume=resume, arguments=alone, seconds=share)
+             for k, text in zip(todo, configs)]  # yapf: disable
     for k in todo:
         places[k].mkdir(parents=True, exist_ok=True)
     runs = run_tasks(run_instance, tasks, workers, math.inf, threads=max(default_processes() // workers, 1), fresh=True,
@@ -123,8 +143,8 @@ def train_instances(cfg: Config,
     return found
 
 
-def _places(cfg: Config, folder: Path) -> list[Path]:
-    return [folder / INSTANCES / escaped(name) for name in instance_names(cfg)]
+def _places(names: Sequence[str], folder: Path) -> list[Path]:
+    return [folder / INSTANCES / escaped(name) for name in names]
 
 
 def run_instance(task: Mapping) -> dict:
@@ -144,8 +164,8 @@ def run_instance(task: Mapping) -> dict:
     return found
 
 
-def evaluate_instances(cfg: Config, folder: Path, arguments: Mapping) -> TestResult:
-    """Evaluate the newest checkpoint of every instance's run in a work folder.
+def evaluate_instances(cfg: Config, folder: Path, arguments: Mapping, left_out: Collection[str] = ()) -> TestResult:
+    """Evaluate the newest checkpoint of every instance's run in a work folder, other than of those that are ``left_out``.
 
     Raises:
         CheckpointError: if an instance has none.
@@ -153,11 +173,15 @@ def evaluate_instances(cfg: Config, folder: Path, arguments: Mapping) -> TestRes
     metrics = [METRICS.build(metric) for metric in cfg.get("test_evaluator") or ()]
     options = {key: value for key, value in (cfg.get("test_cfg") or {}).items() if key in ("resolution", "max_seconds")}
     result = TestResult()
-    for k, place in enumerate(_places(cfg, folder)):
+    dataset = DATASETS.build(dict(cfg.instances.dataset))  # once: finding what is in the pictures can take long
+    names = _names(dataset)
+    for k, (name, place) in enumerate(zip(names, _places(names, folder))):
+        if name in left_out:
+            continue
         torch.manual_seed(0)
         runner = build_runner(instance_config(cfg, k), work_dir=str(folder / "test"), progress=False, **arguments)
         runner.load_checkpoint(str(find_checkpoint(place)))
-        found = evaluate(runner.framework, runner.build_test_data(), metrics, **options)
+        found = evaluate(runner.framework, TestData(OneItem(dataset, k), dict(batch_size=1), runner.seed), metrics, **options)
         result.results += found.results
         result.metrics, result.files, result.notes = found.metrics, found.files, result.notes + found.notes
     result.notes = list(dict.fromkeys(result.notes))

@@ -14,6 +14,7 @@ from deep3dmap.datasets.captures.scene import Scene, forget_scenes, load_scene
 from deep3dmap.datasets.captures.scene_checks import Silhouettes, capture_warnings
 from deep3dmap.engine.batches import build_dataset
 from deep3dmap.engine.launching import is_first_started
+from deep3dmap.engine.part_weights import check_part_weights
 from deep3dmap.geometry.meshing_grids import check_resolution
 from deep3dmap.registry import DATASETS, FRAMEWORKS, METRICS, accepted_keys, resolve
 
@@ -28,10 +29,12 @@ def preflight(cfg: Config, warn: Callable[[str], object] | None = None) -> None:
         warn: called with each warning; by default the first process prints them.
 
     Raises:
-        ConfigError: if a part can't be built, or the mesh's grid is too large for the machine.
+        ConfigError: if a part can't be built, weights of parts are named wrongly, or the mesh's grid is too large for the
+            machine.
         DataError: if the scene can't be read, or doesn't suit the method.
     """
     framework = FRAMEWORKS.build(cfg.model)
+    check_part_weights(cfg.model)
     check_resolution((cfg.get("test_cfg") or {}).get("resolution", 0))
     if not cfg.get("scene"):
         return

@@ -3,7 +3,7 @@
 import math
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Unpack
 
@@ -14,6 +14,7 @@ from deep3dmap.apis.arguments import TrainingArguments
 from deep3dmap.apis.growing import growing
 from deep3dmap.apis.inference import model_of
 from deep3dmap.apis.instances import evaluate_instances, train_instances
+from deep3dmap.apis.own_gan import OwnGAN, without_missing_files
 from deep3dmap.apis.preflight import preflight
 from deep3dmap.apis.showing import Interrupted, show_results, show_run
 from deep3dmap.apis.work_folder import (
@@ -26,21 +27,24 @@ from deep3dmap.apis.work_folder import (
     restored_on_early_failure,
     result_files,
 )
-from deep3dmap.engine.config import build_runner, load_config, merge_options
+from deep3dmap.engine.config import build_runner, find_config, load_config, merge_options
 from deep3dmap.engine.config_check import check_config
 from deep3dmap.engine.launching import is_first_started
 from deep3dmap.engine.loops import OutOfTimeError
 from deep3dmap.engine.runner import ReconstructionRunner
 from deep3dmap.engine.sequence_progress import SEQUENCES
 from deep3dmap.engine.testing import TestResult
-from deep3dmap.errors import ConfigError
-from deep3dmap.frameworks.cards import Card, card_of, find_card
+from deep3dmap.errors import ConfigError, TrainingError
+from deep3dmap.frameworks.cards import Card, card_of, cards, find_card
 from deep3dmap.geometry.unwrap import load_xatlas
 from deep3dmap.io.files import remove
 from deep3dmap.ranges import AtLeastTwo, Count, Positive
 
 #: Time reserved for mesh, pictures and report: seconds, plus a share of the minutes, and maximum seconds.
 RESERVE_SECONDS, RESERVE_PART, RESERVE_MOST = 10.0, 0.12, 150.0
+
+#: A user's GAN in the work folder.
+GAN = "gan.pth"
 
 #: Further seconds for a texture: charts of 100,000 triangles take 10, colours from 36 photographs as many.
 TEXTURE_SECONDS = 45.0
@@ -56,6 +60,7 @@ def reconstruct(source: str | Path | None,
                 weights: str | Path | None = None,
                 minutes: Positive = 20.0,
                 config: str | Path | None = None,
+                gan: str | Path | None = None,
                 resume: bool = False,
                 overwrite: bool = False,
                 resolution: AtLeastTwo | None = None,
@@ -81,10 +86,11 @@ def reconstruct(source: str | Path | None,
         output: folder to write to.
         method: ``idr``; ``h3dnet`` for heads; ``hull``: a first mesh within seconds; ``mesh``: a fitted one within minutes;
             ``prnet`` for faces; ``fusion`` for recordings of depth cameras; ``neuralrecon`` for videos with poses;
-            ``deepsdf`` with ``--weights`` (all: ``deep3dmap list methods``).
+            ``gan2shape`` for one picture of a face; ``deepsdf`` with ``--weights`` (all: ``deep3dmap list methods``).
         weights: checkpoint or work folder of a trained model: infer with it instead of training.
         minutes: time limit of the whole command.
-        config: config to use instead of the method's own.
+        config: config to use instead of the method's own; one of the same folder by its name alone, such as ``cat``.
+        gan: trained StyleGAN2 for a method that uses one: published ``.pt``, checkpoint or work folder.
         resume: continue the run in the output folder.
         overwrite: replace the result in the output folder. Only when the new run begins; other files are kept.
         resolution: resolution of the mesh (default: the config's).
@@ -103,9 +109,15 @@ def reconstruct(source: str | Path | None,
         ConfigError: if ``output`` holds an earlier result (with ``resume``: one of other weights), another run uses it, the
             time is up before the first step, or there is no scene for a texture.
         Interrupted: after Ctrl-C, once everything is written.
+        TrainingError: if runs of some of several pictures failed, once the others' results are written.
     """
     start = time.monotonic() if started is None else started
     cfg, weights = _prepare(source, method, config, weights, options, dict(detector=detector, every=every))
+    own = None if gan is None else OwnGAN.read(gan)
+    missing = []
+    if own is not None:
+        own.put_into(cfg, Path(output) / "run" / GAN)
+        missing = without_missing_files(cfg)
     if texture:
         _check_texture(cfg)
     if resolution is not None:
@@ -118,13 +130,11 @@ def reconstruct(source: str | Path | None,
             check_weights(output / "run", weights)
         preflight(cfg)
         log = log if is_first_started() else lambda line: None
+        if missing:
+            log(f"goes without {', '.join(missing)}: no such files")
         words = dict(command=command, again=_resume_command(command, source, minutes, output), data=str(source or ""))
         if "instances" in cfg:
-            left = start + 60 * minutes - reserve(minutes) - time.monotonic()
-            runs = train_instances(cfg, output / "run", resume, arguments, log, left)
-            if runs.interrupted or runs.failures:
-                raise Interrupted(runs.report()[0])
-            return show_results(evaluate_instances(cfg, output / "run", arguments), cfg, output, words, start, log)
+            return _each_instance(cfg, output, own, start, minutes, resume, arguments, words, log)
         painting = reserve(minutes, texture) - reserve(minutes)
         arguments = dict(arguments, custom_hooks=[*(cfg.get("custom_hooks") or ()), *hooks])
         runner = (_infer(cfg, weights, output, resume, arguments)
@@ -151,7 +161,7 @@ def _prepare(source, method: str, config, weights, options: Mapping | None,
         card = find_card(method, "your_own")
         cfg, weights = load_config(card.your_own, options), weights or card.weights
     else:
-        cfg = load_config(config, options)
+        cfg = load_config(_config_path(config, method), options)
         card = card_of(cfg.model.type)
     if source is not None and card is None and not cfg.get("scene"):
         raise ConfigError(
@@ -169,9 +179,19 @@ def _prepare(source, method: str, config, weights, options: Mapping | None,
                           "weights; give --weights CHECKPOINT (or a work folder)")
     if weights is None:
         return cfg, None
+    if "instances" in cfg:
+        raise ConfigError(f"--weights: {cfg.model.type} is trained on each picture anew" +
+                          (", and --gan names its GAN" if "generator" in cfg.model else ""))
     path, cfg.model = model_of(weights, cfg.model.type)
     merge_options(cfg, {key: value for key, value in (options or {}).items() if key.startswith("model.")}, "--cfg-options")
     return cfg, path
+
+
+def _config_path(config: str | Path, method: str) -> Path:
+    """The path of a config, or of the one of a name among the method's."""
+    path, card = Path(config), cards().get(method)
+    beside = Path(card.your_own).with_name(f"{path.name}.py") if card is not None and card.your_own else path
+    return find_config(beside) if path.name == str(config) and find_config(beside).is_file() else path
 
 
 def _infer(cfg: Config, weights: Path, output: Path, resume: bool, arguments: Mapping) -> ReconstructionRunner:
@@ -211,6 +231,35 @@ def _check_texture(cfg: Config) -> None:
     if "instances" in cfg or not cfg.get("scene"):
         raise ConfigError(f"--texture: {cfg.model.type} isn't given the photographs of one scene here, to paint one from")
     load_xatlas()
+
+
+def _each_instance(cfg: Config, output: Path, own: OwnGAN | None, start: float, minutes: float, resume: bool,
+                   arguments: Mapping, words: Mapping[str, str], log: Callable[[str], object]) -> TestResult:  # yapf: disable
+    """Train one run for each instance, and show the results of those that didn't fail.
+
+    Raises:
+        Interrupted: after Ctrl-C.
+        TrainingError: if some failed, after the others' results are written.
+    """
+    run, left = output / "run", start + 60 * minutes - reserve(minutes) - time.monotonic()
+    if left <= 0:
+        raise _too_short(start, minutes)
+    earlier = () if resume else (*result_files(output), run)
+    with earlier_run_moved(output, earlier, run, keep=False), restored_on_early_failure(run):
+        if own is not None:
+            own.save(run / GAN)
+        runs = train_instances(cfg, run, resume, arguments, log, left)
+    text, code = runs.report()
+    if runs.interrupted:
+        raise Interrupted(text)
+    if len(runs.failures) < len(runs.names):
+        log("writing the results")
+        result = evaluate_instances(cfg, run, arguments, runs.failures)
+        result.notes += [f"{name} failed: {reason}" for name, reason in runs.failures.items()]
+        show_results(result, cfg, output, words, start, log)
+    if code:
+        raise TrainingError(text)
+    return result
 
 
 def _train(cfg, output: Path, start: float, minutes: float, resume: bool, arguments: Mapping,

@@ -12,6 +12,7 @@ from deep3dmap.evaluation.tables import figure_text, format_table, write_metrics
 from deep3dmap.io.files import write_atomically
 from deep3dmap.io.mesh_files import save_mesh
 from deep3dmap.io.npz import npz_bytes
+from deep3dmap.structures import Reconstruction
 from deep3dmap.visualization.pictures import as_uint8, normal_map, save_image
 
 
@@ -50,13 +51,22 @@ def _write_view(view: Evaluated, folder: Path) -> list[Path]:
 def _write_item(item: Evaluated, folder: Path) -> list[Path]:
     found = item.result
     written = [save_mesh(found.mesh, folder / "mesh.ply")] if found.mesh is not None else []
-    written += [save_image(folder / f"{name}.png", as_picture(image)) for name, image in found.images.items()]
+    written += [save_image(folder / f"{name}.png", picture) for name, picture in pictures_of(found).items()]
     written += [write_atomically(folder / name, data) for name, data in found.files.items()]
     if found.arrays:
         written.append(_save_arrays(folder / "arrays.npz", **found.arrays))
     if found.cameras is not None:
         written.append(_save_arrays(folder / "cameras.npz", K=found.cameras.K, world_to_cam=found.cameras.world_to_cam))
     return written
+
+
+def pictures_of(found: Reconstruction) -> dict[str, np.ndarray]:
+    """The images of an item's result as 8-bit RGB: normals as colours, the others as :func:`as_picture`."""
+    pictures = {name: as_picture(image) for name, image in found.images.items() if name != "normals"}
+    if "normals" in found.images:
+        mask = found.images.get("mask")
+        pictures["normals"] = normal_map(found.images["normals"].numpy(), None if mask is None else mask.numpy())
+    return {name: pictures[name] for name in found.images}
 
 
 def as_picture(image: Tensor) -> np.ndarray:

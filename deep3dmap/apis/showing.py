@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from deep3dmap.apis.hull_comparison import hull_notes
-from deep3dmap.apis.results import as_picture, result_table, write_result
+from deep3dmap.apis.results import pictures_of, result_table, write_result
 from deep3dmap.apis.texturing import Painter
 from deep3dmap.apis.work_folder import item_folder
 from deep3dmap.datasets.captures import SceneDataset
@@ -129,7 +129,7 @@ def _write_report(result: TestResult, scene, summary: dict, words: Mapping[str, 
     write_report(output / "report.html",
                  title=f"{summary['method']}: {Path(str(summary['data'])).name}",
                  views=[_comparison(view) for view in result.views],
-                 pictures={each.name: {k: as_picture(v) for k, v in each.result.images.items()} for each in result.items},
+                 pictures={each.name: pictures_of(each.result) for each in result.items},
                  figures={each.name: each.result.figures for each in result.items},
                  files={each.name: _files_of(each, output) for each in result.items},
                  mesh_name=owners[0] if len(owners) > 1 else "",

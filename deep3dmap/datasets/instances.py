@@ -16,7 +16,7 @@ class OneItem(ItemDataset):
     """One of another data set's items.
 
     Args:
-        dataset: config of the data set.
+        dataset: the data set, or its config.
         index: of the item.
 
     Raises:
@@ -24,10 +24,11 @@ class OneItem(ItemDataset):
         DataError: if it has no such item.
     """
 
-    def __init__(self, dataset: Mapping, index: Whole):
+    def __init__(self, dataset: Mapping | ItemDataset, index: Whole):
         super().__init__()
-        self.items, self.index = DATASETS.build(dict(dataset)), index
+        self.items, self.index = DATASETS.build(dict(dataset)) if isinstance(dataset, Mapping) else dataset, index
         check_kind(type(self.items), ItemDataset, "instances.dataset")
+        self.notes = self.items.notes
         if index >= len(self.items):
             raise DataError(f"{type(self.items).__name__}: there is no item {index}, only {len(self.items)}")
 

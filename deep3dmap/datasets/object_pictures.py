@@ -39,8 +39,8 @@ class ObjectPictures(ItemDataset):
         pipeline: see :class:`ItemDataset`.
 
     Raises:
-        DataError: if there is no picture; when an item is loaded, if a file is damaged, or smaller than ``crop``, or if it has
-            no label map but should.
+        DataError: if there is no picture; when an item is loaded, if a file is damaged, smaller than ``crop`` or, without,
+            ``size``, or if it has no label map but should.
     """
 
     def __init__(self, source: str, size: Count, crop: Count | None = None, labels: Parsed | None = None,
@@ -86,11 +86,13 @@ class ObjectPictures(ItemDataset):
 
     def _scaled(self, pixels: np.ndarray, path: Path, like: tuple[int, ...] | None = None) -> Float[Tensor, "s s *c"]:
         height, width = pixels.shape[:2]
-        side = self.crop or min(height, width)
+        side, needed = self.crop or min(height, width), self.crop or self.size
         if like is not None and like[:2] != (height, width):
             raise DataError(f"{path}: has {width}x{height} pixels, but its picture {like[1]}x{like[0]}; they must match")
-        if side > min(height, width):
-            raise DataError(f"{path}: has {width}x{height} pixels, fewer than crop={side} along a side; use a smaller crop")
+        if needed > min(height, width):
+            kind = "size" if self.crop is None else "crop"
+            raise DataError(f"{path}: has {width}x{height} pixels, fewer than {kind}={needed} along a side; use a larger "
+                            f"picture, or a smaller {kind}")
         pixels = middle(pixels, side)
         if side == self.size:
             return torch.from_numpy(pixels.astype(np.float32))

@@ -8,6 +8,7 @@ Boxes are left, top, right, bottom.
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
+Outside = Literal["zeros", "border"]
 SHRINKING = 1.5  # factor by which a photograph is shrunk before it must be smoothed
 
 
@@ -119,8 +121,9 @@ def z_from_zero(points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
     return torch.cat([points[:, :2], points[:, 2:] - points[:, 2:].amin(0)], 1)
 
 
-def crop_image(image: Shaped[Tensor, "c h w"], crop: Float[Tensor, "3 3"], size: int) -> Float[Tensor, "c size size"]:
-    """The crop of a photograph, interpolated bilinearly; 0 outside."""
+def crop_image(image: Shaped[Tensor, "c h w"], crop: Float[Tensor, "3 3"], size: int,
+               outside: Outside = "zeros") -> Float[Tensor, "c size size"]:  # yapf: disable
+    """The crop of a photograph, interpolated bilinearly; outside of it, 0 or its outer pixels."""
     inverse, steps = torch.linalg.inv(crop), torch.arange(size).to(crop)
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     places = torch.stack([x, y], -1) @ inverse[:2, :2].T + inverse[:2, 2]
@@ -129,10 +132,11 @@ def crop_image(image: Shaped[Tensor, "c h w"], crop: Float[Tensor, "3 3"], size:
     high = places.amax((0, 1)).ceil().long().clamp(min=0).minimum(last)
     seen = image[None, :, low[1]:high[1] + 1, low[0]:high[0] + 1].to(crop)
     grid = (2 * (places - low) + 1) / (high - low + 1) - 1
-    return torch.nn.functional.grid_sample(seen, grid[None], align_corners=False)[0]
+    return torch.nn.functional.grid_sample(seen, grid[None], padding_mode=outside, align_corners=False)[0]
 
 
-def crop_photograph(image: UInt8[np.ndarray, "h w 3"], crop: Float[Tensor, "3 3"], size: int) -> Float[Tensor, "3 size size"]:
+def crop_photograph(image: UInt8[np.ndarray, "h w 3"], crop: Float[Tensor, "3 3"], size: int,
+                    outside: Outside = "zeros") -> Float[Tensor, "3 size size"]:  # yapf: disable
     """The crop of a photograph as :func:`crop_image`, values from 0 to 255; one that shrinks much is smoothed before."""
     shrink = torch.linalg.det(crop[:2, :2]).abs().rsqrt().item()
     if shrink > SHRINKING:
@@ -142,7 +146,7 @@ def crop_photograph(image: UInt8[np.ndarray, "h w 3"], crop: Float[Tensor, "3 3"
         back = step.diag()
         back[:2, 2] = step[:2] / 2 - 0.5
         image, crop = small, crop @ back
-    return crop_image(torch.from_numpy(image).permute(2, 0, 1), crop, size)
+    return crop_image(torch.from_numpy(image).permute(2, 0, 1), crop, size, outside)
 
 
 def vertex_colors(image: Shaped[Tensor, "h w c"], vertices: Float[Tensor, "v d"]) -> Shaped[Tensor, "v c"]:

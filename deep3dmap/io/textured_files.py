@@ -6,12 +6,29 @@ Textures are 8-bit sRGB in both. Vertices stay in the data's own frame and units
 import re
 from pathlib import Path
 
+import numpy as np
 import trimesh
+from jaxtyping import Float, UInt8
+from PIL import Image
 
 from deep3dmap.errors import DataError
 from deep3dmap.io.files import write_atomically
 
 SUFFIXES = (".glb", ".obj")
+
+
+def textured_mesh(mesh: trimesh.Trimesh, uv: Float[np.ndarray, "v 2"], picture: UInt8[np.ndarray, "h w 3"]) -> trimesh.Trimesh:
+    """A mesh with a texture, which is matt and seen from both sides.
+
+    Args:
+        mesh: its vertices and faces.
+        uv: places of the vertices in the texture, (0, 0) at its lower left corner.
+        picture: the texture.
+    """
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(picture), metallicFactor=0.0,
+                                                   roughnessFactor=1.0, doubleSided=True)  # yapf: disable
+    visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, visual=visual, process=False)
 
 
 def check_textured_name(path: str | Path) -> Path:

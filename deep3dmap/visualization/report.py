@@ -55,7 +55,7 @@ def write_report(path: str | Path,
         views: photographs and renderings; held-out ones are shown first.
         pictures: images by name of items that are not views of a scene, by the items' names.
         figures: numbers about these items, such as angles.
-        files: their files; paths relative to the report.
+        files: their files; paths relative to the report. Videos (``.mp4``) are embedded, as many as fit.
         mesh: shown interactively; simplified for the page above ``viewer.VERTEX_BUDGET`` vertices.
         mesh_name: whose it is, where there are several.
         mesh_error: distance of each vertex to the true surface, if known.
@@ -82,7 +82,7 @@ def write_report(path: str | Path,
         parts.figures(metrics),
         parts.section("The reconstruction", f"Of {mesh_name}." if mesh_name else "", viewer + links + videos),
         parts.views(sorted(views, key=lambda v: v.split == "train")),
-        parts.pictures(pictures or {}, figures or {}, files or {}, notes),
+        parts.pictures(pictures or {}, figures or {}, files or {}, path.parent, notes),
         parts.error(mesh, mesh_error, up),
         parts.curves(curves_path, notes),
         parts.settings(summary, settings),

@@ -27,6 +27,10 @@ PIXEL_BUDGET = 25e6
 LARGEST_SIDE = 800
 TURNTABLE_LIMIT = 6_000_000
 """Maximum size of an embedded video in bytes; a larger one is omitted, with a note."""
+VIDEO_BUDGET = 12_000_000
+"""Total size of the embedded videos of items in bytes."""
+COLUMNS = 6
+"""Maximum number of an item's images side by side."""
 ITEMS = 24
 """Maximum number of items whose images are shown."""
 COMMANDS = {"command": "Reproduce", "continue": "Continue"}
@@ -159,7 +163,12 @@ def video(title: str, path: Path | None, notes: list[str]) -> str:
     if len(data) > TURNTABLE_LIMIT:
         notes.append(f"The video {path.name} is not in the page: it has {len(data) / 1e6:.1f} MB.")
         return ""
-    return (f'<h3>{escape(title)}</h3><video class="turntable" controls loop muted playsinline preload="metadata" '
+    return f"<h3>{escape(title)}</h3>{_player(data, 'turntable')}"
+
+
+def _player(data: bytes, kind: str = "") -> str:
+    """A video element that holds its video."""
+    return (f'<video class="{kind}" controls loop muted playsinline preload="metadata" '
             f'src="data:video/mp4;base64,{base64.b64encode(data).decode()}"></video>')
 
 
@@ -210,21 +219,41 @@ def views(views: Sequence[ViewComparison]) -> str:
 
 
 def pictures(items: Mapping[str, Mapping[str, np.ndarray]], figures: Mapping[str, Mapping[str, float]],
-             files: Mapping[str, Sequence[str]], notes: list[str]) -> str:  # yapf: disable
-    """Images, figures and files of items that are no views of a scene, of the first :data:`ITEMS` of them."""
+             files: Mapping[str, Sequence[str]], folder: Path, notes: list[str]) -> str:  # yapf: disable
+    """Images, videos, figures and files of items that are no views of a scene, of the first :data:`ITEMS` of them; the files'
+    paths are relative to a folder. A note if there are too many items or videos."""
     shown = {name: images for name, images in items.items() if images}
     if len(shown) > ITEMS:
         notes.append(f"{ITEMS} of {len(shown)} items are shown; the folder items/ holds all")
     shown = dict(list(shown.items())[:ITEMS])
     side = _side([p for images in shown.values() for p in images.values()])
+    videos = _videos({name: [path for path in files.get(name, ()) if path.endswith(".mp4")] for name in shown}, folder, notes)
     cards = [f'<article class="card view"><div class="view-head"><strong>{escape(name)}</strong>'
-             f'<span class="figures">{_figures(figures.get(name, {}))}</span></div>'
-             f'<div class="pictures" style="--pictures:{len(images)}">' +
-             "".join(f'<figure><img alt="{escape(key)} of {escape(name)}" src="{thumbnail(p, side)}">'
-                     f'<figcaption>{escape(key)}</figcaption></figure>' for key, p in images.items()) +
-             f"</div>{downloads({Path(path).name: path for path in files.get(name, ())})}</article>"
+             f'<span class="figures">{_figures(figures.get(name, {}))}</span></div>' +
+             _row_of({key: f'<img alt="{escape(key)} of {escape(name)}" src="{thumbnail(p, side)}">'
+                      for key, p in images.items()}) + _row_of(videos[name]) +
+             f"{downloads({Path(path).name: path for path in files.get(name, ())})}</article>"
              for name, images in shown.items()]  # yapf: disable
     return section("Results", "", f'<div class="views compact">{"".join(cards)}</div>') if cards else ""
+
+
+def _row_of(shown: Mapping[str, str]) -> str:
+    """HTML of images or videos by caption, side by side, in several rows if they are many."""
+    figures = "".join(f"<figure>{html}<figcaption>{escape(key)}</figcaption></figure>" for key, html in shown.items())
+    return f'<div class="pictures" style="--pictures:{min(len(shown), COLUMNS)}">{figures}</div>' if shown else ""
+
+
+def _videos(paths: Mapping[str, Sequence[str]], folder: Path, notes: list[str]) -> dict[str, dict[str, str]]:
+    """Embedded videos of items by caption, as many as :data:`VIDEO_BUDGET` allows."""
+    found, left = {}, VIDEO_BUDGET
+    for name, own in paths.items():
+        data = {Path(path).stem: (folder / path).read_bytes() for path in own if (folder / path).is_file()}
+        left -= sum(map(len, data.values()))
+        found[name] = {key: _player(each) for key, each in data.items()} if left >= 0 else {}
+    if left < 0:
+        notes.append(f"Videos of some items are not in the page: all have more than {VIDEO_BUDGET / 1e6:.0f} MB; the folder "
+                     "items/ holds them")
+    return found
 
 
 def _side(pictures: Sequence[np.ndarray]) -> int:

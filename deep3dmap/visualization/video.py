@@ -50,6 +50,12 @@ def write_video(frames: Iterable[np.ndarray], path: str | Path, fps: float = 24.
     return path
 
 
+def video_bytes(frames: Iterable[np.ndarray], fps: float = 24.0) -> bytes:
+    """The content of an MP4 file of frames; see :func:`write_video`."""
+    with tempfile.TemporaryDirectory() as folder:
+        return write_video(frames, Path(folder) / "video.mp4", fps).read_bytes()
+
+
 def turntable(mesh: trimesh.Trimesh,
               *,
               frames: int = 48,

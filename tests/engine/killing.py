@@ -6,6 +6,7 @@ no GPU nothing is lost in a fork.
 """
 
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -77,6 +78,28 @@ def with_own_streams(work: Callable, *args) -> None:
     """Do some work in a fork, which prints to its descriptors and not to what pytest put in their place."""
     sys.stdout, sys.stderr = (open(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
     work(*args)
+
+
+class Forking(type(multiprocessing.get_context("fork"))):
+    """A context of the pool of workers: its processes are forks of this one, which has imported everything."""
+
+    def __init__(self):
+        super().__init__()
+        self.ours = []
+
+    def Pipe(self):
+        ours, theirs = super().Pipe()
+        self.ours.append(ours)
+        return ours, theirs
+
+    def Process(self, target, **options):
+
+        def work(*arguments) -> None:
+            for pipe in self.ours:  # or a run whose parent was killed would wait for it forever
+                pipe.close()
+            with_own_streams(target, *arguments)
+
+        return super().Process(target=work, **options)
 
 
 def fork(work: Callable[[], object], terminal: int) -> int:

@@ -1,7 +1,6 @@
 """A method with one run an instance: trained, tested, reconstructed, killed and resumed by the ordinary commands."""
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -13,33 +12,11 @@ import pytest
 import torch
 
 from deep3dmap.engine.checkpoint import list_checkpoints, load_checkpoint
-from tests.engine.killing import ended, fork, wait, with_own_streams
+from tests.engine.killing import Forking, ended, fork, wait
 
 CONFIG = Path(__file__).parent / "tiny_restore" / "instances.py"
 NAMES = ["00000", "00001", "00002"]
 ONE_BY_ONE = ("--cfg-options", "instances.workers=1")
-
-
-class Forking(type(multiprocessing.get_context("fork"))):
-    """Runs are forks of this process, which has imported everything."""
-
-    def __init__(self):
-        super().__init__()
-        self.ours = []
-
-    def Pipe(self):
-        ours, theirs = super().Pipe()
-        self.ours.append(ours)
-        return ours, theirs
-
-    def Process(self, target, **options):
-
-        def work(*arguments) -> None:
-            for pipe in self.ours:  # or a run whose parent was killed would wait for it forever
-                pipe.close()
-            with_own_streams(target, *arguments)
-
-        return super().Process(target=work, **options)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -27,7 +27,7 @@ NO_FACE = ("no face was found; try the detector 'mtcnn', which finds most (`pip 
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """A picture, or a frame of a video.
 
     Attributes:
@@ -68,7 +68,7 @@ class FacePhotos(ItemDataset):
         super().__init__(pipeline)
         self.source, self.every, self.notes = resolve_data(source), every, []
         self.detect = face_detector(detector, given)
-        self._last: tuple[_Picture | None, np.ndarray | None] = None, None
+        self._last: tuple[Picture | None, np.ndarray | None] = None, None
         pictures = list(self._pictures())
         found = [self._faces_in(picture) for picture in pictures]
         if isinstance(self.detect, GivenFaces) and self.source.is_dir():
@@ -80,20 +80,20 @@ class FacePhotos(ItemDataset):
             raise DataError(left_out if len(found) == 1 else f"{self.source}: no face in {len(found)} pictures:\n{left_out}")
         self.faces = _named([face for faces in found for face in faces])
 
-    def _pictures(self) -> Iterator[_Picture]:
+    def _pictures(self) -> Iterator[Picture]:
         """The pictures of the source."""
         if self.source.suffix.lower() in VIDEO_SUFFIXES:
             video, number = VideoReader(self.source), 0
             while video.frame(number) is not None:
-                yield _Picture(self.source.with_name(f"{self.source.stem}_{number:06d}"), partial(video.frame, number))
+                yield Picture(self.source.with_name(f"{self.source.stem}_{number:06d}"), partial(video.frame, number))
                 number += self.every
             return
         with reaching(self.source):
             paths = image_files(self.source) if self.source.is_dir() else [self.source]
         for path in paths:
-            yield _Picture(path, partial(_upright, path))
+            yield Picture(path, partial(_upright, path))
 
-    def _faces_in(self, picture: _Picture) -> list[tuple[_Picture, FaceBox]]:
+    def _faces_in(self, picture: Picture) -> list[tuple[Picture, FaceBox]]:
         """The faces of a picture; of one without, a note."""
         try:
             image = self._image(picture)
@@ -116,7 +116,7 @@ class FacePhotos(ItemDataset):
         name, picture, box = self.faces[index]
         return dict(name=name, img=self._image(picture), box=np.array(box[:4], np.float32))
 
-    def _image(self, picture: _Picture) -> UInt8[np.ndarray, "h w 3"]:
+    def _image(self, picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
         """A picture's pixels; the last one is kept, since its other faces come next."""
         if self._last[0] is not picture:
             self._last = picture, picture.read()
@@ -137,7 +137,7 @@ def _check_box(box: FaceBox, shape: tuple[int, ...], path: Path) -> None:
                         f"must be inside of the picture, and its sides may be {largest} at most")
 
 
-def _named(faces: Sequence[tuple[_Picture, FaceBox]]) -> list[tuple[str, _Picture, FaceBox]]:
+def _named(faces: Sequence[tuple[Picture, FaceBox]]) -> list[tuple[str, Picture, FaceBox]]:
     """Faces with names, all different: by the pictures' stems; by their whole names for pictures that would clash."""
     count, seen, endings = Counter(picture.path for picture, _ in faces), Counter(), []
     for picture, _ in faces:

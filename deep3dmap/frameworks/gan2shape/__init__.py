@@ -13,4 +13,7 @@ register_card(
          gives="shape, light, albedo",
          paper="Pan et al., ICLR 2021",
          benchmark="deep3dmap.benchmarks.gan2shape",
-         page="docs/gan2shape.md"))
+         page="docs/gan2shape.md",
+         your_own="configs/gan2shape/your_own.py",
+         source="instances.dataset.source",
+         single_pictures=True))

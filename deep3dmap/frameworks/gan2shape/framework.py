@@ -20,13 +20,13 @@ from deep3dmap.frameworks.gan2shape.canonical import (
     with_border,
 )
 from deep3dmap.frameworks.gan2shape.latents import LatentProjection, nearest_style
-from deep3dmap.frameworks.gan2shape.pictures import cropped, depth_mesh, resized, to_picture
+from deep3dmap.frameworks.gan2shape.outputs import Outputs, Shown
+from deep3dmap.frameworks.gan2shape.pictures import cropped, resized
 from deep3dmap.frameworks.gan2shape.pool import Pool
 from deep3dmap.frameworks.gan2shape.prior import Category, ellipsoid
 from deep3dmap.frameworks.gan2shape.pseudo import PseudoDraws, PseudoRanges, draw, pseudo_samples
 from deep3dmap.frameworks.gan2shape.published import is_network, networks_of
 from deep3dmap.registry import BACKBONES, FRAMEWORKS, check_arguments
-from deep3dmap.renderers.depth_image.renderer import sweep
 from deep3dmap.structures import Reconstruction
 
 #: Loss terms by name: of pictures, of maps, and of the projection.
@@ -34,8 +34,6 @@ IMAGE_LOSSES, PROJECTION_LOSSES = ("color", "perceptual"), ("color", "features",
 ALL_LOSSES = (*IMAGE_LOSSES, "smoothness", "features", "latent")
 #: Blocks of the discriminator whose features are compared.
 LEVELS = 4
-#: Views of the results' pictures.
-SHOWN = sweep(1, 40.0, 5)
 
 
 @FRAMEWORKS.register_module()
@@ -69,6 +67,7 @@ class GAN2Shape(BaseFramework):
         tail, relative: of :class:`.latents.LatentProjection`.
         crop: the GAN's pictures are resized to the first number of pixels, and of these the middle is used, of the second
             number of pixels; None: they are used whole.
+        outputs: changes of :class:`.outputs.Outputs`, of what is written of a picture.
         parts: ``renderer``, ``losses``, ``input_keys`` of the base class. Losses may be ``color`` and ``perceptual`` (of
             pictures), ``smoothness`` (of ``depth`` and ``shading``), ``features`` (of the discriminator) and ``latent`` (of
             offsets).
@@ -102,6 +101,7 @@ class GAN2Shape(BaseFramework):
                  tail: Whole = 2,
                  relative: bool = True,
                  crop: Sequence[Count] | None = None,
+                 outputs: Mapping | None = None,
                  **parts):
         super().__init__(**parts)
         networks = dict(generator=generator, discriminator=discriminator, depth=depth, albedo=albedo, view=view, light=light,
@@ -110,6 +110,8 @@ class GAN2Shape(BaseFramework):
             self.add_module(name, BACKBONES.build(config))
         check_arguments(PseudoRanges, pseudo or {}, "GAN2Shape: pseudo")
         self.pseudo, self.samples, self.collected = PseudoRanges(**pseudo or {}), samples, collected
+        check_arguments(Outputs, outputs or {}, "GAN2Shape: outputs")
+        self.outputs = Outputs(**outputs or {})
         self.masked, self.joint = masked, joint
         self.category, self.prior_near, self.prior_far = category, prior_near, prior_far
         self.crop = None if crop is None else tuple(crop)
@@ -384,18 +386,18 @@ class GAN2Shape(BaseFramework):
                               view=canonical.view, light=canonical.light))  # yapf: disable
         return {name: torch.cat([each[name] for each in found]) for name in found[0]}
 
-    @torch.no_grad()
     def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:
-        """The shape in each picture of a batch; without a mesh for a ``resolution`` of 0."""
+        """The shape in each picture of a batch; for a ``resolution`` of 0 without its mesh, files and videos."""
         single = isinstance(batch["name"], str)
         inputs = self.prepare_inputs({key: value[None] if single else value for key, value in batch.items()
                                       if isinstance(value, Tensor)}, False)  # yapf: disable
-        names, found = [batch["name"]] if single else batch["name"], self.predict(inputs)
-        for k, name in enumerate(names):
-            arrays = {key: value[k].cpu() for key, value in found.items()}
-            images = dict(rgb=to_picture(arrays.pop("image")), albedo=to_picture(arrays["albedo"]), normals=arrays["normals"],
-                          mask=arrays["visible"] > 0)  # yapf: disable
-            turned = self.renderer.turned(found["texture"][k:k + 1], found["canonical_depth"][k:k + 1], SHOWN.to(self.device))
-            images |= {f"turned_{number}": to_picture(each.cpu()) for number, each in enumerate(turned[0])}
-            mesh = depth_mesh(self.renderer, arrays["canonical_depth"], arrays["albedo"]) if resolution else None
-            yield Reconstruction(name, mesh, images, arrays)
+        for k, name in enumerate([batch["name"]] if single else batch["name"]):
+            one = {key: value[k:k + 1] for key, value in inputs.items()}
+            yield self._result(name, one | dict(name=[name]), bool(resolution))
+
+    @torch.no_grad()
+    def _result(self, name: str, inputs: Mapping, meshes: bool) -> Reconstruction:
+        inverted = self.gan_pictures(self.latent_of(inputs)) if self.knows_latent(inputs) else None
+        shown = Shown(inputs["image"], self.predict(inputs), self.renderer, self.pseudo.ambient, inverted,
+                      lambda images: self.projected(images, inputs)[0])  # yapf: disable
+        return self.outputs.of(name, shown, meshes)

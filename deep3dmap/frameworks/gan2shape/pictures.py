@@ -2,10 +2,11 @@
 
 import numpy as np
 import trimesh
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from deep3dmap.io.textured_files import textured_mesh
 from deep3dmap.renderers import DepthImageRenderer
 from deep3dmap.renderers.depth_image import grids
 
@@ -29,7 +30,9 @@ def to_picture(image: Float[Tensor, "3 h w"]) -> Float[Tensor, "h w 3"]:
 
 
 def depth_mesh(renderer: DepthImageRenderer, depth: Float[Tensor, "h w"], albedo: Float[Tensor, "3 h w"]) -> trimesh.Trimesh:
-    """A depth image as a mesh with a coloured vertex for each pixel, its front towards the camera.
+    """A depth image as a mesh with a coloured vertex for each pixel.
+
+    x to the right, y up, z towards the camera; units of depth, from the point on its axis that views turn about.
 
     Args:
         renderer: whose camera sees it.
@@ -37,6 +40,19 @@ def depth_mesh(renderer: DepthImageRenderer, depth: Float[Tensor, "h w"], albedo
         albedo: colours in [-1, 1].
     """
     points = grids.lifted(depth[None], renderer.K.cpu())[0].flatten(0, 1).numpy()
-    faces = grids.grid_faces(*depth.shape).numpy()
-    colors = (to_picture(albedo).flatten(0, 1) * 255).round().numpy().astype(np.uint8)
-    return trimesh.Trimesh(points, faces, vertex_colors=colors, process=False)
+    points = (points - [0, 0, renderer.center]) * [1, -1, -1]
+    return trimesh.Trimesh(points, grids.grid_faces(*depth.shape).numpy(), vertex_colors=_bytes(albedo).reshape(-1, 3),
+                           process=False)  # yapf: disable
+
+
+def textured_depth_mesh(renderer: DepthImageRenderer, depth: Float[Tensor, "h w"],
+                        albedo: Float[Tensor, "3 h w"]) -> trimesh.Trimesh:  # yapf: disable
+    """The mesh of :func:`depth_mesh` with the colours as a texture; every vertex is at the centre of its texel."""
+    height, width = depth.shape
+    pixels = grids.pixel_grid(height, width).flatten(0, 1).numpy()
+    uv = (pixels + 0.5) / [width, height] * [1, -1] + [0, 1]
+    return textured_mesh(depth_mesh(renderer, depth, albedo), uv, _bytes(albedo))
+
+
+def _bytes(image: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    return (to_picture(image) * 255).round().numpy().astype(np.uint8)

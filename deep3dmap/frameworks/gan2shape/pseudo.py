@@ -57,6 +57,22 @@ def draw(count: int, views: LearnedGaussian, ranges: PseudoRanges) -> PseudoDraw
     return PseudoDraws(light.to(views.mean), gain.to(views.mean), turned)
 
 
+def relit(canonical: Canonical, direction: Float[Tensor, "b 2"], gain: Float[Tensor, " b"],
+          ambient: float) -> Float[Tensor, "b 3 h w"]:  # yapf: disable
+    """Lit colours of the first canonical shape in other lights.
+
+    Args:
+        canonical: the shape, and its own light.
+        direction: x and y of the lights' directions, for a z of 1.
+        gain: added to the brightness of its own directed light.
+        ambient: see :class:`PseudoRanges`.
+    """
+    own = Light.of(canonical.light)
+    light = Light(own.ambient + ambient * gain, own.diffuse + gain, direction_of(direction))
+    shading = light.diffuse_shading(canonical.normals[:1].expand(len(gain), -1, -1, -1))
+    return light.texture(canonical.albedo[:1].expand(len(gain), -1, -1, -1), shading)
+
+
 def pseudo_samples(canonical: Canonical, mask: Float[Tensor, "1 1 h w"], draws: PseudoDraws, ambient: float,
                    renderer: DepthImageRenderer) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 1 h w"]]:  # yapf: disable
     """Pictures of the first canonical shape, and their masks.
@@ -68,10 +84,7 @@ def pseudo_samples(canonical: Canonical, mask: Float[Tensor, "1 1 h w"], draws: 
         ambient: see :class:`PseudoRanges`.
         renderer: of depth images.
     """
-    count, own = len(draws.gain), Light.of(canonical.light)
-    light = Light(own.ambient + ambient * draws.gain, own.diffuse + draws.gain, direction_of(draws.light))
-    shading = light.diffuse_shading(canonical.normals[:1].expand(count, -1, -1, -1))
-    texture = light.texture(canonical.albedo[:1].expand(count, -1, -1, -1), shading)
+    count, texture = len(draws.gain), relit(canonical, draws.light, draws.gain, ambient)
     views, depth = scaled_views(draws.views), canonical.depth[:1].expand(count, -1, -1)
     origin = renderer.warped(renderer.warped_depth(depth, views), views, inverse=True)[1]
     image = grid_sample(texture, origin, align_corners=renderer.align_corners).clamp(-1, 1)

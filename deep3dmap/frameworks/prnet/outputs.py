@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float
-from PIL import Image
 from scipy.io import savemat
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from deep3dmap.frameworks.prnet.face import FoundFace, Hidden
 from deep3dmap.geometry.face_crops import CropRule, box_crop, crop_photograph, points_box, to_crop, vertex_colors
 from deep3dmap.geometry.face_pose import frontalize, pose_angles, split_camera
 from deep3dmap.io.mesh_files import mesh_bytes
-from deep3dmap.io.textured_files import textured_files
+from deep3dmap.io.textured_files import textured_files, textured_mesh
 from deep3dmap.structures import Reconstruction
 from deep3dmap.visualization.faces import draw_box, draw_landmarks, draw_points
 
@@ -86,10 +85,7 @@ def upright_mesh(vertices: Float[Tensor, "v 3"], face: FoundFace, base: float) -
 
 def with_texture(mesh: trimesh.Trimesh, face: FoundFace, texture: np.ndarray) -> trimesh.Trimesh:
     """The mesh of a face with a texture in the layout's UV space."""
-    material = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(texture), metallicFactor=0.0,
-                                                   roughnessFactor=1.0, doubleSided=True)  # yapf: disable
-    visual = trimesh.visual.TextureVisuals(uv=face.uv * [1, -1] + [0, 1], material=material)
-    return trimesh.Trimesh(mesh.vertices, mesh.faces, visual=visual, process=False)
+    return textured_mesh(mesh, face.uv * [1, -1] + [0, 1], texture)
 
 
 def landmarks_of(face: FoundFace) -> dict:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from deep3dmap.apis.own_gan import without_missing_files
 from deep3dmap.engine.config import load_config
 from deep3dmap.frameworks.gan2shape.published import PUBLISHED
 from deep3dmap.registry import FRAMEWORKS
@@ -79,3 +80,17 @@ def test_schedules_and_settings_are_the_published_ones(name):
 def test_a_loss_of_a_published_config_can_be_left_out():
     cfg = load_config(ROOT / "gan2shape" / "synface.py", {"model.losses.perceptual": None})
     assert list(FRAMEWORKS.build(cfg.model.to_dict()).losses) == ["color", "smoothness", "features", "latent"]
+
+
+def test_ones_own_gan_does_without_the_other_published_files(tmp_path):
+    cfg = config("cat")
+    (tmp_path / "light.pth").touch()
+    cfg.model.light_prior.weights.path = str(tmp_path / "light.pth")
+    assert without_missing_files(cfg) == [
+        "data/gan2shape/cat_pretrain.pth (networks)", "data/gan2shape/cat_view_mvn.pth (view_prior)",
+        "data/vgg16-397923af.pth (losses.perceptual)"
+    ]
+    assert cfg.model.weights is None and cfg.model.view_prior.weights is None and cfg.model.losses.perceptual is None
+    assert cfg.model.light_prior.weights.path == str(tmp_path / "light.pth") and cfg.model.generator.weights
+    assert [stage.max_steps for stage in cfg.train_cfg.stages if stage.name == "prior"] == [1000]
+    FRAMEWORKS.build(cfg.model.to_dict())

@@ -37,7 +37,7 @@ def model(**changes):
         latent_encoder=dict(type="ResidualEncoder", outputs=STYLE, size=SIZE, width=4),
         view_prior=dict(type="LearnedGaussian", mean=[0.0] * 6, deviation=[0.1] * 6),
         light_prior=dict(type="LearnedGaussian", mean=[0.0] * 4, deviation=[0.1] * 4),
-        samples=2, collected=3, renderer=dict(type="DepthImageRenderer", size=SIZE),
+        samples=2, collected=3, outputs=dict(videos=False), renderer=dict(type="DepthImageRenderer", size=SIZE),
         losses=dict(color=dict(type="MaskedL1Loss"), smoothness=dict(type="SmoothnessLoss", weight=0.01),
                     features=dict(type="FeatureLoss"), latent=dict(type="LatentLoss", weight=0.01)),
         **changes)  # yapf: disable
@@ -103,6 +103,7 @@ def test_the_trained_framework_gives_mesh_pictures_and_depth(pictures, trained):
     item = ObjectPictures(str(pictures), SIZE)[0]
     found, = framework.reconstruct(item)
     assert found.name == "ball" and len(found.mesh.vertices) == SIZE**2
+    assert set(found.files) == {"mesh.glb"} and found.mesh.vertices[:, 1].argmax() < SIZE  # the top row is up
     assert found.images["rgb"].shape == found.images["albedo"].shape == found.images["turned_0"].shape == (SIZE, SIZE, 3)
     depth, visible = found.arrays["depth"], found.arrays["visible"] > 0
     renderer = framework.renderer
@@ -212,6 +213,8 @@ def test_pictures_are_cropped_and_resized_with_what_belongs_to_them(pictures, tm
     assert set(alone) == {"name", "image"} and torch.equal(alone["image"], plain["image"])
     with pytest.raises(DataError, match="ball.png: has 16x16 pixels, fewer than crop=20"):
         ObjectPictures(str(pictures), SIZE, crop=20)[0]
+    with pytest.raises(DataError, match="ball.png: has 16x16 pixels, fewer than size=17"):
+        ObjectPictures(str(pictures), SIZE + 1)[0]
     with pytest.raises(DataError, match="no pictures in this folder"):
         ObjectPictures(str(pictures / "depth"), SIZE)
 
