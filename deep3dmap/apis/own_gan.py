@@ -63,8 +63,8 @@ class OwnGAN:
             ConfigError: if the config's method uses no GAN, or its networks have other sizes.
         """
         for part in PARTS:
-            if part not in cfg.model:
-                raise ConfigError(f"--gan: {cfg.model.type} uses no GAN")
+            if part not in cfg.model or "instances" not in cfg:
+                raise ConfigError(f"--gan: {cfg.filename} trains no {cfg.model.type} with a GAN on each picture")
             given, wanted = _sizes(self.model[part]), _sizes(cfg.model[part])
             if _comparable(given) != _comparable(wanted):
                 raise ConfigError(f"{self.source}: its {part} has {_words(given)}, but that of {cfg.filename} has "

@@ -29,8 +29,8 @@ TURNTABLE_LIMIT = 6_000_000
 """Maximum size of an embedded video in bytes; a larger one is omitted, with a note."""
 VIDEO_BUDGET = 12_000_000
 """Total size of the embedded videos of items in bytes."""
-COLUMNS = 6
-"""Maximum number of an item's images side by side."""
+COLUMNS, VIDEO_COLUMNS = 6, 2
+"""Maximum numbers of an item's images and videos side by side."""
 ITEMS = 24
 """Maximum number of items whose images are shown."""
 COMMANDS = {"command": "Reproduce", "continue": "Continue"}
@@ -231,16 +231,16 @@ def pictures(items: Mapping[str, Mapping[str, np.ndarray]], figures: Mapping[str
     cards = [f'<article class="card view"><div class="view-head"><strong>{escape(name)}</strong>'
              f'<span class="figures">{_figures(figures.get(name, {}))}</span></div>' +
              _row_of({key: f'<img alt="{escape(key)} of {escape(name)}" src="{thumbnail(p, side)}">'
-                      for key, p in images.items()}) + _row_of(videos[name]) +
+                      for key, p in images.items()}) + _row_of(videos[name], VIDEO_COLUMNS) +
              f"{downloads({Path(path).name: path for path in files.get(name, ())})}</article>"
              for name, images in shown.items()]  # yapf: disable
     return section("Results", "", f'<div class="views compact">{"".join(cards)}</div>') if cards else ""
 
 
-def _row_of(shown: Mapping[str, str]) -> str:
+def _row_of(shown: Mapping[str, str], columns: int = COLUMNS) -> str:
     """HTML of images or videos by caption, side by side, in several rows if they are many."""
     figures = "".join(f"<figure>{html}<figcaption>{escape(key)}</figcaption></figure>" for key, html in shown.items())
-    return f'<div class="pictures" style="--pictures:{min(len(shown), COLUMNS)}">{figures}</div>' if shown else ""
+    return f'<div class="pictures" style="--pictures:{min(len(shown), columns)}">{figures}</div>' if shown else ""
 
 
 def _videos(paths: Mapping[str, Sequence[str]], folder: Path, notes: list[str]) -> dict[str, dict[str, str]]:

@@ -69,7 +69,8 @@ class Shown:
         colors = dict(input=self.image) | ({} if self.inverted is None else dict(inverted=self.inverted))
         colors |= dict(rgb=found["image"], albedo=found["albedo"], canonical=found["texture"])
         colors |= {f"turned_{number}": each[None] for number, each in enumerate(turned)}
-        maps = dict(depth=(renderer.background - found["depth"][0]).clamp(min=0) * seen, mask=seen,
+        far = torch.where(seen, found["depth"][0], 0.0).max()
+        maps = dict(depth=(far - found["depth"][0]) * seen, mask=seen,
                     normals=found["normals"][0] * torch.tensor([-1.0, 1.0, 1.0]))  # yapf: disable
         return {name: to_picture(image[0].cpu()) for name, image in colors.items()} | maps
 
