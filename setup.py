@@ -41,6 +41,7 @@ setup(
         "deep3dmap.frameworks.h3dnet": ["assets/*"],
         "deep3dmap.frameworks.neuralrecon": ["assets/*"],
         "deep3dmap.frameworks.prnet": ["assets/*"],
+        "deep3dmap.frameworks.stylegan2": ["assets/*"],
         "deep3dmap.structures": ["assets/*"],
         "deep3dmap.visualization": ["assets/**/*"]
     },

@@ -21,6 +21,7 @@ import torch
 from deep3dmap.errors import CheckpointError, Deep3DError
 from deep3dmap.frameworks.base import Framework
 from deep3dmap.io.files import FULL, remove_parts, replacing
+from deep3dmap.io.packages import weight_path
 from deep3dmap.registry import UNUSABLE
 
 FORMAT = "deep3dmap-1"
@@ -149,13 +150,14 @@ def find_checkpoint(path: Path, warn=print) -> Path:
     """The checkpoint at a path: a file, or the newest readable one of a work folder.
 
     Args:
-        path: file or folder.
+        path: file or folder, or ``zoo:NAME`` of weights that come with this package.
         warn: called with a message for each damaged file that is skipped.
 
     Raises:
         CheckpointError: if there is none.
+        ConfigError: if the package has no such weights.
     """
-    path = Path(path)
+    path = weight_path(path)
     if path.is_file():
         return path
     candidates = list_checkpoints(path)
