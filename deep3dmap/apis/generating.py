@@ -42,8 +42,8 @@ def generate(checkpoint: str | Path,
     rounding.
 
     Args:
-        checkpoint: checkpoint, or a work folder: its best by validation, else its newest; or zoo:faces_64, the GAN of faces that
-            comes with the package.
+        checkpoint: checkpoint, or a work folder: its best by validation, else its newest; or zoo:faces_64, the GAN of faces
+            that comes with the package.
         output: folder to write to.
         sample: number of pictures.
         truncation: share of the styles' distance from their mean; below 1, pictures are better and more alike.
