@@ -48,8 +48,7 @@ class GAN2Shape(BaseFramework):
     mirrored shape.
 
     A batch has ``image`` (1, 3, s, s) in [-1, 1], the same in all steps of a run, and optionally the object's ``mask``
-    (1, 1, s, s) in [0, 1], and the picture's ``latent`` (1, d), a style of the GAN. In ``joint`` training pictures take turns,
-    and share the networks.
+    (1, 1, s, s) in [0, 1], and the picture's ``latent`` (1, d), a style of the GAN.
 
     Args:
         generator, discriminator: configs of the GAN's networks; never trained.
@@ -63,10 +62,9 @@ class GAN2Shape(BaseFramework):
         samples: pseudo samples in a step.
         collected: times ``samples`` pictures are collected for the stage ``shape``; in joint training for all together.
         masked: whether pseudo samples are compared within the mask; otherwise it only places the ellipsoid.
-        joint: train on many pictures in turn, those of :class:`~deep3dmap.datasets.EachItemBatches`.
+        joint: train the networks on many pictures in turn, those of :class:`~deep3dmap.datasets.EachItemBatches`.
         tail, relative: of :class:`.latents.LatentProjection`.
-        crop: the GAN's pictures are resized to the first number of pixels, and of these the middle is used, of the second
-            number of pixels; None: they are used whole.
+        crop: the GAN's pictures are resized to the first number of pixels, and the middle, of the second number, is used.
         outputs: changes of :class:`.outputs.Outputs`, of what is written of a picture.
         parts: ``renderer``, ``losses``, ``input_keys`` of the base class. Losses may be ``color`` and ``perceptual`` (of
             pictures), ``smoothness`` (of ``depth`` and ``shading``), ``features`` (of the discriminator) and ``latent`` (of
@@ -366,7 +364,6 @@ class GAN2Shape(BaseFramework):
     def load_training_state(self, state: Mapping) -> None:
         """Restore the pool; see :meth:`.pool.Pool.load`."""
         self.pool.load(state)
-        self._kept.clear()
 
     @torch.no_grad()
     def predict(self, inputs: Mapping) -> dict[str, Tensor]:
