@@ -33,8 +33,8 @@ from tests.frameworks.idr.test_published import capture_of, publish
 head_file, capture_folder, config_file, work_dir = (tiny.head_file, tiny.capture_folder, tiny.config_file, tiny.work_dir)
 
 #: For developers, and no commands.
-OWN = ("face_ablation.py", "face_baselines.py", "make_uv_layout.py", "reference_cost.py", "room_baselines.py",
-       "ship_weights.py", "stress_resume.py")
+OWN = ("depth_image_baselines.py", "face_ablation.py", "face_alignment.py", "face_baselines.py", "face_views_and_lights.py",
+       "make_uv_layout.py", "reference_cost.py", "room_baselines.py", "ship_weights.py", "stress_resume.py")
 TOOLS = sorted(p for p in (Path(__file__).parents[2] / "tools").glob("*.py") if p.name not in OWN)
 
 
