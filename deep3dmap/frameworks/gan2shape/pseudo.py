@@ -12,7 +12,7 @@ from torch.nn.functional import grid_sample
 
 from deep3dmap.annotations import Positive
 from deep3dmap.backbones import LearnedGaussian
-from deep3dmap.frameworks.gan2shape.canonical import Canonical, Light, direction_of, scaled_views
+from deep3dmap.frameworks.gan2shape.canonical import Canonical, Light, scaled_views
 from deep3dmap.renderers import DepthImageRenderer
 
 
@@ -57,6 +57,12 @@ def draw(count: int, views: LearnedGaussian, ranges: PseudoRanges) -> PseudoDraw
     return PseudoDraws(light.to(views.mean), gain.to(views.mean), turned)
 
 
+def lights_of(canonical: Canonical, draws: PseudoDraws, ambient: float) -> Float[Tensor, "b 4"]:
+    """Numbers of the lights of pseudo samples, see :meth:`.canonical.Light.of`; arguments as of :func:`pseudo_samples`."""
+    gain = 2 * draws.gain[:, None]
+    return torch.cat([canonical.light[:, :1] + ambient * gain, canonical.light[:, 1:2] + gain, draws.light], 1)
+
+
 def pseudo_samples(canonical: Canonical, mask: Float[Tensor, "1 1 h w"], draws: PseudoDraws, ambient: float,
                    renderer: DepthImageRenderer) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b 1 h w"]]:  # yapf: disable
     """Pictures of the first canonical shape, and their masks.
@@ -68,8 +74,7 @@ def pseudo_samples(canonical: Canonical, mask: Float[Tensor, "1 1 h w"], draws: 
         ambient: see :class:`PseudoRanges`.
         renderer: of depth images.
     """
-    count, own = len(draws.gain), Light.of(canonical.light)
-    light = Light(own.ambient + ambient * draws.gain, own.diffuse + draws.gain, direction_of(draws.light))
+    count, light = len(draws.gain), Light.of(lights_of(canonical, draws, ambient))
     shading = light.diffuse_shading(canonical.normals[:1].expand(count, -1, -1, -1))
     texture = light.texture(canonical.albedo[:1].expand(count, -1, -1, -1), shading)
     views, depth = scaled_views(draws.views), canonical.depth[:1].expand(count, -1, -1)
