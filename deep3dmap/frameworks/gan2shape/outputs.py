@@ -15,7 +15,7 @@ from torch import Tensor
 from deep3dmap.annotations import Count, Positive
 from deep3dmap.frameworks.gan2shape.canonical import Canonical
 from deep3dmap.frameworks.gan2shape.pictures import depth_mesh, textured_depth_mesh, to_picture
-from deep3dmap.frameworks.gan2shape.pseudo import relit
+from deep3dmap.frameworks.gan2shape.pseudo import lights_of, relit
 from deep3dmap.io.textured_files import textured_files
 from deep3dmap.renderers import DepthImageRenderer
 from deep3dmap.renderers.depth_image import grids
@@ -137,7 +137,7 @@ def _relit(shown: Shown) -> tuple[Float[Tensor, "t 3 h w"], Float[Tensor, "t 3 h
     """The shape as the picture sees it, in other lights; see :func:`_turned`."""
     canonical, renderer = shown.canonical, shown.renderer
     gain, y, x = torch.tensor(list(itertools.product(GAINS, LIGHT_Y, LIGHT_X))).to(canonical.light).T
-    textures = relit(canonical, torch.stack([x, y], 1), gain, shown.ambient)
+    textures = relit(canonical, lights_of(canonical, torch.stack([x, y], 1), gain, shown.ambient))
     depth, view = (each.expand(len(textures), *each.shape[1:]) for each in (canonical.depth, canonical.view))
     points = grids.moved(renderer.points(depth), view, renderer.center)
     drawn = torch.cat([renderer.drawn(*each) for each in zip(textures.split(1), points.split(1))])

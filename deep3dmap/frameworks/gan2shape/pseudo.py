@@ -12,7 +12,7 @@ from torch.nn.functional import grid_sample
 
 from deep3dmap.annotations import Positive
 from deep3dmap.backbones import LearnedGaussian
-from deep3dmap.frameworks.gan2shape.canonical import Canonical, Light, direction_of, scaled_views
+from deep3dmap.frameworks.gan2shape.canonical import Canonical, Light, scaled_views
 from deep3dmap.renderers import DepthImageRenderer
 
 
@@ -57,9 +57,9 @@ def draw(count: int, views: LearnedGaussian, ranges: PseudoRanges) -> PseudoDraw
     return PseudoDraws(light.to(views.mean), gain.to(views.mean), turned)
 
 
-def relit(canonical: Canonical, direction: Float[Tensor, "b 2"], gain: Float[Tensor, " b"],
-          ambient: float) -> Float[Tensor, "b 3 h w"]:  # yapf: disable
-    """Lit colours of the first canonical shape in other lights.
+def lights_of(canonical: Canonical, direction: Float[Tensor, "b 2"], gain: Float[Tensor, " b"],
+              ambient: float) -> Float[Tensor, "b 4"]:  # yapf: disable
+    """Numbers of other lights of a canonical shape, see :meth:`.canonical.Light.of`.
 
     Args:
         canonical: the shape, and its own light.
@@ -67,10 +67,15 @@ def relit(canonical: Canonical, direction: Float[Tensor, "b 2"], gain: Float[Ten
         gain: added to the brightness of its own directed light.
         ambient: see :class:`PseudoRanges`.
     """
-    own = Light.of(canonical.light)
-    light = Light(own.ambient + ambient * gain, own.diffuse + gain, direction_of(direction))
-    shading = light.diffuse_shading(canonical.normals[:1].expand(len(gain), -1, -1, -1))
-    return light.texture(canonical.albedo[:1].expand(len(gain), -1, -1, -1), shading)
+    more = 2 * gain[:, None]
+    return torch.cat([canonical.light[:, :1] + ambient * more, canonical.light[:, 1:2] + more, direction], 1)
+
+
+def relit(canonical: Canonical, lights: Float[Tensor, "b 4"]) -> Float[Tensor, "b 3 h w"]:
+    """Lit colours of the first canonical shape in other lights, given by their numbers."""
+    light = Light.of(lights)
+    shading = light.diffuse_shading(canonical.normals[:1].expand(len(lights), -1, -1, -1))
+    return light.texture(canonical.albedo[:1].expand(len(lights), -1, -1, -1), shading)
 
 
 def pseudo_samples(canonical: Canonical, mask: Float[Tensor, "1 1 h w"], draws: PseudoDraws, ambient: float,
@@ -84,7 +89,7 @@ def pseudo_samples(canonical: Canonical, mask: Float[Tensor, "1 1 h w"], draws: 
         ambient: see :class:`PseudoRanges`.
         renderer: of depth images.
     """
-    count, texture = len(draws.gain), relit(canonical, draws.light, draws.gain, ambient)
+    count, texture = len(draws.gain), relit(canonical, lights_of(canonical, draws.light, draws.gain, ambient))
     views, depth = scaled_views(draws.views), canonical.depth[:1].expand(count, -1, -1)
     origin = renderer.warped(renderer.warped_depth(depth, views), views, inverse=True)[1]
     image = grid_sample(texture, origin, align_corners=renderer.align_corners).clamp(-1, 1)

@@ -96,14 +96,14 @@ def test_the_background_is_plain(items):
 
 def test_packed_as_objects_faces_have_pictures_and_depths_of_gan2shape(items):
     for item in items:
-        packed, masked = PackObject()(item), PackObject(mask=True, background=1.3)(item)
+        packed, masked = PackObject()(item), PackObject(mask=True, background=1.7)(item)
         assert set(packed) == {"name", "image", "depth"} and set(masked) - set(packed) == {"mask"}
         np.testing.assert_allclose((packed["image"].permute(1, 2, 0).numpy() + 1) * 127.5, item["img"], atol=1e-3)
         depth, head = packed["depth"].numpy(), item["mask"]
         rotation, offset = item["world_to_cam"][:, :3].astype(float), item["world_to_cam"][:, 3]
         np.testing.assert_allclose(depth[head] * (rotation @ PIVOT + offset)[2], item["depth"][head], rtol=1e-5)
-        assert depth[head].max() < 1.1 and (depth[~head] == np.float32(1.1)).all()
-        assert np.array_equal(masked["mask"][0].bool().numpy(), head) and masked["depth"].max() == pytest.approx(1.3)
+        assert depth[head].max() < 1.2 and (depth[~head] == np.float32(1.5)).all()
+        assert np.array_equal(masked["mask"][0].bool().numpy(), head) and masked["depth"].max() == pytest.approx(1.7)
 
 
 def test_an_unknown_split_is_refused(model):

@@ -33,7 +33,7 @@ def shown() -> Shown:
 
 
 def test_in_its_own_light_the_shape_looks_as_it_does(shown):
-    own = relit(shown.canonical, shown.found["light"][:, 2:], torch.zeros(1), -0.6)
+    own = relit(shown.canonical, shown.found["light"])
     torch.testing.assert_close(own, shown.found["texture"])
 
 

@@ -13,14 +13,17 @@ from deep3dmap.engine.checkpoint import list_checkpoints
 from deep3dmap.engine.part_weights import load_part_weights
 from deep3dmap.errors import ConfigError, DataError
 from deep3dmap.frameworks import GAN2Shape
+from deep3dmap.frameworks.gan2shape.canonical import scaled_views
 from deep3dmap.frameworks.gan2shape.latents import STARTS
+from deep3dmap.frameworks.gan2shape.pseudo import PseudoRanges, draw
 from deep3dmap.registry import FRAMEWORKS
 from tests.engine.killing import differences, state, train
 
 SIZE, STYLE = 16, 8
 SHAPE = ["depth.*", "albedo.*", "view.*", "light.*"]
 STAGES = [("inversion", 2, ["latent"]), ("prior", 2, ["depth.*"]), ("mirrored_appearance", 1, ["albedo.*"]),
-          ("projection", 2, ["latent_encoder.*"]), ("mirrored_shape", 2, SHAPE), ("appearance", 1, ["albedo.*"]),
+          ("views", 1, ["view.*", "light.*"]), ("projection", 2, ["latent_encoder.*"]), ("mirrored_shape", 2, SHAPE),
+          ("appearance", 1, ["albedo.*"]),
           ("projection", 1, ["latent_encoder.*"]), ("shape", 2, SHAPE)]  # yapf: disable
 
 
@@ -81,7 +84,7 @@ def trained(pictures, tmp_path_factory):
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("step, within", [(6, 1), (8, 1), (11, 0)])
+@pytest.mark.parametrize("step, within", [(7, 1), (9, 1), (12, 0)])
 def test_resumed_within_a_stage_or_after_one_a_run_ends_the_same(step, within, pictures, trained, tmp_path):
     assert step in np.cumsum([steps for _, steps, _ in STAGES]) - within
     train(config(pictures), tmp_path, resume=str(trained / "checkpoints" / f"step_{step:08d}.pth"))
@@ -128,6 +131,27 @@ def test_appearance_and_prior_learn(pictures, tmp_path):
         assert losses[-1] < 0.7 * losses[0]
 
 
+def test_views_and_lights_are_compared_with_those_that_were_drawn(pictures, monkeypatch):
+    torch.manual_seed(0)
+    framework = GAN2Shape(**{key: value for key, value in model().items() if key != "type"})
+    inputs = {key: value[None] for key, value in ObjectPictures(str(pictures), SIZE)[0].items() if key != "name"}
+    canonical = framework.canonical(inputs["image"])
+    torch.manual_seed(7)
+    draws = draw(framework.samples, framework.view_prior, framework.pseudo)
+    ambient, diffuse = (canonical.light[0, k] / 2 + 0.5 for k in (0, 1))  # as brightness
+    ambient, diffuse = ambient + framework.pseudo.ambient * draws.gain, diffuse + draws.gain
+    lights = torch.stack([2 * ambient - 1, 2 * diffuse - 1, *draws.light.unbind(1)], 1)
+    found = dict(views=torch.cat([scaled_views(draws.views), canonical.view]), lights=torch.cat([lights, canonical.light]))
+    framework.stage = type(framework.stage)("views")
+    framework._canonical_and_mask(inputs)
+    for name, error in dict(views=0.2, lights=0.5).items():
+        monkeypatch.setattr(framework, name, lambda images, right=found[name], error=error: right + error)
+    torch.manual_seed(7)
+    terms = framework(inputs, "loss")
+    wanted = dict(loss_view=0.04, loss_light=0.25)
+    assert {key: float(value.detach()) for key, value in terms.items()} == pytest.approx(wanted, rel=1e-3)
+
+
 def test_an_inversion_begins_at_the_nearest_of_many_styles(pictures):
     torch.manual_seed(0)
     framework = GAN2Shape(**{key: value for key, value in model().items() if key != "type"})
@@ -144,7 +168,6 @@ def test_an_inversion_begins_at_the_nearest_of_many_styles(pictures):
 
 
 def test_pseudo_samples_stay_within_their_ranges(pictures):
-    from deep3dmap.frameworks.gan2shape.pseudo import PseudoRanges, draw
     torch.manual_seed(0)
     framework = GAN2Shape(**{key: value for key, value in model().items() if key != "type"})
     ranges = PseudoRanges(light_x=(-0.5, 0.5), light_y=(0.0, 0.2), gain=(0.1, 0.3), view_scale=3.0)
