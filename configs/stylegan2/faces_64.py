@@ -17,7 +17,7 @@ optim_wrapper = dict(
     generator=dict(optimizer=dict(type="Adam", lr=2e-3 * 4 / 5, betas=(0.0, 0.99**(4 / 5))), average=0.998),
     discriminator=dict(optimizer=dict(type="Adam", lr=2e-3 * 16 / 17, betas=(0.0, 0.99**(16 / 17)))),
 )
-train_cfg = dict(type="StagedTrainLoop", max_steps=STEPS)
+train_cfg = dict(type="StagedTrainLoop", max_steps=12_000)
 val_cfg = dict(every_steps=4_000, best="frechet_efficientnet")
 val_dataloader = dict(batch_size=32, dataset=dict(split="validation", **_faces))
 default_hooks = dict(log=dict(interval=20), checkpoint=dict(minutes=5.0), pictures=dict(minutes=5.0))

@@ -139,3 +139,16 @@ class Canonical:
         """The mask of the picture as the first shape has it."""
         place = renderer.warped(self.depth[:1], self.view)[1]
         return grid_sample(mask, place, align_corners=renderer.align_corners)
+
+    def shown(self, renderer: DepthImageRenderer) -> dict[str, Tensor]:
+        """What the picture shows.
+
+        Returns:
+            ``depth`` (1, h, w), known where ``visible`` (1, h, w) is 1, ``normals`` (1, h, w, 3) and ``image`` (1, 3, h, w) as
+            the picture sees them; ``canonical_depth`` (1, h, w), ``albedo`` and lit ``texture`` (1, 3, h, w) from the front;
+            ``view`` (1, 6) and ``light`` (1, 4).
+        """
+        seen = self.seen(renderer, self.view, self.light)
+        return dict(depth=seen.depth, visible=seen.visible[:, 0], normals=renderer.normals(seen.depth), image=seen.image,
+                    texture=seen.texture, canonical_depth=self.depth, albedo=self.albedo, view=self.view,
+                    light=self.light)  # yapf: disable

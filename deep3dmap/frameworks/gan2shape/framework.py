@@ -24,7 +24,7 @@ from deep3dmap.frameworks.gan2shape.outputs import Outputs, Shown
 from deep3dmap.frameworks.gan2shape.pictures import cropped, resized
 from deep3dmap.frameworks.gan2shape.pool import Pool
 from deep3dmap.frameworks.gan2shape.prior import Category, ellipsoid
-from deep3dmap.frameworks.gan2shape.pseudo import PseudoDraws, PseudoRanges, draw, lights_of, pseudo_samples
+from deep3dmap.frameworks.gan2shape.pseudo import PseudoDraws, PseudoRanges, draw, pseudo_samples, views_and_lights
 from deep3dmap.frameworks.gan2shape.published import is_network, networks_of
 from deep3dmap.registry import BACKBONES, FRAMEWORKS, check_arguments
 from deep3dmap.structures import Reconstruction
@@ -116,7 +116,7 @@ class GAN2Shape(BaseFramework):
         self.projection = LatentProjection(self.generator, self.latent_encoder, tail, relative)
         self.latent = nn.Parameter(torch.zeros_like(self.projection.center_w))
         self.pool = Pool()
-        self._kept: dict[str, tuple[Tensor, object]] = {}
+        self._kept: dict[str, tuple[Stage, Tensor, object]] = {}
         for name in self.losses:
             if name not in ALL_LOSSES:
                 raise ConfigError(f"GAN2Shape has no loss '{name}': {nearest(name, ALL_LOSSES)}")
@@ -204,11 +204,12 @@ class GAN2Shape(BaseFramework):
 
     @torch.no_grad()
     def _canonical_and_mask(self, inputs: Mapping) -> tuple[Canonical, Tensor]:
-        return self._once("canonical", inputs, lambda: self._new_canonical(inputs))
 
-    def _new_canonical(self, inputs: Mapping) -> tuple[Canonical, Tensor]:
-        canonical = self.canonical(inputs["image"])
-        return canonical, canonical.mask(self.renderer, self.mask_of(inputs if self.masked else dict(image=inputs["image"])))
+        def make() -> tuple[Canonical, Tensor]:
+            canonical, own = self.canonical(inputs["image"]), inputs if self.masked else dict(image=inputs["image"])
+            return canonical, canonical.mask(self.renderer, self.mask_of(own))
+
+        return self._once("canonical", inputs, make)
 
     @torch.no_grad()
     def collect(self, inputs: Mapping) -> None:
@@ -218,11 +219,11 @@ class GAN2Shape(BaseFramework):
 
     def _once(self, name: str, inputs: Mapping, make: Callable):
         """What doesn't change within a stage, since nothing that it depends on is trained: made once for a picture."""
-        image, value = self._kept.get(name, (None, None))
-        if image is None or not torch.equal(image, inputs["image"]):
+        stage, image, value = self._kept.get(name, (None, None, None))
+        if stage is not self.stage or not torch.equal(image, inputs["image"]):
             value = make()
             if self.stage.name in ("views", "projection"):
-                self._kept[name] = inputs["image"], value
+                self._kept[name] = self.stage, inputs["image"], value
         return value
 
     # --- losses ------------------------------------------------------------------------------------------------------------
@@ -280,12 +281,11 @@ class GAN2Shape(BaseFramework):
         return self._terms((*IMAGE_LOSSES, "features"), outputs, dict(image=image, features=wanted))
 
     def _nearest_style(self, image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 d"]:
-        return nearest_style(self.generator, lambda styles: self._distances(styles, image))
 
-    def _distances(self, styles: Float[Tensor, "b d"], image: Float[Tensor, "1 3 h w"]) -> Float[Tensor, " b"]:
-        """Of the pictures of styles from another, by colours and the discriminator's features."""
-        looks = ([each, *self.discriminator.features(each, LEVELS)] for each in (self.gan_pictures(styles), image))
-        return sum((found - wanted).abs().mean((1, 2, 3)) for found, wanted in zip(*looks))
+        def looks(images: Tensor) -> list[Tensor]:
+            return [images, *self.discriminator.features(images, LEVELS)]
+
+        return nearest_style(self.generator, looks(image), lambda styles: looks(self.gan_pictures(styles)))
 
     def _prior_losses(self, inputs: dict) -> dict[str, Tensor]:
         target = ellipsoid(self.mask_of(inputs)[0, 0], self.category, self.prior_near, self.prior_far)
@@ -310,8 +310,7 @@ class GAN2Shape(BaseFramework):
         samples, masks = self.pseudo_samples(inputs, draws)
         images = torch.cat([torch.where(masks > 0, samples, inputs["image"]), inputs["image"]])
         canonical, _ = self._canonical_and_mask(inputs)
-        views = torch.cat([scaled_views(draws.views), canonical.view])
-        lights = torch.cat([lights_of(canonical, draws.light, draws.gain, self.pseudo.ambient), canonical.light])
+        views, lights = views_and_lights(canonical, draws, self.pseudo.ambient)
         return dict(loss_view=(self.views(images) - views).square().mean(),
                     loss_light=(self.lights(images) - lights).square().mean())  # yapf: disable
 
@@ -357,11 +356,6 @@ class GAN2Shape(BaseFramework):
         """A state with the five networks of a file: the authors', or a checkpoint of another run, such as a joint one."""
         return {name: value for name, value in self.state_dict().items() if not is_network(name)} | networks_of(state)
 
-    def enter_stage(self, stage: Stage) -> None:
-        """Also forget what was kept in the stage before."""
-        super().enter_stage(stage)
-        self._kept.clear()
-
     def begin_stage(self, stage: Stage, data: object) -> Sequence[str]:
         """Empty the pool before new samples are to be collected. In joint training, choose where the inversions of all
         pictures start, and fill the pool before the shape of any picture changes."""
@@ -385,20 +379,8 @@ class GAN2Shape(BaseFramework):
 
     @torch.no_grad()
     def predict(self, inputs: Mapping) -> dict[str, Tensor]:
-        """What each picture of a batch shows.
-
-        Returns:
-            ``depth`` (n, h, w), known where ``visible`` (n, h, w) is 1, ``normals`` (n, h, w, 3) and ``image``
-            (n, 3, h, w) as the picture sees them; ``canonical_depth`` (n, h, w), ``albedo`` and lit ``texture``
-            (n, 3, h, w) from the front; ``view`` (n, 6) and ``light`` (n, 4).
-        """
-        found = []
-        for image in inputs["image"].split(1):
-            canonical = self.canonical(image)
-            seen = canonical.seen(self.renderer, canonical.view, canonical.light)
-            found.append(dict(depth=seen.depth, visible=seen.visible[:, 0], normals=self.renderer.normals(seen.depth),
-                              image=seen.image, texture=seen.texture, canonical_depth=canonical.depth, albedo=canonical.albedo,
-                              view=canonical.view, light=canonical.light))  # yapf: disable
+        """What each picture of a batch shows, see :meth:`.canonical.Canonical.shown`."""
+        found = [self.canonical(image).shown(self.renderer) for image in inputs["image"].split(1)]
         return {name: torch.cat([each[name] for each in found]) for name in found[0]}
 
     def reconstruct(self, batch: Mapping, resolution: int = 256) -> Iterator[Reconstruction]:

@@ -1,6 +1,6 @@
 """From pictures to latents of a GAN, near the latent of a picture that is known (Pan et al., ICLR 2021, section 3.2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,16 +15,20 @@ STARTS, TOGETHER = 128, 32
 
 
 @torch.no_grad()
-def nearest_style(generator: StyleGenerator, distances: Callable[[Tensor], Tensor]) -> Float[Tensor, "1 s"]:
+def nearest_style(generator: StyleGenerator, wanted: Sequence[Tensor],
+                  looks: Callable[[Tensor], Sequence[Tensor]]) -> Float[Tensor, "1 s"]:  # yapf: disable
     """The nearest of the mean style and random ones, which are the same in each call.
 
     Args:
         generator: the GAN.
-        distances: (b,) of styles (b, s).
+        wanted: a picture and its features, each (1, c, h, w).
+        looks: the same of styles (b, s), each (b, c, h, w).
     """
     z = torch.randn(STARTS, generator.style_size, generator=torch.Generator().manual_seed(0))
     styles = torch.cat([generator.mean_style(), generator.style(z.to(generator.input.input))])
-    return styles[torch.cat([distances(some) for some in styles.split(TOGETHER)]).argmin()][None]
+    found = zip(*map(looks, styles.split(TOGETHER)))
+    distances = sum((torch.cat(each) - like).abs().mean((1, 2, 3)) for each, like in zip(found, wanted))
+    return styles[distances.argmin()][None]
 
 
 @dataclass

@@ -71,6 +71,13 @@ def lights_of(canonical: Canonical, direction: Float[Tensor, "b 2"], gain: Float
     return torch.cat([canonical.light[:, :1] + ambient * more, canonical.light[:, 1:2] + more, direction], 1)
 
 
+def views_and_lights(canonical: Canonical, draws: PseudoDraws,
+                     ambient: float) -> tuple[Float[Tensor, "n 6"], Float[Tensor, "n 4"]]:  # yapf: disable
+    """Views and numbers of the lights of pseudo samples, and last those of the picture itself; see :func:`pseudo_samples`."""
+    lights = lights_of(canonical, draws.light, draws.gain, ambient)
+    return torch.cat([scaled_views(draws.views), canonical.view]), torch.cat([lights, canonical.light])
+
+
 def relit(canonical: Canonical, lights: Float[Tensor, "b 4"]) -> Float[Tensor, "b 3 h w"]:
     """Lit colours of the first canonical shape in other lights, given by their numbers."""
     light = Light.of(lights)

@@ -26,10 +26,8 @@ def shown() -> Shown:
     depth, albedo = 1 + 0.05 * (x**2 + y**2)[None], torch.rand(1, 3, SIZE, SIZE, generator=random) * 2 - 1
     view, light = torch.tensor([[0.1, -0.2, 0, 0.01, 0, 0]]), torch.tensor([[-0.2, 0.1, 0.7, -0.3]])
     canonical = Canonical(depth, albedo, renderer.normals(depth), view, light)
-    seen = canonical.seen(renderer, view, light)
-    found = dict(depth=seen.depth, visible=seen.visible[:, 0], normals=renderer.normals(seen.depth), image=seen.image,
-                 texture=seen.texture, canonical_depth=depth, albedo=albedo, view=view, light=light)  # yapf: disable
-    return Shown(seen.image, found, renderer, -0.6, seen.image * 0.5, lambda images: -images)
+    found = canonical.shown(renderer)
+    return Shown(found["image"], found, renderer, -0.6, found["image"] * 0.5, lambda images: -images)
 
 
 def test_in_its_own_light_the_shape_looks_as_it_does(shown):
