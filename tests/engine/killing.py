@@ -203,7 +203,7 @@ def wait(child: int) -> int:
 
 
 def kill(child: int, folder: Path, delay: float, aim: float | None = None) -> int:
-    """Kill a process after a delay; with ``aim``, so many seconds after it next begins to write a checkpoint.
+    """Kill a process after a delay; with ``aim``, so many seconds after it began to write a checkpoint, if it still does.
 
     Returns how it ended: 0 if it was quicker.
     """
@@ -212,10 +212,17 @@ def kill(child: int, folder: Path, delay: float, aim: float | None = None) -> in
     while (code := ended(child)) is None:
         if time.monotonic() >= end:
             now = parts(folder)
+            if aim is not None and before is not None and now - before:
+                time.sleep(aim)
+                os.kill(child, signal.SIGSTOP)
+                status = os.waitpid(child, os.WUNTRACED)[1]
+                if not os.WIFSTOPPED(status):
+                    return os.waitstatus_to_exitcode(status)
+                now = parts(folder)
             if aim is None or (before is not None and now - before):
-                time.sleep(aim or 0)
                 os.kill(child, signal.SIGKILL)
                 return wait(child)
+            os.kill(child, signal.SIGCONT)  # nothing, unless it was stopped
             before = now
         time.sleep(0.0001 if time.monotonic() >= end else min(0.005, end - time.monotonic()))
     return code
