@@ -1,16 +1,19 @@
 """A user's photographs are cropped as the synthetic faces are placed."""
 
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from deep3dmap.datasets import AlignedPhotos
+from deep3dmap.datasets import AlignedFaces, AlignedPhotos
+from deep3dmap.datasets.faces import aligned_photos
 from deep3dmap.datasets.faces.aligned_photos import ALIGNED, aligned_crop
 from deep3dmap.datasets.faces.detection import FaceBox
-from deep3dmap.errors import DataError
+from deep3dmap.datasets.salient import SalientObjects
+from deep3dmap.errors import DataError, MissingDependencyError
 
 #: A picture whose red and green are its pixels' x and y.
 PLACES = np.stack([*np.meshgrid(np.arange(120), np.arange(100)), np.full((100, 120), 9)], -1).astype(np.uint8)
@@ -29,13 +32,25 @@ def photos(source, **options) -> AlignedPhotos:
 def test_the_square_around_a_face_is_cut_in_its_place_and_size(tmp_path):
     box, size = [50, 45, 74, 65], 30
     item = photos(save(tmp_path, "one", box), size=size)[0]
-    assert item["name"] == "one" and set(item) == {"name", "image"} and item["image"].shape == (3, size, size)
+    assert item["name"] == "one" and set(item) == {"name", "image", "mask"} and item["image"].shape == (3, size, size)
     side = ALIGNED.growth * (24 + 20) / 2
     middle = np.array([62, 55 + ALIGNED.down * 22])
     x, y = ((item["image"][:2] + 1) * 127.5).numpy()
     step = side / size
     expected = (np.arange(size) + 0.5 - size / 2) * step
     assert np.allclose(x, middle[0] + expected, atol=0.1) and np.allclose(y, middle[1] + expected[:, None], atol=0.1)
+
+
+def test_the_mask_is_what_stands_out_in_the_square_or_where_heads_usually_are(tmp_path, monkeypatch):
+    source = save(tmp_path, "one", [50, 45, 74, 65])
+    monkeypatch.setattr(aligned_photos, "SalientObjects", Mock(side_effect=MissingDependencyError("no network")))
+    usual = photos(source, size=32)[0]["mask"]
+    assert torch.equal(usual, aligned_photos.usual_place(32)[None]) and 0.5 < usual.mean() < 0.75 and usual[0, 12, 16] == 1
+    network = Mock(spec=SalientObjects, mask=lambda square: square[..., 0] / 120)
+    monkeypatch.setattr(aligned_photos, "SalientObjects", Mock(return_value=network))
+    found = photos(source, size=8)[0]
+    x = (found["image"][0] + 1) * 127.5
+    assert found["mask"].shape == (1, 8, 8) and torch.allclose(found["mask"][0] * 120, x, atol=1)
 
 
 def test_beyond_the_edge_of_the_photograph_its_outer_pixels_are_repeated(tmp_path):
@@ -73,6 +88,10 @@ def test_the_place_is_that_of_synthetic_faces_whichever_way_they_look(real_data)
     if not (real_data / "ict_face").is_dir():
         pytest.skip("needs the face model: deep3dmap download ict_face")
     model, size = wardrobe(str(real_data / "ict_face")).model, 64
+    faces = AlignedFaces("validation", size, truth=True, model=str(real_data / "ict_face"))
+    heads = torch.stack([torch.from_numpy(faces[k]["mask"]) for k in range(8)]).float().mean(0) > 0.5
+    usual = aligned_photos.usual_place(size) > 0
+    assert (heads & usual).sum() > 0.8 * (heads | usual).sum()
     points = model.mean[model.landmarks68].astype(np.float64)
     for yaw in (-YAW, 0, YAW):
         for pitch in (-PITCH, PITCH):
