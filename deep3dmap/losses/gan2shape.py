@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
+from deep3dmap.annotations import Positive, Whole
 from deep3dmap.losses.base import Loss
 from deep3dmap.registry import LOSSES
 
@@ -92,3 +93,33 @@ class FeatureLoss(Loss):
             cell = None if mask is None else (mask.shape[2] // found.shape[2], mask.shape[3] // found.shape[3])
             total = total + masked_mean((found - wanted).abs(), None if mask is None else avg_pool2d(mask, cell))
         return total
+
+
+@LOSSES.register_module()
+class ReliefLoss(Loss):
+    """How far the relief of depth images, the variance of depth, is from a known one.
+
+    Not in the paper. Pictures tell relief only up to a factor, if neither views nor lights are known: a deeper shape that turns
+    less makes the same ones (Belhumeur, Kriegman and Yuille, "The Bas-Relief Ambiguity", IJCV 1999).
+
+    Args:
+        deviation: standard deviation of the depths that is expected.
+        margin: pixels at the outline of the mask that don't count.
+        weight: see :class:`deep3dmap.losses.Loss`.
+    """
+
+    def __init__(self, deviation: Positive, margin: Whole = 2, weight=1.0):
+        super().__init__(weight)
+        self.deviation, self.margin = deviation, margin
+
+    def forward(self, outputs: dict, inputs: dict) -> Float[Tensor, ""]:
+        """The unweighted loss: the square of the relative error; half of it, as long as it is small, is the deviation's.
+
+        Args:
+            outputs: ``depth`` (n, h, w), and the ``mask`` (1, 1, h, w) of what counts.
+            inputs: not used.
+        """
+        inside = -max_pool2d(-outputs["mask"], 2 * self.margin + 1, 1, self.margin)
+        depth = outputs["depth"][:, None]
+        variance = masked_mean((depth - masked_mean(depth, inside)).square(), inside)
+        return (variance / self.deviation**2 - 1).square()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deep3dmap.losses import FeatureLoss, MaskedL1Loss, SmoothnessLoss
+from deep3dmap.losses import FeatureLoss, MaskedL1Loss, ReliefLoss, SmoothnessLoss
 from tests.goldens import cases, read, tensor
 
 GOLDEN = read("gan2shape/losses")
@@ -46,3 +46,18 @@ def test_features_of_a_discriminator(case):
     fake, real = ([tensor(GOLDEN[f"dloss/{kind}{k}"]) for k in range(count)] for kind in ("fake", "real"))
     outputs = dict(features=fake) | (dict(mask=tensor(GOLDEN["mask"])) if masked else {})
     close(FeatureLoss()(outputs, dict(features=real)), f"dloss/ftr{case}")
+
+
+def test_relief_within_a_mask():
+    depth = torch.full((2, 12, 12), 3.0)
+    depth[:, 5:7, 4:6], depth[:, 5:7, 6:8], depth[:, 5:7, 8], depth[:, 0] = 0.9, 1.1, 7.0, 50.0
+    mask = torch.zeros(1, 1, 12, 12)
+    mask[..., 3:9, 2:10] = 1  # two pixels at its outline don't count
+    depth.requires_grad_()
+    assert float(ReliefLoss(0.1)(dict(depth=depth[:1], mask=mask), {})) == pytest.approx(0, abs=1e-5)
+    loss = ReliefLoss(0.05)(dict(depth=depth[:1], mask=mask), {})
+    assert float(loss) == pytest.approx(9, rel=1e-4)
+    gradient, = torch.autograd.grad(loss, depth)
+    assert bool((gradient[0, 5:7, 4:6] < 0).all() and (gradient[0, 5:7, 6:8] > 0).all())
+    assert gradient.count_nonzero() == 8
+    assert float(ReliefLoss(0.1, margin=0)(dict(depth=depth[:1], mask=mask), {})) > 100

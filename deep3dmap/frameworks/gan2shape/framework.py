@@ -31,7 +31,7 @@ from deep3dmap.structures import Reconstruction
 
 #: Loss terms by name: of pictures, of maps, and of the projection.
 IMAGE_LOSSES, PROJECTION_LOSSES = ("color", "perceptual"), ("color", "features", "latent")
-ALL_LOSSES = (*IMAGE_LOSSES, "smoothness", "features", "latent")
+ALL_LOSSES = (*IMAGE_LOSSES, "smoothness", "relief", "features", "latent")
 #: Blocks of the discriminator whose features are compared.
 LEVELS = 4
 
@@ -67,8 +67,8 @@ class GAN2Shape(BaseFramework):
         crop: the GAN's pictures are resized to the first number of pixels, and the middle, of the second number, is used.
         outputs: changes of :class:`.outputs.Outputs`, of what is written of a picture.
         parts: ``renderer``, ``losses``, ``input_keys`` of the base class. Losses may be ``color`` and ``perceptual`` (of
-            pictures), ``smoothness`` (of ``depth`` and ``shading``), ``features`` (of the discriminator) and ``latent`` (of
-            offsets).
+            pictures), ``smoothness`` (of ``depth`` and ``shading``), ``relief`` (of ``depth``), ``features`` (of the
+            discriminator) and ``latent`` (of offsets).
 
     Raises:
         ConfigError: for another loss, or parts that don't fit together.
@@ -302,7 +302,8 @@ class GAN2Shape(BaseFramework):
         return canonical, terms | self._terms(["smoothness"], dict(depth=canonical.depth, shading=seen.shading), {})
 
     def _views_losses(self, inputs: dict) -> dict[str, Tensor]:
-        """Squared errors of the views and lights that are found in pseudo samples; in the picture they are to stay.
+        """Squared errors of the views and lights that are found in pseudo samples; in the picture, which counts as much as all
+        of them, they are to stay.
 
         Beside the samples, the picture fills them: otherwise their borders would betray their views.
         """
@@ -311,8 +312,8 @@ class GAN2Shape(BaseFramework):
         images = torch.cat([torch.where(masks > 0, samples, inputs["image"]), inputs["image"]])
         canonical, _ = self._canonical_and_mask(inputs)
         views, lights = views_and_lights(canonical, draws, self.pseudo.ambient)
-        return dict(loss_view=(self.views(images) - views).square().mean(),
-                    loss_light=(self.lights(images) - lights).square().mean())  # yapf: disable
+        errors = dict(view=self.views(images) - views, light=self.lights(images) - lights)
+        return {f"loss_{name}": (each := error.square().mean(1))[:-1].mean() + each[-1] for name, error in errors.items()}
 
     def _projection_losses(self, inputs: dict) -> dict[str, Tensor]:
         return self.projection_losses(inputs, *self.pseudo_samples(inputs))
@@ -335,6 +336,8 @@ class GAN2Shape(BaseFramework):
                      masks: Float[Tensor, "b 1 h w"]) -> dict[str, Tensor]:  # yapf: disable
         """Loss terms between the picture, and the GAN's pictures of pseudo samples, and what is seen of the shape (step 3)."""
         canonical, terms = self.reconstruction_losses(inputs)
+        place = canonical.mask(self.renderer, self.mask_of(inputs)).detach()
+        terms |= self._terms(["relief"], dict(depth=canonical.depth[:1], mask=place), {})
         seen = canonical.seen(self.renderer, self.views(images), self.lights(images))
         return terms | self.image_losses(seen, images, masks, "_projected")
 
