@@ -1,10 +1,10 @@
-"""The normal distributions of views and lights of the synthetic faces, in GAN2Shape's numbers, for its configs.
+"""The normal distributions of views and lights of the synthetic faces, and their relief, in GAN2Shape's numbers.
 
     python tools/face_views_and_lights.py --count 500
 
 A view is known of each training face. So is its light's direction; how bright it and the ambient light are is fitted to the
-face's shading, which is its picture over its true albedo. Prints means, deviations and correlations: ``view_prior`` and
-``light_prior`` of ``configs/gan2shape/small.py`` are these.
+face's shading, which is its picture over its true albedo. Prints means, deviations and correlations, and the deviation of the
+depth of the mean head from the front: ``view_prior``, ``light_prior`` and ``relief`` of ``configs/gan2shape/small.py``.
 """
 
 import argparse
@@ -15,8 +15,12 @@ import torch
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from deep3dmap.datasets.faces.synthetic.aligned import AlignedFaces
+from deep3dmap.datasets.faces.synthetic.aligned import DISTANCE, PIVOT, AlignedFaces
+from deep3dmap.datasets.faces.synthetic.heads import dressed, wardrobe
 from deep3dmap.frameworks.gan2shape.canonical import VIEW_UNITS
+from deep3dmap.losses.gan2shape import relief
+from deep3dmap.renderers.mesh.rasterizer import FastRasterizer
+from deep3dmap.structures import Cameras, Meshes
 
 FRONT = np.diag([1.0, -1.0, -1.0])  # from the head model's axes to the camera's, of a head that looks into it
 MOVES = 0.05  # deviation of moves along x and y: none of the pictures, so that they can be drawn
@@ -46,6 +50,18 @@ def light_of(item: Mapping) -> Float[np.ndarray, "4"]:
     return np.concatenate([2 * found - 1, toward[:2] / toward[2]])
 
 
+def relief_of_the_mean_head(intrinsics: Float[np.ndarray, "3 3"], size: int) -> float:
+    """The standard deviation of its depth from the front, in distances of the point that heads turn about."""
+    shared = wardrobe("ict_face")
+    head = dressed(shared, *(np.zeros(len(each)) for each in (shared.model.identity, shared.model.expression)), [])
+    place = np.column_stack([FRONT, [0, 0, DISTANCE] - FRONT @ PIVOT])
+    camera = Cameras(torch.from_numpy(intrinsics)[None], torch.from_numpy(place).float()[None], (size, size))
+    mesh = Meshes.pack([torch.from_numpy(head.vertices).float()], [torch.from_numpy(head.faces)])
+    fragments = FastRasterizer()(mesh, camera)
+    depth, hit = (fragments.to_images(each[:, 0]).float() for each in (fragments.depth, fragments.hit))
+    return float(relief(depth / float(DISTANCE), hit[:, None]).sqrt())
+
+
 def main() -> None:
     """Fit, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -59,6 +75,7 @@ def main() -> None:
         pairs = np.triu(np.abs(np.corrcoef(numbers.T)), 1)
         first, second = np.unravel_index(pairs.argmax(), pairs.shape)
         print(f"  largest correlation: {pairs.max():.2f}, of {NAMES[name][first]} and {NAMES[name][second]}")
+    print(f"relief=dict(type=\"ReliefLoss\", deviation={relief_of_the_mean_head(data[0]['K'], data.size):.4f}),")
 
 
 def rounded(numbers: list[float]) -> list[float]:

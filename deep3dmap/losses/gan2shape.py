@@ -95,12 +95,18 @@ class FeatureLoss(Loss):
         return total
 
 
+def relief(depth: Float[Tensor, "n h w"], mask: Float[Tensor, "n 1 h w"], margin: int = 2) -> Float[Tensor, ""]:
+    """The variance of depth in a mask without its outline, so many pixels wide."""
+    depth, inside = depth[:, None], -max_pool2d(-mask, 2 * margin + 1, 1, margin)
+    return masked_mean((depth - masked_mean(depth, inside)).square(), inside)
+
+
 @LOSSES.register_module()
 class ReliefLoss(Loss):
-    """How far the relief of depth images, the variance of depth, is from a known one.
+    """How far the relief of depth images is from a known one, see :func:`relief`.
 
-    Not in the paper. Pictures tell relief only up to a factor, if neither views nor lights are known: a deeper shape that turns
-    less makes the same ones (Belhumeur, Kriegman and Yuille, "The Bas-Relief Ambiguity", IJCV 1999).
+    Not in the paper. Pictures tell relief only up to a factor, if neither views nor lights are known: a deeper shape that
+    turns less makes the same ones (Belhumeur, Kriegman and Yuille, "The Bas-Relief Ambiguity", IJCV 1999).
 
     Args:
         deviation: standard deviation of the depths that is expected.
@@ -113,13 +119,10 @@ class ReliefLoss(Loss):
         self.deviation, self.margin = deviation, margin
 
     def forward(self, outputs: dict, inputs: dict) -> Float[Tensor, ""]:
-        """The unweighted loss: the square of the relative error; half of it, as long as it is small, is the deviation's.
+        """The unweighted loss: the square of the variance's relative error.
 
         Args:
-            outputs: ``depth`` (n, h, w), and the ``mask`` (1, 1, h, w) of what counts.
+            outputs: ``depth`` (n, h, w), and the ``mask`` (n, 1, h, w) of what counts.
             inputs: not used.
         """
-        inside = -max_pool2d(-outputs["mask"], 2 * self.margin + 1, 1, self.margin)
-        depth = outputs["depth"][:, None]
-        variance = masked_mean((depth - masked_mean(depth, inside)).square(), inside)
-        return (variance / self.deviation**2 - 1).square()
+        return (relief(outputs["depth"], outputs["mask"], self.margin) / self.deviation**2 - 1).square()

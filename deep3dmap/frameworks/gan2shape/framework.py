@@ -12,13 +12,7 @@ from torch import Tensor, nn
 from deep3dmap.annotations import Count, Positive, Whole
 from deep3dmap.errors import ConfigError, DataError, nearest
 from deep3dmap.frameworks.base import BaseFramework, Stage
-from deep3dmap.frameworks.gan2shape.canonical import (
-    Canonical,
-    Seen,
-    depth_between,
-    scaled_views,
-    with_border,
-)
+from deep3dmap.frameworks.gan2shape.canonical import Canonical, Seen, depth_between, scaled_views, with_border
 from deep3dmap.frameworks.gan2shape.latents import LatentProjection, nearest_style
 from deep3dmap.frameworks.gan2shape.outputs import Outputs, Shown
 from deep3dmap.frameworks.gan2shape.pictures import cropped, resized

@@ -145,11 +145,27 @@ def test_views_and_lights_are_compared_with_those_that_were_drawn(pictures, monk
     framework.stage = type(framework.stage)("views")
     framework._canonical_and_mask(inputs)
     for name, error in dict(views=0.2, lights=0.5).items():
-        monkeypatch.setattr(framework, name, lambda images, right=found[name], error=error: right + error)
+        off = error * torch.tensor([[1.0]] * framework.samples + [[2.0]])  # the picture itself counts as much as all samples
+        monkeypatch.setattr(framework, name, lambda images, found=found[name] + off: found)
     torch.manual_seed(7)
     terms = framework(inputs, "loss")
-    wanted = dict(loss_view=0.04, loss_light=0.25)
+    wanted = dict(loss_view=0.04 + 0.16, loss_light=0.25 + 1)
     assert {key: float(value.detach()) for key, value in terms.items()} == pytest.approx(wanted, rel=1e-3)
+
+
+def test_relief_is_held_while_the_shape_is_fitted(pictures):
+    parts = model()
+    parts["losses"]["relief"] = dict(type="ReliefLoss", deviation=0.01, margin=1)
+    torch.manual_seed(0)
+    framework = GAN2Shape(**{key: value for key, value in parts.items() if key != "type"})
+    framework.latent.data += 0.1
+    inputs = {key: value[None] for key, value in ObjectPictures(str(pictures), SIZE)[0].items() if key != "name"}
+    for stage, held in (("appearance", False), ("shape", True), ("mirrored_shape", True)):
+        framework.stage = type(framework.stage)(stage)
+        terms = framework(inputs, "loss")
+        assert ("loss_relief" in terms) == held
+    gradient, = torch.autograd.grad(terms["loss_relief"], framework.depth.parameters(), allow_unused=True)[:1]
+    assert bool(gradient.any())
 
 
 def test_an_inversion_begins_at_the_nearest_of_many_styles(pictures):
