@@ -28,8 +28,8 @@ model = dict(
     light_prior=dict(type="LearnedGaussian", mean=[-0.234, 0.706, -0.066, 0.29], deviation=[0.205, 0.333, 0.583, 0.397]),
     pseudo=dict(view_scale=0.7),
     category="face",
-    # in distances of the point that heads turn about: so deep that it turns as a head does; the mean of the ellipsoid and its
-    # plane is that of the renderer's depths; the relief below is the mean head's from the front (tools/face_views_and_lights.py)
+    # in distances of the point that heads turn about: so deep that it turns as a head does, and on the mean as the renderer's
+    # depths; the relief below is the mean head's from the front (tools/face_views_and_lights.py)
     prior_near=0.93,
     prior_far=1.01,
     samples=8,
