@@ -72,7 +72,7 @@ def _depth(framework: Framework, count: int, amp: bool, gradients: bool = False,
 
 def _step(framework: Framework, samples: int, rate: float, amp: bool, name: str, **_) -> Job:
     """Steps of a stage with a number of pseudo samples, or pictures from a collection of them."""
-    stage, framework.samples = next(each for each in stages() if each.name == name), samples
+    stage, framework.samples = next(each for each in stages() if each.name.endswith(name)), samples
     framework.latent.data = framework.generator.mean_style()
     step, _ = _steps(framework, stage, rate, amp)
     images = pictures(framework, 2 * samples)
@@ -149,7 +149,7 @@ METHOD = Method(
               shape=Work("samples", (4, 8, 16), (1, 2), 8, job=partial(_step, name="shape")),
               collect=Work("pictures", (16, 32, 64), (8, 16), 32, job=_collect),
               whole_run=Work("of the steps, one in", (20, ), (1000, ), 20, job=_whole_run)),
-    parts=("depth", ),
+    parts=("depth", "renderer"),
     prepare=_prepare,
     watch=lambda framework, change: None,
     preparation=(200, 0),

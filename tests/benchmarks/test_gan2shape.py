@@ -37,8 +37,11 @@ def test_a_whole_runs_operations_are_those_of_all_its_steps(tmp_path):
 
 @pytest.mark.parametrize("name", GAN2SHAPE.variants)
 def test_every_variant_can_be_built(name):
-    changed = vary(read_networks(GAN2SHAPE)["small"], GAN2SHAPE.variants[name], name)
-    with torch.device("meta"):
-        framework = FRAMEWORKS.build(changed["model"])
-    assert framework.renderer.size == int(name.partition(",")[0].split()[1] if " " in name.partition(",")[0] else 64)
+    base = read_networks(GAN2SHAPE)["small"]
+    changed = vary(base, GAN2SHAPE.variants[name], name)
+    prepared = base["model"] | {key: changed["model"][key] for key in GAN2SHAPE.parts}
+    for parts in (changed["model"], prepared):
+        with torch.device("meta"):
+            framework = FRAMEWORKS.build(parts)
+        assert framework.renderer.size == int(name.partition(",")[0].split()[1] if " " in name.partition(",")[0] else 64)
     assert changed["amp"] is ("mixed precision" in name)
