@@ -29,7 +29,7 @@ model = dict(
     pseudo=dict(view_scale=0.7),
     category="face",
     # in distances of the point that heads turn about: so deep that it turns as a head does, and on the mean as the renderer's
-    # depths; the relief below is the mean head's from the front (tools/face_views_and_lights.py)
+    # depths; the relief below is the mean head's from the front (0.0176: tools/face_views_and_lights.py)
     prior_near=0.93,
     prior_far=1.01,
     samples=8,

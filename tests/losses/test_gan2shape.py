@@ -49,15 +49,15 @@ def test_features_of_a_discriminator(case):
 
 
 def test_relief_within_a_mask():
-    depth = torch.full((2, 12, 12), 3.0)
+    depth = torch.full((1, 12, 12), 3.0)
     depth[:, 5:7, 4:6], depth[:, 5:7, 6:8], depth[:, 5:7, 8], depth[:, 0] = 0.9, 1.1, 7.0, 50.0
     mask = torch.zeros(1, 1, 12, 12)
     mask[..., 3:9, 2:10] = 1  # two pixels at its outline don't count
-    outputs = dict(depth=depth[:1], mask=mask)
+    outputs = dict(depth=depth, mask=mask)
     assert float(ReliefLoss(0.1)(outputs, {})) == pytest.approx(0, abs=1e-5)
     assert float(ReliefLoss(0.1, margin=0)(outputs, {})) > 100
     depth.requires_grad_()
-    loss = ReliefLoss(0.05)(dict(depth=depth[:1], mask=mask), {})
+    loss = ReliefLoss(0.05)(outputs, {})
     gradient, = torch.autograd.grad(loss, depth)
     assert loss.item() == pytest.approx(9, rel=1e-4) and gradient.count_nonzero() == 8
     assert bool((gradient[0, 5:7, 4:6] < 0).all() and (gradient[0, 5:7, 6:8] > 0).all())

@@ -71,7 +71,7 @@ class AlignedPhotos(FacePhotos):
         """A face."""
         name, picture, box = self.faces[index]
         image = self._square(picture, box, self.size) / 127.5 - 1
-        return dict(name=name, image=image, mask=self._mask(self._square(picture, box, SALIENT_SIZE))[None])
+        return dict(name=name, image=image, mask=self._mask(picture, box)[None])
 
     def _square(self, picture: Picture, box: FaceBox, size: int) -> Float[Tensor, "3 s s"]:
         """The square around a face, values from 0 to 255."""
@@ -87,10 +87,11 @@ class AlignedPhotos(FacePhotos):
         except MissingDependencyError:
             return None
 
-    def _mask(self, square: Float[Tensor, "3 n n"]) -> Float[Tensor, "s s"]:
+    def _mask(self, picture: Picture, box: FaceBox) -> Float[Tensor, "s s"]:
         if self._network is None:
             return usual_place(self.size)
-        found = torch.from_numpy(self._network.mask(square.permute(1, 2, 0).round().byte().numpy()))
+        square = self._square(picture, box, SALIENT_SIZE).round().byte()
+        found = torch.from_numpy(self._network.mask(square.permute(1, 2, 0).numpy()))
         return adaptive_avg_pool2d(found[None, None].float(), self.size)[0, 0]
 
 
